@@ -1,0 +1,25 @@
+/* mem.h: memory from the heap. Running out ends the process with one log line; the supervisor starts it again, and
+ * nothing acknowledged depends on memory. That is safe because everything that grows has a maximum of its own. */
+#ifndef BASE_MEM_H
+#define BASE_MEM_H
+
+#include "base/str.h"
+
+/* Zeroed memory; never NULL. `count * size` is checked. */
+void *mem_alloc(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
+
+/* Grows or shrinks; new bytes are not zeroed. Never NULL. */
+void *mem_resize(void *p, size_t count, size_t size) __attribute__((returns_nonnull));
+
+/* A copy of the bytes, with a NUL behind them for libc's edge. */
+char *mem_copy(struct str s) __attribute__((returns_nonnull));
+
+void mem_free(void *p);
+
+/* Overwrites secrets in a way that the compiler keeps. */
+void mem_wipe(void *p, size_t n);
+
+/* Bytes equal, in a time that does not depend on where they differ. */
+bool mem_equal_secret(const void *a, const void *b, size_t n);
+
+#endif

@@ -1,0 +1,55 @@
+/* outq.h: what a session has to say and the socket has not taken yet: bytes and ranges of files, in order, with a
+ * maximum of bytes held in memory. Session engines fill it; loop/ empties it (sendfile for large ranges). */
+#ifndef BASE_OUTQ_H
+#define BASE_OUTQ_H
+
+#include "base/buf.h"
+
+struct outq_block;
+
+struct outq {
+	struct outq_block *first, *last;
+	size_t held;     /* bytes in memory */
+	uint64_t total;  /* bytes in memory and in file ranges */
+	size_t max;      /* of held */
+	bool failed;     /* something did not fit: the session is to be closed */
+};
+
+#define OUTQ_INIT(maximum) ((struct outq){ .max = (maximum) })
+
+void outq_free(struct outq *q);
+
+static inline bool outq_empty(const struct outq *q)
+{
+	return q->total == 0; /* there may be a block that was reserved and not used */
+}
+
+/* Copies the bytes in. */
+void outq_add(struct outq *q, struct str s);
+void outq_addf(struct outq *q, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void outq_add_u64(struct outq *q, uint64_t value);
+
+/* Contiguous room for up to n bytes (n at most OUTQ_RESERVE_MAX) to print into without a copy; outq_commit tells how
+ * many were used. NULL and failed over the maximum. */
+#define OUTQ_RESERVE_MAX 65536
+char *outq_reserve(struct outq *q, size_t n);
+void outq_commit(struct outq *q, size_t n);
+
+/* A range of a file. The descriptor is borrowed and must outlive the queue (segments stay open as long as the shard). */
+void outq_add_file(struct outq *q, int fd, uint64_t offset, uint64_t n);
+
+/* What to send next: bytes (file_fd = -1) or a file range. False when empty. */
+struct outq_piece {
+	struct str bytes;
+	int file_fd;
+	uint64_t offset, n; /* of the file range */
+};
+bool outq_peek(const struct outq *q, struct outq_piece *out);
+
+/* The same for the first pieces, at most `max`, to be sent together: returns how many. */
+size_t outq_pieces(const struct outq *q, struct outq_piece *out, size_t max);
+
+/* The first n bytes of the queue have been sent. */
+void outq_consume(struct outq *q, uint64_t n);
+
+#endif
