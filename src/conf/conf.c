@@ -1,0 +1,324 @@
+/* conf.c: the table of settings, and a configuration file read against it: syntax by toml.c, each value by value.c,
+ * then what must fit together. Everything that is wrong is gathered in struct conf_errors, in the order of the file; a
+ * struct conf is handed out only when nothing is. */
+#include "conf/table.h"
+
+#include "base/checked.h"
+
+#include <stdarg.h>
+
+#define CONF_ARENA_MAX    CONF_MB
+#define ERRORS_ARENA_MAX  (256 * 1024)
+#define ERROR_TEXT_MAX    1024
+#define FILE_NAME_MAX     256         /* bytes of the file's name that an error text shows */
+#define DEFAULTS_TEXT_MAX (64 * 1024)
+#define CONTROL_SOCKET    "/run/control.sock" /* below server.directory */
+
+/* The name of a setting's field in its struct. */
+#define MEMBER_BOOL(name)        name
+#define MEMBER_INTEGER(name)     name
+#define MEMBER_SIZE(name)        name
+#define MEMBER_DURATION(name)    name##_ms
+#define MEMBER_STRING(name)      name
+#define MEMBER_HOSTNAME(name)    name
+#define MEMBER_PATH(name)        name
+#define MEMBER_ADDRESSES(name)   name
+#define MEMBER_LOG_LEVEL(name)   name
+#define MEMBER_TLS_VERSION(name) name
+#define MEMBER_PLAIN_LOGIN(name) name
+
+const struct setting conf_table[CONF_SETTINGS] = {
+#define ROW(type_, section_, name_, default_, min_, max_, sentence)                                                    \
+	[CONF_##section_##_##name_] = { .path = STR_INIT(#section_ "." #name_), .section = STR_INIT(#section_),        \
+		.name = STR_INIT(#name_), .type = SETTING_##type_, .default_text = STR_INIT(default_), .min = (min_),  \
+		.max = (max_), .offset = offsetof(struct conf, section_.MEMBER_##type_(name_)) },
+#define SECTION_ROWS(section, list) list(ROW)
+	CONF_SECTIONS(SECTION_ROWS)
+#undef SECTION_ROWS
+#undef ROW
+};
+
+static const struct str section_names[] = {
+#define SECTION_NAME(section, list) STR_INIT(#section),
+	CONF_SECTIONS(SECTION_NAME)
+#undef SECTION_NAME
+};
+
+/* ---- errors ---- */
+
+/* Puts an error where it belongs in the order of the file, behind others of the same place. */
+static void errors_insert(struct conf_errors *errors, struct conf_error error)
+{
+	size_t at = errors->n;
+	if (errors->n == CONF_ERRORS_MAX) {
+		errors->omitted++;
+		return;
+	}
+	for (; at > 0; at--) {
+		const struct conf_error *before = &errors->list[at - 1];
+		if (before->line < error.line || (before->line == error.line && before->column <= error.column))
+			break;
+		errors->list[at] = *before;
+	}
+	errors->list[at] = error;
+	errors->n++;
+}
+
+void conf_report(struct reader *reader, struct toml_place place, const char *format, ...)
+{
+	char what[ERROR_TEXT_MAX];
+	struct buf text = BUF_INIT(ERROR_TEXT_MAX + FILE_NAME_MAX + 32);
+	struct conf_error error = { .line = place.line, .column = place.column };
+	va_list args;
+	va_start(args, format);
+	vsnprintf(what, sizeof what, format, args);
+	va_end(args);
+	buf_addf(&text, "%.*s:%u:%u: %s", STR_ARG(str_first(reader->file_name, FILE_NAME_MAX)), (unsigned)place.line,
+		(unsigned)place.column, what);
+	if (arena_copy(&reader->errors->arena, buf_str(&text), &error.text) < 0)
+		error.text = STR("too many errors to tell");
+	errors_insert(reader->errors, error);
+	buf_free(&text);
+}
+
+void conf_errors_free(struct conf_errors *errors)
+{
+	arena_free(&errors->arena);
+	errors->n = errors->omitted = 0;
+}
+
+void conf_errors_print(const struct conf_errors *errors, struct buf *out)
+{
+	for (size_t i = 0; i < errors->n; i++) {
+		buf_add(out, errors->list[i].text);
+		buf_add_byte(out, '\n');
+	}
+	if (errors->omitted > 0)
+		buf_addf(out, "and %zu more errors\n", errors->omitted);
+}
+
+/* ---- names ---- */
+
+static const struct setting *find_setting(struct str path)
+{
+	for (size_t i = 0; i < CONF_SETTINGS; i++)
+		if (str_eq(conf_table[i].path, path))
+			return &conf_table[i];
+	return NULL;
+}
+
+static bool is_section(struct str path)
+{
+	for (size_t i = 0; i < COUNT_OF(section_names); i++)
+		if (str_eq(section_names[i], path))
+			return true;
+	return false;
+}
+
+/* Keeps the candidate that is nearest to the path. */
+static void nearer(struct str path, struct str candidate, size_t *distance, struct str *nearest)
+{
+	size_t d = conf_distance(path, candidate);
+	if (d < *distance) {
+		*distance = d;
+		*nearest = candidate;
+	}
+}
+
+/* The name that may have been meant: a section for a [table], else a setting; one of the same name in another section
+ * counts as near. Empty when nothing is near. */
+static struct str nearest_name(struct str path, bool table)
+{
+	struct str nearest = STR(""), last = path;
+	while (str_find_byte(last, '.') >= 0)
+		str_cut(&last, '.');
+	size_t distance = last.n / 3 + 2; /* no farther than a third of the name, and one */
+	if (table) {
+		for (size_t i = 0; i < COUNT_OF(section_names); i++)
+			nearer(path, section_names[i], &distance, &nearest);
+		return nearest;
+	}
+	for (size_t i = 0; i < CONF_SETTINGS; i++)
+		nearer(path, conf_table[i].path, &distance, &nearest);
+	for (size_t i = 0; nearest.n == 0 && i < CONF_SETTINGS; i++)
+		if (str_eq(conf_table[i].name, last))
+			nearest = conf_table[i].path;
+	return nearest;
+}
+
+static void report_unknown(struct reader *reader, const struct toml_entry *entry)
+{
+	bool table = entry->type == TOML_TABLE && str_find_byte(entry->path, '.') < 0;
+	struct str nearest = STR("");
+	if (reader->errors->n < CONF_ERRORS_MAX) /* the search is long, and what is omitted needs none */
+		nearest = nearest_name(entry->path, table);
+	if (nearest.n > 0)
+		conf_report(reader, entry->key, "unknown %s %.*s; did you mean %.*s?", table ? "section" : "setting",
+			STR_ARG(entry->path), STR_ARG(nearest));
+	else
+		conf_report(reader, entry->key, "unknown %s %.*s", table ? "section" : "setting", STR_ARG(entry->path));
+}
+
+/* ---- reading ---- */
+
+/* Whether an entry is an element or a member of what `path` names. */
+static bool is_within(const struct toml_entry *entry, struct str path)
+{
+	return entry->path.n > path.n && str_starts(entry->path, path) &&
+		(entry->path.p[path.n] == '.' || entry->path.p[path.n] == '[');
+}
+
+static void read_entries(struct reader *reader)
+{
+	const struct toml *toml = reader->toml;
+	for (size_t i = 0; i < toml->n; i++) {
+		const struct toml_entry *entry = &toml->entries[i];
+		const struct setting *setting = find_setting(entry->path);
+		bool section = is_section(entry->path);
+		if (section && entry->type == TOML_TABLE)
+			continue;
+		if (setting) {
+			reader->conf->lines[setting - conf_table] = entry->key.line;
+			conf_read_value(reader, setting, entry);
+		} else if (section) {
+			conf_report(reader, entry->key, "%.*s is a section, written [%.*s] on a line of its own",
+				STR_ARG(entry->path), STR_ARG(entry->path));
+		} else {
+			report_unknown(reader, entry);
+		}
+		while (i + 1 < toml->n && is_within(&toml->entries[i + 1], entry->path))
+			i++;
+	}
+}
+
+/* ---- what must fit together ---- */
+
+/* Reports at the line of a setting; a default is as good as the file's first line. */
+#define report_setting(reader, id, ...)                                                                                \
+	conf_report(reader, (struct toml_place){ MAX((reader)->conf->lines[id], 1u), 1 }, __VA_ARGS__)
+
+static void check_tls(struct reader *reader)
+{
+	struct conf *conf = reader->conf;
+	bool certificate = conf->tls.certificate.n > 0, key = conf->tls.key.n > 0;
+	if (certificate && !key)
+		report_setting(reader, CONF_tls_certificate, "tls.certificate needs a tls.key");
+	if (key && !certificate)
+		report_setting(reader, CONF_tls_key, "tls.key needs a tls.certificate");
+	if (certificate || key)
+		return;
+	if (conf->lines[CONF_listen_imaps] == CONF_LINE_DEFAULT)
+		conf->listen.imaps.n = 0;
+	else if (conf->listen.imaps.n > 0)
+		report_setting(reader, CONF_listen_imaps, "listen.imaps needs a tls.certificate");
+	if (conf->lines[CONF_listen_pop3s] == CONF_LINE_DEFAULT)
+		conf->listen.pop3s.n = 0;
+	else if (conf->listen.pop3s.n > 0)
+		report_setting(reader, CONF_listen_pop3s, "listen.pop3s needs a tls.certificate");
+}
+
+static void check_control_socket(struct reader *reader)
+{
+	struct conf *conf = reader->conf;
+	if (conf->server.control_socket.n > 0)
+		return;
+	size_t n = conf->server.directory.n + strlen(CONTROL_SOCKET);
+	if (n > CONF_SOCKET_PATH_MAX) {
+		report_setting(reader, CONF_server_directory, "server.directory is too long for a unix socket in it: "
+			"set server.control_socket");
+		return;
+	}
+	char *path = arena_alloc(&conf->arena, n + 1, 1);
+	if (!path)
+		return; /* cannot be: the arena holds every setting at its longest */
+	snprintf(path, n + 1, "%.*s%s", STR_ARG(conf->server.directory), CONTROL_SOCKET);
+	conf->server.control_socket = str_of(path, n);
+}
+
+static void check_together(struct reader *reader)
+{
+	const struct conf *conf = reader->conf;
+	check_tls(reader);
+	check_control_socket(reader);
+	if (conf->server.restart_delay_min_ms > conf->server.restart_delay_max_ms)
+		report_setting(reader, CONF_server_restart_delay_min,
+			"server.restart_delay_min is more than server.restart_delay_max");
+	if (conf->login.failure_delay_ms > conf->login.failure_delay_max_ms)
+		report_setting(reader, CONF_login_failure_delay,
+			"login.failure_delay is more than login.failure_delay_max");
+	if (conf->imap.output_pause > conf->imap.output_max)
+		report_setting(reader, CONF_imap_output_pause, "imap.output_pause is more than imap.output_max");
+	struct str delimiter = conf->smtp.recipient_delimiter;
+	if (delimiter.n == 1 && !memchr("+-_.=#~", delimiter.p[0], 7))
+		report_setting(reader, CONF_smtp_recipient_delimiter,
+			"smtp.recipient_delimiter must be one of + - _ . = # ~");
+}
+
+/* ---- the whole ---- */
+
+/* Reads settings from TOML text into *reader->conf and gathers errors, without what must fit together. */
+static void read_text(struct reader *reader, struct str text)
+{
+	struct toml toml;
+	if (toml_parse(text, &toml) < 0)
+		for (size_t i = 0; i < toml.errors_n; i++)
+			conf_report(reader, toml.errors[i].place, "%.*s", STR_ARG(toml.errors[i].text));
+	reader->toml = &toml;
+	read_entries(reader);
+	reader->toml = NULL;
+	toml_free(&toml);
+}
+
+/* All defaults; errors would be errors of settings.h, which conf_test looks for. */
+static void read_defaults(struct reader *reader)
+{
+	struct buf text = BUF_INIT(DEFAULTS_TEXT_MAX);
+	for (size_t i = 0; i < CONF_SETTINGS; i++)
+		buf_addf(&text, "%.*s = %.*s\n", STR_ARG(conf_table[i].path), STR_ARG(conf_table[i].default_text));
+	read_text(reader, buf_str(&text));
+	memset(reader->conf->lines, 0, sizeof reader->conf->lines);
+	buf_free(&text);
+}
+
+int conf_parse(struct str text, struct str file_name, struct conf *out, struct conf_errors *errors)
+{
+	struct conf conf = { .arena = ARENA_INIT(CONF_ARENA_MAX) };
+	struct reader reader = { .file_name = file_name, .conf = &conf, .errors = errors };
+	*errors = (struct conf_errors){ .arena = ARENA_INIT(ERRORS_ARENA_MAX) };
+	read_defaults(&reader);
+	read_text(&reader, text);
+	if (errors->n == 0)
+		check_together(&reader);
+	if (errors->n > 0) {
+		conf_free(&conf);
+		return ERR_SYNTAX;
+	}
+	*out = conf;
+	return 0;
+}
+
+void conf_defaults(struct conf *out)
+{
+	struct conf_errors errors;
+	if (conf_parse(STR(""), STR("defaults"), out, &errors) < 0)
+		*out = (struct conf){ .arena = ARENA_INIT(CONF_ARENA_MAX) };
+	conf_errors_free(&errors);
+}
+
+int conf_apply_environment(struct conf *conf)
+{
+	struct str value = str_from_c(getenv("MANSIO_SANDBOX"));
+	if (!value.p)
+		return 0;
+	if (!str_eq(value, STR("on")) && !str_eq(value, STR("off")))
+		return ERR_SYNTAX;
+	conf->server.sandbox = str_eq(value, STR("on"));
+	conf->lines[CONF_server_sandbox] = CONF_LINE_ENVIRONMENT;
+	return 0;
+}
+
+void conf_free(struct conf *conf)
+{
+	arena_free(&conf->arena);
+	*conf = (struct conf){ .arena = ARENA_INIT(CONF_ARENA_MAX) };
+}

@@ -1,0 +1,111 @@
+/* conf.h: the typed configuration. The supervisor reads mansio.toml once and passes its text on; each role makes a
+ * struct conf of the same text and only reads it from then on. The settings themselves: settings.h, mansio.toml(5). */
+#ifndef CONF_CONF_H
+#define CONF_CONF_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/log.h"
+#include "conf/settings.h"
+
+/* More text is refused. */
+#define CONF_TEXT_MAX (1024 * 1024)
+
+/* The values are those of the protocol (and of OpenSSL). */
+enum conf_tls_version { CONF_TLS_1_2 = 0x0303, CONF_TLS_1_3 = 0x0304 };
+
+/* Where a password may cross a connection without TLS. */
+enum conf_plain_login { CONF_PLAIN_NEVER, CONF_PLAIN_LOOPBACK, CONF_PLAIN_ALWAYS };
+
+/* An address to listen on: "127.0.0.1:143", "[::1]:143", or "*:143" for all of both families. */
+enum conf_family { CONF_FAMILY_BOTH, CONF_FAMILY_IPV4, CONF_FAMILY_IPV6 };
+struct conf_address {
+	struct str text; /* as it was written */
+	struct str host; /* for inet_pton(3), no brackets; "*" when family is CONF_FAMILY_BOTH; followed by a NUL */
+	enum conf_family family;
+	uint16_t port; /* 0: the kernel chooses one */
+};
+
+struct conf_addresses {
+	const struct conf_address *list;
+	size_t n;
+};
+
+/* What each type of setting is in struct conf. Durations carry their unit in the name: login.timeout_ms. Strings, paths
+ * and host names are UTF-8 without control characters; a NUL follows them, so that p serves at libc's edge. */
+#define CONF_FIELD_BOOL(name)        bool name;
+#define CONF_FIELD_INTEGER(name)     uint64_t name;
+#define CONF_FIELD_SIZE(name)        uint64_t name;
+#define CONF_FIELD_DURATION(name)    uint64_t name##_ms;
+#define CONF_FIELD_STRING(name)      struct str name;
+#define CONF_FIELD_HOSTNAME(name)    struct str name;
+#define CONF_FIELD_PATH(name)        struct str name;
+#define CONF_FIELD_ADDRESSES(name)   struct conf_addresses name;
+#define CONF_FIELD_LOG_LEVEL(name)   enum log_level name;
+#define CONF_FIELD_TLS_VERSION(name) enum conf_tls_version name;
+#define CONF_FIELD_PLAIN_LOGIN(name) enum conf_plain_login name;
+
+/* One constant for each setting, CONF_server_hostname: its place in the table and in struct conf's lines. */
+enum conf_setting {
+#define CONF_ID(type, section, name, ...) CONF_##section##_##name,
+#define CONF_SECTION_IDS(section, list) list(CONF_ID)
+	CONF_SECTIONS(CONF_SECTION_IDS)
+#undef CONF_SECTION_IDS
+#undef CONF_ID
+	CONF_SETTINGS
+};
+
+/* Instead of a line: the setting has its default, or came from the environment. */
+#define CONF_LINE_DEFAULT 0
+#define CONF_LINE_ENVIRONMENT UINT32_MAX
+
+/* One member struct for each section, one field for each setting: conf.imap.idle_timeout_ms, conf.tls.certificate.
+ * Owns all that it points to. */
+struct conf {
+#define CONF_FIELD(type, section, name, ...) CONF_FIELD_##type(name)
+#define CONF_SECTION_STRUCT(section, fields) struct { fields(CONF_FIELD) } section;
+	CONF_SECTIONS(CONF_SECTION_STRUCT)
+#undef CONF_SECTION_STRUCT
+#undef CONF_FIELD
+	uint32_t lines[CONF_SETTINGS]; /* where each setting came from, by enum conf_setting */
+	struct arena arena;
+};
+
+/* What is wrong with a configuration, all of it, in the order of the file. */
+#define CONF_ERRORS_MAX 50
+struct conf_error {
+	uint32_t line, column; /* from 1; columns count characters */
+	struct str text; /* "mansio.toml:3:1: unknown setting imap.idle_timout; did you mean imap.idle_timeout?" */
+};
+
+struct conf_errors {
+	struct conf_error list[CONF_ERRORS_MAX];
+	size_t n;
+	size_t omitted; /* errors beyond CONF_ERRORS_MAX */
+	struct arena arena;
+};
+
+/* Every setting at its default, as if an empty file had been read. */
+void conf_defaults(struct conf *out);
+
+/* Reads a configuration file's text (at most CONF_TEXT_MAX bytes). `file_name` stands in the error texts. ERR_SYNTAX
+ * with at least one error in *errors when anything is wrong; then *out is untouched. *errors is overwritten in any case
+ * and is to be freed with conf_errors_free. When each value is right by itself it checks that they fit together
+ * (certificate with key, ...), fills in server.control_socket, and takes listen.imaps and listen.pop3s away when they
+ * have their defaults and there is no certificate. */
+int conf_parse(struct str text, struct str file_name, struct conf *out, struct conf_errors *errors) MUST_CHECK;
+
+/* Takes over what the environment says: MANSIO_SANDBOX=on or off. ERR_SYNTAX for another value. */
+int conf_apply_environment(struct conf *conf) MUST_CHECK;
+
+void conf_free(struct conf *conf);
+void conf_errors_free(struct conf_errors *errors);
+
+/* All error texts, each with a line end behind it. */
+void conf_errors_print(const struct conf_errors *errors, struct buf *out);
+
+/* The configuration in force as a TOML file, each value with a comment that says where it comes from ("default",
+ * "line 12", "environment"). What it prints can be read again and gives the same settings. */
+void conf_print_effective(const struct conf *conf, struct buf *out);
+
+#endif

@@ -1,0 +1,268 @@
+/* date.c: reading and printing dates without libc's calendar, locale or zone files. Pure. */
+#include "syntax/date.h"
+
+#include "base/checked.h"
+#include "syntax/header_lex.h"
+
+#define DAY_SECONDS 86400
+
+static const char month_names[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+	                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+static const char day_names[7][4] = { "Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed" }; /* 1970-01-01 was a Thursday */
+
+struct civil {
+	int64_t year;
+	int32_t month, day; /* from 1 */
+};
+
+/* Years counted from March, so that the leap day is a year's last; 400 years ("era") are 146097 days. */
+static int64_t days_from_civil(struct civil c)
+{
+	int64_t year = c.month <= 2 ? c.year - 1 : c.year;
+	int64_t era = (year >= 0 ? year : year - 399) / 400;
+	int64_t year_of_era = year - era * 400;
+	int64_t day_of_year = (153 * (c.month + (c.month > 2 ? -3 : 9)) + 2) / 5 + c.day - 1;
+	return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
+}
+
+static struct civil civil_from_days(int64_t days)
+{
+	days += 719468;
+	int64_t era = (days >= 0 ? days : days - 146096) / 146097;
+	int64_t day = days - era * 146097;
+	int64_t year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+	int64_t day_of_year = day - (365 * year + year / 4 - year / 100);
+	int32_t month = (int32_t)((5 * day_of_year + 2) / 153);
+	struct civil c = { .year = year + era * 400, .day = (int32_t)(day_of_year - (153 * month + 2) / 5 + 1) };
+	c.month = month < 10 ? month + 3 : month - 9;
+	c.year += c.month <= 2;
+	return c;
+}
+
+static bool civil_is_day(struct civil c)
+{
+	static const int32_t lengths[12] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+	if (c.year < 1 || c.year > 9999 || c.month < 1 || c.month > 12 || c.day < 1)
+		return false;
+	bool leap = c.year % 4 == 0 && (c.year % 100 != 0 || c.year % 400 == 0);
+	return c.day <= lengths[c.month - 1] + (c.month == 2 && leap);
+}
+
+/* 1 to 12, or 0; only the first three letters count (RFC 5322 knows no others, people write "June"). */
+static int32_t month_number(struct str word)
+{
+	for (int32_t i = 0; i < 12; i++)
+		if (word.n >= 3 && str_istarts(word, str_of(month_names[i], 3)))
+			return i + 1;
+	return 0;
+}
+
+/* Takes a number of at most `digits_max` digits, with its length; false when there is none. */
+static bool take_number(struct str *rest, size_t digits_max, int32_t *value, size_t *digits)
+{
+	size_t n = 0;
+	int32_t v = 0;
+	for (; n < rest->n && n < digits_max && ascii_is_digit(rest->p[n]); n++)
+		v = v * 10 + (rest->p[n] - '0');
+	*value = v;
+	if (digits)
+		*digits = n;
+	*rest = str_from(*rest, n);
+	return n > 0;
+}
+
+static struct str take_word(struct str *rest)
+{
+	size_t n = 0;
+	while (n < rest->n && ascii_is_alpha(rest->p[n]))
+		n++;
+	struct str word = str_first(*rest, n);
+	*rest = str_from(*rest, n);
+	return word;
+}
+
+static bool take_byte(struct str *rest, char c)
+{
+	if (rest->n == 0 || rest->p[0] != c)
+		return false;
+	*rest = str_from(*rest, 1);
+	return true;
+}
+
+/* RFC 5322, 4.3; military zones are to be read as -0000, since RFC 822 had their signs wrong. */
+static int32_t zone_by_name(struct str word)
+{
+	static const struct {
+		char name[4];
+		int32_t hours;
+	} zones[] = { { "EDT", -4 }, { "EST", -5 }, { "CDT", -5 }, { "CST", -6 },
+		          { "MDT", -6 }, { "MST", -7 }, { "PDT", -7 }, { "PST", -8 } };
+	for (size_t i = 0; i < COUNT_OF(zones); i++)
+		if (str_ieq(word, str_of(zones[i].name, 3)))
+			return zones[i].hours * 60;
+	return 0;
+}
+
+static int32_t take_zone(struct str *rest)
+{
+	bool west = rest->n > 0 && rest->p[0] == '-';
+	if (!west && !(rest->n > 0 && rest->p[0] == '+'))
+		return zone_by_name(take_word(rest));
+	*rest = str_from(*rest, 1);
+	int32_t value;
+	if (!take_number(rest, 4, &value, NULL) || value % 100 > 59 || value / 100 > 23)
+		return 0;
+	int32_t minutes = value / 100 * 60 + value % 100;
+	return west ? -minutes : minutes;
+}
+
+static bool take_day(struct str *rest, struct civil *c)
+{
+	size_t digits;
+	int32_t year;
+	lex_skip_cfws(rest, NULL);
+	if (take_word(rest).n > 0) { /* the day of the week: never checked, the date counts */
+		lex_skip_cfws(rest, NULL);
+		take_byte(rest, ',');
+		lex_skip_cfws(rest, NULL);
+	}
+	if (!take_number(rest, 2, &c->day, NULL))
+		return false;
+	lex_skip_cfws(rest, NULL);
+	take_byte(rest, '-');
+	c->month = month_number(take_word(rest));
+	lex_skip_cfws(rest, NULL);
+	take_byte(rest, '-');
+	if (!take_number(rest, 4, &year, &digits))
+		return false;
+	c->year = digits == 3 ? year + 1900 : digits > 2 ? year : year < 50 ? year + 2000 : year + 1900;
+	return civil_is_day(*c);
+}
+
+static bool take_time(struct str *rest, int64_t *seconds)
+{
+	int32_t hour, minute, second = 0;
+	lex_skip_cfws(rest, NULL);
+	if (!take_number(rest, 2, &hour, NULL))
+		return false;
+	lex_skip_cfws(rest, NULL);
+	if (!take_byte(rest, ':'))
+		return false;
+	lex_skip_cfws(rest, NULL);
+	if (!take_number(rest, 2, &minute, NULL))
+		return false;
+	lex_skip_cfws(rest, NULL);
+	if (take_byte(rest, ':')) {
+		lex_skip_cfws(rest, NULL);
+		if (!take_number(rest, 2, &second, NULL))
+			return false;
+	}
+	*seconds = hour * 3600 + minute * 60 + second;
+	return hour <= 23 && minute <= 59 && second <= 60;
+}
+
+int date_parse(struct str s, struct date *out)
+{
+	struct civil day;
+	int64_t seconds;
+	if (!take_day(&s, &day) || !take_time(&s, &seconds))
+		return ERR_SYNTAX;
+	lex_skip_cfws(&s, NULL);
+	int32_t zone = take_zone(&s);
+	*out = (struct date){ days_from_civil(day) * DAY_SECONDS + seconds - zone * 60, zone };
+	return 0;
+}
+
+struct printable {
+	struct civil day;
+	int hour, minute, second, zone; /* zone as hhmm */
+	char sign;
+	const char *day_name, *month_name;
+};
+
+static struct printable to_printable(struct date d)
+{
+	int64_t days = date_local_day(d);
+	int second = (int)(d.seconds + d.zone_minutes * 60 - days * DAY_SECONDS);
+	int zone = d.zone_minutes < 0 ? -d.zone_minutes : d.zone_minutes;
+	struct civil day = civil_from_days(days);
+	return (struct printable){
+		.day = day, .hour = second / 3600, .minute = second / 60 % 60, .second = second % 60,
+		.zone = zone / 60 * 100 + zone % 60, .sign = d.zone_minutes < 0 ? '-' : '+',
+		.day_name = day_names[(days % 7 + 7) % 7], .month_name = month_names[day.month - 1],
+	};
+}
+
+void date_print(struct date d, struct buf *out)
+{
+	struct printable p = to_printable(d);
+	buf_addf(out, "%s, %d %s %04lld %02d:%02d:%02d %c%04d", p.day_name, p.day.day, p.month_name, (long long)p.day.year,
+	         p.hour, p.minute, p.second, p.sign, p.zone);
+}
+
+void date_print_internal(struct date d, struct buf *out)
+{
+	struct printable p = to_printable(d);
+	buf_addf(out, "%2d-%s-%04lld %02d:%02d:%02d %c%04d", p.day.day, p.month_name, (long long)p.day.year, p.hour,
+	         p.minute, p.second, p.sign, p.zone);
+}
+
+/* "1-Feb-1994", "01-Feb-1994" */
+static bool take_imap_date(struct str *rest, struct civil *c)
+{
+	size_t digits;
+	int32_t year;
+	if (!take_number(rest, 2, &c->day, NULL) || !take_byte(rest, '-'))
+		return false;
+	struct str month = take_word(rest);
+	c->month = month.n == 3 ? month_number(month) : 0;
+	if (!take_byte(rest, '-') || !take_number(rest, 4, &year, &digits) || digits != 4)
+		return false;
+	c->year = year;
+	return civil_is_day(*c);
+}
+
+/* Two digits and, unless `after` is 0, the byte behind them. */
+static bool take_two(struct str *rest, int32_t max, char after, int32_t *value)
+{
+	size_t digits;
+	return take_number(rest, 2, value, &digits) && digits == 2 && *value <= max && (!after || take_byte(rest, after));
+}
+
+int date_parse_internal(struct str s, struct date *out)
+{
+	struct civil day;
+	int32_t hour, minute, second, zone_hours, zone_minutes;
+	if (s.n > 1 && s.p[0] == ' ' && str_find_byte(s, '-') != 2)
+		return ERR_SYNTAX;
+	take_byte(&s, ' ');
+	if (!take_imap_date(&s, &day) || !take_byte(&s, ' ') || !take_two(&s, 23, ':', &hour) ||
+	    !take_two(&s, 59, ':', &minute) || !take_two(&s, 60, ' ', &second))
+		return ERR_SYNTAX;
+	bool west = take_byte(&s, '-');
+	if ((!west && !take_byte(&s, '+')) || !take_two(&s, 23, 0, &zone_hours) || !take_two(&s, 59, 0, &zone_minutes) ||
+	    s.n > 0)
+		return ERR_SYNTAX;
+	int32_t zone = zone_hours * 60 + zone_minutes;
+	if (west)
+		zone = -zone;
+	int64_t seconds = hour * 3600 + minute * 60 + second;
+	*out = (struct date){ days_from_civil(day) * DAY_SECONDS + seconds - zone * 60, zone };
+	return 0;
+}
+
+int date_parse_search(struct str s, int64_t *days)
+{
+	struct civil day;
+	if (!take_imap_date(&s, &day) || s.n > 0)
+		return ERR_SYNTAX;
+	*days = days_from_civil(day);
+	return 0;
+}
+
+int64_t date_local_day(struct date d)
+{
+	int64_t seconds = d.seconds + d.zone_minutes * 60;
+	int64_t days = seconds / DAY_SECONDS;
+	return seconds % DAY_SECONDS < 0 ? days - 1 : days;
+}

@@ -1,0 +1,123 @@
+/* Dates of RFC 5322 with its obsolete forms, and those of IMAP, are read and printed exactly. */
+#include "syntax/date.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static void reads(const char *text, int64_t seconds, int32_t zone)
+{
+	struct date d;
+	assert_int_equal(date_parse(str_from_c(text), &d), 0);
+	assert_int_equal(d.seconds, seconds);
+	assert_int_equal(d.zone_minutes, zone);
+}
+
+static void refused(const char *text)
+{
+	struct date d = { 7, 7 };
+	assert_int_equal(date_parse(str_from_c(text), &d), ERR_SYNTAX);
+	assert_int_equal(d.seconds, 7);
+}
+
+static void rfc5322_examples(void **state)
+{
+	reads("Fri, 21 Nov 1997 09:55:06 -0600", 880127706, -360);
+	reads("Tue, 1 Jul 2003 10:52:37 +0200", 1057049557, 120);
+	reads("Thu, 13 Feb 1969 23:32:54 -0330", -27723426, -210);
+	reads("Thu,\r\n      13\r\n        Feb\r\n          1969\r\n      23:32\r\n "
+	      "             -0330 (Newfoundland Time)",
+	      -27723480, -210);
+	reads("21 Nov 97 09:55:06 GMT", 880106106, 0);
+	reads("Fri, 21 Nov 1997 09(comment):   55  :  06 -0600", 880127706, -360);
+}
+
+static void obsolete_years_and_zones(void **state)
+{
+	reads("1 Jan 00 00:00 +0000", 946684800, 0);
+	reads("1 Jan 49 00:00 +0000", 2493072000, 0);
+	reads("1 Jan 50 00:00 +0000", -631152000, 0);
+	reads("1 Jan 100 00:00 +0000", 946684800, 0);
+	reads("1 Jan 2000 00:00 EST", 946684800 + 5 * 3600, -300);
+	reads("1 Jan 2000 00:00 PDT", 946684800 + 7 * 3600, -420);
+	reads("1 Jan 2000 00:00 Z", 946684800, 0);
+	reads("1 Jan 2000 00:00 A", 946684800, 0); /* military: to be read as unknown */
+	reads("1 Jan 2000 00:00", 946684800, 0);
+	reads("1 Jan 2000 00:00 -9999", 946684800, 0);
+}
+
+static void what_is_no_moment_is_refused(void **state)
+{
+	refused("");
+	refused("Fri,");
+	refused("(");
+	refused("Malformed Date.");
+	refused("30 Feb 2000 00:00 +0000");
+	refused("29 Feb 1900 00:00 +0000");
+	refused("0 Jan 2000 00:00 +0000");
+	refused("1 Jan 2000 24:00 +0000");
+	refused("1 Jan 2000 00:60 +0000");
+	refused("1 Jan 2000 00:00:61 +0000");
+	refused("1 Foo 2000 00:00 +0000");
+	refused("1 Jan 2000 00");
+}
+
+static void prints(void (*print)(struct date, struct buf *), struct date d, const char *expected)
+{
+	struct buf out = BUF_INIT(64);
+	print(d, &out);
+	assert_int_equal(buf_error(&out), 0);
+	assert_int_equal(out.n, strlen(expected));
+	assert_memory_equal(out.p, expected, out.n);
+	buf_free(&out);
+}
+
+static void printed_as_rfc5322(void **state)
+{
+	prints(date_print, (struct date){ 1057049557, 120 }, "Tue, 1 Jul 2003 10:52:37 +0200");
+	prints(date_print, (struct date){ -27723426, -210 }, "Thu, 13 Feb 1969 23:32:54 -0330");
+	prints(date_print, (struct date){ 0, 0 }, "Thu, 1 Jan 1970 00:00:00 +0000");
+	prints(date_print, (struct date){ 951782400, 0 }, "Tue, 29 Feb 2000 00:00:00 +0000");
+}
+
+static void imap_dates_round_trip(void **state)
+{
+	struct date d;
+	assert_int_equal(date_parse_internal(STR("17-Jul-1996 02:44:25 -0700"), &d), 0);
+	assert_int_equal(d.seconds, 837596665);
+	prints(date_print_internal, d, "17-Jul-1996 02:44:25 -0700");
+	assert_int_equal(date_parse_internal(STR(" 1-Feb-1994 00:00:00 +0530"), &d), 0);
+	prints(date_print_internal, d, " 1-Feb-1994 00:00:00 +0530");
+	const char *bad[] = { "", " 17-Jul-1996 02:44:25 -0700", "17-Jul-1996 2:44:25 -0700", "17-Jul-1996 02:44:25 -0700 ",
+		                  "17-July-1996 02:44:25 -0700", "17-Jul-96 02:44:25 -0700", "31-Feb-1996 02:44:25 -0700",
+		                  "17-Jul-1996 02:44:25 0700", "17-Jul-1996 02:44:25 -2400", "  -Jul-1996 02:44:25 -0700" };
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		assert_int_equal(date_parse_internal(str_from_c(bad[i]), &d), ERR_SYNTAX);
+}
+
+static void search_dates_are_days(void **state)
+{
+	int64_t day;
+	assert_int_equal(date_parse_search(STR("1-Feb-1994"), &day), 0);
+	assert_int_equal(day, 8797);
+	assert_int_equal(date_parse_search(STR("01-feb-1994"), &day), 0);
+	assert_int_equal(date_parse_search(STR("1-Feb-94"), &day), ERR_SYNTAX);
+	assert_int_equal(date_parse_search(STR("1-Feb-1994 "), &day), ERR_SYNTAX);
+	assert_int_equal(date_local_day((struct date){ 8797 * 86400 - 1, 0 }), 8796);
+	assert_int_equal(date_local_day((struct date){ 8797 * 86400 - 1, 1 }), 8797);
+	assert_int_equal(date_local_day((struct date){ -1, 0 }), -1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(rfc5322_examples),
+		cmocka_unit_test(obsolete_years_and_zones),
+		cmocka_unit_test(what_is_no_moment_is_refused),
+		cmocka_unit_test(printed_as_rfc5322),
+		cmocka_unit_test(imap_dates_round_trip),
+		cmocka_unit_test(search_dates_are_days),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

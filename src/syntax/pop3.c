@@ -1,0 +1,238 @@
+/* pop3.c: POP3 command lines, read and printed, and the cutting of input into lines. Pure but for the reader, which is its
+ * owner's; bad input is a flaw, never more. */
+#include "syntax/pop3.h"
+
+#include "base/checked.h"
+#include "base/mem.h"
+
+static const struct {
+	struct str name;
+	enum pop3_shape shape;
+} verbs[] = {
+#define POP3_VERB_ROW(name, text, shape) [name] = { STR_INIT(text), shape },
+	POP3_VERB_LIST(POP3_VERB_ROW)
+#undef POP3_VERB_ROW
+};
+
+struct str pop3_verb_name(enum pop3_verb verb)
+{
+	return verbs[verb].name;
+}
+
+const char *pop3_flaw_text(enum pop3_flaw flaw)
+{
+	static const char *const texts[] = {
+#define POP3_FLAW_TEXT(name, text) [name] = text,
+		POP3_FLAW_LIST(POP3_FLAW_TEXT)
+#undef POP3_FLAW_TEXT
+	};
+	return texts[flaw];
+}
+
+static enum pop3_verb find_verb(struct str name)
+{
+	for (size_t i = 1; i < COUNT_OF(verbs); i++) {
+		if (str_ieq(verbs[i].name, name))
+			return (enum pop3_verb)i;
+	}
+	return POP3_UNKNOWN;
+}
+
+/* --- arguments --- */
+
+/* The next word; empty at the end. */
+static struct str take_word(struct str *rest)
+{
+	while (rest->n && rest->p[0] == ' ')
+		*rest = str_from(*rest, 1);
+	return str_cut(rest, ' ');
+}
+
+static enum pop3_flaw take_number(struct str *rest, uint64_t max, uint64_t beyond, uint64_t *out)
+{
+	struct str word = take_word(rest);
+	if (word.n == 0)
+		return POP3_FLAW_ARGUMENT_MISSING;
+	uint64_t number = 0;
+	int err = str_to_u64(word, max, &number);
+	if (err == ERR_SYNTAX)
+		return POP3_FLAW_NUMBER;
+	*out = err == 0 ? number : beyond;
+	return POP3_FLAW_NONE;
+}
+
+static enum pop3_flaw take_message_number(struct str *rest, struct pop3_command *out)
+{
+	uint64_t number = 0;
+	enum pop3_flaw flaw = take_number(rest, UINT32_MAX, 0, &number);
+	out->has_number = flaw == POP3_FLAW_NONE;
+	out->number = (uint32_t)number;
+	return flaw;
+}
+
+static enum pop3_flaw take_sasl(struct str *rest, struct pop3_command *out)
+{
+	out->text = take_word(rest);
+	if (out->text.n == 0)
+		return POP3_FLAW_ARGUMENT_MISSING;
+	out->initial = take_word(rest);
+	out->has_initial = out->initial.n > 0;
+	return POP3_FLAW_NONE;
+}
+
+static enum pop3_flaw take_arguments(enum pop3_shape shape, struct str *rest, struct pop3_command *out)
+{
+	enum pop3_flaw flaw;
+	switch (shape) {
+	case POP3_BARE:
+		return POP3_FLAW_NONE;
+	case POP3_TEXT:
+		out->text = *rest;
+		*rest = (struct str){ NULL, 0 };
+		return out->text.n ? POP3_FLAW_NONE : POP3_FLAW_ARGUMENT_MISSING;
+	case POP3_NUMBER:
+		return take_message_number(rest, out);
+	case POP3_MAYBE_NUMBER:
+		flaw = take_message_number(rest, out);
+		return flaw == POP3_FLAW_ARGUMENT_MISSING ? POP3_FLAW_NONE : flaw;
+	case POP3_NUMBER_LINES:
+		flaw = take_message_number(rest, out);
+		return flaw == POP3_FLAW_NONE ? take_number(rest, UINT64_MAX, UINT64_MAX, &out->lines) : flaw;
+	case POP3_SASL:
+		return take_sasl(rest, out);
+	}
+	return POP3_FLAW_NONE;
+}
+
+enum pop3_flaw pop3_parse(struct str line, struct pop3_command *out)
+{
+	struct pop3_command command = { .verb = POP3_UNKNOWN };
+	struct str rest = line;
+	command.verb = find_verb(str_cut(&rest, ' '));
+	out->verb = command.verb;
+	if (str_find_byte(line, '\0') >= 0 || str_find_byte(line, '\r') >= 0)
+		return POP3_FLAW_BYTES;
+	if (command.verb == POP3_UNKNOWN)
+		return POP3_FLAW_COMMAND;
+	enum pop3_flaw flaw = take_arguments(verbs[command.verb].shape, &rest, &command);
+	if (flaw != POP3_FLAW_NONE)
+		return flaw;
+	if (take_word(&rest).n > 0)
+		return POP3_FLAW_ARGUMENT_EXTRA;
+	*out = command;
+	return POP3_FLAW_NONE;
+}
+
+void pop3_print(const struct pop3_command *command, struct buf *out)
+{
+	buf_add(out, verbs[command->verb].name);
+	if (command->text.n) {
+		buf_add_byte(out, ' ');
+		buf_add(out, command->text);
+	}
+	if (command->has_initial) {
+		buf_add_byte(out, ' ');
+		buf_add(out, command->initial);
+	}
+	if (command->has_number) {
+		buf_add_byte(out, ' ');
+		buf_add_u64(out, command->number);
+	}
+	if (verbs[command->verb].shape == POP3_NUMBER_LINES) {
+		buf_add_byte(out, ' ');
+		buf_add_u64(out, command->lines);
+	}
+}
+
+/* --- lines --- */
+
+void pop3_reader_free(struct pop3_reader *reader)
+{
+	if (reader->partial.p)
+		mem_wipe(reader->partial.p, reader->partial.size);
+	buf_free(&reader->partial);
+	reader->whole = false;
+}
+
+static struct str without_line_end(struct str line)
+{
+	line = str_first(line, line.n - 1);
+	return str_ends(line, STR("\r")) ? str_first(line, line.n - 1) : line;
+}
+
+/* Too long: whether its end is here already or not. */
+static int refuse(struct pop3_reader *reader)
+{
+	pop3_reader_free(reader);
+	reader->skipping = true;
+	return ERR_LIMIT;
+}
+
+static void skip(struct pop3_reader *reader, struct str *rest)
+{
+	ptrdiff_t end = str_find_byte(*rest, '\n');
+	reader->skipping = end < 0;
+	*rest = str_from(*rest, end < 0 ? rest->n : (size_t)end + 1);
+}
+
+int pop3_reader_next(struct pop3_reader *reader, struct str *rest, struct str *line)
+{
+	if (reader->whole)
+		pop3_reader_free(reader);
+	if (reader->skipping)
+		skip(reader, rest);
+	ptrdiff_t end = str_find_byte(*rest, '\n');
+	struct str piece = str_first(*rest, end < 0 ? rest->n : (size_t)end + 1);
+	if (piece.n > reader->partial.max - reader->partial.n)
+		return refuse(reader);
+	*rest = str_from(*rest, piece.n);
+	if (end >= 0 && reader->partial.n == 0) {
+		*line = without_line_end(piece);
+		return 0;
+	}
+	if (piece.n > 0 && reader->partial.n == 0)
+		(void)buf_reserve(&reader->partial, reader->partial.max); /* at once: a growing buffer leaves copies of a password behind */
+	buf_add(&reader->partial, piece);
+	if (end < 0)
+		return ERR_INCOMPLETE;
+	reader->whole = true;
+	*line = without_line_end(buf_str(&reader->partial));
+	return 0;
+}
+
+/* --- a message on its way out --- */
+
+/* The first line of the bytes, with its end where that is here. */
+static struct str first_line(struct str bytes)
+{
+	ptrdiff_t end = str_find_byte(bytes, '\n');
+	return str_first(bytes, end < 0 ? bytes.n : (size_t)end + 1);
+}
+
+/* Up to the next dot that begins a line: all of it can be copied at once. */
+static struct str until_dot(struct str bytes)
+{
+	const char *found = memmem(bytes.p, bytes.n, "\n.", 2);
+	return str_first(bytes, found ? (size_t)(found - bytes.p) + 1 : bytes.n);
+}
+
+void pop3_body_put(struct pop3_body *body, struct str bytes, struct outq *out)
+{
+	while (bytes.n && body->lines_left) {
+		if (!body->inside_line && bytes.p[0] == '.')
+			outq_add(out, STR("."));
+		struct str piece = body->lines_left == UINT64_MAX ? until_dot(bytes) : first_line(bytes);
+		outq_add(out, piece);
+		body->inside_line = piece.p[piece.n - 1] != '\n';
+		if (!body->inside_line && body->lines_left != UINT64_MAX)
+			body->lines_left--;
+		bytes = str_from(bytes, piece.n);
+	}
+}
+
+void pop3_body_end(const struct pop3_body *body, struct outq *out)
+{
+	if (body->inside_line)
+		outq_add(out, STR("\r\n"));
+	outq_add(out, STR(".\r\n"));
+}

@@ -1,0 +1,87 @@
+/* Names are found in any case; bad bytes become U+FFFD and never stop or loop the conversion. */
+#include "text/charset.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static int open_charsets(void **state)
+{
+	*state = charsets_open();
+	return 0;
+}
+
+static int free_charsets(void **state)
+{
+	struct charsets *charsets = *state;
+	charsets_free(&charsets);
+	assert_null(charsets);
+	return 0;
+}
+
+static void converts(void **state, const char *name, struct str in, const char *expected)
+{
+	struct buf out = BUF_INIT(1 << 20);
+	assert_int_equal(charset_to_utf8(*state, str_from_c(name), in, &out), 0);
+	assert_true(str_is_utf8(buf_str(&out)));
+	assert_int_equal(out.n, strlen(expected));
+	assert_memory_equal(out.p ? out.p : "", expected, out.n);
+	buf_free(&out);
+}
+
+static void charsets_of_mail_become_utf8(void **state)
+{
+	converts(state, "ISO-8859-1", STR("caf\xe9"), "caf\xc3\xa9");
+	converts(state, "iso-8859-1", STR("\x93x\x94"), "\xe2\x80\x9cx\xe2\x80\x9d"); /* windows-1252 in truth */
+	converts(state, "iso-2022-jp", STR("\x1b$B$\"\x1b(B"), "\xe3\x81\x82");
+	converts(state, "KOI8-R", STR("\xd0"), "\xd0\xbf");
+	converts(state, "gb2312", STR("\xc4\xe3"), "\xe4\xbd\xa0");
+	converts(state, "utf-8", STR("\xe2\x82\xac"), "\xe2\x82\xac");
+}
+
+static void bad_bytes_are_replaced(void **state)
+{
+	converts(state, "utf-8", STR("a\xff"), "a\xef\xbf\xbd");
+	converts(state, "shift_jis", STR("a\x83"), "a\xef\xbf\xbd");
+	converts(state, "iso-2022-jp", STR("\x1b$B$"), "\xef\xbf\xbd");
+}
+
+static void state_does_not_leak_into_the_next_text(void **state)
+{
+	struct buf out = BUF_INIT(64);
+	assert_int_equal(charset_to_utf8(*state, STR("iso-2022-jp"), STR("\x1b$B$\""), &out), 0);
+	buf_free(&out);
+	converts(state, "iso-2022-jp", STR("ab"), "ab");
+}
+
+static void long_texts_are_converted_in_pieces(void **state)
+{
+	char in[5000], expected[2 * sizeof in + 1];
+	for (size_t i = 0; i < sizeof in; i++) {
+		in[i] = '\xe9';
+		memcpy(expected + 2 * i, "\xc3\xa9", 2);
+	}
+	expected[2 * sizeof in] = '\0';
+	converts(state, "latin1", str_of(in, sizeof in), expected);
+}
+
+static void unknown_names_are_refused(void **state)
+{
+	struct buf out = BUF_INIT(64);
+	assert_int_equal(charset_to_utf8(*state, STR("iso-2022-cn-ext"), STR("a"), &out), ERR_UNSUPPORTED);
+	assert_int_equal(charset_to_utf8(*state, STR(""), STR("a"), &out), ERR_UNSUPPORTED);
+	assert_int_equal(out.n, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(charsets_of_mail_become_utf8),
+		cmocka_unit_test(bad_bytes_are_replaced),
+		cmocka_unit_test(state_does_not_leak_into_the_next_text),
+		cmocka_unit_test(long_texts_are_converted_in_pieces),
+		cmocka_unit_test(unknown_names_are_refused),
+	};
+	return cmocka_run_group_tests(tests, open_charsets, free_charsets);
+}
