@@ -1,0 +1,34 @@
+/* access_auth.h: access asks who may come in; auth answers. */
+#ifndef IPC_ACCESS_AUTH_H
+#define IPC_ACCESS_AUTH_H
+
+#include "ipc/ticket.h"
+
+#define LOGIN_USER_MAX     320
+#define LOGIN_PASSWORD_MAX 1024
+
+enum { ACCESS_AUTH_LOGIN = 1, AUTH_ACCESS_LOGIN_REPLY = 2 };
+
+struct login_request {
+	uint64_t request;  /* chosen by access, comes back in the reply */
+	uint64_t session;
+	uint32_t right;    /* one enum ticket_right */
+	bool tls;
+	struct str user, password, peer; /* peer: address text, for throttling and the log */
+};
+
+enum login_result { LOGIN_OK, LOGIN_DENIED, LOGIN_UNAVAILABLE, LOGIN_RESULT_COUNT };
+
+struct login_reply {
+	uint64_t request;
+	enum login_result result;
+	uint16_t shard;
+	struct str ticket; /* sealed; empty unless LOGIN_OK */
+};
+
+void login_request_encode(const struct login_request *m, struct buf *out);
+int login_request_decode(struct str body, struct login_request *out) MUST_CHECK;
+void login_reply_encode(const struct login_reply *m, struct buf *out);
+int login_reply_decode(struct str body, struct login_reply *out) MUST_CHECK;
+
+#endif

@@ -1,0 +1,55 @@
+/* control.c: encodes and decodes the messages of control.h. Pure; decoded slices point into the body. */
+#include "ipc/control.h"
+
+#include "base/checked.h"
+#include "ipc/channel.h"
+#include "ipc/codec.h"
+
+#define MESSAGE_MAX 65536
+
+void control_request_encode(const struct control_request *m, struct buf *out)
+{
+	wire_put_u8(out, (uint8_t)m->command);
+	wire_put_u8(out, (uint8_t)m->n_arguments);
+	for (uint32_t i = 0; i < m->n_arguments; i++)
+		wire_put_short(out, m->arguments[i]);
+}
+
+int control_request_decode(struct str body, struct control_request *out)
+{
+	struct wire_reader r = wire_reader(body);
+	struct control_request m = { 0 };
+	m.command = (enum control_command)codec_get_enum(&r, CONTROL_COMMAND_COUNT);
+	m.n_arguments = wire_get_u8(&r);
+	if (m.n_arguments > CONTROL_ARGUMENTS_MAX)
+		return ERR_CORRUPT;
+	for (uint32_t i = 0; i < m.n_arguments; i++)
+		m.arguments[i] = wire_get_short(&r, CONTROL_ARGUMENT_MAX);
+	int err = wire_finish(&r);
+	if (err == 0)
+		*out = m;
+	return err;
+}
+
+void control_reply_encode(const struct control_reply *m, struct buf *out)
+{
+	wire_put_u32(out, (uint32_t)m->result);
+	wire_put_str(out, m->message);
+	wire_put_str(out, m->json);
+}
+
+int control_reply_decode(struct str body, struct control_reply *out)
+{
+	struct wire_reader r = wire_reader(body);
+	struct control_reply m;
+	m.result = (int32_t)wire_get_u32(&r);
+	m.message = wire_get_str(&r, MESSAGE_MAX);
+	m.json = wire_get_str(&r, IPC_BODY_MAX);
+	int err = wire_finish(&r);
+	if (err != 0)
+		return err;
+	if (m.result > 0)
+		return ERR_CORRUPT;
+	*out = m;
+	return 0;
+}

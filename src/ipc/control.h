@@ -1,0 +1,51 @@
+/* control.h: what `mansio …` says to the running server over its control socket, and the answers. The socket is for the server's
+ * user and root only (SO_PEERCRED and mode 0600). A request is one channel frame CONTROL_REQUEST, the answer one CONTROL_REPLY. */
+#ifndef IPC_CONTROL_H
+#define IPC_CONTROL_H
+
+#include "base/wire.h"
+
+enum { CONTROL_REQUEST = 1, CONTROL_REPLY = 2 };
+
+#define CONTROL_COMMAND_LIST(X)                                                                                        \
+	X(CONTROL_STATUS, "status")                                                                                        \
+	X(CONTROL_ACCOUNT_ADD, "account add")                                                                              \
+	X(CONTROL_ACCOUNT_LIST, "account list")                                                                            \
+	X(CONTROL_ACCOUNT_SHOW, "account show")                                                                            \
+	X(CONTROL_ACCOUNT_PASSWORD, "account password")                                                                    \
+	X(CONTROL_ACCOUNT_REMOVE, "account remove")                                                                        \
+	X(CONTROL_DOMAIN_ADD, "domain add")                                                                                \
+	X(CONTROL_DOMAIN_LIST, "domain list")                                                                              \
+	X(CONTROL_DOMAIN_REMOVE, "domain remove")                                                                          \
+	X(CONTROL_ALIAS_ADD, "alias add")                                                                                  \
+	X(CONTROL_ALIAS_LIST, "alias list")                                                                                \
+	X(CONTROL_ALIAS_REMOVE, "alias remove")
+
+enum control_command {
+#define CONTROL_ENUM(name, text) name,
+	CONTROL_COMMAND_LIST(CONTROL_ENUM)
+#undef CONTROL_ENUM
+	CONTROL_COMMAND_COUNT
+};
+
+#define CONTROL_ARGUMENTS_MAX 64
+#define CONTROL_ARGUMENT_MAX  4096
+
+struct control_request {
+	enum control_command command;
+	uint32_t n_arguments;
+	struct str arguments[CONTROL_ARGUMENTS_MAX]; /* meaning by command; passwords travel here, never on a command line */
+};
+
+struct control_reply {
+	int32_t result;     /* 0 or negative enum err */
+	struct str message; /* for people when result is not 0: what was wrong, where, what to do */
+	struct str json;    /* the answer as one JSON value; the command line prints it, or a table made of it */
+};
+
+void control_request_encode(const struct control_request *m, struct buf *out);
+int control_request_decode(struct str body, struct control_request *out) MUST_CHECK;
+void control_reply_encode(const struct control_reply *m, struct buf *out);
+int control_reply_decode(struct str body, struct control_reply *out) MUST_CHECK;
+
+#endif

@@ -1,0 +1,133 @@
+/* helper.c: one thread, two lists under one mutex: jobs to do and jobs done. The thread takes a job, does it, puts it on the done
+ * list and wakes the loop (uv_async, an eventfd); the loop calls done() for all of them. Owned by a role; freeing waits for the
+ * running job. A thread that cannot be started ends the process: without it nothing would ever become durable. */
+#include "loop/helper.h"
+
+#include "base/mem.h"
+#include "loop/loop_private.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+struct job_list {
+	struct loop_job *first, **end;
+};
+
+struct loop_helper {
+	uv_async_t wake;
+	pthread_t thread;
+	pthread_mutex_t mutex; /* guards what follows */
+	pthread_cond_t work_came;
+	struct job_list todo, done;
+	bool stopping;
+};
+
+static void list_init(struct job_list *list)
+{
+	list->first = NULL;
+	list->end = &list->first;
+}
+
+static void list_add(struct job_list *list, struct loop_job *job)
+{
+	job->next = NULL;
+	*list->end = job;
+	list->end = &job->next;
+}
+
+static struct loop_job *list_take(struct job_list *list)
+{
+	struct loop_job *job = list->first;
+	if (!job)
+		return NULL;
+	list->first = job->next;
+	if (!list->first)
+		list->end = &list->first;
+	job->next = NULL;
+	return job;
+}
+
+static void *work(void *argument)
+{
+	struct loop_helper *helper = argument;
+	pthread_mutex_lock(&helper->mutex);
+	while (!helper->stopping) {
+		struct loop_job *job = list_take(&helper->todo);
+		if (!job) {
+			pthread_cond_wait(&helper->work_came, &helper->mutex);
+			continue;
+		}
+		pthread_mutex_unlock(&helper->mutex);
+		job->result = job->work(job);
+		pthread_mutex_lock(&helper->mutex);
+		list_add(&helper->done, job);
+		uv_async_send(&helper->wake);
+	}
+	pthread_mutex_unlock(&helper->mutex);
+	return NULL;
+}
+
+static void on_wake(uv_async_t *wake)
+{
+	struct loop_helper *helper = wake->data;
+	pthread_mutex_lock(&helper->mutex);
+	struct loop_job *job = helper->done.first;
+	list_init(&helper->done);
+	pthread_mutex_unlock(&helper->mutex);
+	while (job) {
+		struct loop_job *next = job->next;
+		job->next = NULL;
+		job->done(job, job->result);
+		job = next;
+	}
+}
+
+struct loop_helper *loop_helper_new(struct loop *loop)
+{
+	struct loop_helper *helper = mem_alloc(1, sizeof *helper);
+	list_init(&helper->todo);
+	list_init(&helper->done);
+	pthread_mutex_init(&helper->mutex, NULL);
+	pthread_cond_init(&helper->work_came, NULL);
+	helper->wake.data = helper;
+	sigset_t all, before;
+	sigfillset(&all);
+	if (uv_async_init(loop_uv(loop), &helper->wake, on_wake) != 0)
+		abort();
+	/* Signals are the loop's business. */
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	if (pthread_create(&helper->thread, NULL, work, helper) != 0)
+		abort();
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return helper;
+}
+
+static void free_helper(uv_handle_t *handle)
+{
+	struct loop_helper *helper = handle->data;
+	pthread_cond_destroy(&helper->work_came);
+	pthread_mutex_destroy(&helper->mutex);
+	mem_free(helper);
+}
+
+void loop_helper_free(struct loop_helper **helper)
+{
+	struct loop_helper *h = *helper;
+	if (!h)
+		return;
+	*helper = NULL;
+	pthread_mutex_lock(&h->mutex);
+	h->stopping = true;
+	pthread_cond_signal(&h->work_came);
+	pthread_mutex_unlock(&h->mutex);
+	pthread_join(h->thread, NULL);
+	uv_close((uv_handle_t *)&h->wake, free_helper);
+}
+
+void loop_helper_submit(struct loop_helper *helper, struct loop_job *job)
+{
+	pthread_mutex_lock(&helper->mutex);
+	list_add(&helper->todo, job);
+	pthread_cond_signal(&helper->work_came);
+	pthread_mutex_unlock(&helper->mutex);
+}

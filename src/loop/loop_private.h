@@ -1,0 +1,15 @@
+/* loop_private.h: what the files of loop/ share and nobody else sees. */
+#ifndef LOOP_LOOP_PRIVATE_H
+#define LOOP_LOOP_PRIVATE_H
+
+#include "loop/loop.h"
+
+#include <uv.h>
+
+uv_loop_t *loop_uv(struct loop *loop);
+
+struct loop_wheel *loop_wheel(struct loop *loop);
+struct loop_wheel *loop_wheel_new(struct loop *loop);
+void loop_wheel_free(struct loop_wheel **wheel);
+
+#endif

@@ -1,0 +1,71 @@
+/* stream.h: a connected socket with bounded buffers, plain or TLS. Input is offered as slices; what its owner does not take is
+ * kept (bounded) and offered again with what follows. Output is an outq. An idle stream holds no buffers. */
+#ifndef LOOP_STREAM_H
+#define LOOP_STREAM_H
+
+#include "base/outq.h"
+#include "loop/loop.h"
+
+struct stream;
+struct tls_context;
+
+struct stream_events {
+	/* Bytes have come: take some from the front and return how many. Not called again before more bytes come or
+	 * stream_offer_again. Inside this call the stream may be closed or detached (stream_close, stream_detach): then the
+	 * return value is ignored. */
+	size_t (*input)(void *owner, struct str bytes);
+	/* All output has left (called at the end of a turn, after output had been waiting or was flushed whole). */
+	void (*drained)(void *owner);
+	/* The other side closed, an error happened or a time-out: 0 for a clean end of input, else negative enum err
+	 * (ERR_CLOSED, ERR_IO, ERR_TIMEOUT, ERR_LIMIT for an output queue that overflowed). Called once; the owner frees
+	 * the stream now or later. A clean end waits while the stream is paused or held or has output (a client may shut
+	 * down its side and still read): an owner that waits for somebody else before it answers pauses the stream. */
+	void (*closed)(void *owner, int err);
+};
+
+struct stream_limits {
+	/* Bytes of input kept while the owner waits for more: then nothing more is read until it takes some. What one read
+	 * brought (LOOP_SCRATCH_SIZE) is kept in any case. */
+	size_t input_max;
+	size_t output_max; /* bytes of output held in memory */
+};
+
+/* Takes over the descriptor (made non-blocking, TCP_NODELAY). Reading starts at once. */
+struct stream *stream_new(struct loop *loop, int fd, struct stream_limits limits, const struct stream_events *events, void *owner);
+
+/* Closes the descriptor at once, dropping what is queued. Accepts NULL. Safe inside callbacks of the same stream. */
+void stream_free(struct stream **stream);
+
+/* Sends what is queued, shuts down the sending side, waits for the other side's end (so that the last answer is not lost to
+ * a reset) and calls closed(); all that takes at most `linger_ms`. Input is ignored from now on. */
+void stream_finish(struct stream *stream, uint64_t linger_ms);
+
+/* Add to this, then call stream_flush: it is sent at the end of the turn, as much as the socket takes. While held
+ * (stream_hold), nothing leaves: the commit gate holds back replies that promise what is not on disk yet. */
+struct outq *stream_output(struct stream *stream);
+void stream_flush(struct stream *stream);
+void stream_hold(struct stream *stream, bool hold);
+
+/* Stops or resumes the reading of the socket (back-pressure); the resumed stream offers what it kept. */
+void stream_pause(struct stream *stream, bool pause);
+/* Offers the kept input again at the end of this turn, without new bytes. */
+void stream_offer_again(struct stream *stream);
+
+/* closed(ERR_TIMEOUT) after this many milliseconds without input or output progress; 0: never. */
+void stream_set_timeout(struct stream *stream, uint64_t milliseconds);
+
+/* TLS as the server: output queued before still leaves in the clear, then the handshake begins. Plaintext input not taken yet
+ * is thrown away (RFC 3207, 2595: nothing sent before may count); inside input() the return value is ignored. tls_done (may
+ * be NULL) is called when the handshake is complete; a failed one calls closed(ERR_CLOSED). ERR_STATE: it is TLS already. */
+int stream_start_tls(struct stream *stream, struct tls_context *context, void (*tls_done)(void *owner)) MUST_CHECK;
+bool stream_is_tls(const struct stream *stream);
+/* "TLSv1.3" and cipher; empty slices when plain. */
+struct str stream_tls_version(const struct stream *stream);
+struct str stream_tls_cipher(const struct stream *stream);
+
+/* Gives up the descriptor of a plain stream: kept input is appended to `unread`, the stream is freed, the watch gone. Inside
+ * input() the owner appends what it did not take of the slice itself, and nothing is added here. Output must have left (else
+ * ERR_STATE; ERR_LIMIT when `unread` is too small) and nothing changes. */
+int stream_detach(struct stream **stream, int *fd, struct buf *unread) MUST_CHECK;
+
+#endif

@@ -1,0 +1,188 @@
+/* stream_output.c: empties a stream's outq into its socket. Neighbouring bytes and small file ranges (copied through the loop's
+ * scratch room) leave in one call; large file ranges by sendfile, or over TLS record by record. Disk reads here block: who
+ * cannot wait for a cold file warms it first (a helper job). */
+#include "loop/stream_private.h"
+
+#include "base/checked.h"
+
+#include <errno.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define PIECES_AT_ONCE 64
+#define SENDFILE_MIN   16384          /* measured: below it, pread and a common write cost less */
+#define SEND_AT_ONCE   (1024 * 1024)  /* bytes a turn, so that one fast reader does not starve the others */
+#define RECORD_MAX     16384          /* of TLS */
+
+/* Reads a whole file range, or the first `room` bytes of it. A file shorter than the queue says is ERR_IO. */
+static int read_range(const struct outq_piece *piece, char *to, size_t room, size_t *n)
+{
+	size_t wanted = (size_t)MIN(piece->n, (uint64_t)room), done = 0;
+	while (done < wanted) {
+		ssize_t got = pread(piece->file_fd, to + done, wanted - done, (off_t)(piece->offset + done));
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return ERR_IO;
+		done += (size_t)got;
+	}
+	*n = done;
+	return 0;
+}
+
+/* What one sendmsg is to take. */
+struct batch {
+	struct iovec iov[PIECES_AT_ONCE];
+	size_t n_iov;
+	size_t bytes;
+	bool file_next; /* a large file range comes right behind */
+};
+
+static int gather(struct stream *stream, struct batch *batch)
+{
+	struct outq_piece pieces[PIECES_AT_ONCE];
+	size_t n = outq_pieces(&stream->out, pieces, PIECES_AT_ONCE), used = 0;
+	char *scratch = loop_scratch(stream->loop);
+	batch->n_iov = batch->bytes = 0;
+	batch->file_next = false;
+	for (size_t i = 0; i < n; i++) {
+		struct str bytes = pieces[i].bytes;
+		if (pieces[i].file_fd >= 0) {
+			batch->file_next = pieces[i].n >= SENDFILE_MIN;
+			if (batch->file_next || pieces[i].n > LOOP_SCRATCH_SIZE - used)
+				break;
+			size_t got;
+			int err = read_range(&pieces[i], scratch + used, LOOP_SCRATCH_SIZE - used, &got);
+			if (err != 0)
+				return err;
+			bytes = str_of(scratch + used, got);
+			used += got;
+		}
+		batch->iov[batch->n_iov++] = (struct iovec){ (char *)(uintptr_t)bytes.p, bytes.n };
+		batch->bytes += bytes.n;
+	}
+	return 0;
+}
+
+/* The meaning of a failed write; 0 for "try later". */
+static int write_error(struct stream *stream)
+{
+	switch (errno) {
+	case EAGAIN:
+		stream->blocked = true;
+		return 0;
+	case EINTR:
+		return 0;
+	case EPIPE:
+	case ECONNRESET:
+		return ERR_CLOSED;
+	default:
+		return ERR_IO;
+	}
+}
+
+static int send_file(struct stream *stream, const struct outq_piece *piece, size_t *n)
+{
+	off_t offset = (off_t)piece->offset;
+	ssize_t sent = sendfile(stream->fd, piece->file_fd, &offset, (size_t)MIN(piece->n, (uint64_t)SEND_AT_ONCE));
+	if (sent < 0)
+		return write_error(stream);
+	if (sent == 0)
+		return ERR_IO; /* the file is shorter than the queue says */
+	*n = (size_t)sent;
+	return 0;
+}
+
+static int send_plain(struct stream *stream, size_t *n)
+{
+	struct outq_piece first;
+	if (outq_peek(&stream->out, &first) && first.file_fd >= 0 && first.n >= SENDFILE_MIN)
+		return send_file(stream, &first, n);
+	struct batch batch;
+	int err = gather(stream, &batch);
+	if (err != 0)
+		return err;
+	struct msghdr message = { .msg_iov = batch.iov, .msg_iovlen = batch.n_iov };
+	ssize_t sent = sendmsg(stream->fd, &message, MSG_NOSIGNAL | (batch.file_next ? MSG_MORE : 0));
+	if (sent < 0)
+		return write_error(stream);
+	*n = (size_t)sent;
+	return 0;
+}
+
+/* One record's worth from the front of the queue: in place when the first piece fills it, else gathered in the scratch
+ * room. A second try after "would block" gathers at least the same bytes again, as SSL_write demands. */
+static int gather_record(struct stream *stream, struct str *out)
+{
+	struct outq_piece pieces[PIECES_AT_ONCE];
+	size_t n = outq_pieces(&stream->out, pieces, PIECES_AT_ONCE), used = 0;
+	char *scratch = loop_scratch(stream->loop);
+	if (pieces[0].file_fd < 0 && (n == 1 || pieces[0].bytes.n >= RECORD_MAX)) {
+		*out = str_first(pieces[0].bytes, RECORD_MAX);
+		return 0;
+	}
+	for (size_t i = 0; i < n && used < RECORD_MAX; i++) {
+		size_t got;
+		if (pieces[i].file_fd >= 0) {
+			int err = read_range(&pieces[i], scratch + used, RECORD_MAX - used, &got);
+			if (err != 0)
+				return err;
+		} else {
+			got = MIN(pieces[i].bytes.n, RECORD_MAX - used);
+			memcpy(scratch + used, pieces[i].bytes.p, got);
+		}
+		used += got;
+	}
+	*out = str_of(scratch, used);
+	return 0;
+}
+
+static int send_tls(struct stream *stream, size_t *n)
+{
+	struct str record;
+	int err = gather_record(stream, &record);
+	if (err != 0)
+		return err;
+	ERR_clear_error();
+	int sent = SSL_write(stream->ssl, record.p, (int)record.n);
+	if (sent > 0) {
+		*n = (size_t)sent;
+		return 0;
+	}
+	switch (SSL_get_error(stream->ssl, sent)) {
+	case SSL_ERROR_WANT_WRITE:
+		stream->blocked = true;
+		return 0;
+	case SSL_ERROR_WANT_READ:
+		stream->write_wants_read = true;
+		return 0;
+	default:
+		return ERR_CLOSED;
+	}
+}
+
+int stream_send(struct stream *stream, bool *sent)
+{
+	size_t total = 0;
+	*sent = false;
+	if (stream->out.failed)
+		return ERR_LIMIT;
+	if (stream->held || stream->blocked || stream->write_wants_read || stream->tls == STREAM_TLS_HANDSHAKE)
+		return 0;
+	while (!outq_empty(&stream->out) && total < SEND_AT_ONCE) {
+		size_t n = 0;
+		int err = stream->tls == STREAM_TLS ? send_tls(stream, &n) : send_plain(stream, &n);
+		if (err != 0)
+			return err;
+		if (n == 0 && (stream->blocked || stream->write_wants_read))
+			break;
+		outq_consume(&stream->out, n);
+		total += n;
+		*sent = *sent || n > 0;
+	}
+	if (total > 0)
+		loop_timeout_touch(stream->loop, &stream->timeout);
+	return 0;
+}
