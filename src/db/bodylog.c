@@ -1,0 +1,304 @@
+/* bodylog.c: segments of message bodies. Owned by the store; one current segment that is written, all opened segments kept open.
+ * A failed write leaves the log as it was (the bytes behind its end do not count); a failed sync is the gate's matter.
+ *
+ * Record: magic u32, header size u16, zone i16, length u64, checksum u64, account 16 bytes, message u64, internal date i64,
+ * mailbox (varint length, bytes), checksum of the header so far u32; then the body. Little-endian. */
+#include "db/bodylog.h"
+
+#include "base/checked.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#define RECORD_MAGIC      0x3142534du /* "MSB1" */
+#define RECORD_HEADER_MAX 2048
+#define COPY_CHUNK        (256 * 1024)
+#define SEGMENTS_MAX      1000000
+
+struct bodylog {
+	int folder;
+	uint64_t segment_size;
+	uint32_t segment; /* current */
+	uint64_t flushed; /* end of what is written to the current segment */
+	struct buf waiting; /* behind it, in memory */
+	bool unsynced;
+	int *fds; /* by segment number; -1: not opened yet */
+	uint32_t n_fds;
+};
+
+static int open_segment(struct bodylog *log, uint32_t segment, bool create, int *out)
+{
+	char name[32];
+	if (segment == 0 || segment > SEGMENTS_MAX)
+		return ERR_NOT_FOUND;
+	if (segment < log->n_fds && log->fds[segment] >= 0) {
+		*out = log->fds[segment];
+		return 0;
+	}
+	snprintf(name, sizeof name, "%06u.seg", segment);
+	int fd = openat(log->folder, name, O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0600);
+	if (fd < 0)
+		return err_from_errno(errno);
+	if (segment >= log->n_fds) {
+		uint32_t n = MAX(segment + 1, log->n_fds * 2);
+		log->fds = mem_resize(log->fds, n, sizeof *log->fds);
+		for (uint32_t i = log->n_fds; i < n; i++)
+			log->fds[i] = -1;
+		log->n_fds = n;
+	}
+	log->fds[segment] = fd;
+	*out = fd;
+	return 0;
+}
+
+/* At start, nothing in the page cache may be older than a failed sync of the last run: drop it, read anew, sync. */
+static int settle(int fd)
+{
+	if (posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) != 0 || fdatasync(fd) < 0)
+		return ERR_IO;
+	return 0;
+}
+
+int bodylog_open(struct str folder, uint64_t segment_size, uint32_t segment, uint64_t end, struct bodylog **out)
+{
+	struct bodylog *log = mem_alloc(1, sizeof *log);
+	char *path = mem_copy(folder);
+	struct stat st;
+	int fd, result = 0;
+	*log = (struct bodylog){ .folder = -1, .segment_size = segment_size, .segment = segment, .flushed = end,
+		                 .waiting = BUF_INIT(BODYLOG_BUFFER_MAX) };
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		result = err_from_errno(errno);
+	else if ((log->folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+		result = err_from_errno(errno);
+	else
+		result = open_segment(log, segment, true, &fd);
+	if (result == 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_size > end && ftruncate(fd, (off_t)end) < 0)
+		result = err_from_errno(errno);
+	if (result == 0)
+		result = settle(fd);
+	if (result == 0 && fsync(log->folder) < 0)
+		result = ERR_IO;
+	mem_free(path);
+	if (result < 0)
+		bodylog_close(&log);
+	else
+		*out = log;
+	return result;
+}
+
+void bodylog_close(struct bodylog **pointer)
+{
+	struct bodylog *log = *pointer;
+	*pointer = NULL;
+	if (!log)
+		return;
+	for (uint32_t i = 0; i < log->n_fds; i++)
+		if (log->fds[i] >= 0)
+			close(log->fds[i]);
+	if (log->folder >= 0)
+		close(log->folder);
+	mem_free(log->fds);
+	buf_free(&log->waiting);
+	mem_free(log);
+}
+
+static int write_all(int fd, const char *p, size_t n, uint64_t at)
+{
+	while (n > 0) {
+		ssize_t wrote = pwrite(fd, p, n, (off_t)at);
+		if (wrote < 0 && errno == EINTR)
+			continue;
+		if (wrote <= 0)
+			return wrote < 0 ? err_from_errno(errno) : ERR_IO;
+		p += wrote;
+		n -= (size_t)wrote;
+		at += (uint64_t)wrote;
+	}
+	return 0;
+}
+
+static void put_header(struct buf *out, const struct body_record *record)
+{
+	size_t start = out->n;
+	wire_put_u32(out, RECORD_MAGIC);
+	wire_put_u16(out, 0); /* size of the header, below */
+	wire_put_u16(out, (uint16_t)record->zone_minutes);
+	wire_put_u64(out, record->length);
+	wire_put_u64(out, record->checksum);
+	buf_add(out, str_of((const char *)record->account.bytes, sizeof record->account.bytes));
+	wire_put_u64(out, record->message);
+	wire_put_u64(out, (uint64_t)record->internal_date);
+	wire_put_short(out, record->mailbox);
+	size_t size = out->n - start + sizeof(uint32_t);
+	out->p[start + 4] = (char)(size & 0xff);
+	out->p[start + 5] = (char)(size >> 8);
+	wire_put_u32(out, (uint32_t)XXH3_64bits(out->p + start, out->n - start));
+}
+
+/* Copies the file behind the pieces straight into the segment, at `at`, and adds it to the checksum. */
+static int copy_file(int from, uint64_t length, int to, uint64_t at, XXH3_state_t *sum)
+{
+	char *chunk = mem_alloc(1, COPY_CHUNK);
+	uint64_t done = 0;
+	int result = 0;
+	while (done < length && result == 0) {
+		ssize_t got = pread(from, chunk, (size_t)MIN(length - done, (uint64_t)COPY_CHUNK), (off_t)done);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0) {
+			result = ERR_IO;
+			break;
+		}
+		XXH3_64bits_update(sum, chunk, (size_t)got);
+		result = write_all(to, chunk, (size_t)got, at + done);
+		done += (uint64_t)got;
+	}
+	mem_free(chunk);
+	return result;
+}
+
+/* A record whose body is partly in a file: written at once, header last. */
+static int append_large(struct bodylog *log, struct body_record *record, const struct str *pieces, size_t n_pieces, int file,
+                        uint64_t file_length, struct body_place *out)
+{
+	char room[RECORD_HEADER_MAX];
+	struct buf header = { .p = room, .size = sizeof room, .max = sizeof room };
+	XXH3_state_t *sum = XXH3_createState();
+	int fd, result = bodylog_flush(log);
+	if (result == 0)
+		result = open_segment(log, log->segment, false, &fd);
+	put_header(&header, record); /* for its size: checksum follows */
+	uint64_t at = log->flushed + header.n;
+	XXH3_64bits_reset(sum);
+	for (size_t i = 0; i < n_pieces && result == 0; i++) {
+		XXH3_64bits_update(sum, pieces[i].p, pieces[i].n);
+		result = write_all(fd, pieces[i].p, pieces[i].n, at);
+		at += pieces[i].n;
+	}
+	if (result == 0)
+		result = copy_file(file, file_length, fd, at, sum);
+	if (result == 0) {
+		record->checksum = XXH3_64bits_digest(sum);
+		buf_clear(&header);
+		put_header(&header, record);
+		result = write_all(fd, header.p, header.n, log->flushed);
+	}
+	if (result == 0) {
+		*out = (struct body_place){ log->segment, log->flushed + header.n };
+		log->flushed += header.n + record->length;
+		log->unsynced = true;
+	}
+	XXH3_freeState(sum);
+	return result;
+}
+
+static uint64_t checksum_of(const struct str *pieces, size_t n)
+{
+	if (n == 1)
+		return XXH3_64bits(pieces[0].p, pieces[0].n);
+	XXH3_state_t *sum = XXH3_createState();
+	XXH3_64bits_reset(sum);
+	for (size_t i = 0; i < n; i++)
+		XXH3_64bits_update(sum, pieces[i].p, pieces[i].n);
+	uint64_t digest = XXH3_64bits_digest(sum);
+	XXH3_freeState(sum);
+	return digest;
+}
+
+int bodylog_append(struct bodylog *log, const struct body_record *facts, const struct str *pieces, size_t n_pieces, int fd,
+                   uint64_t file_length, struct body_place *out)
+{
+	struct body_record record = *facts;
+	uint64_t memory = RECORD_HEADER_MAX;
+	record.length = fd >= 0 ? file_length : 0;
+	for (size_t i = 0; i < n_pieces; i++) {
+		record.length += pieces[i].n;
+		memory += pieces[i].n;
+	}
+	if (fd >= 0 || memory > BODYLOG_BUFFER_MAX)
+		return append_large(log, &record, pieces, n_pieces, fd, fd >= 0 ? file_length : 0, out);
+	if (log->waiting.n + memory > BODYLOG_BUFFER_MAX) {
+		int result = bodylog_flush(log);
+		if (result < 0)
+			return result;
+	}
+	record.checksum = checksum_of(pieces, n_pieces);
+	put_header(&log->waiting, &record);
+	*out = (struct body_place){ log->segment, log->flushed + log->waiting.n };
+	for (size_t i = 0; i < n_pieces; i++)
+		buf_add(&log->waiting, pieces[i]);
+	log->unsynced = true;
+	return 0;
+}
+
+int bodylog_flush(struct bodylog *log)
+{
+	int fd, result = open_segment(log, log->segment, false, &fd);
+	if (result < 0 || log->waiting.n == 0)
+		return result;
+	result = write_all(fd, log->waiting.p, log->waiting.n, log->flushed);
+	if (result < 0)
+		return result;
+	log->flushed += log->waiting.n;
+	buf_clear(&log->waiting);
+	return 0;
+}
+
+void bodylog_position(const struct bodylog *log, uint32_t *segment, uint64_t *end)
+{
+	*segment = log->segment;
+	*end = log->flushed + log->waiting.n;
+}
+
+void bodylog_rewind(struct bodylog *log, uint32_t segment, uint64_t end)
+{
+	buf_clear(&log->waiting);
+	log->segment = segment;
+	log->flushed = end;
+	log->unsynced = false;
+}
+
+int bodylog_roll(struct bodylog *log)
+{
+	int fd, result;
+	if (log->flushed + log->waiting.n < log->segment_size)
+		return 0;
+	result = open_segment(log, log->segment + 1, true, &fd);
+	if (result == 0 && (ftruncate(fd, 0) < 0 || fsync(log->folder) < 0))
+		result = ERR_IO;
+	if (result < 0)
+		return result;
+	log->segment++;
+	log->flushed = 0;
+	return 0;
+}
+
+bool bodylog_needs_sync(const struct bodylog *log)
+{
+	return log->unsynced;
+}
+
+int bodylog_sync_fd(const struct bodylog *log)
+{
+	return log->fds[log->segment];
+}
+
+void bodylog_synced(struct bodylog *log)
+{
+	log->unsynced = false;
+}
+
+int bodylog_file(struct bodylog *log, uint32_t segment, uint64_t end, int *fd)
+{
+	if (segment == log->segment && end > log->flushed) {
+		int result = bodylog_flush(log);
+		if (result < 0)
+			return result;
+	}
+	return open_segment(log, segment, false, fd);
+}

@@ -1,0 +1,71 @@
+/* gate.h: the commit gate. A reply leaves the process only when what it promises is on disk. Writes gather in a batch:
+ *
+ *   OPEN       writes run to completion, in one transaction (gate_begin)
+ *   SEALED     no sync is in flight and the batch is not empty (gate_turn): bodies are written, a helper syncs their segment; no write
+ *              starts meanwhile, reads go on. Skipped when the batch has no bodies.
+ *   COMMITTED  COMMIT writes the WAL; the next batch is OPEN; a helper syncs the WAL
+ *   DURABLE    gate_world.durable: replies of the batch may leave
+ *
+ * Crash rule: body before metadata before acknowledgement. When the WAL is long, the gate stays closed from COMMIT until the WAL is durable, copies
+ * it into the database without syncs, opens, has a helper sync the database, and commits nothing before that returned.
+ *
+ * A sync that fails is never tried again: gate_world.failed, and the process must end. */
+#ifndef DB_GATE_H
+#define DB_GATE_H
+
+#include "db/bodylog.h"
+#include "db/sqlite.h"
+
+struct gate;
+
+struct gate_world {
+	/* fdatasync this descriptor elsewhere, then call gate_synced, not before this returned. */
+	void (*sync)(void *owner, int fd);
+	/* The batch is being sealed: write what is dirty into the transaction. An error voids the batch. */
+	int (*prepare)(void *owner);
+	/* The gate was closed and is open again. */
+	void (*writable)(void *owner);
+	/* All batches up to this one are on disk. */
+	void (*durable)(void *owner, uint64_t batch);
+	/* The batch was rolled back: nothing of it happened. */
+	void (*voided)(void *owner, uint64_t batch, int err);
+	/* A sync or a checkpoint failed; nothing can be promised any more. */
+	void (*failed)(void *owner, const char *what, int err);
+};
+
+struct gate_settings {
+	struct str path;          /* of the database, absolute */
+	uint64_t checkpoint_size; /* bytes of WAL */
+	uint64_t reserve;         /* bytes kept free on the disk: below it no batch begins */
+};
+
+/* `db` was opened through vfs.h and migrated. Takes descriptors of the database and its WAL that stay open for ever, syncs them and their folder.
+ * `bodies` stays the caller's. */
+int gate_new(struct db *db, struct bodylog *bodies, const struct gate_settings *settings, const struct gate_world *world, void *owner, struct gate **out) MUST_CHECK;
+void gate_free(struct gate **gate);
+
+/* True when a write may begin now. */
+bool gate_is_open(const struct gate *gate);
+
+/* Before each write: begins the batch's transaction if need be. ERR_UNAVAILABLE when the gate is closed; ERR_NO_SPACE when the disk has less than the
+ * reserve and `more` bytes free. *batch: the number to wait for. */
+int gate_begin(struct gate *gate, uint64_t more, uint64_t *batch) MUST_CHECK;
+
+/* A write failed half way: rolls the whole batch back (gate_world.voided is called). */
+void gate_void(struct gate *gate, int err);
+
+/* At the end of each turn of the loop: seals the batch if nothing is in flight. */
+void gate_turn(struct gate *gate);
+
+/* The sync asked for has returned (0 or negative enum err). */
+void gate_synced(struct gate *gate, int result);
+
+uint64_t gate_batch(const struct gate *gate); /* number of the open (or sealed) batch */
+uint64_t gate_durable(const struct gate *gate);
+bool gate_is_idle(const struct gate *gate); /* nothing written, nothing in flight */
+
+/* Counters for status: batches and syncs since start. */
+uint64_t gate_batches(const struct gate *gate);
+uint64_t gate_syncs(const struct gate *gate);
+
+#endif

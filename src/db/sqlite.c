@@ -1,0 +1,177 @@
+/* sqlite.c: opening a database and everything about it that is not hot. The connection belongs to its struct db; the
+ * statements to whoever prepared them. On failure nothing stays open. */
+#include "db/sqlite.h"
+
+#include "base/checked.h"
+#include "base/mem.h"
+
+#include <errno.h>
+
+#define DB_PATH_MAX 4095
+
+int db_error(int sqlite_result)
+{
+	switch (sqlite_result & 0xff) { /* extended codes carry the plain one in their low byte */
+	case SQLITE_OK:
+	case SQLITE_ROW:
+	case SQLITE_DONE:
+		return 0;
+	case SQLITE_FULL:
+		return ERR_NO_SPACE;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		return ERR_CORRUPT;
+	case SQLITE_CONSTRAINT:
+		return ERR_EXISTS;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+	case SQLITE_NOMEM:
+		return ERR_UNAVAILABLE;
+	case SQLITE_TOOBIG:
+		return ERR_LIMIT;
+	case SQLITE_PERM:
+	case SQLITE_READONLY:
+	case SQLITE_AUTH:
+		return ERR_DENIED;
+	default:
+		return ERR_IO;
+	}
+}
+
+int db_exec(struct db *db, const char *sql)
+{
+	return db_error(sqlite3_exec(db->handle, sql, NULL, NULL, NULL));
+}
+
+int db_prepare(struct db *db, const char *sql, sqlite3_stmt **out)
+{
+	sqlite3_stmt *stmt;
+	int result = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &stmt, NULL);
+	if (result == SQLITE_ERROR)
+		return ERR_CORRUPT;
+	if (result != SQLITE_OK)
+		return db_error(result);
+	*out = stmt;
+	return 0;
+}
+
+void db_finalize(sqlite3_stmt **stmt)
+{
+	sqlite3_finalize(*stmt);
+	*stmt = NULL;
+}
+
+int db_query_int(struct db *db, const char *sql, int64_t *out)
+{
+	sqlite3_stmt *stmt;
+	int err = db_prepare(db, sql, &stmt);
+	if (err)
+		return err;
+	int row = db_step(stmt);
+	if (row == DB_ROW)
+		*out = db_column_int(stmt, 0);
+	db_finalize(&stmt);
+	return row == DB_DONE ? ERR_NOT_FOUND : MIN(row, 0);
+}
+
+void db_bind_failed(void)
+{
+	abort();
+}
+
+int db_begin(struct db *db)
+{
+	return db_exec(db, "BEGIN IMMEDIATE");
+}
+
+int db_commit(struct db *db)
+{
+	return db_exec(db, "COMMIT");
+}
+
+void db_rollback(struct db *db)
+{
+	if (db_in_transaction(db))
+		sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+}
+
+static int open_error(sqlite3 *handle, int result)
+{
+	if (result == SQLITE_CANTOPEN) {
+		int errnum = handle ? sqlite3_system_errno(handle) : 0;
+		return errnum == EACCES || errnum == EPERM ? ERR_DENIED : err_from_errno(errnum ? errnum : ENOENT);
+	}
+	return db_error(result);
+}
+
+/* Debian's build has secure_delete on, temporary tables in files and a cache of 2 MB: say all that matters. The order
+ * counts: locking_mode before the first access keeps the WAL index in our own memory. */
+static int set_up(struct db *db, const struct db_options *options)
+{
+	char sql[512];
+	int on = 1;
+	sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
+	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+	if (options->page_size) {
+		snprintf(sql, sizeof sql, "PRAGMA page_size=%u", options->page_size);
+		int err = db_exec(db, sql);
+		if (err)
+			return err;
+	}
+	snprintf(sql, sizeof sql,
+		"PRAGMA locking_mode=EXCLUSIVE;"
+		"PRAGMA journal_mode=WAL;"
+		"PRAGMA synchronous=%s;"
+		"PRAGMA secure_delete=OFF;"
+		"PRAGMA temp_store=MEMORY;"
+		"PRAGMA cache_spill=OFF;"
+		"PRAGMA cache_size=-%u;"
+		"PRAGMA wal_autocheckpoint=%u;"
+		"PRAGMA foreign_keys=%s;",
+		options->sync_full ? "FULL" : "NORMAL", options->cache_kb, options->checkpoint_pages,
+		options->foreign_keys ? "ON" : "OFF");
+	return db_exec(db, sql);
+}
+
+/* The lock is taken by the first transaction and kept. */
+static int take_lock(struct db *db)
+{
+	int err = db_begin(db);
+	return err ? err : db_commit(db);
+}
+
+int db_open(struct str path, const struct db_options *options, struct db *out)
+{
+	if (path.n == 0 || path.n > DB_PATH_MAX || str_find_byte(path, '\0') >= 0)
+		return ERR_LIMIT;
+	struct db db = { NULL };
+	char *name = mem_copy(path);
+	int result = sqlite3_open_v2(name, &db.handle,
+		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, options->vfs);
+	mem_free(name);
+	int err = result == SQLITE_OK ? 0 : open_error(db.handle, result);
+	if (!err) {
+		sqlite3_extended_result_codes(db.handle, 1);
+		sqlite3_busy_timeout(db.handle, (int)MIN(options->busy_timeout_ms, (uint32_t)INT32_MAX));
+		err = set_up(&db, options);
+	}
+	if (!err)
+		err = take_lock(&db);
+	if (err) {
+		sqlite3_close(db.handle);
+		return err;
+	}
+	*out = db;
+	return 0;
+}
+
+void db_close(struct db *db)
+{
+	/* v2 would keep the file open behind our back while a statement is left; a leak must be seen instead */
+	if (db->handle && sqlite3_close(db->handle) != SQLITE_OK)
+		abort();
+	db->handle = NULL;
+}

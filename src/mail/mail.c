@@ -1,0 +1,221 @@
+/* mail.c: a message comes in: parsed once, here, into everything that replies are copied from later, and handed to the store. The reader is its
+ * owner's and holds nothing between messages. Nothing is written before the whole message was read and found acceptable. */
+#include "mail/mail.h"
+
+#include "base/checked.h"
+#include "base/mem.h"
+#include "store/store_open.h"
+#include "syntax/header.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define READ_CHUNK        (256 * 1024)
+#define DERIVED_MAX       (4 * 1024 * 1024) /* each wire form of one message; the limits of the parser keep it far below */
+#define KEPT_HEADERS_MAX  8192              /* a larger selection is read from the message when it is asked for */
+#define HEADER_READ_MAX   (256 * 1024)
+
+struct mail_reader {
+	struct mime_parser *parser;
+	struct buf envelope, structure, body, parts, headers;
+};
+
+/* What clients ask for when they show a list of messages, and to thread it. */
+static const struct str kept_headers[] = {
+	STR_INIT("Date"),        STR_INIT("Subject"),    STR_INIT("From"),         STR_INIT("Sender"),    STR_INIT("Reply-To"),
+	STR_INIT("To"),          STR_INIT("Cc"),         STR_INIT("Bcc"),          STR_INIT("Message-ID"), STR_INIT("In-Reply-To"),
+	STR_INIT("References"),  STR_INIT("Content-Type"), STR_INIT("Priority"),   STR_INIT("X-Priority"), STR_INIT("Importance"),
+	STR_INIT("Newsgroups"),  STR_INIT("List-Id"),    STR_INIT("List-Post"),    STR_INIT("Mailing-List"),
+};
+
+bool mail_headers_are_kept(const struct str *names, size_t n_names)
+{
+	for (size_t i = 0; i < n_names; i++) {
+		bool found = false;
+		for (size_t k = 0; k < COUNT_OF(kept_headers) && !found; k++)
+			found = str_ieq(names[i], kept_headers[k]);
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+struct mail_reader *mail_reader_new(const struct mime_limits *limits)
+{
+	struct mail_reader *reader = mem_alloc(1, sizeof *reader);
+	*reader = (struct mail_reader){ mime_parser_new(limits),      BUF_INIT(DERIVED_MAX), BUF_INIT(DERIVED_MAX),
+		                        BUF_INIT(DERIVED_MAX), BUF_INIT(DERIVED_MAX), BUF_INIT(DERIVED_MAX) };
+	return reader;
+}
+
+void mail_reader_free(struct mail_reader **pointer)
+{
+	struct mail_reader *reader = *pointer;
+	*pointer = NULL;
+	if (!reader)
+		return;
+	mime_parser_free(&reader->parser);
+	buf_free(&reader->envelope);
+	buf_free(&reader->structure);
+	buf_free(&reader->body);
+	buf_free(&reader->parts);
+	buf_free(&reader->headers);
+	mem_free(reader);
+}
+
+/* --- reading --- */
+
+static int read_at(int fd, char *out, size_t n, uint64_t from)
+{
+	while (n > 0) {
+		ssize_t got = pread(fd, out, n, (off_t)from);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return ERR_IO;
+		out += got;
+		n -= (size_t)got;
+		from += (uint64_t)got;
+	}
+	return 0;
+}
+
+/* The whole message through the parser; *last gets its last two bytes. */
+static int feed(struct mime_parser *parser, const struct mail_source *source, char last[2])
+{
+	mime_parser_reset(parser);
+	mime_parser_feed(parser, source->head);
+	if (source->fd < 0) {
+		mime_parser_feed(parser, source->bytes);
+		if (source->bytes.n >= 2)
+			memcpy(last, source->bytes.p + source->bytes.n - 2, 2);
+		return 0;
+	}
+	char *chunk = mem_alloc(1, READ_CHUNK);
+	int result = 0;
+	for (uint64_t done = 0; done < source->length && result == 0;) {
+		size_t n = (size_t)MIN(source->length - done, (uint64_t)READ_CHUNK);
+		result = read_at(source->fd, chunk, n, done);
+		if (result == 0)
+			mime_parser_feed(parser, str_of(chunk, n));
+		done += n;
+	}
+	if (result == 0 && source->length >= 2)
+		result = read_at(source->fd, last, 2, source->length - 2);
+	mem_free(chunk);
+	return result;
+}
+
+/* Selects the fields that a row keeps from the client's header (our trace fields are not among them). */
+static int keep_headers(const struct mail_source *source, const struct mime_message *message, struct buf *out)
+{
+	uint64_t n = message->header_size > source->head.n ? message->header_size - source->head.n : 0;
+	if (n > HEADER_READ_MAX)
+		return 0;
+	if (source->fd < 0) {
+		header_fields_select(str_first(source->bytes, (size_t)n), kept_headers, COUNT_OF(kept_headers), false, out);
+	} else {
+		char *block = mem_alloc(1, HEADER_READ_MAX);
+		int result = read_at(source->fd, block, (size_t)MIN(n, source->length), 0);
+		if (result == 0)
+			header_fields_select(str_of(block, (size_t)MIN(n, source->length)), kept_headers, COUNT_OF(kept_headers), false, out);
+		mem_free(block);
+		if (result < 0)
+			return result;
+	}
+	if (out->n > KEPT_HEADERS_MAX)
+		buf_clear(out);
+	return 0;
+}
+
+/* Everything that is kept of the message beside its bytes; slices point into the reader. */
+static int derive(struct mail_reader *reader, const struct mail_source *source, const struct mime_message *message, struct message_derived *out)
+{
+	struct buf *all[] = { &reader->envelope, &reader->structure, &reader->body, &reader->parts, &reader->headers };
+	for (size_t i = 0; i < COUNT_OF(all); i++)
+		buf_clear(all[i]);
+	envelope_print(message, 0, &reader->envelope);
+	bodystructure_print(message, true, &reader->structure);
+	bodystructure_print(message, false, &reader->body);
+	mime_encode_parts(message, &reader->parts);
+	int result = keep_headers(source, message, &reader->headers);
+	for (size_t i = 0; i < COUNT_OF(all) && result == 0; i++)
+		result = buf_error(all[i]);
+	*out = (struct message_derived){ buf_str(&reader->envelope), buf_str(&reader->structure), buf_str(&reader->body),
+		                         buf_str(&reader->parts), buf_str(&reader->headers) };
+	return result;
+}
+
+static uint32_t traits_of(const struct mime_message *message, const char last[2])
+{
+	uint32_t traits = 0;
+	if (message->needs_dot_stuffing)
+		traits |= MESSAGE_NEEDS_STUFFING;
+	if (message->has_8bit)
+		traits |= MESSAGE_8BIT;
+	if (!message->pure_crlf)
+		traits |= MESSAGE_BARE_LINE_ENDS;
+	if (last[0] != '\r' || last[1] != '\n')
+		traits |= MESSAGE_ENDS_WITHOUT_CRLF;
+	return traits;
+}
+
+/* --- into a mailbox --- */
+
+static int resolve_keywords(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_facts *facts, struct keyword_bits *out)
+{
+	*out = (struct keyword_bits){ { 0 } };
+	for (size_t i = 0; i < facts->n_keywords; i++) {
+		uint32_t bit;
+		int result = keyword_add(mailbox, facts->keywords[i], settings->max_keywords, &bit);
+		if (result < 0)
+			return result;
+		out->word[bit / 64] |= UINT64_C(1) << (bit % 64);
+	}
+	return 0;
+}
+
+static int append(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source, const struct mail_facts *facts, bool strict, uint32_t *uid)
+{
+	const struct str pieces[] = { source->head, source->bytes };
+	struct message_arrival arrival = { .pieces = pieces, .n_pieces = source->fd < 0 ? 2 : 1, .fd = source->fd, .file_length = source->length,
+		                           .internal_date = facts->internal_date, .zone_minutes = facts->zone_minutes, .flags = facts->flags };
+	char last[2] = { 0, 0 };
+	if (!checked_add(source->head.n, source->fd < 0 ? source->bytes.n : source->length, &arrival.size) || arrival.size > settings->max_message_size)
+		return ERR_LIMIT;
+	int result = feed(settings->reader->parser, source, last);
+	if (result < 0)
+		return result;
+	const struct mime_message *message = mime_parser_finish(settings->reader->parser);
+	if (message->has_nul || (strict && !message->pure_crlf))
+		return ERR_SYNTAX;
+	arrival.traits = traits_of(message, last);
+	arrival.header_size = (uint32_t)MIN(message->header_size, (uint64_t)UINT32_MAX);
+	arrival.lines = message->lines;
+	result = derive(settings->reader, source, message, &arrival.derived);
+	if (result == 0)
+		result = resolve_keywords(mailbox, settings, facts, &arrival.keywords);
+	return result == 0 ? mailbox_add(mailbox, &arrival, uid) : result;
+}
+
+int mail_append(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source, const struct mail_facts *facts, uint32_t *uid)
+{
+	return append(mailbox, settings, source, facts, false, uid);
+}
+
+int mail_deliver(struct account *account, const struct mail_settings *settings, const struct mail_source *source, const struct mail_facts *facts, const unsigned char key[16])
+{
+	struct store *store = account_store(account);
+	struct mailbox *inbox = account_mailbox(account, STR("INBOX"));
+	uint32_t uid;
+	bool known;
+	if (!store_writable(store))
+		return ERR_UNAVAILABLE;
+	if (!inbox)
+		return ERR_CORRUPT;
+	int result = delivery_is_known(store, key, &known);
+	if (result < 0 || known)
+		return result;
+	result = append(inbox, settings, source, facts, true, &uid);
+	return result == 0 ? delivery_remember(store, account, key) : result;
+}

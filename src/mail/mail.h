@@ -1,0 +1,61 @@
+/* mail.h: what mail means to the store: a message comes in (bytes → facts → row → entry), whoever brings it. */
+#ifndef MAIL_MAIL_H
+#define MAIL_MAIL_H
+
+#include "store/store.h"
+#include "syntax/mime.h"
+
+/* Bytes of a message on their way in: `head` (trace headers, may be empty), then a slice in memory or the first `length` bytes of a file. */
+struct mail_source {
+	struct str head;
+	struct str bytes; /* used when fd is -1 */
+	int fd;
+	uint64_t length; /* of the file */
+};
+
+struct mail_facts {
+	uint8_t flags;
+	const struct str *keywords;
+	size_t n_keywords;
+	int64_t internal_date; /* seconds since 1970 */
+	int16_t zone_minutes;
+};
+
+/* A parser and the buffers for what is derived from one message; used again for each message, by one at a time. */
+struct mail_reader;
+struct mail_reader *mail_reader_new(const struct mime_limits *limits) __attribute__((returns_nonnull));
+void mail_reader_free(struct mail_reader **reader);
+
+struct mail_settings {
+	struct mail_reader *reader;
+	uint64_t max_message_size;
+	uint32_t max_keywords;
+};
+
+/* Parses and appends one message to a mailbox. ERR_SYNTAX: it holds a NUL; ERR_LIMIT: too large or too many keywords; ERR_NO_SPACE;
+ * ERR_UNAVAILABLE: the gate is closed. */
+int mail_append(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source, const struct mail_facts *facts, uint32_t *uid) MUST_CHECK;
+
+/* Delivers to INBOX of an account, once per key (DESIGN: no doubles): 0 also when an identical delivery is there already. Errors as mail_append's;
+ * ERR_SYNTAX for a bare CR or LF too: nothing that could be read as two messages comes in from outside. */
+int mail_deliver(struct account *account, const struct mail_settings *settings, const struct mail_source *source,
+                 const struct mail_facts *facts, const unsigned char key[16]) MUST_CHECK;
+
+/* Which header fields a row keeps (message_derived.headers): true when all of these are among them, so that a selection of them can be made without the
+ * message's bytes. The kept block is empty when it was too large to keep. */
+bool mail_headers_are_kept(const struct str *names, size_t n_names);
+
+/* --- collecting a message of unknown size: in memory, beyond the threshold in an unnamed temporary file --- */
+struct mail_spool {
+	struct str directory; /* where temporary files go */
+	size_t threshold;     /* bytes kept in memory */
+	struct buf memory;
+	int fd; /* -1: still in memory */
+	uint64_t length;
+};
+void mail_spool_start(struct mail_spool *spool, struct str directory, size_t threshold);
+int mail_spool_add(struct mail_spool *spool, struct str bytes) MUST_CHECK; /* ERR_NO_SPACE, ERR_IO */
+void mail_spool_free(struct mail_spool *spool);
+struct mail_source mail_spool_source(const struct mail_spool *spool);
+
+#endif

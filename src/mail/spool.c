@@ -1,0 +1,66 @@
+/* spool.c: collects a message whose size is not known to be small: in memory up to the threshold, then in a file without a name, which is gone
+ * when it is closed. Owned by the command that receives the message. A full disk is ERR_NO_SPACE, and the spool can only be freed. */
+#include "mail/mail.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+void mail_spool_start(struct mail_spool *spool, struct str directory, size_t threshold)
+{
+	*spool = (struct mail_spool){ .directory = directory, .threshold = threshold, .memory = BUF_INIT(threshold), .fd = -1 };
+}
+
+static int write_all(int fd, struct str bytes)
+{
+	while (bytes.n > 0) {
+		ssize_t wrote = write(fd, bytes.p, bytes.n);
+		if (wrote < 0 && errno == EINTR)
+			continue;
+		if (wrote <= 0)
+			return err_from_errno(errno);
+		bytes = str_from(bytes, (size_t)wrote);
+	}
+	return 0;
+}
+
+static int open_file(struct mail_spool *spool)
+{
+	char *directory = mem_copy(spool->directory);
+	spool->fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	mem_free(directory);
+	if (spool->fd < 0)
+		return err_from_errno(errno);
+	int result = write_all(spool->fd, buf_str(&spool->memory));
+	buf_free(&spool->memory);
+	return result;
+}
+
+int mail_spool_add(struct mail_spool *spool, struct str bytes)
+{
+	int result = 0;
+	if (spool->fd < 0 && spool->memory.n + bytes.n > spool->threshold)
+		result = open_file(spool);
+	if (result == 0 && spool->fd >= 0)
+		result = write_all(spool->fd, bytes);
+	else if (result == 0)
+		buf_add(&spool->memory, bytes);
+	if (result == 0)
+		spool->length += bytes.n;
+	return result;
+}
+
+void mail_spool_free(struct mail_spool *spool)
+{
+	buf_free(&spool->memory);
+	if (spool->fd >= 0)
+		close(spool->fd);
+	spool->fd = -1;
+}
+
+struct mail_source mail_spool_source(const struct mail_spool *spool)
+{
+	return (struct mail_source){ .bytes = buf_str(&spool->memory), .fd = spool->fd, .length = spool->length };
+}

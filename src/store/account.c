@@ -1,0 +1,370 @@
+/* account.c: accounts in memory: found by id, loaded when asked for, dropped when nobody holds them and memory is short.
+ * Owned by the store; held by sessions. A destroyed account, or one whose batch was voided, leaves the table at once and is freed
+ * when its last holder lets go. */
+#include "store/internal.h"
+
+#include "base/checked.h"
+#include "base/clock.h"
+
+#define ACCOUNT_MEMORY 2048 /* what an account without views is counted as */
+
+static const struct { struct str name; enum special_use use; } first_mailboxes[] = {
+	{ STR_INIT("INBOX"), SPECIAL_USE_NONE },   { STR_INIT("Archive"), SPECIAL_USE_ARCHIVE },
+	{ STR_INIT("Drafts"), SPECIAL_USE_DRAFTS }, { STR_INIT("Junk"), SPECIAL_USE_JUNK },
+	{ STR_INIT("Sent"), SPECIAL_USE_SENT },     { STR_INIT("Trash"), SPECIAL_USE_TRASH },
+};
+
+static struct account **bucket_of(struct store *store, const struct account_id *id)
+{
+	return &store->buckets[str_hash(str_of((const char *)id->bytes, sizeof id->bytes)) & (ACCOUNT_BUCKETS - 1)];
+}
+
+/* --- order of last use --- */
+
+static void unlink_use(struct account *account)
+{
+	struct store *store = account->store;
+	*(account->older ? &account->older->newer : &store->oldest) = account->newer;
+	*(account->newer ? &account->newer->older : &store->newest) = account->older;
+	account->older = account->newer = NULL;
+}
+
+static void link_newest(struct account *account)
+{
+	struct store *store = account->store;
+	account->older = store->newest;
+	*(store->newest ? &store->newest->newer : &store->oldest) = account;
+	store->newest = account;
+}
+
+void account_used(struct account *account)
+{
+	if (account->gone || account->store->newest == account)
+		return;
+	unlink_use(account);
+	link_newest(account);
+}
+
+/* --- loading --- */
+
+static int load_mailboxes(struct account *account)
+{
+	DB_USING(list, account->store->sql.mailbox_list);
+	int row;
+	db_bind_int(list, 1, account->number);
+	while ((row = db_step(list)) == DB_ROW) {
+		struct mailbox_facts facts = {
+			.number = (uint32_t)db_column_int(list, 0),
+			.name = db_column_text(list, 1),
+			.uidvalidity = (uint32_t)db_column_int(list, 2),
+			.special_use = (enum special_use)db_column_int(list, 3),
+		};
+		if (facts.special_use >= SPECIAL_USE_COUNT)
+			return ERR_CORRUPT;
+		struct mailbox *mailbox = mailbox_new(account, &facts, db_column_blob(list, 4));
+		if (!mailbox)
+			return ERR_CORRUPT;
+		account->mailboxes = mem_resize(account->mailboxes, account->n_mailboxes + 1, sizeof *account->mailboxes);
+		account->mailboxes[account->n_mailboxes++] = mailbox;
+	}
+	return row;
+}
+
+static int load_subscriptions(struct account *account)
+{
+	DB_USING(list, account->store->sql.subscription_list);
+	int row;
+	db_bind_int(list, 1, account->number);
+	while ((row = db_step(list)) == DB_ROW) {
+		struct str name = db_column_text(list, 0);
+		account->subscriptions = mem_resize(account->subscriptions, account->n_subscriptions + 1, sizeof *account->subscriptions);
+		account->subscriptions[account->n_subscriptions++] = str_of(mem_copy(name), name.n);
+	}
+	return row;
+}
+
+/* The largest number behind the account in a table of keys; 0 when it has none. */
+static int last_number(struct account *account, sqlite3_stmt *statement, uint64_t *out)
+{
+	DB_USING(last, statement);
+	db_bind_int(last, 1, make_key(account, 0));
+	db_bind_int(last, 2, make_key(account, NUMBER_MAX));
+	int row = db_step(last);
+	if (row == DB_ROW)
+		*out = (uint64_t)db_column_int(last, 0) & NUMBER_MAX;
+	return MIN(row, 0);
+}
+
+static int load_counters(struct account *account)
+{
+	struct statements *sql = &account->store->sql;
+	uint64_t change = 0, expunged = 0, message = 0;
+	int result = last_number(account, sql->change_last, &change);
+	if (result == 0)
+		result = last_number(account, sql->expunged_last, &expunged);
+	if (result == 0)
+		result = last_number(account, sql->message_last, &message);
+	account->modseq = MAX(account->modseq, MAX(change, expunged));
+	account->next = MAX(account->next, message + 1);
+	return result;
+}
+
+static int find_row(struct account *account)
+{
+	DB_USING(find, account->store->sql.account_by_id);
+	db_bind_blob(find, 1, str_of((const char *)account->id.bytes, sizeof account->id.bytes));
+	int row = db_step(find);
+	if (row != DB_ROW)
+		return row == DB_DONE ? ERR_NOT_FOUND : row;
+	account->number = (uint32_t)db_column_int(find, 0);
+	account->uidvalidity = (uint32_t)db_column_int(find, 1);
+	account->modseq = (uint64_t)db_column_int(find, 2);
+	account->next = (uint64_t)db_column_int(find, 3);
+	return 0;
+}
+
+static void enter_table(struct account *account)
+{
+	struct store *store = account->store;
+	struct account **bucket = bucket_of(store, &account->id);
+	account->bucket_next = *bucket;
+	*bucket = account;
+	link_newest(account);
+	store->n_accounts++;
+	store->view_bytes += ACCOUNT_MEMORY;
+}
+
+int account_open(struct store *store, const struct account_id *id, struct account **out)
+{
+	struct account *account = *bucket_of(store, id);
+	while (account && memcmp(&account->id, id, sizeof *id) != 0)
+		account = account->bucket_next;
+	if (!account) {
+		account = mem_alloc(1, sizeof *account);
+		account->store = store;
+		account->id = *id;
+		int result = find_row(account);
+		if (result == 0)
+			result = load_mailboxes(account);
+		if (result == 0)
+			result = load_subscriptions(account);
+		if (result == 0)
+			result = load_counters(account);
+		if (result < 0) {
+			account_free(&account);
+			return result;
+		}
+		enter_table(account);
+	}
+	account->holds++;
+	account_used(account);
+	*out = account;
+	return 0;
+}
+
+void account_free(struct account **pointer)
+{
+	struct account *account = *pointer;
+	*pointer = NULL;
+	if (!account)
+		return;
+	for (size_t i = 0; i < account->n_mailboxes; i++)
+		mailbox_free(&account->mailboxes[i]);
+	for (size_t i = 0; i < account->n_subscriptions; i++)
+		mem_free((char *)account->subscriptions[i].p);
+	mem_free(account->mailboxes);
+	mem_free(account->subscriptions);
+	mem_free(account);
+}
+
+void account_drop(struct account *account)
+{
+	struct store *store = account->store;
+	struct account **link = bucket_of(store, &account->id);
+	while (*link != account)
+		link = &(*link)->bucket_next;
+	*link = account->bucket_next;
+	unlink_use(account);
+	store->n_accounts--;
+	store->view_bytes -= ACCOUNT_MEMORY;
+	if (account->is_touched) {
+		struct account **touched = &store->touched;
+		while (*touched && *touched != account)
+			touched = &(*touched)->touched_next;
+		if (*touched)
+			*touched = account->touched_next;
+		account->is_touched = false;
+	}
+	account->gone = true;
+	for (size_t i = 0; i < account->n_mailboxes; i++) {
+		account->mailboxes[i]->gone = true;
+		view_drop(account->mailboxes[i]);
+	}
+	if (account->holds == 0)
+		account_free(&account);
+}
+
+void account_close(struct account **pointer)
+{
+	struct account *account = *pointer;
+	*pointer = NULL;
+	if (account && --account->holds == 0 && account->gone)
+		account_free(&account);
+}
+
+/* Drops views, then whole accounts, that nobody holds, the least used first, until the memory is within its budget. */
+void account_evict(struct store *store)
+{
+	struct account *account = store->oldest, *newer;
+	for (; account && store->view_bytes > store->settings.view_memory; account = newer) {
+		bool in_use = account->holds > 0 || account->is_touched || account->batch > store_durable(store);
+		newer = account->newer;
+		for (size_t i = 0; i < account->n_mailboxes; i++) {
+			struct mailbox *mailbox = account->mailboxes[i];
+			if (mailbox->holds == 0 && !account->is_touched && !view_is_dirty(mailbox))
+				view_drop(mailbox);
+			else
+				in_use = true;
+		}
+		if (!in_use)
+			account_drop(account);
+	}
+}
+
+/* --- facts --- */
+
+struct store *account_store(const struct account *account)
+{
+	return account->store;
+}
+
+uint32_t *account_sessions(struct account *account)
+{
+	return &account->sessions;
+}
+
+uint64_t account_batch(const struct account *account)
+{
+	return account->batch;
+}
+
+bool account_is_gone(const struct account *account)
+{
+	return account->gone;
+}
+
+uint64_t account_next_modseq(struct account *account)
+{
+	return ++account->modseq;
+}
+
+int account_save(struct account *account)
+{
+	sqlite3_stmt *update = account->store->sql.account_update;
+	account->row_dirty = false;
+	db_bind_int(update, 1, account->number);
+	db_bind_int(update, 2, account->uidvalidity);
+	db_bind_int(update, 3, (int64_t)account->modseq);
+	db_bind_int(update, 4, (int64_t)account->next);
+	return db_run(update);
+}
+
+/* --- beginning and end --- */
+
+static int insert_row(struct store *store, const struct account_id *id, int64_t now, uint32_t *number)
+{
+	sqlite3_stmt *insert = store->sql.account_insert;
+	db_bind_blob(insert, 1, str_of((const char *)id->bytes, sizeof id->bytes));
+	db_bind_int(insert, 2, now);
+	db_bind_int(insert, 3, now); /* so that an account given anew never repeats a UIDVALIDITY */
+	int result = db_run(insert);
+	if (result < 0)
+		return result;
+	if (db_last_id(&store->db) > ACCOUNT_NUMBER_MAX)
+		return ERR_LIMIT;
+	*number = (uint32_t)db_last_id(&store->db);
+	return 0;
+}
+
+static int fill_new(struct account *account)
+{
+	int result = 0;
+	for (size_t i = 0; i < COUNT_OF(first_mailboxes) && result == 0; i++) {
+		struct mailbox *mailbox;
+		result = mailbox_insert(account, first_mailboxes[i].name, first_mailboxes[i].use, &mailbox);
+		if (result == 0)
+			result = account_subscribe(account, first_mailboxes[i].name, true);
+	}
+	return result;
+}
+
+int account_create(struct store *store, const struct account_id *id)
+{
+	struct account *account;
+	uint64_t batch;
+	int result = account_open(store, id, &account);
+	if (result == 0)
+		account_close(&account);
+	if (result != ERR_NOT_FOUND)
+		return result;
+	int64_t now = clock_wall_seconds();
+	result = gate_begin(store->gate, 0, &batch);
+	if (result < 0)
+		return result;
+	account = mem_alloc(1, sizeof *account);
+	*account = (struct account){ .store = store, .id = *id, .uidvalidity = (uint32_t)now, .next = 1, .row_dirty = true };
+	result = insert_row(store, id, now, &account->number);
+	if (result < 0) {
+		account_free(&account);
+		return store_void(store, result);
+	}
+	enter_table(account);
+	account->holds++;
+	result = store_begin(account, 0);
+	if (result == 0)
+		result = fill_new(account);
+	if (result < 0 && !account->gone)
+		result = store_void(store, result);
+	account_close(&account);
+	return result;
+}
+
+int account_usage(struct store *store, const struct account_id *id, uint64_t *messages, uint64_t *bytes)
+{
+	struct account *account;
+	int result = account_open(store, id, &account);
+	if (result < 0)
+		return result;
+	DB_USING(usage, store->sql.account_usage);
+	db_bind_int(usage, 1, make_key(account, 0));
+	db_bind_int(usage, 2, make_key(account, NUMBER_MAX));
+	result = db_step(usage);
+	if (result == DB_ROW) {
+		*messages = (uint64_t)db_column_int(usage, 0);
+		*bytes = (uint64_t)db_column_int(usage, 1);
+	}
+	account_close(&account);
+	return MIN(result, 0);
+}
+
+int account_destroy(struct store *store, const struct account_id *id, uint64_t *messages, uint64_t *bytes)
+{
+	struct account *account;
+	*messages = *bytes = 0;
+	int result = account_usage(store, id, messages, bytes);
+	if (result == 0)
+		result = account_open(store, id, &account);
+	if (result < 0)
+		return result == ERR_NOT_FOUND ? 0 : result;
+	result = store_begin(account, 0);
+	if (result == 0) {
+		db_bind_int(store->sql.account_remove, 1, account->number);
+		result = db_run(store->sql.account_remove);
+		if (result < 0)
+			result = store_void(store, result);
+		else
+			account_drop(account);
+	}
+	account_close(&account);
+	return result;
+}

@@ -1,0 +1,172 @@
+/* change.c: what happened: the change log in the database, the last changes in memory, what a session has not heard of yet, and its watchers.
+ * The ring belongs to an open mailbox. */
+#include "store/internal.h"
+
+#include "base/checked.h"
+#include "base/clock.h"
+
+static void remember(struct mailbox *mailbox, uint64_t modseq, enum change_kind kind, const struct set *uids, uint64_t origin)
+{
+	if (mailbox->holds == 0)
+		return;
+	if (uids->n > RECENT_RANGES_MAX) {
+		changes_forget(mailbox);
+		mailbox->changes_floor = modseq;
+		return;
+	}
+	if (!mailbox->changes)
+		mailbox->changes = mem_alloc(RECENT_CHANGES, sizeof *mailbox->changes);
+	if (mailbox->n_changes == RECENT_CHANGES) {
+		mailbox->changes_floor = mailbox->changes[mailbox->changes_first].modseq;
+		mailbox->changes_first = (mailbox->changes_first + 1) % RECENT_CHANGES;
+		mailbox->n_changes--;
+	}
+	struct recent_change *change = &mailbox->changes[(mailbox->changes_first + mailbox->n_changes++) % RECENT_CHANGES];
+	change->modseq = modseq;
+	change->kind = kind;
+	change->origin = origin;
+	set_copy(&change->uids, uids);
+}
+
+void changes_forget(struct mailbox *mailbox)
+{
+	for (uint32_t i = 0; i < RECENT_CHANGES && mailbox->changes; i++)
+		set_free(&mailbox->changes[i].uids);
+	mem_free(mailbox->changes);
+	mailbox->changes = NULL;
+	mailbox->changes_first = mailbox->n_changes = 0;
+	mailbox->changes_floor = mailbox->modseq;
+}
+
+static void make_noise(struct mailbox *mailbox)
+{
+	struct store *store = mailbox->account->store;
+	if (!mailbox->watches || mailbox->is_noisy)
+		return;
+	mailbox->is_noisy = true;
+	mailbox->noisy_next = store->noisy;
+	store->noisy = mailbox;
+}
+
+int change_write(struct mailbox *mailbox, uint64_t modseq, enum change_kind kind, const struct set *uids, uint64_t origin)
+{
+	struct store *store = mailbox->account->store;
+	sqlite3_stmt *insert = store->sql.change_insert;
+	buf_clear(&store->scratch);
+	set_encode(uids, &store->scratch);
+	int result = buf_error(&store->scratch);
+	if (result < 0)
+		return result;
+	db_bind_int(insert, 1, make_key(mailbox->account, modseq));
+	db_bind_int(insert, 2, mailbox->facts.number);
+	db_bind_int(insert, 3, kind);
+	db_bind_int(insert, 4, clock_wall_seconds());
+	db_bind_blob(insert, 5, buf_str(&store->scratch));
+	result = db_run(insert);
+	if (result < 0)
+		return result;
+	remember(mailbox, modseq, kind, uids, origin);
+	mailbox->modseq = MAX(mailbox->modseq, modseq);
+	make_noise(mailbox);
+	return 0;
+}
+
+/* --- what a session has not heard of --- */
+
+void delta_free(struct delta *delta)
+{
+	set_free(&delta->expunged);
+	set_free(&delta->flags);
+	set_free(&delta->fresh);
+}
+
+bool mailbox_has_news(const struct mailbox *mailbox, const struct known *known)
+{
+	return mailbox->modseq > known->modseq;
+}
+
+/* Everything compared: for a session that is further behind than the ring. */
+static void compare_all(const struct mailbox *mailbox, const struct known *known, struct delta *out)
+{
+	struct known now = { SET_INIT, 0 };
+	struct entry_cursor cursor = entry_seek(mailbox, 0);
+	const struct entry *entry;
+	mailbox_know_all(mailbox, &now);
+	set_difference(&known->uids, &now.uids, &out->expunged);
+	set_difference(&now.uids, &known->uids, &out->fresh);
+	while ((entry = entry_next(&cursor)))
+		if (entry->modseq > known->modseq && set_has(&known->uids, entry->uid))
+			set_add(&out->flags, entry->uid, entry->uid);
+	set_free(&now.uids);
+}
+
+static void subtract(struct set *from, const struct set *what, struct set *spare)
+{
+	set_difference(from, what, spare);
+	struct set old = *from;
+	*from = *spare;
+	*spare = old;
+}
+
+static void apply(const struct recent_change *change, const struct known *known, uint64_t origin, struct delta *out, struct set *spare)
+{
+	switch (change->kind) {
+	case CHANGE_NEW:
+		set_add_set(&out->fresh, &change->uids);
+		break;
+	case CHANGE_FLAGS:
+		if (origin != 0 && change->origin == origin)
+			break;
+		set_intersection(&change->uids, &known->uids, spare);
+		set_add_set(&out->flags, spare);
+		break;
+	case CHANGE_EXPUNGE:
+		subtract(&out->fresh, &change->uids, spare);
+		subtract(&out->flags, &change->uids, spare);
+		set_intersection(&change->uids, &known->uids, spare);
+		set_add_set(&out->expunged, spare);
+		break;
+	}
+}
+
+int mailbox_delta(const struct mailbox *mailbox, const struct known *known, uint64_t origin, struct delta *out)
+{
+	struct set spare = SET_INIT;
+	*out = (struct delta){ SET_INIT, SET_INIT, SET_INIT };
+	if (mailbox->view != VIEW_FULL)
+		return ERR_STATE;
+	if (known->modseq < mailbox->changes_floor) {
+		compare_all(mailbox, known, out);
+		return 0;
+	}
+	for (uint32_t i = 0; i < mailbox->n_changes; i++) {
+		const struct recent_change *change = &mailbox->changes[(mailbox->changes_first + i) % RECENT_CHANGES];
+		if (change->modseq > known->modseq)
+			apply(change, known, origin, out, &spare);
+	}
+	set_free(&spare);
+	return 0;
+}
+
+/* --- watchers --- */
+
+void mailbox_watch_start(struct mailbox *mailbox, struct mailbox_watch *watch)
+{
+	watch->mailbox = mailbox;
+	watch->next = mailbox->watches;
+	watch->link = &mailbox->watches;
+	if (watch->next)
+		watch->next->link = &watch->next;
+	mailbox->watches = watch;
+}
+
+void mailbox_watch_stop(struct mailbox_watch *watch)
+{
+	if (!watch->link)
+		return;
+	*watch->link = watch->next;
+	if (watch->next)
+		watch->next->link = watch->link;
+	watch->next = NULL;
+	watch->link = NULL;
+}

@@ -1,0 +1,408 @@
+/* entries.c: everything that changes what is in a mailbox: a message is added, flags change, entries leave or are copied. Each function
+ * is all or nothing: what can fail for a reason of the client's is checked before the first change; a failing write voids the batch. */
+#include "store/internal.h"
+
+#include "base/checked.h"
+#include "base/clock.h"
+
+#define EXPUNGED_CHUNK 4000 /* entries in one row of the undelete log */
+
+static const struct keyword_bits no_keywords;
+
+/* Walks the slots of a mailbox's entries whose uid is in a set, in order. */
+struct slot_walk {
+	const struct mailbox *mailbox;
+	const struct set *uids;
+	uint32_t range, page, slot;
+	bool placed; /* page and slot stand at or behind the start of the range */
+};
+
+/* The next slot, or false. The entries must not move meanwhile (new ones at the end aside). */
+static bool walk_next(struct slot_walk *walk, struct page **page, uint32_t *slot)
+{
+	for (; walk->range < walk->uids->n; walk->range++, walk->placed = false) {
+		struct set_range range = walk->uids->ranges[walk->range];
+		if (!walk->placed) {
+			struct entry_cursor cursor = entry_seek(walk->mailbox, range.first);
+			walk->page = cursor.page;
+			walk->slot = cursor.slot;
+			walk->placed = true;
+		}
+		while (walk->page < walk->mailbox->n_pages && walk->slot >= walk->mailbox->pages[walk->page]->n) {
+			walk->page++;
+			walk->slot = 0;
+		}
+		if (walk->page >= walk->mailbox->n_pages)
+			return false;
+		if (walk->mailbox->pages[walk->page]->entries[walk->slot].uid <= range.last) {
+			*page = walk->mailbox->pages[walk->page];
+			*slot = walk->slot++;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* --- a message comes in --- */
+
+static int insert_message(struct account *account, uint64_t number, const struct body_place *place, const struct message_arrival *arrival)
+{
+	sqlite3_stmt *insert = account->store->sql.message_insert;
+	db_bind_int(insert, 1, make_key(account, number));
+	db_bind_int(insert, 2, place->segment);
+	db_bind_int(insert, 3, (int64_t)place->offset);
+	db_bind_int(insert, 4, (int64_t)arrival->size);
+	db_bind_int(insert, 5, arrival->internal_date);
+	db_bind_int(insert, 6, arrival->zone_minutes);
+	db_bind_int(insert, 7, arrival->traits);
+	db_bind_int(insert, 8, arrival->header_size);
+	db_bind_int(insert, 9, (int64_t)arrival->lines);
+	db_bind_blob(insert, 10, arrival->derived.envelope);
+	db_bind_blob(insert, 11, arrival->derived.structure);
+	db_bind_blob(insert, 12, arrival->derived.body);
+	db_bind_blob(insert, 13, arrival->derived.parts);
+	db_bind_blob(insert, 14, arrival->derived.headers);
+	return db_run(insert);
+}
+
+static int append_body(struct mailbox *mailbox, uint64_t number, const struct message_arrival *arrival, struct body_place *out)
+{
+	struct account *account = mailbox->account;
+	struct body_record record = { .account = account->id, .message = number, .internal_date = arrival->internal_date,
+		                      .zone_minutes = arrival->zone_minutes, .mailbox = mailbox->facts.name };
+	return bodylog_append(account->store->bodies, &record, arrival->pieces, arrival->n_pieces, arrival->fd, arrival->file_length, out);
+}
+
+static void append_entry(struct mailbox *mailbox, const struct entry *entry, const struct keyword_bits *keywords)
+{
+	struct page *page = view_page_for_append(mailbox);
+	page_add(page, entry, keywords);
+	mailbox->uidnext = entry->uid + 1;
+	mailbox->unseen += !(entry->flags & FLAG_SEEN);
+	page->uidnext = mailbox->uidnext;
+	page_mark_dirty(page);
+}
+
+int mailbox_add(struct mailbox *mailbox, const struct message_arrival *arrival, uint32_t *uid)
+{
+	struct account *account = mailbox->account;
+	struct set uids = SET_INIT;
+	struct body_place place;
+	int result = view_load(mailbox, VIEW_TAIL);
+	if (result < 0)
+		return result;
+	if (mailbox->uidnext == UINT32_MAX || account->next >= NUMBER_MAX)
+		return ERR_LIMIT;
+	result = store_begin(account, arrival->size);
+	if (result < 0)
+		return result;
+	uint64_t number = account->next++, modseq = account_next_modseq(account);
+	struct entry entry = { .uid = mailbox->uidnext, .saved = (uint32_t)clock_wall_seconds(), .modseq = modseq, .id = number,
+		               .message = number, .flags = arrival->flags };
+	set_add(&uids, entry.uid, entry.uid);
+	result = append_body(mailbox, number, arrival, &place);
+	if (result == 0)
+		result = insert_message(account, number, &place, arrival);
+	if (result == 0)
+		result = change_write(mailbox, modseq, CHANGE_NEW, &uids, 0);
+	set_free(&uids);
+	if (result < 0)
+		return store_void(account->store, result);
+	append_entry(mailbox, &entry, &arrival->keywords);
+	view_added(mailbox, 1);
+	*uid = entry.uid;
+	return 0;
+}
+
+/* --- flags --- */
+
+static void changed_flags(const struct flags_change *change, uint8_t *flags, struct keyword_bits *keywords)
+{
+	switch (change->mode) {
+	case FLAGS_REPLACE:
+		*flags = change->flags;
+		*keywords = change->keywords;
+		break;
+	case FLAGS_ADD:
+		*flags |= change->flags;
+		for (size_t i = 0; i < KEYWORD_WORDS; i++)
+			keywords->word[i] |= change->keywords.word[i];
+		break;
+	case FLAGS_REMOVE:
+		*flags &= (uint8_t)~change->flags;
+		for (size_t i = 0; i < KEYWORD_WORDS; i++)
+			keywords->word[i] &= ~change->keywords.word[i];
+		break;
+	}
+}
+
+/* True when the entry is different after the change. */
+static bool would_change(const struct page *page, uint32_t slot, const struct flags_change *change, uint8_t *flags, struct keyword_bits *keywords)
+{
+	struct keyword_bits before;
+	page_keywords(page, slot, &before);
+	*keywords = before;
+	*flags = (uint8_t)page->entries[slot].flags;
+	changed_flags(change, flags, keywords);
+	return *flags != page->entries[slot].flags || memcmp(&before, keywords, sizeof before) != 0;
+}
+
+static void set_flags(struct mailbox *mailbox, struct page *page, uint32_t slot, uint8_t flags, const struct keyword_bits *keywords, uint64_t modseq)
+{
+	struct entry *entry = &page->entries[slot];
+	uint32_t unseen = page->unseen;
+	page->unseen += (entry->flags & FLAG_SEEN) && !(flags & FLAG_SEEN);
+	page->unseen -= !(entry->flags & FLAG_SEEN) && (flags & FLAG_SEEN);
+	mailbox->unseen += page->unseen - unseen;
+	entry->flags = flags;
+	entry->modseq = modseq;
+	page_set_keywords(page, slot, keywords);
+	page->modseq = modseq;
+	page_mark_dirty(page);
+}
+
+int mailbox_store(struct mailbox *mailbox, const struct set *uids, const struct flags_change *change, uint64_t origin, struct set *changed)
+{
+	struct account *account = mailbox->account;
+	struct set touched = SET_INIT;
+	struct page *page;
+	uint32_t slot;
+	uint64_t modseq = 0;
+	int result = view_load(mailbox, VIEW_FULL);
+	struct slot_walk walk = { .mailbox = mailbox, .uids = uids };
+	while (result == 0 && walk_next(&walk, &page, &slot)) {
+		uint8_t flags;
+		struct keyword_bits keywords;
+		if (!would_change(page, slot, change, &flags, &keywords))
+			continue;
+		if (modseq == 0) {
+			result = store_begin(account, 0);
+			if (result < 0)
+				break;
+			modseq = account_next_modseq(account);
+		}
+		set_flags(mailbox, page, slot, flags, &keywords, modseq);
+		set_add(&touched, page->entries[slot].uid, page->entries[slot].uid);
+	}
+	if (result == 0 && modseq != 0) {
+		result = change_write(mailbox, modseq, CHANGE_FLAGS, &touched, origin);
+		if (result < 0)
+			result = store_void(account->store, result);
+	}
+	if (result == 0 && changed)
+		set_add_set(changed, &touched);
+	set_free(&touched);
+	return result;
+}
+
+/* --- leaving --- */
+
+static int write_expunged(struct mailbox *mailbox, struct page *record, uint64_t modseq)
+{
+	struct store *store = mailbox->account->store;
+	sqlite3_stmt *insert = store->sql.expunged_insert;
+	buf_clear(&store->scratch);
+	page_encode(record, &store->scratch);
+	int result = buf_error(&store->scratch);
+	if (result < 0)
+		return result;
+	db_bind_int(insert, 1, make_key(mailbox->account, modseq));
+	db_bind_int(insert, 2, mailbox->facts.number);
+	db_bind_int(insert, 3, clock_wall_seconds());
+	db_bind_blob(insert, 4, buf_str(&store->scratch));
+	return db_run(insert);
+}
+
+/* Writes the entries at `uids` to the undelete log, in chunks, each under a modseq of its own; *modseq is the last. */
+static int log_expunged(struct mailbox *mailbox, const struct set *uids, uint64_t *modseq)
+{
+	struct slot_walk walk = { .mailbox = mailbox, .uids = uids };
+	struct page *page, *record = page_new(mailbox, 0, 0);
+	uint32_t slot;
+	int result = 0;
+	while (result == 0 && walk_next(&walk, &page, &slot)) {
+		struct keyword_bits keywords;
+		if (record->n == EXPUNGED_CHUNK) {
+			result = write_expunged(mailbox, record, *modseq);
+			*modseq = account_next_modseq(mailbox->account);
+			page_free(&record);
+			record = page_new(mailbox, 0, 0);
+		}
+		page_keywords(page, slot, &keywords);
+		page_add(record, &page->entries[slot], &keywords);
+	}
+	if (result == 0)
+		result = write_expunged(mailbox, record, *modseq);
+	page_free(&record);
+	return result;
+}
+
+/* Takes the entries out of the pages; a page without entries goes, unless it is the last, which keeps the mailbox's counters. */
+static int remove_entries(struct mailbox *mailbox, const struct set *uids, uint64_t modseq)
+{
+	sqlite3_stmt *remove = mailbox->account->store->sql.page_remove;
+	uint32_t kept = 0;
+	int result = 0;
+	for (uint32_t i = 0; i < mailbox->n_pages; i++) {
+		struct page *page = mailbox->pages[i];
+		bool gone[PAGE_ENTRIES] = { false }, any = false;
+		for (uint32_t k = 0; k < page->n; k++)
+			any |= gone[k] = set_has(uids, page->entries[k].uid);
+		if (any) {
+			page_remove(page, gone);
+			page->modseq = modseq;
+			page_mark_dirty(page);
+		}
+		if (page->n > 0 || i == mailbox->n_pages - 1) {
+			mailbox->pages[kept++] = page;
+			continue;
+		}
+		db_bind_int(remove, 1, (int64_t)page->key);
+		db_bind_int(remove, 2, (int64_t)page->key);
+		if (result == 0)
+			result = db_run(remove);
+		page_unmark_dirty(page);
+		page_free(&page);
+	}
+	mailbox->n_pages = kept;
+	mailbox->pages[kept - 1]->modseq = modseq; /* what a page that went had reached must not be lost */
+	page_mark_dirty(mailbox->pages[kept - 1]);
+	view_recount(mailbox);
+	return result;
+}
+
+/* Those of `uids` that are there (and are \Deleted). */
+static void select_entries(const struct mailbox *mailbox, const struct set *uids, bool deleted_only, struct set *out)
+{
+	struct slot_walk walk = { .mailbox = mailbox, .uids = uids };
+	struct page *page;
+	uint32_t slot;
+	while (walk_next(&walk, &page, &slot))
+		if (!deleted_only || (page->entries[slot].flags & FLAG_DELETED))
+			set_add(out, page->entries[slot].uid, page->entries[slot].uid);
+}
+
+int mailbox_expunge(struct mailbox *mailbox, const struct set *uids, bool deleted_only, struct set *expunged)
+{
+	struct account *account = mailbox->account;
+	int result = view_load(mailbox, VIEW_FULL);
+	if (result < 0)
+		return result;
+	select_entries(mailbox, uids, deleted_only, expunged);
+	if (expunged->n == 0)
+		return 0;
+	result = store_begin(account, 0);
+	if (result < 0) {
+		set_clear(expunged);
+		return result;
+	}
+	uint64_t modseq = account_next_modseq(account);
+	result = log_expunged(mailbox, expunged, &modseq);
+	if (result == 0)
+		result = remove_entries(mailbox, expunged, modseq);
+	if (result == 0)
+		result = change_write(mailbox, modseq, CHANGE_EXPUNGE, expunged, 0);
+	return result < 0 ? store_void(account->store, result) : 0;
+}
+
+/* --- copies and moves --- */
+
+struct copy {
+	struct mailbox *from, *to;
+	bool move;
+	uint32_t max_keywords;
+	int16_t bits[KEYWORDS_MAX]; /* bit in `from` to bit in `to`; UNMAPPED: not looked up yet, DROPPED: no room */
+	uint64_t modseq;
+	uint32_t now;
+};
+
+enum { UNMAPPED = -1, DROPPED = -2 };
+
+/* The keywords of an entry as bits of the other mailbox. */
+static int translate_keywords(struct copy *copy, const struct keyword_bits *from, struct keyword_bits *to)
+{
+	if (copy->from == copy->to || !keywords_any(from)) {
+		*to = *from;
+		return 0;
+	}
+	*to = no_keywords;
+	for (uint32_t bit = 0; bit < copy->from->n_keywords; bit++) {
+		if (!(from->word[bit / 64] >> (bit % 64) & 1))
+			continue;
+		if (copy->bits[bit] == UNMAPPED) {
+			uint32_t there;
+			int result = keyword_add(copy->to, copy->from->keywords[bit], copy->max_keywords, &there);
+			if (result < 0 && result != ERR_LIMIT)
+				return result;
+			copy->bits[bit] = result < 0 ? (int16_t)DROPPED : (int16_t)there;
+		}
+		if (copy->bits[bit] >= 0)
+			to->word[copy->bits[bit] / 64] |= UINT64_C(1) << (copy->bits[bit] % 64);
+	}
+	return 0;
+}
+
+static int copy_entries(struct copy *copy, const struct set *source, struct set *target)
+{
+	struct account *account = copy->from->account;
+	struct slot_walk walk = { .mailbox = copy->from, .uids = source };
+	struct page *page;
+	uint32_t slot, n = 0;
+	while (walk_next(&walk, &page, &slot)) {
+		struct entry entry = page->entries[slot];
+		struct keyword_bits before, keywords;
+		page_keywords(page, slot, &before);
+		int result = translate_keywords(copy, &before, &keywords);
+		if (result < 0)
+			return result;
+		entry.uid = copy->to->uidnext;
+		entry.saved = copy->now;
+		entry.modseq = copy->modseq;
+		if (!copy->move)
+			entry.id = account->next++;
+		append_entry(copy->to, &entry, &keywords);
+		set_add(target, entry.uid, entry.uid);
+		n++;
+	}
+	if (!copy->move)
+		account->row_dirty = true; /* the ids that were drawn are in no row that load_counters looks at */
+	view_added(copy->to, n);
+	return change_write(copy->to, copy->modseq, CHANGE_NEW, target, 0);
+}
+
+static int leave_source(struct mailbox *from, const struct set *source)
+{
+	uint64_t modseq = account_next_modseq(from->account);
+	int result = remove_entries(from, source, modseq);
+	return result == 0 ? change_write(from, modseq, CHANGE_EXPUNGE, source, 0) : result;
+}
+
+int mailbox_copy(struct mailbox *from, const struct set *uids, struct mailbox *to, bool move, uint32_t max_keywords, struct set *source, struct set *target)
+{
+	struct account *account = from->account;
+	struct copy copy = { .from = from, .to = to, .move = move, .max_keywords = max_keywords, .now = (uint32_t)clock_wall_seconds() };
+	int result = view_load(from, VIEW_FULL);
+	if (result == 0)
+		result = view_load(to, VIEW_TAIL);
+	if (result < 0)
+		return result;
+	select_entries(from, uids, false, source);
+	uint64_t n = set_count(source);
+	if (n == 0)
+		return 0;
+	if (n > UINT32_MAX - to->uidnext || n > NUMBER_MAX - account->next)
+		result = ERR_LIMIT;
+	if (result == 0)
+		result = store_begin(account, 0);
+	if (result < 0) {
+		set_clear(source);
+		return result;
+	}
+	for (size_t i = 0; i < KEYWORDS_MAX; i++)
+		copy.bits[i] = UNMAPPED;
+	copy.modseq = account_next_modseq(account);
+	result = copy_entries(&copy, source, target);
+	if (result == 0 && move)
+		result = leave_source(from, source);
+	return result < 0 ? store_void(account->store, result) : 0;
+}

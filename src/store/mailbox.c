@@ -1,0 +1,519 @@
+/* mailbox.c: an account's mailboxes and subscriptions: rows, names, order. A mailbox belongs to its account and stays in memory with it; a deleted one
+ * is kept until its last holder lets go. Names are checked before anything is written. */
+#include "store/internal.h"
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/wire.h"
+
+#define SEPARATOR      '/'
+#define KEYWORDS_BYTES (KEYWORDS_MAX * (KEYWORD_NAME_MAX + 2))
+
+static const struct str special_use_names[] = {
+#define SPECIAL_USE_NAME(name, text) [name] = STR_INIT(text),
+	SPECIAL_USE_LIST(SPECIAL_USE_NAME)
+#undef SPECIAL_USE_NAME
+};
+
+struct str special_use_name(enum special_use use)
+{
+	return special_use_names[use];
+}
+
+/* --- memory --- */
+
+static bool read_keywords(struct mailbox *mailbox, struct str packed)
+{
+	struct wire_reader r = wire_reader(packed);
+	while (r.p < r.end && !r.failed && mailbox->n_keywords < KEYWORDS_MAX) {
+		struct str name = wire_get_short(&r, KEYWORD_NAME_MAX);
+		mailbox->keywords = mem_resize(mailbox->keywords, mailbox->n_keywords + 1, sizeof *mailbox->keywords);
+		mailbox->keywords[mailbox->n_keywords++] = str_of(mem_copy(name), name.n);
+	}
+	return wire_finish(&r) == 0;
+}
+
+/* NULL when the packed keywords are damaged. */
+struct mailbox *mailbox_new(struct account *account, const struct mailbox_facts *facts, struct str keywords)
+{
+	struct mailbox *mailbox = mem_alloc(1, sizeof *mailbox);
+	mailbox->account = account;
+	mailbox->facts = *facts;
+	mailbox->facts.name = str_of(mem_copy(facts->name), facts->name.n);
+	if (!read_keywords(mailbox, keywords))
+		mailbox_free(&mailbox);
+	return mailbox;
+}
+
+void mailbox_free(struct mailbox **pointer)
+{
+	struct mailbox *mailbox = *pointer;
+	*pointer = NULL;
+	if (!mailbox)
+		return;
+	view_drop(mailbox);
+	changes_forget(mailbox);
+	if (mailbox->is_noisy) {
+		struct mailbox **link = &mailbox->account->store->noisy;
+		while (*link != mailbox)
+			link = &(*link)->noisy_next;
+		*link = mailbox->noisy_next;
+	}
+	for (size_t i = 0; i < mailbox->n_keywords; i++)
+		mem_free((char *)mailbox->keywords[i].p);
+	mem_free(mailbox->keywords);
+	mem_free(mailbox->changes);
+	mem_free((char *)mailbox->facts.name.p);
+	mem_free(mailbox);
+}
+
+const struct mailbox_facts *mailbox_facts(const struct mailbox *mailbox)
+{
+	return &mailbox->facts;
+}
+
+struct account *mailbox_account(const struct mailbox *mailbox)
+{
+	return mailbox->account;
+}
+
+bool mailbox_is_gone(const struct mailbox *mailbox)
+{
+	return mailbox->gone;
+}
+
+size_t account_mailboxes(struct account *account, struct mailbox *const **out)
+{
+	*out = account->mailboxes;
+	return account->n_mailboxes;
+}
+
+/* Index of the name, or where it would be inserted. */
+static size_t place_of(const struct account *account, struct str name, bool *found)
+{
+	size_t low = 0, high = account->n_mailboxes;
+	*found = false;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = str_cmp(account->mailboxes[middle]->facts.name, name);
+		if (order == 0)
+			*found = true;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+struct mailbox *account_mailbox(struct account *account, struct str name)
+{
+	bool found;
+	size_t at = place_of(account, name, &found);
+	return found ? account->mailboxes[at] : NULL;
+}
+
+/* --- names --- */
+
+static int check_name(struct str name)
+{
+	uint32_t depth = 1;
+	if (name.n > MAILBOX_NAME_MAX)
+		return ERR_LIMIT;
+	if (name.n == 0 || name.p[0] == SEPARATOR || name.p[name.n - 1] == SEPARATOR || !str_is_utf8(name))
+		return ERR_SYNTAX;
+	for (size_t i = 0; i < name.n; i++) {
+		unsigned char c = (unsigned char)name.p[i];
+		if (c < ' ' || c == 127 || (c == SEPARATOR && name.p[i + 1] == SEPARATOR))
+			return ERR_SYNTAX;
+		depth += c == SEPARATOR;
+	}
+	return depth > MAILBOX_DEPTH_MAX ? ERR_LIMIT : 0;
+}
+
+static bool is_below(struct str name, struct str parent)
+{
+	return name.n > parent.n && str_starts(name, parent) && name.p[parent.n] == SEPARATOR;
+}
+
+/* The part of the name above its last separator; empty when there is none. */
+static struct str parent_of(struct str name)
+{
+	while (name.n > 0 && name.p[name.n - 1] != SEPARATOR)
+		name.n--;
+	return str_first(name, name.n ? name.n - 1 : 0);
+}
+
+/* How many mailboxes above `name` do not exist. */
+static uint32_t missing_parents(struct account *account, struct str name)
+{
+	uint32_t missing = 0;
+	for (struct str parent = parent_of(name); parent.n; parent = parent_of(parent))
+		missing += account_mailbox(account, parent) == NULL;
+	return missing;
+}
+
+/* --- create --- */
+
+static int insert_run(struct mailbox *mailbox)
+{
+	sqlite3_stmt *insert = mailbox->account->store->sql.run_insert;
+	db_bind_int(insert, 1, mailbox->account->number);
+	db_bind_int(insert, 2, mailbox->facts.number);
+	db_bind_int(insert, 3, 0);
+	db_bind_int(insert, 4, 0);
+	return db_run(insert);
+}
+
+/* Rows and memory of one new mailbox; the name was checked. An error leaves the batch to be voided. */
+int mailbox_insert(struct account *account, struct str name, enum special_use use, struct mailbox **out)
+{
+	struct store *store = account->store;
+	sqlite3_stmt *insert = store->sql.mailbox_insert;
+	struct mailbox_facts facts = { .name = name, .uidvalidity = ++account->uidvalidity, .special_use = use };
+	bool found;
+	account->row_dirty = true;
+	db_bind_int(insert, 1, account->number);
+	db_bind_text(insert, 2, name);
+	db_bind_int(insert, 3, facts.uidvalidity);
+	db_bind_int(insert, 4, use);
+	int result = db_run(insert);
+	if (result < 0)
+		return result;
+	facts.number = (uint32_t)db_last_id(&store->db);
+	struct mailbox *mailbox = mailbox_new(account, &facts, (struct str){ NULL, 0 });
+	size_t at = place_of(account, name, &found);
+	account->mailboxes = mem_resize(account->mailboxes, account->n_mailboxes + 1, sizeof *account->mailboxes);
+	memmove(account->mailboxes + at + 1, account->mailboxes + at, (account->n_mailboxes - at) * sizeof *account->mailboxes);
+	account->mailboxes[at] = mailbox;
+	account->n_mailboxes++;
+	*out = mailbox;
+	return insert_run(mailbox);
+}
+
+/* The missing mailboxes above `name`, outermost first. */
+static int insert_parents(struct account *account, struct str name)
+{
+	struct mailbox *mailbox;
+	for (size_t i = 0; i < name.n; i++) {
+		struct str parent = str_first(name, i);
+		if (name.p[i] != SEPARATOR || account_mailbox(account, parent))
+			continue;
+		int result = mailbox_insert(account, parent, SPECIAL_USE_NONE, &mailbox);
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
+static bool use_is_taken(struct account *account, enum special_use use)
+{
+	for (size_t i = 0; i < account->n_mailboxes && use != SPECIAL_USE_NONE; i++)
+		if (account->mailboxes[i]->facts.special_use == use)
+			return true;
+	return false;
+}
+
+int mailbox_create(struct account *account, struct str name, enum special_use use, uint32_t max_mailboxes, struct mailbox **out)
+{
+	int result = check_name(name);
+	if (result < 0)
+		return result;
+	if (account_mailbox(account, name) || use_is_taken(account, use))
+		return ERR_EXISTS;
+	if (account->n_mailboxes + missing_parents(account, name) + 1 > max_mailboxes)
+		return ERR_LIMIT;
+	result = store_begin(account, 0);
+	if (result < 0)
+		return result;
+	result = insert_parents(account, name);
+	if (result == 0)
+		result = mailbox_insert(account, name, use, out);
+	return result < 0 ? store_void(account->store, result) : 0;
+}
+
+/* --- delete --- */
+
+static int remove_rows(struct mailbox *mailbox)
+{
+	struct statements *sql = &mailbox->account->store->sql;
+	int row;
+	{
+		DB_USING(runs, sql->run_list);
+		db_bind_int(runs, 1, mailbox->facts.number);
+		while ((row = db_step(runs)) == DB_ROW) {
+			int64_t first = db_column_int(runs, 0) << 32;
+			db_bind_int(sql->page_remove, 1, first);
+			db_bind_int(sql->page_remove, 2, first | UINT32_MAX);
+			int result = db_run(sql->page_remove);
+			if (result < 0)
+				return result;
+		}
+	}
+	db_bind_int(sql->run_remove, 1, mailbox->facts.number);
+	db_bind_int(sql->mailbox_remove, 1, mailbox->facts.number);
+	if (row == DB_DONE)
+		row = db_run(sql->run_remove);
+	return row == DB_DONE ? db_run(sql->mailbox_remove) : row;
+}
+
+static void forget(struct mailbox *mailbox)
+{
+	struct account *account = mailbox->account;
+	bool found;
+	size_t at = place_of(account, mailbox->facts.name, &found);
+	memmove(account->mailboxes + at, account->mailboxes + at + 1, (account->n_mailboxes - at - 1) * sizeof *account->mailboxes);
+	account->n_mailboxes--;
+	mailbox->gone = true;
+	for (struct mailbox_watch *watch = mailbox->watches, *next; watch; watch = next) {
+		next = watch->next;
+		watch->changed(watch->owner);
+	}
+	if (mailbox->holds == 0)
+		mailbox_free(&mailbox);
+	else
+		view_drop(mailbox);
+}
+
+int mailbox_delete(struct mailbox *mailbox)
+{
+	struct set all = SET_INIT, expunged = SET_INIT;
+	struct account *account = mailbox->account;
+	if (str_eq(mailbox->facts.name, STR("INBOX")))
+		return ERR_DENIED;
+	int result = mailbox_open(mailbox);
+	if (result < 0)
+		return result;
+	result = store_begin(account, 0);
+	if (result < 0) {
+		mailbox_close(mailbox);
+		return result;
+	}
+	set_add(&all, 1, UINT32_MAX);
+	result = mailbox_expunge(mailbox, &all, false, &expunged);
+	if (result == 0) {
+		for (uint32_t i = 0; i < mailbox->n_pages; i++)
+			page_unmark_dirty(mailbox->pages[i]);
+		result = remove_rows(mailbox);
+		if (result < 0)
+			result = store_void(account->store, result);
+	}
+	set_free(&all);
+	set_free(&expunged);
+	mailbox_close(mailbox);
+	if (result == 0)
+		forget(mailbox);
+	return result;
+}
+
+/* --- rename --- */
+
+static int rename_row(struct mailbox *mailbox, struct str name)
+{
+	sqlite3_stmt *rename = mailbox->account->store->sql.mailbox_rename;
+	db_bind_int(rename, 1, mailbox->facts.number);
+	db_bind_text(rename, 2, name);
+	int result = db_run(rename);
+	if (result < 0)
+		return result;
+	mem_free((char *)mailbox->facts.name.p);
+	mailbox->facts.name = str_of(mem_copy(name), name.n);
+	return 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return str_cmp((*(struct mailbox *const *)a)->facts.name, (*(struct mailbox *const *)b)->facts.name);
+}
+
+/* What `name`, which is `from` or below it, is called afterwards. */
+static int new_name(struct str name, struct str from, struct str to, struct buf *out)
+{
+	buf_clear(out);
+	buf_add(out, to);
+	buf_add(out, str_from(name, from.n));
+	return out->failed || out->n > MAILBOX_NAME_MAX ? ERR_LIMIT : check_name(buf_str(out));
+}
+
+/* Nothing of what is renamed may meet a name that is there already; nothing becomes too long. */
+static int check_rename(struct account *account, struct str from, struct str to, struct buf *name)
+{
+	bool any = false;
+	for (size_t i = 0; i < account->n_mailboxes; i++) {
+		struct str old = account->mailboxes[i]->facts.name;
+		if (!str_eq(old, from) && !is_below(old, from))
+			continue;
+		int result = new_name(old, from, to, name);
+		if (result < 0)
+			return result;
+		if (account_mailbox(account, buf_str(name)))
+			return ERR_EXISTS;
+		any = true;
+	}
+	return any ? 0 : ERR_NOT_FOUND;
+}
+
+static int rename_tree(struct account *account, struct str from, struct str to, struct buf *name)
+{
+	size_t n = account->n_mailboxes;
+	struct mailbox **all = mem_alloc(n + 1, sizeof *all);
+	int result = 0;
+	memcpy(all, account->mailboxes, n * sizeof *all);
+	for (size_t i = 0; i < n && result == 0; i++) {
+		struct str old = all[i]->facts.name;
+		if (!str_eq(old, from) && !is_below(old, from))
+			continue;
+		result = new_name(old, from, to, name);
+		if (result == 0)
+			result = rename_row(all[i], buf_str(name));
+	}
+	mem_free(all);
+	qsort(account->mailboxes, account->n_mailboxes, sizeof *account->mailboxes, by_name);
+	return result == 0 ? insert_parents(account, to) : result;
+}
+
+/* RFC 3501 6.3.5: renaming INBOX moves its messages to a new mailbox and leaves it empty. */
+static int rename_inbox(struct account *account, struct str to, uint32_t max_mailboxes)
+{
+	struct set all = SET_INIT, source = SET_INIT, target = SET_INIT;
+	struct mailbox *inbox = account_mailbox(account, STR("INBOX")), *fresh;
+	int result = mailbox_create(account, to, SPECIAL_USE_NONE, max_mailboxes, &fresh);
+	if (result < 0)
+		return result;
+	set_add(&all, 1, UINT32_MAX);
+	result = mailbox_copy(inbox, &all, fresh, true, KEYWORDS_MAX, &source, &target);
+	set_free(&all);
+	set_free(&source);
+	set_free(&target);
+	return result;
+}
+
+int mailbox_rename(struct account *account, struct str from, struct str to, uint32_t max_mailboxes)
+{
+	struct buf name = BUF_INIT(MAILBOX_NAME_MAX * 2);
+	int result = check_name(to);
+	if (result < 0)
+		return result;
+	if (account_mailbox(account, to))
+		return ERR_EXISTS;
+	if (str_eq(from, STR("INBOX")))
+		return rename_inbox(account, to, max_mailboxes);
+	if (is_below(to, from))
+		return ERR_DENIED;
+	result = check_rename(account, from, to, &name);
+	if (result == 0 && account->n_mailboxes + missing_parents(account, to) > max_mailboxes)
+		result = ERR_LIMIT;
+	if (result == 0)
+		result = store_begin(account, 0);
+	if (result == 0) {
+		result = rename_tree(account, from, to, &name);
+		if (result < 0)
+			result = store_void(account->store, result);
+	}
+	buf_free(&name);
+	return result;
+}
+
+/* --- subscriptions --- */
+
+static size_t subscription_place(const struct account *account, struct str name, bool *found)
+{
+	size_t at = 0;
+	while (at < account->n_subscriptions && str_cmp(account->subscriptions[at], name) < 0)
+		at++;
+	*found = at < account->n_subscriptions && str_eq(account->subscriptions[at], name);
+	return at;
+}
+
+size_t account_subscriptions(struct account *account, const struct str **out)
+{
+	*out = account->subscriptions;
+	return account->n_subscriptions;
+}
+
+bool account_is_subscribed(struct account *account, struct str name)
+{
+	bool found;
+	subscription_place(account, name, &found);
+	return found;
+}
+
+int account_subscribe(struct account *account, struct str name, bool subscribe)
+{
+	struct statements *sql = &account->store->sql;
+	sqlite3_stmt *statement = subscribe ? sql->subscription_insert : sql->subscription_remove;
+	bool found;
+	size_t at = subscription_place(account, name, &found);
+	int result = check_name(name);
+	if (result < 0 || found == subscribe)
+		return subscribe ? result : 0;
+	result = store_begin(account, 0);
+	if (result < 0)
+		return result;
+	db_bind_int(statement, 1, account->number);
+	db_bind_text(statement, 2, name);
+	result = db_run(statement);
+	if (result < 0)
+		return store_void(account->store, result);
+	if (subscribe) {
+		account->subscriptions = mem_resize(account->subscriptions, account->n_subscriptions + 1, sizeof *account->subscriptions);
+		memmove(account->subscriptions + at + 1, account->subscriptions + at, (account->n_subscriptions++ - at) * sizeof *account->subscriptions);
+		account->subscriptions[at] = str_of(mem_copy(name), name.n);
+	} else {
+		mem_free((char *)account->subscriptions[at].p);
+		memmove(account->subscriptions + at, account->subscriptions + at + 1, (--account->n_subscriptions - at) * sizeof *account->subscriptions);
+	}
+	return 0;
+}
+
+/* --- keywords --- */
+
+size_t mailbox_keywords(const struct mailbox *mailbox, const struct str **out)
+{
+	*out = mailbox->keywords;
+	return mailbox->n_keywords;
+}
+
+int keyword_find(const struct mailbox *mailbox, struct str name)
+{
+	for (size_t i = 0; i < mailbox->n_keywords; i++)
+		if (str_ieq(mailbox->keywords[i], name))
+			return (int)i;
+	return -1;
+}
+
+static int write_keywords(struct mailbox *mailbox)
+{
+	sqlite3_stmt *update = mailbox->account->store->sql.mailbox_keywords;
+	struct buf packed = BUF_INIT(KEYWORDS_BYTES);
+	for (size_t i = 0; i < mailbox->n_keywords; i++)
+		wire_put_short(&packed, mailbox->keywords[i]);
+	db_bind_int(update, 1, mailbox->facts.number);
+	db_bind_blob(update, 2, buf_str(&packed));
+	int result = buf_error(&packed);
+	if (result == 0)
+		result = db_run(update);
+	buf_free(&packed);
+	return result;
+}
+
+int keyword_add(struct mailbox *mailbox, struct str name, uint32_t max, uint32_t *bit)
+{
+	int found = keyword_find(mailbox, name);
+	if (found >= 0) {
+		*bit = (uint32_t)found;
+		return 0;
+	}
+	if (mailbox->n_keywords >= MIN(max, (uint32_t)KEYWORDS_MAX) || name.n == 0 || name.n > KEYWORD_NAME_MAX)
+		return ERR_LIMIT;
+	int result = store_begin(mailbox->account, 0);
+	if (result < 0)
+		return result;
+	mailbox->keywords = mem_resize(mailbox->keywords, mailbox->n_keywords + 1, sizeof *mailbox->keywords);
+	mailbox->keywords[mailbox->n_keywords++] = str_of(mem_copy(name), name.n);
+	result = write_keywords(mailbox);
+	if (result < 0)
+		return store_void(mailbox->account->store, result);
+	*bit = (uint32_t)mailbox->n_keywords - 1;
+	return 0;
+}

@@ -1,0 +1,53 @@
+/* page.h: a page of entries, in memory and as the blob of a row.
+ *
+ * Blob, little-endian: version u8, keyword bytes per entry u8, entries u16, modseq u64, uidnext u32, recent u32 (the last two count in the
+ * mailbox's last page only); then column after column: uid less the run's base u32, saved u32, modseq 6 bytes (0: the run's), message 5,
+ * id 5, flags 1, keyword bits. 120 entries with up to 7 keyword bytes fit a database page of 4096 bytes. */
+#ifndef STORE_PAGE_H
+#define STORE_PAGE_H
+
+#include "store/store.h"
+
+#define PAGE_ENTRIES  120
+#define PAGE_BLOB_MAX (64 * 1024) /* of a page; an undelete record may be larger */
+
+struct page {
+	uint64_t key;      /* run << 32 | number */
+	uint32_t uid_base; /* of the run */
+	uint32_t n, size;  /* entries used and allocated */
+	uint32_t unseen;
+	uint32_t words;    /* of keyword bits per entry; 0: none has any */
+	uint64_t modseq;   /* of the last change here, expunges included */
+	uint32_t uidnext, recent; /* as read; counts for the last page */
+	struct entry *entries;
+	uint64_t *keywords; /* entry i: words * i */
+	struct page *dirty_next, **dirty_link; /* in the store's list of pages to write */
+	struct mailbox *mailbox;
+};
+
+struct page *page_new(struct mailbox *mailbox, uint64_t key, uint32_t uid_base) __attribute__((returns_nonnull));
+void page_free(struct page **page);
+
+/* Appends an entry; its uid must be larger than all here. */
+void page_add(struct page *page, const struct entry *entry, const struct keyword_bits *keywords);
+
+/* Removes the entries whose bit is set in `gone` (indexes below PAGE_ENTRIES). */
+void page_remove(struct page *page, const bool *gone);
+
+void page_keywords(const struct page *page, uint32_t slot, struct keyword_bits *out);
+void page_set_keywords(struct page *page, uint32_t slot, const struct keyword_bits *keywords);
+
+void page_encode(const struct page *page, struct buf *out);
+
+/* Fills an empty page. ERR_CORRUPT when the blob is not one that page_encode made: lengths, order of uids, bounds. */
+int page_decode(struct str blob, uint64_t run_modseq, struct page *page) MUST_CHECK;
+
+static inline bool keywords_any(const struct keyword_bits *bits)
+{
+	uint64_t any = 0;
+	for (size_t i = 0; i < KEYWORD_WORDS; i++)
+		any |= bits->word[i];
+	return any != 0;
+}
+
+#endif

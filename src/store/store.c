@@ -1,0 +1,346 @@
+/* store.c: opening a shard's store, and its batches: what the gate asks when it seals, commits and voids. Owned by the shard's process;
+ * lives until it ends. An error while writing voids the batch; a failed sync ends everything (store_world.failed). */
+#include "store/internal.h"
+
+#include "db/migrate.h"
+#include "db/vfs.h"
+#include "store/store_schema.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+#define PATH_MAX_BYTES    4000
+#define DATABASE_PAGE     4096
+#define SCRATCH_MAX       (16 * 1024 * 1024)
+#define LOCK_WAIT_MS      5000 /* a predecessor that was killed may still be ending */
+
+static const struct db_schema schema = { .newest = store_schema, .steps = NULL, .n_steps = 0 };
+
+/* --- what the gate asks --- */
+
+static void gate_wants_sync(void *owner, int fd)
+{
+	struct store *store = owner;
+	store->world->sync(store->owner, fd);
+}
+
+static int write_page(struct store *store, struct page *page)
+{
+	buf_clear(&store->scratch);
+	page_encode(page, &store->scratch);
+	int result = buf_error(&store->scratch);
+	if (result < 0)
+		return result;
+	db_bind_int(store->sql.page_write, 1, (int64_t)page->key);
+	db_bind_blob(store->sql.page_write, 2, buf_str(&store->scratch));
+	return db_run(store->sql.page_write);
+}
+
+static int write_segment_end(struct store *store)
+{
+	uint32_t segment;
+	uint64_t end;
+	bodylog_position(store->bodies, &segment, &end);
+	if (segment == store->written_segment && end == store->written_end)
+		return 0;
+	db_bind_int(store->sql.segment_write, 1, segment);
+	db_bind_int(store->sql.segment_write, 2, (int64_t)end);
+	store->written_segment = segment;
+	store->written_end = end;
+	return db_run(store->sql.segment_write);
+}
+
+/* The batch is sealed: everything that gathered in memory goes into the transaction, each page once. */
+static int gate_prepares(void *owner)
+{
+	struct store *store = owner;
+	int result = deliveries_forget(store);
+	while (result == 0 && store->dirty) {
+		struct page *page = store->dirty;
+		page_unmark_dirty(page);
+		result = write_page(store, page);
+	}
+	while (store->touched) {
+		struct account *account = store->touched;
+		store->touched = account->touched_next;
+		account->is_touched = false;
+		if (result == 0 && account->row_dirty)
+			result = account_save(account);
+	}
+	return result == 0 ? write_segment_end(store) : result;
+}
+
+static void gate_is_writable(void *owner)
+{
+	struct store *store = owner;
+	store->world->writable(store->owner);
+}
+
+static void gate_is_durable(void *owner, uint64_t batch)
+{
+	struct store *store = owner;
+	store->world->durable(store->owner, batch);
+}
+
+/* Accounts of the batch are dropped: what they have in memory never happened. */
+static void gate_voided(void *owner, uint64_t batch, int err)
+{
+	struct store *store = owner;
+	struct account *account = store->newest, *older;
+	store->touched = NULL;
+	for (; account; account = older) {
+		older = account->older;
+		account->is_touched = false;
+		bool dirty = account->batch == batch;
+		for (size_t i = 0; i < account->n_mailboxes && !dirty; i++)
+			dirty = view_is_dirty(account->mailboxes[i]);
+		if (dirty)
+			account_drop(account);
+	}
+	store->written_segment = 0;
+	store->world->voided(store->owner, batch, err);
+}
+
+static void gate_failed(void *owner, const char *what, int err)
+{
+	struct store *store = owner;
+	store->failed = true;
+	store->world->failed(store->owner, what, err);
+}
+
+static const struct gate_world gate_world = {
+	.sync = gate_wants_sync,
+	.prepare = gate_prepares,
+	.writable = gate_is_writable,
+	.durable = gate_is_durable,
+	.voided = gate_voided,
+	.failed = gate_failed,
+};
+
+/* --- open and close --- */
+
+static int prepare_statements(struct store *store)
+{
+	int result = 0;
+#define STATEMENT_PREPARE(name, text)                                                                                  \
+	if (result == 0)                                                                                                   \
+		result = db_prepare(&store->db, text, &store->sql.name);
+	STATEMENT_LIST(STATEMENT_PREPARE)
+#undef STATEMENT_PREPARE
+	return result;
+}
+
+static void finalize_statements(struct store *store)
+{
+#define STATEMENT_FINALIZE(name, text) db_finalize(&store->sql.name);
+	STATEMENT_LIST(STATEMENT_FINALIZE)
+#undef STATEMENT_FINALIZE
+}
+
+/* Copies and moves that were under way when the last run ended: their runs were never attached. */
+static int discard_stagings(struct store *store)
+{
+	return db_exec(&store->db, "DELETE FROM page WHERE EXISTS (SELECT 1 FROM run WHERE mailbox = 0 AND page.key >> 32 = run.number)"
+	                           " AND EXISTS (SELECT 1 FROM run WHERE mailbox = 0);"
+	                           "DELETE FROM run WHERE mailbox = 0");
+}
+
+static int open_database(struct store *store, struct str path)
+{
+	struct db_options options = { .cache_kb = store->settings.database_cache_kb, .page_size = DATABASE_PAGE,
+		                      .busy_timeout_ms = LOCK_WAIT_MS, .vfs = VFS_NAME };
+	int result = vfs_register();
+	if (result == 0)
+		result = db_open(path, &options, &store->db);
+	if (result == 0)
+		result = db_migrate(&store->db, &schema);
+	if (result == 0)
+		result = discard_stagings(store);
+	return result == 0 ? prepare_statements(store) : result;
+}
+
+static int open_bodies(struct store *store)
+{
+	int64_t segment = 0, end = 0;
+	struct buf path = BUF_INIT(PATH_MAX_BYTES);
+	int result = db_query_int(&store->db, "SELECT ifnull(max(number), 1) FROM segment", &segment);
+	if (result == 0)
+		result = db_query_int(&store->db, "SELECT ifnull((SELECT end FROM segment ORDER BY number DESC LIMIT 1), 0)", &end);
+	buf_add(&path, store->settings.directory);
+	buf_add(&path, STR("/body"));
+	if (result == 0)
+		result = buf_error(&path);
+	if (result == 0)
+		result = bodylog_open(buf_str(&path), store->settings.segment_size, (uint32_t)segment, (uint64_t)end, &store->bodies);
+	buf_free(&path);
+	return result;
+}
+
+static int make_folder(struct str directory)
+{
+	char *path = mem_copy(directory);
+	int result = mkdir(path, 0700) < 0 && errno != EEXIST ? err_from_errno(errno) : 0;
+	mem_free(path);
+	return result;
+}
+
+int store_open(const struct store_settings *settings, const struct store_world *world, void *owner, struct store **out, const char **what)
+{
+	struct store *store = mem_alloc(1, sizeof *store);
+	struct buf path = BUF_INIT(PATH_MAX_BYTES);
+	store->directory = BUF_INIT(PATH_MAX_BYTES);
+	store->scratch = BUF_INIT(SCRATCH_MAX);
+	store->settings = *settings;
+	store->world = world;
+	store->owner = owner;
+	buf_add(&store->directory, settings->directory);
+	store->settings.directory = buf_str(&store->directory);
+	buf_addf(&path, "%.*s/index.db", STR_ARG(settings->directory));
+	*what = "folder of the shard";
+	int result = buf_error(&path);
+	if (result == 0)
+		result = make_folder(settings->directory);
+	if (result == 0) {
+		*what = "index.db";
+		result = open_database(store, buf_str(&path));
+	}
+	if (result == 0) {
+		*what = "segments of bodies";
+		result = open_bodies(store);
+	}
+	if (result == 0) {
+		struct gate_settings gate = { .path = buf_str(&path), .checkpoint_size = settings->checkpoint_size, .reserve = settings->reserve };
+		*what = "sync of index.db and its log";
+		result = gate_new(&store->db, store->bodies, &gate, &gate_world, store, &store->gate);
+	}
+	buf_free(&path);
+	if (result < 0)
+		store_close(&store);
+	else
+		*out = store;
+	return result;
+}
+
+void store_close(struct store **pointer)
+{
+	struct store *store = *pointer;
+	*pointer = NULL;
+	if (!store)
+		return;
+	while (store->newest)
+		account_drop(store->newest);
+	finalize_statements(store);
+	gate_free(&store->gate);
+	bodylog_close(&store->bodies);
+	db_close(&store->db);
+	mem_free(store->confirmed);
+	buf_free(&store->scratch);
+	buf_free(&store->directory);
+	mem_free(store);
+}
+
+/* --- batches --- */
+
+bool store_writable(const struct store *store)
+{
+	return !store->failed && gate_is_open(store->gate);
+}
+
+uint64_t store_durable(const struct store *store)
+{
+	return gate_durable(store->gate);
+}
+
+uint64_t store_batch(const struct store *store)
+{
+	return gate_batch(store->gate);
+}
+
+bool store_is_idle(const struct store *store)
+{
+	return gate_is_idle(store->gate);
+}
+
+int store_begin(struct account *account, uint64_t more)
+{
+	struct store *store = account->store;
+	uint64_t batch;
+	if (account->gone)
+		return ERR_NOT_FOUND;
+	int result = store->failed ? ERR_IO : gate_begin(store->gate, more, &batch);
+	if (result < 0)
+		return result;
+	account->batch = batch;
+	if (!account->is_touched) {
+		account->is_touched = true;
+		account->touched_next = store->touched;
+		store->touched = account;
+	}
+	return 0;
+}
+
+int store_void(struct store *store, int err)
+{
+	gate_void(store->gate, err);
+	return err;
+}
+
+void page_mark_dirty(struct page *page)
+{
+	struct store *store = page->mailbox->account->store;
+	if (page->dirty_link)
+		return;
+	page->dirty_next = store->dirty;
+	page->dirty_link = &store->dirty;
+	if (page->dirty_next)
+		page->dirty_next->dirty_link = &page->dirty_next;
+	store->dirty = page;
+}
+
+void page_unmark_dirty(struct page *page)
+{
+	if (!page->dirty_link)
+		return;
+	*page->dirty_link = page->dirty_next;
+	if (page->dirty_next)
+		page->dirty_next->dirty_link = page->dirty_link;
+	page->dirty_next = NULL;
+	page->dirty_link = NULL;
+}
+
+static void tell_watchers(struct store *store)
+{
+	while (store->noisy) {
+		struct mailbox *mailbox = store->noisy;
+		store->noisy = mailbox->noisy_next;
+		mailbox->is_noisy = false;
+		for (struct mailbox_watch *watch = mailbox->watches, *next; watch; watch = next) {
+			next = watch->next;
+			watch->changed(watch->owner);
+		}
+	}
+}
+
+void store_turn(struct store *store)
+{
+	if (store->failed)
+		return;
+	tell_watchers(store);
+	gate_turn(store->gate);
+	account_evict(store);
+}
+
+void store_synced(struct store *store, int result)
+{
+	gate_synced(store->gate, result);
+}
+
+void store_statistics(const struct store *store, struct store_statistics *out)
+{
+	uint32_t segment;
+	uint64_t end;
+	bodylog_position(store->bodies, &segment, &end);
+	*out = (struct store_statistics){ .batches = gate_batches(store->gate), .syncs = gate_syncs(store->gate),
+		                          .accounts_in_memory = store->n_accounts, .view_bytes = store->view_bytes,
+		                          .body_bytes = (uint64_t)(segment - 1) * store->settings.segment_size + end };
+}

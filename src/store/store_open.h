@@ -1,0 +1,84 @@
+/* store_open.h: the life of a shard's store, for its owner (proc/shard and tests). Everyone else needs store.h only. */
+#ifndef STORE_STORE_OPEN_H
+#define STORE_STORE_OPEN_H
+
+#include "store/store.h"
+
+struct store_settings {
+	struct str directory;      /* of the shard, absolute; made if missing */
+	uint64_t segment_size;     /* bytes */
+	uint64_t view_memory;      /* bytes for entries of mailboxes that nobody has open */
+	uint64_t reserve;          /* bytes kept free on the disk */
+	uint64_t checkpoint_size;  /* bytes of WAL */
+	uint32_t database_cache_kb;
+	int64_t change_retention;  /* seconds */
+	int64_t undelete_window;   /* seconds */
+	int64_t delivery_lifetime; /* seconds */
+};
+
+/* What the store asks of its owner. Called from within store functions: put work off to the end of the turn. */
+struct store_world {
+	/* fdatasync this descriptor on a helper thread, then call store_synced with 0 or ERR_IO on the loop. */
+	void (*sync)(void *owner, int fd);
+	/* Writing is possible again. */
+	void (*writable)(void *owner);
+	/* Batches up to this one are on disk: replies may leave. */
+	void (*durable)(void *owner, uint64_t batch);
+	/* The batch never happened: answer its deliveries with an error, end the sessions that wrote in it or whose held output saw it. Touched accounts
+	 * are gone from memory (account_is_gone). */
+	void (*voided)(void *owner, uint64_t batch, int err);
+	/* Nothing can be promised any more: log one line, end the process. */
+	void (*failed)(void *owner, const char *what, int err);
+};
+
+/* Opens or makes the shard's files. ERR_CORRUPT, ERR_IO, ERR_NO_SPACE, ERR_UNSUPPORTED (made by a newer version), ERR_UNAVAILABLE (another process has it).
+ * *what: which file or step it was, for the log; static memory. */
+int store_open(const struct store_settings *settings, const struct store_world *world, void *owner, struct store **out, const char **what) MUST_CHECK;
+
+/* Writes nothing more; what is not durable is lost (nobody was told). */
+void store_close(struct store **store);
+
+/* Call at the end of each turn of the loop: seals the batch, tells watchers. */
+void store_turn(struct store *store);
+void store_synced(struct store *store, int result);
+
+/* Nothing is open or in flight: all that was asked for is on disk. */
+bool store_is_idle(const struct store *store);
+
+/* A slice of background work (rows of destroyed accounts, old changes and delivery keys), at most a few milliseconds. True when there is more to do. */
+bool store_idle_work(struct store *store);
+
+struct store_statistics {
+	uint64_t batches, syncs, accounts_in_memory, view_bytes, body_bytes;
+};
+void store_statistics(const struct store *store, struct store_statistics *out);
+
+/* --- the way in, for mail/ --- */
+
+struct message_arrival {
+	const struct str *pieces; /* bytes of the message, then */
+	size_t n_pieces;
+	int fd;                   /* -1, or a file whose first file_length bytes follow */
+	uint64_t file_length;
+	uint64_t size;            /* of all of it */
+	int64_t internal_date;
+	int16_t zone_minutes;
+	uint32_t traits;
+	uint32_t header_size;
+	uint64_t lines;
+	struct message_derived derived;
+	uint8_t flags;
+	struct keyword_bits keywords;
+};
+
+/* Adds a message to a mailbox; all or nothing. The mailbox need not be open. ERR_LIMIT at the end of uids. */
+int mailbox_add(struct mailbox *mailbox, const struct message_arrival *arrival, uint32_t *uid) MUST_CHECK;
+
+#define DELIVERY_KEY_BYTES 16
+/* True when the delivery of this key is stored already and its answer not yet confirmed. */
+int delivery_is_known(struct store *store, const unsigned char key[DELIVERY_KEY_BYTES], bool *known) MUST_CHECK;
+int delivery_remember(struct store *store, struct account *account, const unsigned char key[DELIVERY_KEY_BYTES]) MUST_CHECK;
+/* The answer was written: the key is forgotten with the next batch. */
+void delivery_confirm(struct store *store, const unsigned char key[DELIVERY_KEY_BYTES]);
+
+#endif

@@ -1,0 +1,401 @@
+/* view.c: a mailbox's entries in memory: loading pages, finding, counting, walking. A view belongs to its mailbox and serves all sessions; nobody
+ * holds it between turns, so it can be dropped and read again. Damaged pages are ERR_CORRUPT, and the view stays as it was. */
+#include "store/internal.h"
+
+#include "base/checked.h"
+
+#define RUNS_MAX 65536 /* of one mailbox */
+
+/* --- memory --- */
+
+static void count_bytes(struct mailbox *mailbox)
+{
+	struct store *store = mailbox->account->store;
+	uint64_t bytes = 0;
+	if (mailbox->n_pages > 0) {
+		const struct page *last = mailbox->pages[mailbox->n_pages - 1];
+		bytes = (mailbox->n_pages - 1) * (sizeof *last + PAGE_ENTRIES * sizeof(struct entry)) + sizeof *last + last->size * sizeof(struct entry);
+	}
+	store->view_bytes += bytes - mailbox->bytes;
+	mailbox->bytes = bytes;
+}
+
+static void push_page(struct mailbox *mailbox, struct page *page)
+{
+	if (mailbox->n_pages == mailbox->size_pages) {
+		mailbox->size_pages = mailbox->size_pages ? mailbox->size_pages * 2 : 1;
+		mailbox->pages = mem_resize(mailbox->pages, mailbox->size_pages, sizeof(struct page *));
+		mailbox->below = mem_resize(mailbox->below, mailbox->size_pages, sizeof *mailbox->below);
+	}
+	mailbox->below[mailbox->n_pages] = mailbox->count;
+	mailbox->pages[mailbox->n_pages++] = page;
+}
+
+void view_drop(struct mailbox *mailbox)
+{
+	for (uint32_t i = 0; i < mailbox->n_pages; i++) {
+		page_unmark_dirty(mailbox->pages[i]);
+		page_free(&mailbox->pages[i]);
+	}
+	mailbox->n_pages = mailbox->size_pages = 0;
+	count_bytes(mailbox);
+	mem_free(mailbox->pages);
+	mem_free(mailbox->below);
+	mailbox->pages = NULL;
+	mailbox->below = NULL;
+	mailbox->view = VIEW_NONE;
+}
+
+bool view_is_dirty(const struct mailbox *mailbox)
+{
+	for (uint32_t i = 0; i < mailbox->n_pages; i++)
+		if (mailbox->pages[i]->dirty_link)
+			return true;
+	return false;
+}
+
+/* Everything that follows from the pages: call after pages or entries came or went in the middle. */
+void view_recount(struct mailbox *mailbox)
+{
+	mailbox->count = mailbox->unseen = 0;
+	for (uint32_t i = 0; i < mailbox->n_pages; i++) {
+		mailbox->below[i] = mailbox->count;
+		mailbox->count += mailbox->pages[i]->n;
+		mailbox->unseen += mailbox->pages[i]->unseen;
+		mailbox->modseq = MAX(mailbox->modseq, mailbox->pages[i]->modseq);
+	}
+	count_bytes(mailbox);
+}
+
+/* --- loading --- */
+
+struct run {
+	uint64_t number;
+	uint32_t uid_base;
+	uint64_t modseq;
+};
+
+static struct run read_run(sqlite3_stmt *row)
+{
+	return (struct run){ (uint64_t)db_column_int(row, 0), (uint32_t)db_column_int(row, 1), (uint64_t)db_column_int(row, 2) };
+}
+
+static int read_page(struct mailbox *mailbox, const struct run *run, sqlite3_stmt *row, struct page **out)
+{
+	struct page *page = page_new(mailbox, (uint64_t)db_column_int(row, 0), run->uid_base);
+	int result = page_decode(db_column_blob(row, 1), run->modseq, page);
+	if (result < 0)
+		page_free(&page);
+	else
+		*out = page;
+	return result;
+}
+
+static void bind_pages(sqlite3_stmt *pages, const struct run *run)
+{
+	db_bind_int(pages, 1, (int64_t)(run->number << 32));
+	db_bind_int(pages, 2, (int64_t)(run->number << 32 | UINT32_MAX));
+}
+
+/* The last page only: enough to append to. */
+static int load_tail(struct mailbox *mailbox)
+{
+	struct statements *sql = &mailbox->account->store->sql;
+	DB_USING(runs, sql->run_last);
+	DB_USING(pages, sql->page_last);
+	struct page *page;
+	db_bind_int(runs, 1, mailbox->facts.number);
+	int row = db_step(runs);
+	if (row != DB_ROW)
+		return row == DB_DONE ? ERR_CORRUPT : row;
+	struct run run = read_run(runs);
+	bind_pages(pages, &run);
+	row = db_step(pages);
+	if (row < 0)
+		return row;
+	if (row == DB_ROW) {
+		int result = read_page(mailbox, &run, pages, &page);
+		if (result < 0)
+			return result;
+	} else {
+		page = page_new(mailbox, run.number << 32, run.uid_base);
+		page->uidnext = page->recent = run.uid_base + 1;
+	}
+	mailbox->count = mailbox->unseen = 0;
+	push_page(mailbox, page);
+	mailbox->uidnext = page->uidnext;
+	mailbox->recent = page->recent;
+	mailbox->modseq = page->modseq;
+	mailbox->view = VIEW_TAIL;
+	count_bytes(mailbox);
+	return 0;
+}
+
+static int list_runs(struct mailbox *mailbox, struct run **out, uint32_t *n)
+{
+	DB_USING(runs, mailbox->account->store->sql.run_list);
+	int row;
+	*out = NULL;
+	*n = 0;
+	db_bind_int(runs, 1, mailbox->facts.number);
+	while ((row = db_step(runs)) == DB_ROW) {
+		if (*n >= RUNS_MAX)
+			return ERR_CORRUPT;
+		*out = mem_resize(*out, *n + 1, sizeof **out);
+		(*out)[(*n)++] = read_run(runs);
+	}
+	return row;
+}
+
+/* Pages of one run below the key `before`, behind those the mailbox has; uids must go on growing. */
+static int load_run(struct mailbox *mailbox, const struct run *run, uint64_t before, struct page ***list, uint32_t *n, uint32_t *last_uid)
+{
+	DB_USING(pages, mailbox->account->store->sql.page_list);
+	int row;
+	bind_pages(pages, run);
+	while ((row = db_step(pages)) == DB_ROW) {
+		struct page *page;
+		if ((uint64_t)db_column_int(pages, 0) == before)
+			return 0;
+		int result = read_page(mailbox, run, pages, &page);
+		if (result < 0)
+			return result;
+		if (page->n == 0 || page->entries[0].uid <= *last_uid) {
+			page_free(&page);
+			return ERR_CORRUPT;
+		}
+		*last_uid = page->entries[page->n - 1].uid;
+		if ((*n & (*n - 1)) == 0)
+			*list = mem_resize(*list, *n ? *n * 2 : 1, sizeof **list);
+		(*list)[(*n)++] = page;
+	}
+	return row;
+}
+
+/* All pages before those that are in memory already. */
+static int load_rest(struct mailbox *mailbox)
+{
+	struct run *runs;
+	struct page **list = NULL;
+	uint32_t n_runs, n = 0, last_uid = 0;
+	int result = list_runs(mailbox, &runs, &n_runs);
+	for (uint32_t i = 0; i < n_runs && result == 0; i++)
+		result = load_run(mailbox, &runs[i], mailbox->pages[0]->key, &list, &n, &last_uid);
+	if (result == 0 && mailbox->pages[0]->n > 0 && mailbox->pages[0]->entries[0].uid <= last_uid)
+		result = ERR_CORRUPT;
+	if (result == 0) {
+		mailbox->size_pages = n + mailbox->n_pages;
+		struct page **all = mem_alloc(mailbox->size_pages, sizeof *all);
+		if (n)
+			memcpy(all, list, n * sizeof *all);
+		memcpy(all + n, mailbox->pages, mailbox->n_pages * sizeof *all);
+		mem_free(mailbox->pages);
+		mailbox->pages = all;
+		mailbox->below = mem_resize(mailbox->below, mailbox->size_pages, sizeof *mailbox->below);
+		mailbox->n_pages += n;
+		mailbox->view = VIEW_FULL;
+		view_recount(mailbox);
+	} else {
+		for (uint32_t i = 0; i < n; i++)
+			page_free(&list[i]);
+	}
+	mem_free(list);
+	mem_free(runs);
+	return result;
+}
+
+int view_load(struct mailbox *mailbox, enum view_state wanted)
+{
+	int result = 0;
+	if (mailbox->gone)
+		return ERR_NOT_FOUND;
+	if (mailbox->view == VIEW_NONE)
+		result = load_tail(mailbox);
+	if (result == 0 && wanted == VIEW_FULL && mailbox->view != VIEW_FULL)
+		result = load_rest(mailbox);
+	return result;
+}
+
+int mailbox_open(struct mailbox *mailbox)
+{
+	int result = view_load(mailbox, VIEW_FULL);
+	if (result < 0)
+		return result;
+	if (mailbox->holds++ == 0)
+		mailbox->changes_floor = mailbox->modseq;
+	mailbox->account->holds++;
+	return 0;
+}
+
+void mailbox_close(struct mailbox *mailbox)
+{
+	struct account *account = mailbox->account;
+	if (--mailbox->holds == 0) {
+		changes_forget(mailbox);
+		bool listed = false; /* a deleted mailbox is nobody's any more; one of a gone account is freed with it */
+		for (size_t i = 0; i < account->n_mailboxes && mailbox->gone; i++)
+			listed |= account->mailboxes[i] == mailbox;
+		if (mailbox->gone && !listed)
+			mailbox_free(&mailbox);
+	}
+	account_close(&account);
+}
+
+/* --- appending --- */
+
+struct page *view_page_for_append(struct mailbox *mailbox)
+{
+	struct page *last = mailbox->pages[mailbox->n_pages - 1];
+	if (last->n < PAGE_ENTRIES)
+		return last;
+	push_page(mailbox, page_new(mailbox, last->key + 1, last->uid_base));
+	count_bytes(mailbox);
+	return mailbox->pages[mailbox->n_pages - 1];
+}
+
+/* What the last page's header says changed: it is written with the batch. */
+static void mark_last(struct mailbox *mailbox)
+{
+	struct page *last = mailbox->pages[mailbox->n_pages - 1];
+	last->uidnext = mailbox->uidnext;
+	last->recent = mailbox->recent;
+	last->modseq = MAX(last->modseq, mailbox->modseq);
+	page_mark_dirty(last);
+}
+
+/* `n` unseen or seen entries were added behind the last one. */
+void view_added(struct mailbox *mailbox, uint32_t n)
+{
+	mailbox->count += n;
+	mark_last(mailbox);
+}
+
+uint32_t mailbox_take_recent(struct mailbox *mailbox)
+{
+	uint32_t first = mailbox->recent;
+	if (first != mailbox->uidnext) {
+		mailbox->recent = mailbox->uidnext;
+		mark_last(mailbox);
+	}
+	return first;
+}
+
+/* --- reading --- */
+
+uint32_t mailbox_count(const struct mailbox *mailbox)
+{
+	return mailbox->count;
+}
+
+uint32_t mailbox_uidnext(const struct mailbox *mailbox)
+{
+	return mailbox->uidnext;
+}
+
+uint64_t mailbox_modseq(const struct mailbox *mailbox)
+{
+	return mailbox->modseq;
+}
+
+/* The first page that has an entry with this uid or a larger one; n_pages if none. */
+uint32_t view_page_of(const struct mailbox *mailbox, uint32_t uid)
+{
+	uint32_t low = 0, high = mailbox->n_pages;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		const struct page *page = mailbox->pages[middle];
+		if (page->n > 0 && page->entries[page->n - 1].uid < uid)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < mailbox->n_pages && mailbox->pages[low]->n == 0 ? mailbox->n_pages : low;
+}
+
+static uint32_t slot_of(const struct page *page, uint32_t uid)
+{
+	uint32_t low = 0, high = page->n;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		if (page->entries[middle].uid < uid)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+struct entry_cursor entry_seek(const struct mailbox *mailbox, uint32_t uid)
+{
+	struct entry_cursor cursor = { mailbox, view_page_of(mailbox, uid), 0 };
+	if (cursor.page < mailbox->n_pages)
+		cursor.slot = slot_of(mailbox->pages[cursor.page], uid);
+	return cursor;
+}
+
+const struct entry *entry_next(struct entry_cursor *cursor)
+{
+	while (cursor->page < cursor->mailbox->n_pages) {
+		const struct page *page = cursor->mailbox->pages[cursor->page];
+		if (cursor->slot < page->n)
+			return &page->entries[cursor->slot++];
+		cursor->page++;
+		cursor->slot = 0;
+	}
+	return NULL;
+}
+
+const struct entry *entry_find(const struct mailbox *mailbox, uint32_t uid)
+{
+	struct entry_cursor cursor = entry_seek(mailbox, uid);
+	const struct entry *entry = entry_next(&cursor);
+	return entry && entry->uid == uid ? entry : NULL;
+}
+
+void entry_keywords(const struct mailbox *mailbox, const struct entry *entry, struct keyword_bits *out)
+{
+	uint32_t at = mailbox->n_keywords ? view_page_of(mailbox, entry->uid) : mailbox->n_pages;
+	if (at < mailbox->n_pages)
+		page_keywords(mailbox->pages[at], slot_of(mailbox->pages[at], entry->uid), out);
+	else
+		*out = (struct keyword_bits){ { 0 } };
+}
+
+uint32_t mailbox_count_below(const struct mailbox *mailbox, uint32_t uid)
+{
+	uint32_t at = view_page_of(mailbox, uid);
+	return at < mailbox->n_pages ? mailbox->below[at] + slot_of(mailbox->pages[at], uid) : mailbox->count;
+}
+
+void mailbox_counts(const struct mailbox *mailbox, struct mailbox_counts *out)
+{
+	uint32_t at = 0;
+	*out = (struct mailbox_counts){ .messages = mailbox->count, .unseen = mailbox->unseen,
+		                        .recent = mailbox->count - mailbox_count_below(mailbox, mailbox->recent) };
+	while (at < mailbox->n_pages && mailbox->pages[at]->unseen == 0)
+		at++;
+	for (uint32_t i = 0; at < mailbox->n_pages; i++) {
+		if (!(mailbox->pages[at]->entries[i].flags & FLAG_SEEN)) {
+			out->first_unseen_uid = mailbox->pages[at]->entries[i].uid;
+			break;
+		}
+	}
+}
+
+void mailbox_know_all(const struct mailbox *mailbox, struct known *out)
+{
+	set_clear(&out->uids);
+	out->modseq = mailbox->modseq;
+	for (uint32_t i = 0; i < mailbox->n_pages; i++) {
+		const struct page *page = mailbox->pages[i];
+		if (page->n == 0)
+			continue;
+		uint32_t first = page->entries[0].uid, last = page->entries[page->n - 1].uid;
+		if (last - first + 1 == page->n) {
+			set_add(&out->uids, first, last);
+			continue;
+		}
+		for (uint32_t k = 0; k < page->n; k++)
+			set_add(&out->uids, page->entries[k].uid, page->entries[k].uid);
+	}
+}
