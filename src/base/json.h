@@ -1,5 +1,5 @@
-/* json.h: printing JSON (RFC 8259) into a buffer, piece by piece. Commas come by themselves: a value that follows another
- * in the same list or object gets one before it. A new line in the buffer begins a new text.
+/* json.h: printing JSON (RFC 8259) into a buffer, piece by piece. Commas come by themselves: a value that follows
+ * another in the same list or object gets one before it. A new line in the buffer begins a new text.
  *
  *     json_begin_object(out);
  *     json_field_string(out, "address", address);

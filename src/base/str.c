@@ -75,9 +75,10 @@ int str_to_u64(struct str s, uint64_t max, uint64_t *out)
 	uint64_t value = 0;
 	if (s.n == 0)
 		return ERR_SYNTAX;
-	for (size_t i = 0; i < s.n; i++) {
+	for (size_t i = 0; i < s.n; i++)
 		if (!ascii_is_digit(s.p[i]))
 			return ERR_SYNTAX;
+	for (size_t i = 0; i < s.n; i++) {
 		if (__builtin_mul_overflow(value, 10, &value) ||
 		    __builtin_add_overflow(value, (uint64_t)(s.p[i] - '0'), &value) || value > max)
 			return ERR_OVERFLOW;

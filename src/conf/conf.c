@@ -317,6 +317,19 @@ int conf_apply_environment(struct conf *conf)
 	return 0;
 }
 
+struct mime_limits conf_mime_limits(const struct conf *conf)
+{
+	return (struct mime_limits){
+		.depth = (uint32_t)conf->mime.max_depth,
+		.parts = (uint32_t)conf->mime.max_parts,
+		.header_fields = (uint32_t)conf->mime.max_header_fields,
+		.header_bytes = (uint32_t)conf->mime.max_header_size,
+		.header_total = (uint32_t)conf->mime.max_header_total,
+		.params = (uint32_t)conf->mime.max_parameters,
+		.addresses = (uint32_t)conf->mime.max_addresses,
+	};
+}
+
 void conf_free(struct conf *conf)
 {
 	arena_free(&conf->arena);

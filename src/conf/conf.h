@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "conf/settings.h"
+#include "syntax/mime.h"
 
 /* More text is refused. */
 #define CONF_TEXT_MAX (1024 * 1024)
@@ -97,6 +98,9 @@ int conf_parse(struct str text, struct str file_name, struct conf *out, struct c
 
 /* Takes over what the environment says: MANSIO_SANDBOX=on or off. ERR_SYNTAX for another value. */
 int conf_apply_environment(struct conf *conf) MUST_CHECK;
+
+/* The section [mime] as the parser takes it. */
+struct mime_limits conf_mime_limits(const struct conf *conf);
 
 void conf_free(struct conf *conf);
 void conf_errors_free(struct conf_errors *errors);

@@ -271,7 +271,8 @@ static void shut_output(struct stream *stream)
 		(void)SSL_shutdown(stream->ssl);
 	}
 	shutdown(stream->fd, SHUT_WR);
-	if (stream->ended)
+	/* A paused stream may have input that its owner still wants: then the resume tells. */
+	if (stream->ended && (stream->finishing || !stream->paused))
 		tell_closed(stream, 0);
 }
 
@@ -293,7 +294,18 @@ static void send_output(struct stream *stream)
 		stream->events->drained(stream->owner);
 }
 
-/* What follows from an empty queue: the handshake, the end after stream_finish, the news that the client is gone. */
+/* A clean end of input. */
+static void tell_ended(struct stream *stream)
+{
+	if (!stream->events->ended || stream->shut) {
+		tell_closed(stream, 0);
+	} else if (!stream->end_told) {
+		stream->end_told = true;
+		stream->events->ended(stream->owner);
+	}
+}
+
+/* What follows from an empty queue: the handshake, the end of our side, the news that the client is gone. */
 static void after_output(struct stream *stream)
 {
 	if (!outq_empty(&stream->out) || stream->held)
@@ -304,8 +316,10 @@ static void after_output(struct stream *stream)
 	} else if (stream->tls == STREAM_TLS_WAITING) {
 		stream->tls = STREAM_TLS_HANDSHAKE;
 		shake_hands(stream);
+	} else if (stream->ending && !stream->shut) {
+		shut_output(stream);
 	} else if (stream->ended && !stream->paused && !stream->later.queued) {
-		tell_closed(stream, 0);
+		tell_ended(stream);
 	}
 }
 
@@ -390,6 +404,12 @@ void stream_finish(struct stream *stream, uint64_t linger_ms)
 	loop_timeout_set(stream->loop, &stream->timeout, MAX(linger_ms, UINT64_C(1)));
 	if (!stream->in_input)
 		buf_free(&stream->kept);
+	do_later(stream);
+}
+
+void stream_end_output(struct stream *stream)
+{
+	stream->ending = true;
 	do_later(stream);
 }
 

@@ -21,6 +21,9 @@ struct stream_events {
 	 * the stream now or later. A clean end waits while the stream is paused or held or has output (a client may shut
 	 * down its side and still read): an owner that waits for somebody else before it answers pauses the stream. */
 	void (*closed)(void *owner, int err);
+	/* May be NULL. Called once, instead of closed(0), at a clean end of input: output may go on until the owner
+	 * ends it with stream_finish or stream_end_output, after which closed(0) comes. */
+	void (*ended)(void *owner);
 };
 
 struct stream_limits {
@@ -39,6 +42,9 @@ void stream_free(struct stream **stream);
 /* Sends what is queued, shuts down the sending side, waits for the other side's end (so that the last answer is not lost to
  * a reset) and calls closed(); all that takes at most `linger_ms`. Input is ignored from now on. */
 void stream_finish(struct stream *stream, uint64_t linger_ms);
+
+/* Shuts down the sending side as soon as what is queued has left; input goes on, and closed(0) tells its end. */
+void stream_end_output(struct stream *stream);
 
 /* Add to this, then call stream_flush: it is sent at the end of the turn, as much as the socket takes. While held
  * (stream_hold), nothing leaves: the commit gate holds back replies that promise what is not on disk yet. */

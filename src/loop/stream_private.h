@@ -32,6 +32,8 @@ struct stream {
 	bool told;          /* closed() was called */
 	bool paused, held;
 	bool ended;         /* the other side sends no more */
+	bool end_told;      /* ended() was called */
+	bool ending;        /* stream_end_output: shut the sending side down when the output has left */
 	bool finishing;     /* stream_finish: no input, close when the output has left */
 	bool shut;          /* our sending side is shut down */
 	bool blocked;       /* the socket took no more output */

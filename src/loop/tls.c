@@ -7,8 +7,20 @@
 
 #include <limits.h>
 #include <openssl/pem.h>
+#include <openssl/rand.h>
 
 #define CHAIN_MAX 16 /* certificates in one file */
+
+void tls_prepare(void)
+{
+	unsigned char byte;
+	/* A context and a random byte load all that is loaded lazily: configuration, providers, error texts, generators. */
+	if (OPENSSL_init_ssl(OPENSSL_INIT_LOAD_SSL_STRINGS | OPENSSL_INIT_LOAD_CRYPTO_STRINGS, NULL) == 1) {
+		SSL_CTX_free(SSL_CTX_new(TLS_server_method()));
+		(void)RAND_bytes(&byte, 1);
+	}
+	ERR_clear_error();
+}
 
 /* Encrypted keys are not supported: nobody is there to type the password. */
 static int no_password(char *room, int size, int writing, void *data)

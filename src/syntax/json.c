@@ -1,4 +1,5 @@
-/* json.c: a recursive reader, bounded in depth, that reads like RFC 8259's grammar. The tree lives in the caller's arena. */
+/* json.c: a recursive reader, bounded in depth, that reads like RFC 8259's grammar. The tree lives in the caller's
+ * arena. */
 #include "syntax/json.h"
 
 #include "base/json.h"

@@ -1,4 +1,5 @@
-/* json.h: reading JSON (RFC 8259) into a tree. Strict: UTF-8, one value, nothing behind it, no double keys looked for. */
+/* json.h: reading JSON (RFC 8259) into a tree. Strict: UTF-8, one value, nothing behind it, no double keys looked
+ * for. */
 #ifndef SYNTAX_JSON_H
 #define SYNTAX_JSON_H
 

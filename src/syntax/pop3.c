@@ -1,5 +1,5 @@
-/* pop3.c: POP3 command lines, read and printed, and the cutting of input into lines. Pure but for the reader, which is its
- * owner's; bad input is a flaw, never more. */
+/* pop3.c: POP3 command lines, read and printed, and the cutting of input into lines. Pure but for the reader, which
+ * is its owner's; bad input is a flaw, never more. */
 #include "syntax/pop3.h"
 
 #include "base/checked.h"
@@ -146,26 +146,24 @@ void pop3_print(const struct pop3_command *command, struct buf *out)
 
 /* --- lines --- */
 
+static void forget_line(struct pop3_reader *reader)
+{
+	if (reader->line.n)
+		mem_wipe(reader->line.p, reader->line.n);
+	buf_clear(&reader->line);
+	reader->whole = false;
+}
+
 void pop3_reader_free(struct pop3_reader *reader)
 {
-	if (reader->partial.p)
-		mem_wipe(reader->partial.p, reader->partial.size);
-	buf_free(&reader->partial);
-	reader->whole = false;
+	forget_line(reader);
+	buf_free(&reader->line);
 }
 
 static struct str without_line_end(struct str line)
 {
 	line = str_first(line, line.n - 1);
 	return str_ends(line, STR("\r")) ? str_first(line, line.n - 1) : line;
-}
-
-/* Too long: whether its end is here already or not. */
-static int refuse(struct pop3_reader *reader)
-{
-	pop3_reader_free(reader);
-	reader->skipping = true;
-	return ERR_LIMIT;
 }
 
 static void skip(struct pop3_reader *reader, struct str *rest)
@@ -178,26 +176,29 @@ static void skip(struct pop3_reader *reader, struct str *rest)
 int pop3_reader_next(struct pop3_reader *reader, struct str *rest, struct str *line)
 {
 	if (reader->whole)
-		pop3_reader_free(reader);
+		forget_line(reader);
 	if (reader->skipping)
 		skip(reader, rest);
 	ptrdiff_t end = str_find_byte(*rest, '\n');
 	struct str piece = str_first(*rest, end < 0 ? rest->n : (size_t)end + 1);
-	if (piece.n > reader->partial.max - reader->partial.n)
-		return refuse(reader);
+	if (piece.n > reader->line.max - reader->line.n) {
+		forget_line(reader);
+		reader->skipping = true;
+		return ERR_LIMIT;
+	}
+	/* All the memory at once: a buffer that grows leaves copies behind. */
+	if (piece.n > 0 && !reader->line.p)
+		(void)buf_reserve(&reader->line, reader->line.max);
+	buf_add(&reader->line, piece);
 	*rest = str_from(*rest, piece.n);
-	if (end >= 0 && reader->partial.n == 0) {
-		*line = without_line_end(piece);
+	if (end >= 0) {
+		reader->whole = true;
+		*line = without_line_end(buf_str(&reader->line));
 		return 0;
 	}
-	if (piece.n > 0 && reader->partial.n == 0)
-		(void)buf_reserve(&reader->partial, reader->partial.max); /* at once: a growing buffer leaves copies of a password behind */
-	buf_add(&reader->partial, piece);
-	if (end < 0)
-		return ERR_INCOMPLETE;
-	reader->whole = true;
-	*line = without_line_end(buf_str(&reader->partial));
-	return 0;
+	if (reader->line.n == 0)
+		pop3_reader_free(reader);
+	return ERR_INCOMPLETE;
 }
 
 /* --- a message on its way out --- */
@@ -216,15 +217,34 @@ static struct str until_dot(struct str bytes)
 	return str_first(bytes, found ? (size_t)(found - bytes.p) + 1 : bytes.n);
 }
 
+/* `piece` is not empty. */
+static enum pop3_place place_after(enum pop3_place place, struct str piece)
+{
+	bool cr_before = piece.n > 1 ? piece.p[piece.n - 2] == '\r' : place == POP3_AFTER_CR;
+	switch (piece.p[piece.n - 1]) {
+	case '\n':
+		return cr_before ? POP3_LINE_START : POP3_AFTER_LF;
+	case '\r':
+		return POP3_AFTER_CR;
+	default:
+		return POP3_INSIDE_LINE;
+	}
+}
+
+static bool begins_line(enum pop3_place place)
+{
+	return place == POP3_LINE_START || place == POP3_AFTER_LF;
+}
+
 void pop3_body_put(struct pop3_body *body, struct str bytes, struct outq *out)
 {
 	while (bytes.n && body->lines_left) {
-		if (!body->inside_line && bytes.p[0] == '.')
+		if (begins_line(body->place) && bytes.p[0] == '.')
 			outq_add(out, STR("."));
 		struct str piece = body->lines_left == UINT64_MAX ? until_dot(bytes) : first_line(bytes);
 		outq_add(out, piece);
-		body->inside_line = piece.p[piece.n - 1] != '\n';
-		if (!body->inside_line && body->lines_left != UINT64_MAX)
+		body->place = place_after(body->place, piece);
+		if (begins_line(body->place) && body->lines_left != UINT64_MAX)
 			body->lines_left--;
 		bytes = str_from(bytes, piece.n);
 	}
@@ -232,7 +252,7 @@ void pop3_body_put(struct pop3_body *body, struct str bytes, struct outq *out)
 
 void pop3_body_end(const struct pop3_body *body, struct outq *out)
 {
-	if (body->inside_line)
+	if (body->place != POP3_LINE_START)
 		outq_add(out, STR("\r\n"));
 	outq_add(out, STR(".\r\n"));
 }

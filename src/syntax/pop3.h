@@ -1,8 +1,9 @@
-/* pop3.h: command lines of POP3 (RFC 1939, 5; RFC 2449 CAPA; RFC 2595 STLS; RFC 5034 AUTH), and the way of message bytes into a
- * multi-line response (RFC 1939, 3): dots stuffed, a line limit for TOP, a CRLF at the end where the message has none.
+/* pop3.h: command lines of POP3 (RFC 1939, 5; RFC 2449 CAPA; RFC 2595 STLS; RFC 5034 AUTH), and the way of message
+ * bytes into a multi-line response (RFC 1939, 3): dots stuffed, a line limit for TOP, a CRLF at the end where the
+ * message has none.
  *
- * More is taken than the grammar allows where nothing becomes ambiguous: a bare LF ends a line, several spaces separate, spaces may
- * follow the last argument (of PASS they belong to the password). */
+ * More is taken than the grammar allows where nothing becomes ambiguous: a bare LF ends a line, several spaces
+ * separate, spaces may follow the last argument (of PASS they belong to the password). */
 #ifndef SYNTAX_POP3_H
 #define SYNTAX_POP3_H
 
@@ -66,8 +67,8 @@ struct pop3_command {
 	uint64_t lines;       /* TOP; UINT64_MAX also stands for more */
 };
 
-/* Reads one line, without its line end. Slices point into the line. The verb is set whenever it is known; all else only for
- * POP3_FLAW_NONE. */
+/* Reads one line, without its line end. Slices point into the line. The verb is set whenever it is known; all else
+ * only for POP3_FLAW_NONE. */
 enum pop3_flaw pop3_parse(struct str line, struct pop3_command *out) MUST_CHECK;
 
 /* Appends the line, without its line end, that reads as this command. */
@@ -78,31 +79,39 @@ const char *pop3_flaw_text(enum pop3_flaw flaw); /* static memory */
 
 /* --- lines --- */
 
-/* Cuts what comes into lines. Holds the part of a line that came without its end; nothing between lines. */
+/* Cuts what comes into lines, in a buffer of its own that it wipes, since passwords pass through it. No memory
+ * between lines. */
 struct pop3_reader {
-	struct buf partial; /* its maximum is the longest line, line end included */
-	bool skipping;      /* within a line that was too long */
-	bool whole;         /* partial holds the line that was given last */
+	struct buf line; /* its maximum is the longest line, line end included */
+	bool skipping;   /* within a line that was too long */
+	bool whole;      /* the line was given to the caller */
 };
 
-#define POP3_READER_INIT(longest_line) ((struct pop3_reader){ .partial = BUF_INIT(longest_line) })
+#define POP3_READER_INIT(longest_line) ((struct pop3_reader){ .line = BUF_INIT(longest_line) })
 
-/* The next line, without CRLF or LF, valid until the next call; *rest begins behind it. ERR_INCOMPLETE: all was taken, there is no
- * whole line. ERR_LIMIT: the line is too long; said once, and its bytes are skipped. */
+/* The next line, without CRLF or LF, valid until the next call; *rest begins behind it. ERR_INCOMPLETE: all was
+ * taken, there is no whole line. ERR_LIMIT: the line is too long; said once, and its bytes are skipped. */
 int pop3_reader_next(struct pop3_reader *reader, struct str *rest, struct str *line) MUST_CHECK;
-/* Wipes what it holds, which may be a password. */
 void pop3_reader_free(struct pop3_reader *reader);
 
 /* --- a message on its way out --- */
 
+/* Where the next byte stands. */
+enum pop3_place {
+	POP3_LINE_START, /* after CRLF, or nothing was sent yet */
+	POP3_AFTER_LF,   /* after a bare LF: dots are stuffed here too, for clients that take it for a line end */
+	POP3_AFTER_CR,
+	POP3_INSIDE_LINE,
+};
+
 struct pop3_body {
-	bool inside_line;   /* the last byte was not the end of a line */
-	uint64_t lines_left; /* lines that may still begin or go on; UINT64_MAX: all */
+	enum pop3_place place;
+	uint64_t lines_left; /* lines (ended by LF) that may still begin or go on; UINT64_MAX: all */
 };
 
 /* Copies bytes of a message, dots stuffed, until lines_left is 0. Call it with the pieces of a message in order. */
 void pop3_body_put(struct pop3_body *body, struct str bytes, struct outq *out);
-/* The end of the response: ".", on a line of its own. */
+/* The end of the response: "." on a line of its own, after a CRLF where none was sent. */
 void pop3_body_end(const struct pop3_body *body, struct outq *out);
 
 #endif

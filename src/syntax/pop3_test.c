@@ -99,8 +99,10 @@ static void nul_and_bare_cr_are_flaws(void **state)
 static void what_is_printed_reads_the_same(void **state)
 {
 	(void)state;
-	static const struct str lines[] = { STR_INIT("STAT"), STR_INIT("LIST"), STR_INIT("LIST 3"), STR_INIT("TOP 1 0"), STR_INIT("PASS a b"),
-	                                    STR_INIT("AUTH PLAIN ="), STR_INIT("AUTH PLAIN") };
+	static const struct str lines[] = {
+		STR_INIT("STAT"),     STR_INIT("LIST"),         STR_INIT("LIST 3"),     STR_INIT("TOP 1 0"),
+		STR_INIT("PASS a b"), STR_INIT("AUTH PLAIN ="), STR_INIT("AUTH PLAIN"),
+	};
 	for (size_t i = 0; i < COUNT_OF(lines); i++) {
 		struct buf out = BUF_INIT(100);
 		struct pop3_command command = parsed(lines[i]);
@@ -171,6 +173,15 @@ static void dots_are_stuffed_at_the_beginning_of_lines_only(void **state)
 	assert_response(STR(""), UINT64_MAX, ".\r\n");
 	assert_response(STR("no line end"), UINT64_MAX, "no line end\r\n.\r\n");
 	assert_response(STR("\r\n."), UINT64_MAX, "\r\n..\r\n.\r\n");
+	assert_response(STR("\r."), UINT64_MAX, "\r.\r\n.\r\n");
+}
+
+static void a_bare_lf_cannot_end_the_response_early_or_late(void **state)
+{
+	(void)state;
+	assert_response(STR("a\n.\r\nb\r\n"), UINT64_MAX, "a\n..\r\nb\r\n.\r\n");
+	assert_response(STR("a\n"), UINT64_MAX, "a\n\r\n.\r\n");
+	assert_response(STR("a\r"), UINT64_MAX, "a\r\r\n.\r\n");
 }
 
 static void a_line_limit_ends_the_body(void **state)
@@ -194,6 +205,7 @@ int main(void)
 		cmocka_unit_test(what_is_printed_reads_the_same),
 		cmocka_unit_test(lines_come_out_whole_however_they_come_in),
 		cmocka_unit_test(dots_are_stuffed_at_the_beginning_of_lines_only),
+		cmocka_unit_test(a_bare_lf_cannot_end_the_response_early_or_late),
 		cmocka_unit_test(a_line_limit_ends_the_body),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

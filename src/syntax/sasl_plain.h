@@ -13,7 +13,8 @@ struct sasl_plain {
 };
 
 /* message = [authzid] NUL authcid NUL passwd (RFC 4616, 2). ERR_SYNTAX: not that, not UTF-8, or an empty user or
- * password; ERR_LIMIT: too long; ERR_DENIED: it asks to act for somebody else (authzid is neither empty nor authcid). */
+ * password; ERR_LIMIT: too long; ERR_DENIED: it asks to act for somebody else (authzid is neither empty nor
+ * authcid). */
 int sasl_plain_parse(struct str message, struct sasl_plain *out) MUST_CHECK;
 
 /* Appends the message that the parser reads as this, authzid empty. */

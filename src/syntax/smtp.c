@@ -1,5 +1,5 @@
-/* smtp.c: the line parser: verb, then what that verb takes. Pure; a line is read from left to right with a cursor that
- * never passes its end. Failure is a value of enum smtp_flaw, which is ready to be said to the client. */
+/* smtp.c: the line parser: verb, then what that verb takes. Pure; a line is read from left to right with a cursor
+ * that never passes its end. Failure is a value of enum smtp_flaw, which is ready to be said to the client. */
 #include "syntax/smtp.h"
 
 #include "base/checked.h"

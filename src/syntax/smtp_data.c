@@ -8,9 +8,10 @@
  *      |    | CR
  *      '--- CR   (LF: LINE; other: bare CR, TEXT)
  *
- * A piece is a run of bytes that begins after a dropped dot and ends before the next; lines inside it are walked with
- * memchr, once for CR and once for LF, and NUL is looked for once a piece. What comes out of a flawed message does not
- * matter (it is thrown away), so a CR at the end of the input is given out before it is known what follows. */
+ * A piece is a run of bytes that begins after a dropped dot and ends before the next; lines inside it are walked
+ * with memchr, once for CR and once for LF, and NUL is looked for once a piece. What comes out of a flawed message
+ * does not matter (it is thrown away), so a CR at the end of the input is given out before it is known what
+ * follows. */
 #include "syntax/smtp_data.h"
 
 static const struct str received_name = STR_INIT("Received:");

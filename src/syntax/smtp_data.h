@@ -1,8 +1,8 @@
 /* smtp_data.h: the message after DATA (RFC 5321, 4.1.1.4 and 4.5.2), in pieces cut anywhere, without copies.
  *
- * The end is the five bytes CRLF.CRLF (the first CRLF may be the one that ended DATA) and nothing else: no bare CR, bare
- * LF or NUL ever makes a line end. A message that has one of them is flawed; reading goes on to its true end all the
- * same, so that what follows the end for us follows it for everybody (no smuggling). */
+ * The end is the five bytes CRLF.CRLF (the first CRLF may be the one that ended DATA) and nothing else: no bare CR,
+ * bare LF or NUL ever makes a line end. A message that has one of them is flawed; reading goes on to its true end
+ * all the same, so that what follows the end for us follows it for everybody (no smuggling). */
 #ifndef SYNTAX_SMTP_DATA_H
 #define SYNTAX_SMTP_DATA_H
 

@@ -31,7 +31,10 @@ static void test_accents_are_decomposed(void **state)
 
 static void test_sharp_s_stays(void **state)
 {
-	check("stra\xc3\x9f" "e", "STRA\xc3\x9f" "E");
+	check("stra\xc3\x9f"
+	      "e",
+	      "STRA\xc3\x9f"
+	      "E");
 }
 
 static void test_compatibility_is_undone(void **state)
@@ -52,8 +55,10 @@ static void test_the_longest_decomposition_fits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ascii_is_upper_case),       cmocka_unit_test(test_accents_are_decomposed),
-		cmocka_unit_test(test_sharp_s_stays),             cmocka_unit_test(test_compatibility_is_undone),
+		cmocka_unit_test(test_ascii_is_upper_case),
+		cmocka_unit_test(test_accents_are_decomposed),
+		cmocka_unit_test(test_sharp_s_stays),
+		cmocka_unit_test(test_compatibility_is_undone),
 		cmocka_unit_test(test_the_longest_decomposition_fits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

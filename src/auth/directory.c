@@ -1,0 +1,423 @@
+/* directory.c: opening the directory, its domains, accounts and orders. The struct owns the connection and all prepared
+ * statements. Each change is one transaction with synchronous=FULL: durable when the call returns, or it never was. */
+#include "auth/directory_private.h"
+
+#include "auth/directory_schema.h"
+#include "base/buf.h"
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/random.h"
+#include "db/migrate.h"
+
+#define DIRECTORY_CACHE_KB         8192
+#define DIRECTORY_CHECKPOINT_PAGES 256
+
+static const char *const STATEMENT_SQL[STATEMENT_COUNT] = {
+#define STATEMENT_TEXT(name, sql) sql,
+	DIRECTORY_STATEMENTS(STATEMENT_TEXT)
+#undef STATEMENT_TEXT
+};
+
+static int open_database(struct directory *directory, struct str path, uint32_t wait_ms)
+{
+	const struct db_options options = {
+		.cache_kb = DIRECTORY_CACHE_KB,
+		.sync_full = true,
+		.foreign_keys = true,
+		.checkpoint_pages = DIRECTORY_CHECKPOINT_PAGES,
+		.busy_timeout_ms = wait_ms,
+	};
+	const struct db_schema schema = { .newest = directory_schema };
+	int err = db_open(path, &options, &directory->db);
+	if (!err)
+		err = db_migrate(&directory->db, &schema);
+	for (int i = 0; !err && i < STATEMENT_COUNT; i++)
+		err = db_prepare(&directory->db, STATEMENT_SQL[i], &directory->statements[i]);
+	return err;
+}
+
+int directory_open(struct str folder, const struct directory_settings *settings, uint32_t wait_ms,
+		   struct directory **out)
+{
+	struct directory *directory = mem_alloc(1, sizeof *directory);
+	directory->shards = MAX(settings->shards, (uint16_t)1);
+	directory->max_alias_targets = MIN(settings->max_alias_targets, (uint32_t)DIRECTORY_TARGETS_MAX);
+	directory->max_alias_depth = settings->max_alias_depth;
+	directory->has_delimiter = settings->delimiter.n == 1;
+	directory->delimiter = settings->delimiter.n == 1 ? settings->delimiter.p[0] : '\0';
+	struct buf path = BUF_INIT(4096);
+	buf_add(&path, folder);
+	buf_add(&path, STR("/" DIRECTORY_FILE));
+	int err = buf_error(&path);
+	if (!err)
+		err = open_database(directory, buf_str(&path), wait_ms);
+	buf_free(&path);
+	if (err) {
+		directory_free(&directory);
+		return err;
+	}
+	*out = directory;
+	return 0;
+}
+
+void directory_free(struct directory **directory)
+{
+	if (!*directory)
+		return;
+	for (int i = 0; i < STATEMENT_COUNT; i++)
+		db_finalize(&(*directory)->statements[i]);
+	db_close(&(*directory)->db);
+	mem_free(*directory);
+	*directory = NULL;
+}
+
+int directory_finish(struct directory *directory, int err)
+{
+	if (!err)
+		err = db_commit(&directory->db);
+	if (err)
+		db_rollback(&directory->db);
+	return err;
+}
+
+int directory_column_address(sqlite3_stmt *stmt, int domain_column, struct folded_address *out)
+{
+	struct str domain = db_column_text(stmt, domain_column), local = db_column_text(stmt, domain_column + 1);
+	if (domain.n > ADDRESS_DOMAIN_MAX || local.n > ADDRESS_LOCAL_MAX || domain.n == 0)
+		return ERR_CORRUPT;
+	int n = snprintf(out->text, sizeof out->text, "%.*s@%.*s", STR_ARG(local), STR_ARG(domain));
+	out->local = str_of(out->text, local.n);
+	out->domain = str_of(out->text + local.n + 1, domain.n);
+	out->whole = str_of(out->text, (size_t)n);
+	return 0;
+}
+
+/* --- domains --- */
+
+/* 0 or ERR_NOT_FOUND for a folded name. */
+static int find_domain(struct directory *directory, struct str name)
+{
+	USING(stmt, directory, domain_find);
+	db_bind_text(stmt, 1, name);
+	int row = db_step(stmt);
+	return row == DB_ROW ? 0 : row == DB_DONE ? ERR_NOT_FOUND : row;
+}
+
+int directory_domain_find(struct directory *directory, struct str domain)
+{
+	char name[ADDRESS_DOMAIN_MAX];
+	size_t n;
+	int err = domain_read(domain, name, &n);
+	return err ? err : find_domain(directory, str_of(name, n));
+}
+
+int directory_domain_add(struct directory *directory, struct str domain)
+{
+	char name[ADDRESS_DOMAIN_MAX];
+	size_t n;
+	int err = domain_read(domain, name, &n);
+	if (err)
+		return err;
+	USING(stmt, directory, domain_insert);
+	db_bind_text(stmt, 1, str_of(name, n));
+	db_bind_int(stmt, 2, clock_wall_seconds());
+	return db_run(stmt);
+}
+
+int directory_domain_remove(struct directory *directory, struct str domain)
+{
+	char name[ADDRESS_DOMAIN_MAX];
+	size_t n;
+	int err = domain_read(domain, name, &n);
+	if (err)
+		return err;
+	USING(used, directory, domain_used);
+	db_bind_text(used, 1, str_of(name, n));
+	int row = db_step(used);
+	if (row != DB_DONE)
+		return row == DB_ROW ? ERR_STATE : row;
+	USING(stmt, directory, domain_delete);
+	db_bind_text(stmt, 1, str_of(name, n));
+	err = db_run(stmt);
+	if (err)
+		return err;
+	return db_changes(&directory->db) ? 0 : ERR_NOT_FOUND;
+}
+
+int directory_domains(struct directory *directory, struct str after, uint32_t max, directory_text_fn *fn, void *owner)
+{
+	USING(stmt, directory, domain_list);
+	db_bind_text(stmt, 1, after);
+	db_bind_int(stmt, 2, max);
+	int result;
+	while ((result = db_step(stmt)) == DB_ROW) {
+		result = fn(owner, db_column_text(stmt, 0));
+		if (result)
+			return result;
+	}
+	return result;
+}
+
+/* --- accounts --- */
+
+/* From the columns of account_find and account_list. */
+static int column_account(sqlite3_stmt *stmt, struct directory_account *out)
+{
+	struct str id = db_column_blob(stmt, 0), password = db_column_text(stmt, 2);
+	int64_t shard = db_column_int(stmt, 1);
+	if (id.n != ACCOUNT_ID_SIZE || password.n > DIRECTORY_PASSWORD_MAX || shard > UINT16_MAX)
+		return ERR_CORRUPT;
+	int err = directory_column_address(stmt, 6, &out->address);
+	if (err)
+		return err;
+	memcpy(out->id.bytes, id.p, ACCOUNT_ID_SIZE);
+	out->shard = (uint16_t)shard;
+	memcpy(out->password, password.p, password.n);
+	out->password_n = password.n;
+	out->created = db_column_int(stmt, 3);
+	out->enabled = db_column_int(stmt, 4) != 0;
+	out->made = db_column_int(stmt, 5) != 0;
+	return 0;
+}
+
+static int find_account(struct directory *directory, const struct folded_address *address,
+			struct directory_account *out)
+{
+	USING(stmt, directory, account_find);
+	bind_address(stmt, 1, address);
+	int row = db_step(stmt);
+	return row == DB_ROW ? column_account(stmt, out) : row == DB_DONE ? ERR_NOT_FOUND : row;
+}
+
+int directory_account_find(struct directory *directory, struct str address, struct directory_account *out)
+{
+	struct folded_address folded;
+	int err = address_read(address, &folded);
+	return err ? err : find_account(directory, &folded, out);
+}
+
+int directory_login_find(struct directory *directory, struct str user, struct directory_account *out)
+{
+	struct folded_address folded;
+	int err = address_read(user, &folded);
+	if (err)
+		return ERR_NOT_FOUND;
+	if (folded.domain.n)
+		return find_account(directory, &folded, out);
+	USING(stmt, directory, domain_only);
+	int row = db_step(stmt);
+	if (row != DB_ROW)
+		return row == DB_DONE ? ERR_NOT_FOUND : row;
+	struct folded_address whole;
+	struct buf text = BUF_INIT(ADDRESS_TEXT_MAX);
+	buf_add(&text, folded.local);
+	buf_add_byte(&text, '@');
+	buf_add(&text, db_column_text(stmt, 0));
+	err = buf_error(&text) ? ERR_NOT_FOUND : address_read(buf_str(&text), &whole);
+	buf_free(&text);
+	return err ? ERR_NOT_FOUND : find_account(directory, &whole, out);
+}
+
+/* The shard with the fewest accounts, the lowest of those. */
+static int choose_shard(struct directory *directory, uint16_t *out)
+{
+	int64_t *counts = mem_alloc(directory->shards, sizeof *counts);
+	USING(stmt, directory, shard_counts);
+	int row;
+	while ((row = db_step(stmt)) == DB_ROW) {
+		int64_t shard = db_column_int(stmt, 0);
+		if (shard < directory->shards)
+			counts[shard] = db_column_int(stmt, 1);
+	}
+	if (row == DB_DONE) {
+		uint16_t best = 0;
+		for (uint16_t i = 1; i < directory->shards; i++)
+			if (counts[i] < counts[best])
+				best = i;
+		*out = best;
+	}
+	mem_free(counts);
+	return row;
+}
+
+static int add_order(struct directory *directory, const struct directory_account *account,
+		     enum directory_order_kind kind)
+{
+	USING(stmt, directory, order_insert);
+	db_bind_int(stmt, 1, account->shard);
+	db_bind_int(stmt, 2, kind);
+	db_bind_blob(stmt, 3, str_of((const char *)account->id.bytes, ACCOUNT_ID_SIZE));
+	return db_run(stmt);
+}
+
+static int insert_account(struct directory *directory, const struct directory_account *account)
+{
+	struct str id = str_of((const char *)account->id.bytes, ACCOUNT_ID_SIZE);
+	USING(insert, directory, account_insert);
+	db_bind_blob(insert, 1, id);
+	db_bind_int(insert, 2, account->shard);
+	db_bind_text(insert, 3, str_of(account->password, account->password_n));
+	db_bind_int(insert, 4, account->created);
+	int err = db_run(insert);
+	if (err)
+		return err;
+	USING(address, directory, address_insert);
+	bind_address(address, 1, &account->address);
+	db_bind_blob(address, 3, id);
+	err = db_run(address);
+	return err ? err : add_order(directory, account, DIRECTORY_CREATE);
+}
+
+int directory_account_add(struct directory *directory, struct str address, struct str password,
+			  struct directory_account *out)
+{
+	struct directory_account account = { .enabled = true, .created = clock_wall_seconds() };
+	int err = address_read_new(address, &account.address);
+	if (!err && (password.n == 0 || password.n > DIRECTORY_PASSWORD_MAX))
+		err = ERR_LIMIT;
+	if (!err)
+		err = find_domain(directory, account.address.domain);
+	if (!err)
+		err = choose_shard(directory, &account.shard);
+	if (err)
+		return err;
+	random_bytes(account.id.bytes, sizeof account.id.bytes);
+	memcpy(account.password, password.p, password.n);
+	account.password_n = password.n;
+	err = db_begin(&directory->db);
+	if (err)
+		return err;
+	err = directory_finish(directory, insert_account(directory, &account));
+	if (err)
+		return err;
+	*out = account;
+	address_copy(&out->address, &account.address);
+	return 0;
+}
+
+int directory_account_set_password(struct directory *directory, struct str address, struct str password)
+{
+	struct directory_account account;
+	if (password.n == 0 || password.n > DIRECTORY_PASSWORD_MAX)
+		return ERR_LIMIT;
+	int err = directory_account_find(directory, address, &account);
+	if (err)
+		return err;
+	USING(stmt, directory, account_password);
+	db_bind_blob(stmt, 1, str_of((const char *)account.id.bytes, ACCOUNT_ID_SIZE));
+	db_bind_text(stmt, 2, password);
+	return db_run(stmt);
+}
+
+static int delete_account(struct directory *directory, const struct directory_account *account)
+{
+	USING(stmt, directory, account_delete);
+	db_bind_blob(stmt, 1, str_of((const char *)account->id.bytes, ACCOUNT_ID_SIZE));
+	int err = db_run(stmt); /* with it go its addresses, and aliases' targets that they were */
+	if (!err)
+		err = directory_delete_empty_aliases(directory);
+	return err ? err : add_order(directory, account, DIRECTORY_DESTROY);
+}
+
+int directory_account_remove(struct directory *directory, struct str address, struct directory_account *out)
+{
+	struct directory_account account;
+	int err = directory_account_find(directory, address, &account);
+	if (!err)
+		err = db_begin(&directory->db);
+	if (err)
+		return err;
+	err = directory_finish(directory, delete_account(directory, &account));
+	if (err)
+		return err;
+	*out = account;
+	address_copy(&out->address, &account.address);
+	return 0;
+}
+
+int directory_accounts(struct directory *directory, struct str domain, struct str after, uint32_t max,
+		       directory_account_fn *fn, void *owner)
+{
+	struct folded_address start = { .text = "" };
+	char name[ADDRESS_DOMAIN_MAX];
+	size_t n = 0;
+	int result = after.n ? address_read(after, &start) : 0;
+	if (!result && domain.n)
+		result = domain_read(domain, name, &n);
+	if (result)
+		return result;
+	USING(stmt, directory, account_list);
+	bind_address(stmt, 1, &start);
+	db_bind_text(stmt, 3, str_of(name, n));
+	db_bind_int(stmt, 4, max);
+	while ((result = db_step(stmt)) == DB_ROW) {
+		struct directory_account account;
+		result = column_account(stmt, &account);
+		if (!result)
+			result = fn(owner, &account);
+		if (result)
+			return result;
+	}
+	return result;
+}
+
+int directory_count(struct directory *directory, struct directory_counts *out)
+{
+	USING(stmt, directory, counts);
+	int row = db_step(stmt);
+	if (row != DB_ROW)
+		return row == DB_DONE ? ERR_CORRUPT : row;
+	*out = (struct directory_counts){
+		.domains = (uint64_t)db_column_int(stmt, 0),
+		.accounts = (uint64_t)db_column_int(stmt, 1),
+		.aliases = (uint64_t)db_column_int(stmt, 2),
+		.orders = (uint64_t)db_column_int(stmt, 3),
+	};
+	return 0;
+}
+
+/* --- orders to shards --- */
+
+int directory_orders(struct directory *directory, uint16_t shard, int64_t after, uint32_t max,
+		     struct directory_order *list, uint32_t *n)
+{
+	USING(stmt, directory, order_list);
+	db_bind_int(stmt, 1, shard);
+	db_bind_int(stmt, 2, after);
+	db_bind_int(stmt, 3, max);
+	uint32_t count = 0;
+	int row;
+	while ((row = db_step(stmt)) == DB_ROW && count < max) {
+		struct str id = db_column_blob(stmt, 2);
+		if (id.n != ACCOUNT_ID_SIZE)
+			return ERR_CORRUPT;
+		struct directory_order *order = &list[count++];
+		order->number = db_column_int(stmt, 0);
+		order->shard = shard;
+		order->kind = db_column_int(stmt, 1) == DIRECTORY_CREATE ? DIRECTORY_CREATE : DIRECTORY_DESTROY;
+		memcpy(order->account.bytes, id.p, ACCOUNT_ID_SIZE);
+	}
+	if (row < 0)
+		return row;
+	*n = count;
+	return 0;
+}
+
+static int forget_order(struct directory *directory, const struct directory_order *order)
+{
+	USING(stmt, directory, order_delete);
+	db_bind_int(stmt, 1, order->number);
+	int err = db_run(stmt);
+	if (err || order->kind != DIRECTORY_CREATE)
+		return err;
+	USING(made, directory, account_made);
+	db_bind_blob(made, 1, str_of((const char *)order->account.bytes, ACCOUNT_ID_SIZE));
+	return db_run(made);
+}
+
+int directory_order_done(struct directory *directory, const struct directory_order *order)
+{
+	int err = db_begin(&directory->db);
+	return err ? err : directory_finish(directory, forget_order(directory, order));
+}

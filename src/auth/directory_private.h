@@ -1,0 +1,100 @@
+/* directory_private.h: what directory.c (open, domains, accounts, orders) and directory_alias.c (aliases, lists,
+ * resolving) share: the connection, the prepared statements, and a transaction's frame. Nobody else includes it. */
+#ifndef AUTH_DIRECTORY_PRIVATE_H
+#define AUTH_DIRECTORY_PRIVATE_H
+
+#include "auth/directory.h"
+#include "db/sqlite.h"
+
+/* name, SQL; one prepared statement each */
+#define DIRECTORY_STATEMENTS(X)                                                                                        \
+	X(domain_insert, "INSERT INTO domain (name, created) VALUES (?1, ?2)")                                         \
+	X(domain_delete, "DELETE FROM domain WHERE name = ?1")                                                         \
+	X(domain_find, "SELECT 1 FROM domain WHERE name = ?1")                                                         \
+	X(domain_used, "SELECT 1 FROM address WHERE domain = ?1 LIMIT 1")                                              \
+	X(domain_list, "SELECT name FROM domain WHERE name > ?1 ORDER BY name LIMIT ?2")                               \
+	X(domain_only, "SELECT max(name) FROM domain HAVING count(*) = 1")                                             \
+	X(account_insert,                                                                                              \
+	  "INSERT INTO account (id, shard, password, created, enabled, made) VALUES (?1, ?2, ?3, ?4, 1, 0)")           \
+	X(account_delete, "DELETE FROM account WHERE id = ?1")                                                         \
+	X(account_password, "UPDATE account SET password = ?2 WHERE id = ?1")                                          \
+	X(account_made, "UPDATE account SET made = 1 WHERE id = ?1")                                                   \
+	X(account_find,                                                                                                \
+	  "SELECT id, shard, password, created, enabled, made, domain, local FROM address JOIN account "               \
+	  "ON account.id = address.account WHERE domain = ?1 AND local = ?2")                                          \
+	X(account_list,                                                                                                \
+	  "SELECT id, shard, password, created, enabled, made, domain, local FROM address JOIN account "               \
+	  "ON account.id = address.account WHERE (domain, local) > (?1, ?2) AND (?3 = '' OR domain = ?3) "             \
+	  "ORDER BY domain, local LIMIT ?4")                                                                           \
+	X(account_oldest,                                                                                              \
+	  "SELECT domain, local FROM address JOIN account ON account.id = address.account "                            \
+	  "WHERE ?1 = '' OR domain = ?1 ORDER BY created, domain, local LIMIT 1")                                      \
+	X(shard_counts, "SELECT shard, count(*) FROM account GROUP BY shard")                                          \
+	X(address_insert, "INSERT INTO address (domain, local, account) VALUES (?1, ?2, ?3)")                          \
+	X(address_delete, "DELETE FROM address WHERE domain = ?1 AND local = ?2 AND account IS NULL")                  \
+	X(address_find,                                                                                                \
+	  "SELECT id, shard, made FROM address LEFT JOIN account ON account.id = address.account "                     \
+	  "WHERE domain = ?1 AND local = ?2")                                                                          \
+	X(address_postmaster,                                                                                          \
+	  "SELECT domain, local FROM address WHERE local = 'postmaster' ORDER BY domain LIMIT 1")                      \
+	X(alias_insert,                                                                                                \
+	  "INSERT INTO alias_target (domain, local, target_domain, target_local) VALUES (?1, ?2, ?3, ?4)")             \
+	X(alias_delete,                                                                                                \
+	  "DELETE FROM alias_target WHERE domain = ?1 AND local = ?2 AND target_domain = ?3 AND target_local = ?4")    \
+	X(alias_delete_empty,                                                                                          \
+	  "DELETE FROM address WHERE account IS NULL AND NOT EXISTS (SELECT 1 FROM alias_target t "                    \
+	  "WHERE t.domain = address.domain AND t.local = address.local)")                                              \
+	X(alias_targets,                                                                                               \
+	  "SELECT target_domain, target_local FROM alias_target WHERE domain = ?1 AND local = ?2 "                     \
+	  "ORDER BY target_domain, target_local")                                                                      \
+	X(alias_sources,                                                                                               \
+	  "SELECT domain, local FROM alias_target WHERE target_domain = ?1 AND target_local = ?2 "                     \
+	  "ORDER BY domain, local")                                                                                    \
+	X(alias_list,                                                                                                  \
+	  "SELECT t.domain, t.local, t.target_domain, t.target_local FROM "                                            \
+	  "(SELECT domain, local FROM address WHERE account IS NULL AND (domain, local) > (?1, ?2) "                   \
+	  "AND (?3 = '' OR domain = ?3) ORDER BY domain, local LIMIT ?4) JOIN alias_target t USING (domain, local) "   \
+	  "ORDER BY 1, 2, 3, 4")                                                                                       \
+	X(order_insert, "INSERT INTO shard_order (shard, kind, account) VALUES (?1, ?2, ?3)")                          \
+	X(order_delete, "DELETE FROM shard_order WHERE number = ?1")                                                   \
+	X(order_list,                                                                                                  \
+	  "SELECT number, kind, account FROM shard_order WHERE shard = ?1 AND number > ?2 ORDER BY number LIMIT ?3")   \
+	X(counts,                                                                                                      \
+	  "SELECT (SELECT count(*) FROM domain), (SELECT count(*) FROM account), "                                     \
+	  "(SELECT count(*) FROM address WHERE account IS NULL), (SELECT count(*) FROM shard_order)")
+
+enum directory_statement {
+#define STATEMENT_ENUM(name, sql) STATEMENT_##name,
+	DIRECTORY_STATEMENTS(STATEMENT_ENUM)
+#undef STATEMENT_ENUM
+	STATEMENT_COUNT
+};
+
+struct directory {
+	struct db db;
+	sqlite3_stmt *statements[STATEMENT_COUNT];
+	uint16_t shards;
+	uint32_t max_alias_targets, max_alias_depth;
+	bool has_delimiter;
+	char delimiter;
+};
+
+/* A statement of the list above for this scope, reset at its end. */
+#define USING(variable, directory, name) DB_USING(variable, (directory)->statements[STATEMENT_##name])
+
+static inline void bind_address(sqlite3_stmt *stmt, int first, const struct folded_address *address)
+{
+	db_bind_text(stmt, first, address->domain);
+	db_bind_text(stmt, first + 1, address->local);
+}
+
+/* Ends the transaction that db_begin began: commits if err is 0, else rolls back. The result of the whole. */
+int directory_finish(struct directory *directory, int err) MUST_CHECK;
+
+/* local@domain from two columns; ERR_CORRUPT if they are none. */
+int directory_column_address(sqlite3_stmt *stmt, int domain_column, struct folded_address *out) MUST_CHECK;
+
+/* Deletes aliases without a target, and those that led to them alone, and so on. */
+int directory_delete_empty_aliases(struct directory *directory) MUST_CHECK;
+
+#endif

@@ -1,0 +1,22 @@
+/* fair_queue.h: a bounded queue that serves its clients in turn: one who asks a hundred times waits for himself, not
+ * the others for him. Holds pointers; what they point to stays its owner's. */
+#ifndef AUTH_FAIR_QUEUE_H
+#define AUTH_FAIR_QUEUE_H
+
+#include "base/err.h"
+
+struct fair_queue;
+
+/* At most max in all and max_per_client of one client. */
+struct fair_queue *fair_queue_new(uint32_t max, uint32_t max_per_client);
+void fair_queue_free(struct fair_queue **queue);
+
+/* client: hash of who asks. ERR_LIMIT: full, in all or for this client. */
+int fair_queue_push(struct fair_queue *queue, uint64_t client, void *item) MUST_CHECK;
+
+/* The next of the next client; NULL when empty. */
+void *fair_queue_pop(struct fair_queue *queue);
+
+uint32_t fair_queue_count(const struct fair_queue *queue);
+
+#endif

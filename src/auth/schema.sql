@@ -1,0 +1,61 @@
+-- directory.db: who exists here. Owned by the process auth (or by the command line while the server is down).
+-- Version 1. A change here comes with a numbered step in directory.c (db/migrate.h).
+--
+--   domain ──< address ──> account            an address of an account
+--                 │
+--                 └──< alias_target >── address   an address that leads to others
+--   shard_order                                what shards still have to be told
+
+-- Domains that we receive mail for. Names are folded (auth/address.h).
+CREATE TABLE domain (
+	name    TEXT NOT NULL PRIMARY KEY,
+	created INTEGER NOT NULL               -- seconds since 1970
+) STRICT, WITHOUT ROWID;
+
+-- An account is its id: 16 random bytes that never return. Addresses point to it, so an address that is removed and given
+-- anew leads to a new account and never to old mail.
+CREATE TABLE account (
+	id       BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+	shard    INTEGER NOT NULL CHECK (shard >= 0),  -- where its mail is
+	password TEXT NOT NULL,                -- encoded Argon2id hash
+	created  INTEGER NOT NULL,             -- seconds since 1970
+	enabled  INTEGER NOT NULL CHECK (enabled IN (0, 1)), -- 0: no login; mail still arrives
+	made     INTEGER NOT NULL CHECK (made IN (0, 1))     -- 1 once the shard has confirmed that it exists there
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX account_by_shard ON account (shard);
+
+-- Local part and domain, folded. With an account it is that account's; without one it is an alias.
+CREATE TABLE address (
+	domain  TEXT NOT NULL REFERENCES domain (name),
+	local   TEXT NOT NULL,
+	account BLOB REFERENCES account (id) ON DELETE CASCADE,
+	PRIMARY KEY (domain, local)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX address_alias ON address (domain, local) WHERE account IS NULL;
+CREATE INDEX address_by_account ON address (account) WHERE account IS NOT NULL;
+
+-- Where an alias leads: to addresses of this directory, accounts or other aliases; never in a circle.
+CREATE TABLE alias_target (
+	domain        TEXT NOT NULL,
+	local         TEXT NOT NULL,
+	target_domain TEXT NOT NULL,
+	target_local  TEXT NOT NULL,
+	PRIMARY KEY (domain, local, target_domain, target_local),
+	FOREIGN KEY (domain, local) REFERENCES address (domain, local) ON DELETE CASCADE,
+	FOREIGN KEY (target_domain, target_local) REFERENCES address (domain, local) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX alias_target_by_target ON alias_target (target_domain, target_local);
+
+-- Orders to shards, kept until the shard says that it has carried them out, and repeated after any restart. The account of
+-- a DESTROY is gone from `account` already: this row is all that is left of it.
+CREATE TABLE shard_order (
+	number  INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order they were given; never used again
+	shard   INTEGER NOT NULL,
+	kind    INTEGER NOT NULL CHECK (kind IN (0, 1)), -- 0 create, 1 destroy
+	account BLOB NOT NULL CHECK (length(account) = 16)
+) STRICT;
+
+CREATE INDEX shard_order_by_shard ON shard_order (shard, number);

@@ -1,0 +1,79 @@
+/* links.c: the channels to auth and the shards. What does not fit closes the channel and fails its calls; the
+ * supervisor sends a new one when it has started the other process again. */
+#include "proc/access/private.h"
+
+#include "base/log.h"
+
+static int on_login_reply(struct link *link, struct str body)
+{
+	struct login_reply reply;
+	int err = login_reply_decode(body, &reply);
+	/* An answer that nobody waits for any more is no error. */
+	if (err == 0)
+		ipc_call_end(link->role->calls, link->peer, reply.request, &reply);
+	return err;
+}
+
+/* Sessions that came through a relay are not in the table: the end of the relay says it all. */
+static int on_session_closed(struct link *link, struct str body)
+{
+	struct session_closed closed;
+	int err = session_closed_decode(body, &closed);
+	if (err == 0 && handed_end(link->role->handed, closed.session, link->peer))
+		log_debug("disconnect", LOG_ID(closed.session));
+	return err;
+}
+
+static int on_message(void *owner, uint16_t type, struct str body, int *fd)
+{
+	struct link *link = owner;
+	if (*fd >= 0)
+		return ERR_CORRUPT;
+	if (link->peer == PEER_AUTH && type == AUTH_ACCESS_LOGIN_REPLY)
+		return on_login_reply(link, body);
+	if (link->peer != PEER_AUTH && type == SHARD_ACCESS_CLOSED)
+		return on_session_closed(link, body);
+	return ERR_CORRUPT;
+}
+
+static void lose(struct link *link)
+{
+	ipc_channel_free(&link->channel);
+	if (link->peer == PEER_AUTH)
+		ipc_calls_peer_lost(link->role->calls, link->peer);
+	else
+		handed_lost(link->role->handed, link->peer);
+}
+
+static void on_closed(void *owner)
+{
+	struct link *link = owner;
+	bool auth = link->peer == PEER_AUTH;
+	log_warning("peer-lost", LOG_C("peer", auth ? "auth" : "shard"),
+	            LOG_U("index", auth ? 0 : link->peer - PEER_SHARD(0)));
+	lose(link);
+}
+
+void access_link_open(struct access_role *role, uint32_t peer, int fd)
+{
+	struct link *link = &role->links[peer];
+	if (link->channel)
+		lose(link);
+	link->channel = ipc_channel_new(role->process->loop, fd, on_message, on_closed, link);
+}
+
+void access_links_free(struct access_role *role)
+{
+	for (uint32_t i = 0; i < role->n_links; i++)
+		if (role->links[i].channel)
+			ipc_channel_free(&role->links[i].channel);
+}
+
+int access_link_send(struct access_role *role, uint32_t peer, uint16_t type, int fd)
+{
+	struct ipc_channel *channel = peer < role->n_links ? role->links[peer].channel : NULL;
+	int err = buf_error(&role->scratch);
+	if (err < 0)
+		return err;
+	return channel ? ipc_send(channel, type, buf_str(&role->scratch), fd) : ERR_UNAVAILABLE;
+}

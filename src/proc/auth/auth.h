@@ -1,0 +1,114 @@
+/* auth.h: the state of the role auth, shared by its files and nobody else.
+ *
+ *     access ── LOGIN ──▶ login.c ──▶ passwords.c ──▶ authwork      is the password right?
+ *     smtp ── RESOLVE ──▶ resolve.c                                  where does this address lead?
+ *     supervisor ── command ──▶ orders.c, commands.c ──▶ shards      accounts that begin and end
+ *
+ * Single-threaded; everything belongs to struct auth, which lives as long as the process. */
+#ifndef PROC_AUTH_AUTH_H
+#define PROC_AUTH_AUTH_H
+
+#include "auth/cache.h"
+#include "auth/directory.h"
+#include "auth/fair_queue.h"
+#include "auth/throttle.h"
+#include "base/buf.h"
+#include "ipc/call.h"
+#include "ipc/channel.h"
+#include "proc/role.h"
+
+#define AUTH_PEERS_MAX 256 /* processes of one role */
+
+struct password_task;
+
+/* One end of a channel to another process. */
+struct auth_peer {
+	struct auth *auth;
+	enum role role;
+	uint16_t index;
+	struct ipc_channel *channel; /* NULL while it is away */
+	uint64_t generation;         /* counts its lives: an answer for an earlier one is thrown away */
+	struct password_task *task;  /* authwork: what it is working on */
+	int64_t last_order;          /* shard: orders up to this number were sent in this life */
+	uint32_t orders_out;         /* shard: of these, not answered yet */
+};
+
+struct auth_counters {
+	uint64_t logins, login_failures, logins_cached, logins_put_off, resolved, resolve_refused;
+};
+
+struct auth {
+	struct role_process *process;
+	struct directory *directory;
+	struct buf folder; /* where it is */
+	struct auth_cache *cache;
+	struct throttle *throttle;
+	char dummy_hash[DIRECTORY_PASSWORD_MAX]; /* verified for users that do not exist, so that they take as long */
+	size_t dummy_hash_n;
+	/* passwords.c */
+	struct fair_queue *queue;
+	struct password_task *waiting; /* put off by the throttle; no order */
+	uint32_t n_waiting;
+	struct loop_timer *waiting_timer;
+	/* orders.c */
+	struct ipc_calls *shard_calls;
+	struct loop_timer *orders_timer;
+	/* commands.c */
+	struct command *commands;
+	uint32_t n_commands;
+	struct directory_targets *targets; /* resolve.c: of one answer; large */
+	struct auth_counters counters;
+	struct auth_peer access[AUTH_PEERS_MAX], smtp[AUTH_PEERS_MAX], authwork[AUTH_PEERS_MAX], shards[AUTH_PEERS_MAX];
+};
+
+/* --- passwords.c: what authwork is asked; fair among clients, bounded --- */
+
+/* ok: the password fits (verify) or was hashed; hash: what was made. Else: it does not fit, or !available: nobody
+ * could look. Called once; the task is freed afterwards. */
+typedef void password_done_fn(struct auth *auth, void *owner, bool available, bool ok, struct str hash);
+
+struct password_order {
+	struct str password;
+	struct str hash;      /* to verify; empty: make one */
+	uint64_t client;      /* who is served in turn */
+	uint64_t delay_ms;    /* not before */
+	password_done_fn *done;
+	void *owner;
+};
+
+/* ERR_LIMIT: too many wait, in all or of this client; then done is not called. */
+int passwords_ask(struct auth *auth, const struct password_order *order) MUST_CHECK;
+/* An authwork process has come: give it work. */
+void passwords_dispatch(struct auth *auth);
+/* It has gone: what it was working on goes to another. */
+void passwords_peer_lost(struct auth *auth, struct auth_peer *peer);
+int passwords_message(struct auth_peer *peer, uint16_t type, struct str body) MUST_CHECK;
+void passwords_waiting_over(void *auth);
+/* Ends all tasks. */
+void passwords_stop(struct auth *auth);
+
+/* --- login.c, resolve.c: the messages of access and smtp. Negative: malformed, drop the peer. --- */
+int login_message(struct auth_peer *peer, uint16_t type, struct str body) MUST_CHECK;
+int resolve_message(struct auth_peer *peer, uint16_t type, struct str body) MUST_CHECK;
+
+/* --- orders.c: accounts that begin and end in shards --- */
+#define ORDERS_REPEAT_MS 5000 /* after one failed */
+void orders_send(struct auth *auth, struct auth_peer *shard); /* those that were not sent yet */
+void orders_send_all(struct auth *auth);
+void orders_repeat(void *auth);
+void orders_peer_lost(struct auth *auth, struct auth_peer *shard);
+int orders_message(struct auth_peer *peer, uint16_t type, struct str body) MUST_CHECK;
+/* Asks how much an account holds; ERR_UNAVAILABLE at once when its shard is away. done: called by ipc_call's rules
+ * with a struct account_order_reply. */
+int orders_ask_usage(struct auth *auth, const struct directory_account *account, uint64_t timeout_ms,
+		     ipc_reply_fn *done, void *owner) MUST_CHECK;
+
+/* --- commands.c: the command line's commands --- */
+void commands_run(struct role_process *process, uint64_t request, struct str body);
+/* Ends all commands. */
+void commands_stop(struct auth *auth);
+/* The shard has answered an order: 0, or why it could not. */
+void commands_order_done(struct auth *auth, const struct directory_order *order, int result, uint64_t messages,
+			 uint64_t bytes);
+
+#endif

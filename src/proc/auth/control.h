@@ -1,0 +1,57 @@
+/* control.h: carries out the commands of the command line on a directory: the same code in the running server (role
+ * auth) and in `mansio` itself while the server is down.
+ *
+ * Arguments by command ("…" any number):
+ *     account add        address, password (here: its encoded hash)     → object of the account
+ *     account list       domain (empty: all), after (address or empty)  → array, one page; an empty one ends the list
+ *     account show       address                                        → object with aliases, messages, bytes
+ *     account password   address, password (here: its encoded hash)     → object
+ *     account remove     address                                        → object
+ *     domain add|remove  domain                                         → object
+ *     domain list        after (domain or empty)                        → array, one page
+ *     alias add|remove   address, target…  (remove without: all)        → object
+ *     alias list         domain (empty: all), after (address or empty)  → array, one page
+ */
+#ifndef PROC_AUTH_CONTROL_H
+#define PROC_AUTH_CONTROL_H
+
+#include "auth/directory.h"
+#include "base/buf.h"
+#include "ipc/control.h"
+
+#define CONTROL_MESSAGE_MAX 4096
+#define CONTROL_JSON_MAX    (960 * 1024) /* below IPC_BODY_MAX */
+
+/* What a shard says of an account; unknown while the server is down or the shard away. */
+struct control_usage {
+	bool known;
+	uint64_t messages, bytes;
+};
+
+struct control_answer {
+	int result;         /* 0 or negative enum err */
+	struct buf message; /* for people: what was wrong and what to do */
+	struct buf json;
+	bool has_account;   /* account add and remove: it is this one, and its shard has an order to wait for */
+	struct directory_account account;
+};
+
+void control_answer_init(struct control_answer *answer);
+void control_answer_free(struct control_answer *answer);
+/* Another error in its place. */
+void control_answer_fail(struct control_answer *answer, int result, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Not CONTROL_STATUS, which the supervisor answers: ERR_UNSUPPORTED. `answer` is initialised and empty. */
+void control_execute(struct directory *directory, const struct control_request *request,
+		     const struct control_usage *usage, struct control_answer *answer);
+
+/* The right number of arguments? Else the answer is an error. */
+bool control_check_arguments(const struct control_request *request, struct control_answer *answer);
+
+/* The JSON of account add and remove, printed anew when the shard has answered: `done` says that it has carried it
+ * out. */
+void control_print_added(struct control_answer *answer, bool done);
+void control_print_removed(struct control_answer *answer, bool done, const struct control_usage *usage);
+
+#endif

@@ -1,0 +1,212 @@
+/* login.c: access asks whether a user may come in. Known right passwords are answered at once from the cache; others
+ * are put off by the throttle and verified by authwork, unknown users against a dummy hash, so that they take the
+ * same time. A yes is a ticket for the account's shard. A login is owned by its password task. */
+#include "proc/auth/auth.h"
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "ipc/access_auth.h"
+
+/* The longest wait that the throttle may ask for; accounts less, so that strangers cannot lock somebody out. */
+#define PEER_DELAY_MAX_MS    60000
+#define ACCOUNT_DELAY_MAX_MS 5000
+/* Who would have to wait longer is told to come again. */
+#define WAIT_MAX_MS          20000
+#define PEER_TEXT_MAX        64
+
+struct login {
+	struct auth_peer *access;
+	uint64_t generation; /* of access, when it asked */
+	uint64_t request, session;
+	uint32_t right;
+	char user[LOGIN_USER_MAX], peer[PEER_TEXT_MAX];
+	size_t user_n, peer_n;
+	char *password; /* kept for the cache; wiped */
+	size_t password_n;
+	struct throttle_key peer_key, account_key;
+	bool known;               /* there is such an account: */
+	struct account_id id;
+	char hash[DIRECTORY_PASSWORD_MAX];
+	size_t hash_n;
+};
+
+static void send_reply(struct auth_peer *access, const struct login_reply *reply)
+{
+	struct buf body = BUF_INIT(IPC_BODY_MAX);
+	login_reply_encode(reply, &body);
+	if (buf_error(&body) || ipc_send(access->channel, AUTH_ACCESS_LOGIN_REPLY, buf_str(&body), -1) < 0)
+		log_warning("reply-lost", LOG_C("to", "access"), LOG_U("index", access->index));
+	buf_free(&body);
+}
+
+static void refuse(struct auth *auth, struct auth_peer *access, uint64_t request, enum login_result result)
+{
+	if (result == LOGIN_DENIED)
+		auth->counters.login_failures++;
+	send_reply(access, &(struct login_reply){ .request = request, .result = result });
+}
+
+/* The password was right. A disabled account gets no ticket; one that its shard has not made yet must wait. */
+static void admit(struct auth *auth, struct auth_peer *access, const struct login_request *request,
+		  const struct directory_account *account)
+{
+	if (!account->enabled || !account->made) {
+		refuse(auth, access, request->request, account->enabled ? LOGIN_UNAVAILABLE : LOGIN_DENIED);
+		return;
+	}
+	struct ticket ticket = {
+		.account = account->id,
+		.shard = account->shard,
+		.rights = request->right,
+		.session = request->session,
+		.expires = clock_wall_seconds() + TICKET_LIFETIME_SECONDS,
+		.user = account->address.whole,
+	};
+	struct buf sealed = BUF_INIT(TICKET_SIZE_MAX);
+	ticket_seal(&ticket, auth->process->setup.ticket_key, &sealed);
+	if (buf_error(&sealed)) {
+		refuse(auth, access, request->request, LOGIN_UNAVAILABLE);
+	} else {
+		auth->counters.logins++;
+		send_reply(access, &(struct login_reply){
+			.request = request->request,
+			.result = LOGIN_OK,
+			.shard = account->shard,
+			.ticket = buf_str(&sealed),
+		});
+	}
+	buf_free(&sealed);
+}
+
+static void free_login(struct login *login)
+{
+	mem_wipe(login->password, login->password_n);
+	mem_free(login->password);
+	mem_free(login);
+}
+
+/* The account, if it is still the one whose hash was verified. */
+static bool find_again(struct auth *auth, const struct login *login, struct directory_account *out)
+{
+	return directory_login_find(auth->directory, str_of(login->user, login->user_n), out) == 0 &&
+	       memcmp(out->id.bytes, login->id.bytes, ACCOUNT_ID_SIZE) == 0 &&
+	       str_eq(str_of(out->password, out->password_n), str_of(login->hash, login->hash_n));
+}
+
+static void fail(struct auth *auth, const struct login *login)
+{
+	uint64_t now_ms = loop_now_ms(auth->process->loop);
+	throttle_failed(auth->throttle, login->peer_key, now_ms);
+	throttle_failed(auth->throttle, login->account_key, now_ms);
+	log_info("login-failed", LOG_ID(login->session), LOG_S("user", str_of(login->user, login->user_n)),
+		 LOG_S("peer", str_of(login->peer, login->peer_n)));
+	refuse(auth, login->access, login->request, LOGIN_DENIED);
+}
+
+static void verified(struct auth *auth, void *owner, bool available, bool ok, struct str hash)
+{
+	struct login *login = owner;
+	struct directory_account account;
+	bool asker_is_there = login->access->channel && login->access->generation == login->generation;
+	if (!asker_is_there) {
+		if (available && !(ok && login->known)) {
+			throttle_failed(auth->throttle, login->peer_key, loop_now_ms(auth->process->loop));
+			throttle_failed(auth->throttle, login->account_key, loop_now_ms(auth->process->loop));
+		}
+	} else if (!available) {
+		refuse(auth, login->access, login->request, LOGIN_UNAVAILABLE);
+	} else if (!ok || !login->known) {
+		fail(auth, login);
+	} else if (!find_again(auth, login, &account)) {
+		refuse(auth, login->access, login->request, LOGIN_UNAVAILABLE);
+	} else {
+		struct login_request request = { .request = login->request, .session = login->session, .right = login->right };
+		throttle_succeeded(auth->throttle, login->account_key);
+		auth_cache_add(auth->cache, &account, str_of(login->password, login->password_n),
+			       loop_now_ms(auth->process->loop));
+		admit(auth, login->access, &request, &account);
+	}
+	free_login(login);
+}
+
+static struct login *new_login(struct auth_peer *access, const struct login_request *request)
+{
+	struct login *login = mem_alloc(1, sizeof *login);
+	uint64_t delay_ms = access->auth->process->conf.login.failure_delay_ms;
+	login->access = access;
+	login->generation = access->generation;
+	login->request = request->request;
+	login->session = request->session;
+	login->right = request->right;
+	login->user_n = MIN(request->user.n, sizeof login->user);
+	login->peer_n = MIN(request->peer.n, sizeof login->peer);
+	if (login->user_n)
+		memcpy(login->user, request->user.p, login->user_n);
+	if (login->peer_n)
+		memcpy(login->peer, request->peer.p, login->peer_n);
+	login->password = mem_copy(request->password);
+	login->password_n = request->password.n;
+	login->peer_key = throttle_peer(request->peer, delay_ms, PEER_DELAY_MAX_MS);
+	/* all spellings of an address are one account, whether it exists or not */
+	struct folded_address folded;
+	login->account_key = throttle_account(address_read(request->user, &folded) == 0 ? folded.whole : request->user,
+					      delay_ms, ACCOUNT_DELAY_MAX_MS);
+	return login;
+}
+
+static void verify(struct auth_peer *access, const struct login_request *request,
+		   const struct directory_account *account)
+{
+	struct auth *auth = access->auth;
+	struct login *login = new_login(access, request);
+	uint64_t now_ms = loop_now_ms(auth->process->loop);
+	uint64_t peer_ms = throttle_begin(auth->throttle, login->peer_key, now_ms);
+	uint64_t account_ms = throttle_begin(auth->throttle, login->account_key, now_ms);
+	struct str hash = str_of(auth->dummy_hash, auth->dummy_hash_n);
+	if (account) {
+		login->known = true;
+		login->id = account->id;
+		memcpy(login->hash, account->password, account->password_n);
+		login->hash_n = account->password_n;
+		hash = str_of(account->password, account->password_n);
+	}
+	struct password_order order = {
+		.password = request->password,
+		.hash = hash,
+		.client = login->peer_key.hash,
+		.delay_ms = MAX(peer_ms, account_ms),
+		.done = verified,
+		.owner = login,
+	};
+	if (order.delay_ms > WAIT_MAX_MS || passwords_ask(auth, &order) < 0) {
+		log_info("login-put-off", LOG_ID(request->session), LOG_S("user", request->user), LOG_S("peer", request->peer));
+		refuse(auth, access, request->request, LOGIN_UNAVAILABLE);
+		free_login(login);
+	}
+}
+
+int login_message(struct auth_peer *peer, uint16_t type, struct str body)
+{
+	struct auth *auth = peer->auth;
+	struct login_request request;
+	struct directory_account account;
+	if (type != ACCESS_AUTH_LOGIN)
+		return ERR_STATE;
+	int err = login_request_decode(body, &request);
+	if (err)
+		return err;
+	if (request.right != TICKET_IMAP && request.right != TICKET_POP3)
+		return ERR_CORRUPT;
+	err = directory_login_find(auth->directory, request.user, &account);
+	if (err && err != ERR_NOT_FOUND) {
+		log_error("directory-failed", LOG_ID(request.session), LOG_ERR(err));
+		refuse(auth, peer, request.request, LOGIN_UNAVAILABLE);
+	} else if (!err && auth_cache_has(auth->cache, &account, request.password, loop_now_ms(auth->process->loop))) {
+		auth->counters.logins_cached++;
+		admit(auth, peer, &request, &account);
+	} else {
+		verify(peer, &request, err ? NULL : &account);
+	}
+	return 0;
+}

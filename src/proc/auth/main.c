@@ -1,0 +1,227 @@
+/* main.c: the role auth: owns who exists. Its privileges: the folder of the directory, its channels, nothing else. */
+#include "proc/auth/auth.h"
+
+#include "auth/password.h"
+#include "base/mem.h"
+#include "base/random.h"
+#include "proc/roles.h"
+#include "proc/store_folder.h"
+
+#include <unistd.h>
+
+#define OPEN_WAIT_MS       10000 /* for a command line that is at work on the directory */
+#define FOLDER_MAX         8192
+#define THROTTLE_SLOTS     16384
+#define SHARD_CALLS_MAX    8192
+
+static int open_directory(struct auth *auth)
+{
+	struct role_process *process = auth->process;
+	struct directory_settings settings = {
+		.shards = process->setup.shards,
+		.max_alias_targets = (uint32_t)process->conf.limits.max_alias_targets,
+		.max_alias_depth = (uint32_t)process->conf.limits.max_alias_depth,
+		.delimiter = process->conf.smtp.recipient_delimiter,
+	};
+	buf_add(&auth->folder, process->setup.directory);
+	buf_add(&auth->folder, STR("/" STORE_FOLDER_AUTH));
+	int err = buf_error(&auth->folder);
+	if (!err)
+		err = directory_open(buf_str(&auth->folder), &settings, OPEN_WAIT_MS, &auth->directory);
+	if (err)
+		log_error("directory-not-opened", LOG_S("folder", buf_str(&auth->folder)), LOG_ERR(err));
+	return err;
+}
+
+/* The hash of a password that nobody has, at today's cost. */
+static int make_dummy_hash(struct auth *auth)
+{
+	struct password_cost cost = {
+		.memory_kb = (uint32_t)(auth->process->conf.login.password_memory / 1024),
+		.iterations = (uint32_t)auth->process->conf.login.password_iterations,
+	};
+	unsigned char random[16];
+	random_bytes(random, sizeof random);
+	_Static_assert(PASSWORD_ENCODED_MAX == DIRECTORY_PASSWORD_MAX, "the directory holds what password_hash makes");
+	return password_hash(str_of((const char *)random, sizeof random), &cost, auth->dummy_hash, &auth->dummy_hash_n);
+}
+
+static struct auth_peer *peers_of(struct auth *auth, enum role role)
+{
+	switch (role) {
+	case ROLE_ACCESS:
+		return auth->access;
+	case ROLE_SMTP:
+		return auth->smtp;
+	case ROLE_AUTHWORK:
+		return auth->authwork;
+	case ROLE_SHARD:
+		return auth->shards;
+	case ROLE_SUPERVISOR:
+	case ROLE_AUTH:
+	case ROLE_COUNT:
+		break;
+	}
+	return NULL;
+}
+
+static void set_up_peers(struct auth *auth)
+{
+	for (enum role role = ROLE_SUPERVISOR; role < ROLE_COUNT; role++) {
+		struct auth_peer *peers = peers_of(auth, role);
+		for (uint16_t i = 0; peers && i < AUTH_PEERS_MAX; i++) {
+			peers[i].auth = auth;
+			peers[i].role = role;
+			peers[i].index = i;
+		}
+	}
+}
+
+static int prepare(struct role_process *process)
+{
+	struct auth *auth = mem_alloc(1, sizeof *auth);
+	process->state = auth;
+	auth->process = process;
+	auth->folder = BUF_INIT(FOLDER_MAX);
+	set_up_peers(auth);
+	auth->targets = mem_alloc(1, sizeof *auth->targets);
+	auth->cache = auth_cache_new((uint32_t)process->conf.login.auth_cache_entries,
+				     process->conf.login.auth_cache_lifetime_ms);
+	auth->throttle = throttle_new(THROTTLE_SLOTS);
+	auth->queue = fair_queue_new((uint32_t)process->conf.login.password_queue,
+				     (uint32_t)process->conf.login.password_queue_per_address);
+	auth->shard_calls = ipc_calls_new(process->loop, SHARD_CALLS_MAX);
+	auth->waiting_timer = loop_timer_new(process->loop, passwords_waiting_over, auth);
+	auth->orders_timer = loop_timer_new(process->loop, orders_repeat, auth);
+	int err = make_dummy_hash(auth);
+	return err ? err : open_directory(auth);
+}
+
+static size_t sandbox_paths(struct role_process *process, struct sandbox_path *paths)
+{
+	const struct auth *auth = process->state;
+	paths[0] = (struct sandbox_path){ buf_str(&auth->folder), true };
+	return 1;
+}
+
+static int on_message(void *owner, uint16_t type, struct str body, int *fd)
+{
+	struct auth_peer *peer = owner;
+	switch (peer->role) {
+	case ROLE_ACCESS:
+		return login_message(peer, type, body);
+	case ROLE_SMTP:
+		return resolve_message(peer, type, body);
+	case ROLE_AUTHWORK:
+		return passwords_message(peer, type, body);
+	case ROLE_SHARD:
+		return orders_message(peer, type, body);
+	case ROLE_SUPERVISOR:
+	case ROLE_AUTH:
+	case ROLE_COUNT:
+		break;
+	}
+	return ERR_STATE;
+}
+
+/* The supervisor sends a new channel when the peer is back. */
+static void on_closed(void *owner)
+{
+	struct auth_peer *peer = owner;
+	ipc_channel_free(&peer->channel);
+	peer->generation++;
+	if (peer->role == ROLE_AUTHWORK)
+		passwords_peer_lost(peer->auth, peer);
+	else if (peer->role == ROLE_SHARD)
+		orders_peer_lost(peer->auth, peer);
+}
+
+static void on_peer(struct role_process *process, enum role role, uint16_t index, int fd)
+{
+	struct auth *auth = process->state;
+	struct auth_peer *peers = peers_of(auth, role);
+	if (!peers || index >= AUTH_PEERS_MAX) {
+		log_error("unexpected-peer", LOG_S("peer", role_name(role)), LOG_U("index", index));
+		close(fd);
+		return;
+	}
+	struct auth_peer *peer = &peers[index];
+	if (peer->channel)
+		on_closed(peer);
+	peer->channel = ipc_channel_new(process->loop, fd, on_message, on_closed, peer);
+	if (role == ROLE_AUTHWORK)
+		passwords_dispatch(auth);
+	else if (role == ROLE_SHARD)
+		orders_send(auth, peer);
+}
+
+static void start(struct role_process *process)
+{
+	struct auth *auth = process->state;
+	orders_send_all(auth);
+	role_ready(process);
+}
+
+/* Commands get their answers (pending, or try again); logins get none, for access is stopping too. */
+static void stop(struct role_process *process)
+{
+	struct auth *auth = process->state;
+	process->state = NULL;
+	for (enum role role = ROLE_SUPERVISOR; role < ROLE_COUNT; role++) {
+		struct auth_peer *peers = peers_of(auth, role);
+		for (uint16_t i = 0; peers && i < AUTH_PEERS_MAX; i++)
+			ipc_channel_free(&peers[i].channel);
+	}
+	passwords_stop(auth);
+	for (size_t i = 0; i < AUTH_PEERS_MAX; i++)
+		orders_peer_lost(auth, &auth->shards[i]);
+	commands_stop(auth);
+	loop_timer_free(&auth->waiting_timer);
+	loop_timer_free(&auth->orders_timer);
+	ipc_calls_free(&auth->shard_calls);
+	fair_queue_free(&auth->queue);
+	auth_cache_free(&auth->cache);
+	throttle_free(&auth->throttle);
+	directory_free(&auth->directory);
+	mem_free(auth->targets);
+	buf_free(&auth->folder);
+	mem_free(auth);
+	role_stopped(process);
+}
+
+static void status(struct role_process *process, struct buf *out)
+{
+	struct auth *auth = process->state;
+	struct directory_counts counts;
+	if (!auth)
+		return; /* stopping */
+	if (directory_count(auth->directory, &counts) == 0) {
+		role_status_add(out, STR("domains"), counts.domains);
+		role_status_add(out, STR("accounts"), counts.accounts);
+		role_status_add(out, STR("aliases"), counts.aliases);
+		role_status_add(out, STR("orders_pending"), counts.orders);
+	}
+	role_status_add(out, STR("logins"), auth->counters.logins);
+	role_status_add(out, STR("logins_cached"), auth->counters.logins_cached);
+	role_status_add(out, STR("login_failures"), auth->counters.login_failures);
+	role_status_add(out, STR("logins_put_off"), auth->counters.logins_put_off);
+	role_status_add(out, STR("passwords_queued"), fair_queue_count(auth->queue));
+	role_status_add(out, STR("addresses_resolved"), auth->counters.resolved);
+	role_status_add(out, STR("addresses_refused"), auth->counters.resolve_refused);
+}
+
+int auth_main(void)
+{
+	static const struct role_definition definition = {
+		.role = ROLE_AUTH,
+		.sandbox = SANDBOX_SOCKETS | SANDBOX_FILES,
+		.sandbox_paths = sandbox_paths,
+		.prepare = prepare,
+		.peer = on_peer,
+		.start = start,
+		.stop = stop,
+		.status = status,
+		.control = commands_run,
+	};
+	return role_main(&definition);
+}

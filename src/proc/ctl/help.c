@@ -1,0 +1,193 @@
+/* help.c: what --help says, each with an example. The man pages say more. */
+#include "proc/ctl/ctl_private.h"
+
+#define OPTIONS                                                                                                        \
+	"  -c, --config FILE   configuration (default /etc/mansio/mansio.toml, or $MANSIO_CONFIG)\n"                       \
+	"  --json              the answer as JSON\n"                                                                       \
+	"  -h, --help          this text\n"
+
+const char CTL_HELP[] =
+	"mansio: a mail server. This is its command line; the server itself is `mansio serve`.\n"
+	"\n"
+	"usage: mansio COMMAND [OPTION]... [ARGUMENT]...\n"
+	"\n"
+	"  serve                                    run the server in the foreground\n"
+	"  status                                   what runs, and how it is\n"
+	"  account add|list|show|password|remove    people who have mail here\n"
+	"  domain add|list|remove                   domains whose mail comes here\n"
+	"  alias add|list|remove                    addresses that lead to others\n"
+	"\n"
+	OPTIONS
+	"  --version           the version\n"
+	"\n"
+	"example:\n"
+	"  mansio domain add example.test\n"
+	"  mansio account add alice@example.test\n"
+	"\n"
+	"More: mansio COMMAND --help, man mansio\n";
+
+const char CTL_HELP_ACCOUNT[] =
+	"usage: mansio account add|list|show|password|remove [OPTION]... [ADDRESS]\n"
+	"\n"
+	"  add ADDRESS         a new account\n"
+	"  list [DOMAIN]       all accounts, or those of a domain\n"
+	"  show ADDRESS        one account, with its aliases and how much mail it holds\n"
+	"  password ADDRESS    a new password\n"
+	"  remove ADDRESS      destroys an account and its mail\n"
+	"\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio account add alice@example.test --generate-password\n";
+
+const char CTL_HELP_ACCOUNT_ADD[] =
+	"usage: mansio account add [OPTION]... ADDRESS\n"
+	"\n"
+	"Makes an account. Its domain must exist (mansio domain add). The password is asked for twice, unless:\n"
+	"  --password-file FILE   it is the one line of FILE (\"-\": standard input)\n"
+	"  --generate-password    a good one is made, and printed this once\n"
+	"\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio account add alice@example.test\n"
+	"  mansio account add bob@example.test --generate-password\n";
+
+const char CTL_HELP_ACCOUNT_LIST[] =
+	"usage: mansio account list [OPTION]... [DOMAIN]\n"
+	"\n"
+	"Lists all accounts, or those of one domain.\n"
+	"\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio account list example.test\n";
+
+const char CTL_HELP_ACCOUNT_SHOW[] =
+	"usage: mansio account show [OPTION]... ADDRESS\n"
+	"\n"
+	"Shows one account: its id, its shard, the aliases that lead to it, and (while the server runs) its mail.\n"
+	"\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio account show alice@example.test\n";
+
+const char CTL_HELP_ACCOUNT_PASSWORD[] =
+	"usage: mansio account password [OPTION]... ADDRESS\n"
+	"\n"
+	"Gives an account a new password; the old one is void at once. It is asked for twice, unless:\n"
+	"  --password-file FILE   it is the one line of FILE (\"-\": standard input)\n"
+	"  --generate-password    a good one is made, and printed this once\n"
+	"\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio account password alice@example.test\n";
+
+const char CTL_HELP_ACCOUNT_REMOVE[] =
+	"usage: mansio account remove [OPTION]... ADDRESS\n"
+	"\n"
+	"Destroys an account with all its mail. Says what that is, and asks, unless:\n"
+	"  -y, --yes           do not ask (needed where there is no terminal)\n"
+	"\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio account remove bob@example.test\n";
+
+const char CTL_HELP_DOMAIN[] =
+	"usage: mansio domain add|list|remove [OPTION]... [DOMAIN]\n"
+	"\n"
+	"  add DOMAIN          mail for DOMAIN is received from now on\n"
+	"  list                all domains\n"
+	"  remove DOMAIN       no longer; its accounts and aliases must be gone first\n"
+	"\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio domain add example.test\n";
+
+const char CTL_HELP_DOMAIN_ADD[] =
+	"usage: mansio domain add [OPTION]... DOMAIN\n"
+	"\n"
+	"Mail for DOMAIN is received from now on. Mail to its postmaster is always taken.\n"
+	"\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio domain add example.test\n";
+
+const char CTL_HELP_DOMAIN_LIST[] =
+	"usage: mansio domain list [OPTION]...\n"
+	"\n"
+	"Lists the domains whose mail comes here.\n"
+	"\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio domain list --json\n";
+
+const char CTL_HELP_DOMAIN_REMOVE[] =
+	"usage: mansio domain remove [OPTION]... DOMAIN\n"
+	"\n"
+	"Mail for DOMAIN is refused from now on. Its accounts and aliases must be gone first.\n"
+	"\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio domain remove example.test\n";
+
+const char CTL_HELP_ALIAS[] =
+	"usage: mansio alias add|list|remove [OPTION]... [ADDRESS [TARGET]...]\n"
+	"\n"
+	"  add ADDRESS TARGET...       mail to ADDRESS goes to each TARGET (as well)\n"
+	"  list [DOMAIN]               all aliases, or those of a domain\n"
+	"  remove ADDRESS [TARGET]...  no longer to each TARGET, or not at all\n"
+	"\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio alias add team@example.test alice@example.test bob@example.test\n";
+
+const char CTL_HELP_ALIAS_ADD[] =
+	"usage: mansio alias add [OPTION]... ADDRESS TARGET...\n"
+	"\n"
+	"Mail to ADDRESS goes to each TARGET, an account or another alias of this server. An alias that exists gets\n"
+	"the targets as well. Circles are refused.\n"
+	"\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio alias add team@example.test alice@example.test bob@example.test\n";
+
+const char CTL_HELP_ALIAS_LIST[] =
+	"usage: mansio alias list [OPTION]... [DOMAIN]\n"
+	"\n"
+	"Lists all aliases, or those of one domain, with where they lead.\n"
+	"\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio alias list\n";
+
+const char CTL_HELP_ALIAS_REMOVE[] =
+	"usage: mansio alias remove [OPTION]... ADDRESS [TARGET]...\n"
+	"\n"
+	"Mail to ADDRESS no longer goes to each TARGET; without a TARGET the alias is removed.\n"
+	"\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio alias remove team@example.test bob@example.test\n";
+
+const char CTL_HELP_STATUS[] =
+	"usage: mansio status [OPTION]...\n"
+	"\n"
+	"Shows whether the server runs, where it listens, and each of its processes with what it counts.\n"
+	"Exit status 5: it does not run.\n"
+	"\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio status\n";

@@ -1,0 +1,263 @@
+/* main.c: arguments of the command line, the configuration, and how failures are said. */
+#include "proc/ctl/ctl.h"
+#include "proc/ctl/ctl_private.h"
+
+#include "base/checked.h"
+#include "base/json.h"
+#include "base/mem.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#define DEFAULT_CONFIG "/etc/mansio/mansio.toml"
+
+int ctl_fail(const struct ctl *ctl, int exit_code, const char *code, struct str message)
+{
+	if (!ctl->json) {
+		fprintf(stderr, "mansio: %.*s\n", STR_ARG(message));
+		return exit_code;
+	}
+	struct buf out = BUF_INIT(64 * 1024);
+	json_begin_object(&out);
+	json_key(&out, "error");
+	json_begin_object(&out);
+	json_field_string(&out, "code", str_from_c(code));
+	json_field_string(&out, "message", message);
+	json_end_object(&out);
+	json_end_object(&out);
+	printf("%.*s\n", STR_ARG(buf_str(&out)));
+	buf_free(&out);
+	return exit_code;
+}
+
+static int exit_code_of(int err)
+{
+	switch (err) {
+	case 0:
+		return EXIT_DONE;
+	case ERR_SYNTAX:
+		return EXIT_USAGE;
+	case ERR_NOT_FOUND:
+		return EXIT_NOT_FOUND;
+	case ERR_EXISTS:
+		return EXIT_EXISTS;
+	case ERR_UNAVAILABLE:
+	case ERR_TIMEOUT:
+	case ERR_CLOSED:
+		return EXIT_UNAVAILABLE;
+	default:
+		return EXIT_FAILED;
+	}
+}
+
+/* "ERR_NOT_FOUND" is "not_found" to those who read JSON. */
+int ctl_fail_reply(const struct ctl *ctl, const struct ctl_reply *reply)
+{
+	char code[64] = "";
+	const char *name = err_name(reply->result);
+	if (str_starts(str_from_c(name), STR("ERR_")))
+		name += 4;
+	for (size_t i = 0; name[i] && i < sizeof code - 1; i++)
+		code[i] = ascii_lower(name[i]);
+	return ctl_fail(ctl, exit_code_of(reply->result), code, buf_str(&reply->message));
+}
+
+static int usage(const struct ctl *ctl, const char *format, struct str what)
+{
+	char text[512];
+	snprintf(text, sizeof text, format, (int)MIN(what.n, (size_t)200), what.p ? what.p : "");
+	return ctl_fail(ctl, EXIT_USAGE, "usage", str_from_c(text));
+}
+
+/* The whole file into text; false when it cannot be read. */
+static bool read_file(const char *name, struct buf *text)
+{
+	int fd = open(name, O_RDONLY | O_CLOEXEC);
+	ssize_t n = -1;
+	while (fd >= 0) {
+		char *room = buf_reserve(text, 4096);
+		n = room ? read(fd, room, 4096) : -1;
+		if (n <= 0)
+			break;
+		buf_commit(text, (size_t)n);
+	}
+	if (fd >= 0)
+		close(fd);
+	return n == 0;
+}
+
+/* Without -c a missing file means the defaults: `mansio status` works on a fresh machine. */
+static int read_configuration(struct ctl *ctl)
+{
+	ctl->conf_text = BUF_INIT(CONF_TEXT_MAX + 4096);
+	bool exists = access(ctl->config_file, F_OK) == 0;
+	if ((exists || ctl->config_given) && !read_file(ctl->config_file, &ctl->conf_text)) {
+		char text[512];
+		snprintf(text, sizeof text, "cannot read the configuration %s: %m", ctl->config_file);
+		return ctl_fail(ctl, EXIT_CONFIG, "config", str_from_c(text));
+	}
+	struct conf_errors errors;
+	int err = conf_parse(buf_str(&ctl->conf_text), str_from_c(ctl->config_file), &ctl->conf, &errors);
+	if (err) {
+		struct buf text = BUF_INIT(64 * 1024);
+		conf_errors_print(&errors, &text);
+		ctl_fail(ctl, EXIT_CONFIG, "config", str_trim(buf_str(&text)));
+		buf_free(&text);
+	}
+	conf_errors_free(&errors);
+	return err ? EXIT_CONFIG : EXIT_DONE;
+}
+
+/* One option at argv[*at], which moves over its value. */
+static int read_option(struct ctl *ctl, int argc, char **argv, int *at)
+{
+	struct str option = str_from_c(argv[*at]), value = { NULL, 0 };
+	struct str name = option;
+	if (str_starts(option, STR("--"))) {
+		value = option;
+		name = str_cut(&value, '=');
+	}
+	bool takes_value = str_eq(name, STR("-c")) || str_eq(name, STR("--config")) || str_eq(name, STR("--password-file"));
+	if (takes_value && !value.p) {
+		if (*at + 1 >= argc)
+			return usage(ctl, "the option %.*s needs a value", name);
+		value = str_from_c(argv[++*at]);
+	} else if (!takes_value && value.p) {
+		return usage(ctl, "the option %.*s takes no value", name);
+	}
+	if (str_eq(name, STR("-c")) || str_eq(name, STR("--config"))) {
+		ctl->config_file = value.p;
+		ctl->config_given = true;
+	} else if (str_eq(name, STR("--password-file"))) {
+		if (value.n == 0)
+			return usage(ctl, "the option %.*s needs a value", name);
+		ctl->password_file = value;
+	} else if (str_eq(name, STR("--generate-password"))) {
+		ctl->generate_password = true;
+	} else if (str_eq(name, STR("--json"))) {
+		ctl->json = true;
+	} else if (str_eq(name, STR("--yes")) || str_eq(name, STR("-y"))) {
+		ctl->yes = true;
+	} else if (str_eq(name, STR("--help")) || str_eq(name, STR("-h"))) {
+		ctl->help = true;
+	} else {
+		return usage(ctl, "unknown option %.*s (see mansio --help)", name);
+	}
+	return EXIT_DONE;
+}
+
+static int read_arguments(struct ctl *ctl, int argc, char **argv)
+{
+	bool options_over = false;
+	for (int i = 1; i < argc; i++) /* first, so that any failure is said as it is wanted */
+		ctl->json |= strcmp(argv[i], "--json") == 0;
+	for (int i = 1; i < argc; i++) {
+		struct str argument = str_from_c(argv[i]);
+		if (!options_over && str_eq(argument, STR("--"))) {
+			options_over = true;
+			continue;
+		}
+		if (!options_over && argument.n > 1 && argument.p[0] == '-') {
+			int failed = read_option(ctl, argc, argv, &i);
+			if (failed)
+				return failed;
+			continue;
+		}
+		if (ctl->n_arguments == CTL_ARGUMENTS_MAX)
+			return usage(ctl, "too many arguments, from \"%.*s\" on", argument);
+		if (argument.n > CONTROL_ARGUMENT_MAX)
+			return usage(ctl, "an argument is too long: \"%.*s…\"", argument);
+		ctl->arguments[ctl->n_arguments++] = argument;
+	}
+	return EXIT_DONE;
+}
+
+/* The command that the first words name; *words of them. */
+static const struct ctl_command *find_command(const struct ctl *ctl, uint32_t *words)
+{
+	for (size_t i = 0; i < CTL_N_COMMANDS; i++) {
+		const struct ctl_command *command = &CTL_COMMANDS[i];
+		*words = command->verb ? 2 : 1;
+		if (ctl->n_arguments >= *words && str_eq(ctl->arguments[0], str_from_c(command->group)) &&
+		    (!command->verb || str_eq(ctl->arguments[1], str_from_c(command->verb))))
+			return command;
+	}
+	return NULL;
+}
+
+/* Help, and what is said of a command that is none. */
+static int help_or_usage(struct ctl *ctl)
+{
+	static const struct {
+		struct str group;
+		const char *help;
+	} GROUPS[] = {
+		{ STR_INIT("account"), CTL_HELP_ACCOUNT },
+		{ STR_INIT("domain"), CTL_HELP_DOMAIN },
+		{ STR_INIT("alias"), CTL_HELP_ALIAS },
+	};
+	struct str first = ctl->n_arguments ? ctl->arguments[0] : STR("");
+	for (size_t i = 0; i < COUNT_OF(GROUPS); i++) {
+		if (!str_eq(first, GROUPS[i].group))
+			continue;
+		if (ctl->help) {
+			fputs(GROUPS[i].help, stdout);
+			return EXIT_DONE;
+		}
+		return usage(ctl, ctl->n_arguments > 1 ? "unknown command (see mansio %.*s --help)"
+						       : "a command is missing (see mansio %.*s --help)", first);
+	}
+	if (ctl->help || str_eq(first, STR("help"))) {
+		fputs(CTL_HELP, stdout);
+		return EXIT_DONE;
+	}
+	if (first.n == 0)
+		return usage(ctl, "no command given%.*s (see mansio --help)", STR(""));
+	return usage(ctl, "unknown command \"%.*s\" (see mansio --help)", first);
+}
+
+static int run(struct ctl *ctl)
+{
+	uint32_t words;
+	const struct ctl_command *command = find_command(ctl, &words);
+	if (!command)
+		return help_or_usage(ctl);
+	if (ctl->help) {
+		fputs(command->help, stdout);
+		return EXIT_DONE;
+	}
+	ctl->n_arguments -= words;
+	memmove(ctl->arguments, ctl->arguments + words, ctl->n_arguments * sizeof ctl->arguments[0]);
+	if (ctl->n_arguments < command->min_arguments)
+		return usage(ctl, "an argument is missing%.*s (add --help to see what is needed)", STR(""));
+	if (ctl->n_arguments > command->max_arguments)
+		return usage(ctl, "one argument too many: \"%.*s\"", ctl->arguments[command->max_arguments]);
+	int failed = read_configuration(ctl);
+	return failed ? failed : command->run(ctl, command);
+}
+
+int ctl_main(int argc, char **argv)
+{
+	const char *from_environment = getenv("MANSIO_CONFIG");
+	bool has_environment = from_environment && from_environment[0];
+	struct ctl *ctl = mem_alloc(1, sizeof *ctl);
+	ctl->config_file = has_environment ? from_environment : DEFAULT_CONFIG;
+	ctl->config_given = has_environment;
+	int result;
+	if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0)) {
+		puts("mansio " MANSIO_VERSION);
+		result = EXIT_DONE;
+	} else {
+		result = read_arguments(ctl, argc, argv);
+		if (result == EXIT_DONE)
+			result = run(ctl);
+	}
+	if (fflush(stdout) != 0 && result == EXIT_DONE)
+		result = EXIT_FAILED;
+	ctl_offline_close(ctl);
+	mem_wipe(ctl->password, sizeof ctl->password);
+	conf_free(&ctl->conf);
+	buf_free(&ctl->conf_text);
+	mem_free(ctl);
+	return result;
+}

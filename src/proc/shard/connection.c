@@ -1,0 +1,350 @@
+/* connection.c: a logged-in client: its socket, its session engine, and the rule that nothing leaves that is not durable. Begins with a hand-over
+ * from access, ends when the client goes, the session says so, or a batch it saw was voided. Owned by the shard.
+ *
+ * While output is held, the engine runs on only as long as what it may write goes into the same batch: else a busy account would push the
+ * release ahead of itself for ever. */
+#include "proc/shard/shard.h"
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "ipc/access_shard.h"
+
+#include <unistd.h>
+
+struct connection {
+	struct shard *shard;
+	struct connection *next, **link;
+	struct connection *held_next, **held_link; /* in shard->held while output waits */
+	uint64_t session;
+	uint64_t hold_batch;
+	struct account *account;
+	struct stream *stream;
+	const struct engine *engine;
+	void *state; /* the engine's */
+	struct buf kept; /* what came with the hand-over and was not taken yet */
+	struct loop_later later;
+	uint16_t access;
+	uint8_t wishes; /* enum connection_wish, not yet come true */
+	bool due;       /* a wish has come true: resume */
+	bool doomed;    /* to be freed at the end of the turn, nothing more leaves */
+	bool closing;
+};
+
+struct shard *connection_shard(struct connection *connection)
+{
+	return connection->shard;
+}
+
+/* --- end --- */
+
+static void unlink_held(struct connection *c)
+{
+	if (!c->held_link)
+		return;
+	*c->held_link = c->held_next;
+	if (c->held_next)
+		c->held_next->held_link = c->held_link;
+	c->held_next = NULL;
+	c->held_link = NULL;
+}
+
+static void tell_access(struct connection *c)
+{
+	char room[16];
+	struct buf body = { .p = room, .size = sizeof room, .max = sizeof room };
+	struct peer *peer = &c->shard->access[c->access % PEERS_MAX];
+	session_closed_encode(&(struct session_closed){ c->session }, &body);
+	/* A channel that is gone or full: access has lost count of this connection with its own end, or learns it at its restart. */
+	if (peer->channel && ipc_send(peer->channel, SHARD_ACCESS_CLOSED, buf_str(&body), -1) < 0)
+		log_warning("close-not-told", LOG_ID(c->session));
+}
+
+static void connection_free(struct connection *c)
+{
+	log_debug("session-end", LOG_ID(c->session));
+	unlink_held(c);
+	loop_later_cancel(c->shard->process->loop, &c->later);
+	*c->link = c->next;
+	if (c->next)
+		c->next->link = c->link;
+	c->engine->end(c->state);
+	stream_free(&c->stream);
+	tell_access(c);
+	--*account_sessions(c->account);
+	c->shard->count.sessions--;
+	account_close(&c->account);
+	buf_free(&c->kept);
+	shard_turn(c->shard);
+	mem_free(c);
+}
+
+static void do_later(struct connection *c)
+{
+	loop_later(c->shard->process->loop, &c->later);
+}
+
+static void doom(struct connection *c)
+{
+	c->doomed = true;
+	stream_hold(c->stream, true);
+	do_later(c);
+}
+
+/* --- the world of its engine --- */
+
+struct outq *connection_output(void *connection)
+{
+	struct connection *c = connection;
+	return stream_output(c->stream);
+}
+
+void connection_flush(void *connection)
+{
+	struct connection *c = connection;
+	uint64_t batch = account_batch(c->account);
+	shard_turn(c->shard);
+	if (batch > store_durable(c->shard->store)) {
+		c->hold_batch = MAX(c->hold_batch, batch);
+		if (!c->held_link) {
+			stream_hold(c->stream, true);
+			c->held_next = c->shard->held;
+			c->held_link = &c->shard->held;
+			if (c->held_next)
+				c->held_next->held_link = &c->held_next;
+			c->shard->held = c;
+		}
+	}
+	stream_flush(c->stream);
+}
+
+void connection_close(void *connection)
+{
+	struct connection *c = connection;
+	c->closing = true;
+	do_later(c);
+}
+
+void connection_wish(struct connection *c, enum connection_wish wish)
+{
+	c->wishes |= wish;
+	bool now = wish == WISH_SOON || (wish == WISH_WRITABLE && store_writable(c->shard->store));
+	if (now)
+		c->due = true;
+	if (now)
+		do_later(c);
+}
+
+/* --- running --- */
+
+static bool may_run(const struct connection *c)
+{
+	return !c->doomed && !c->closing && (!c->held_link || c->hold_batch == store_batch(c->shard->store));
+}
+
+/* Gives the engine what came with the hand-over. */
+static void feed_kept(struct connection *c)
+{
+	if (c->kept.n == 0)
+		return;
+	buf_consume(&c->kept, c->engine->input(c->state, buf_str(&c->kept)));
+	if (c->kept.n == 0)
+		buf_free(&c->kept);
+}
+
+static size_t on_input(void *owner, struct str bytes)
+{
+	struct connection *c = owner;
+	if (!may_run(c))
+		return 0;
+	shard_turn(c->shard);
+	feed_kept(c);
+	return c->kept.n == 0 && may_run(c) ? c->engine->input(c->state, bytes) : 0;
+}
+
+static void on_later(void *owner)
+{
+	struct connection *c = owner;
+	if (c->doomed) {
+		connection_free(c);
+		return;
+	}
+	if (c->closing) {
+		if (!c->held_link)
+			stream_finish(c->stream, LINGER_MS);
+		return;
+	}
+	if (!may_run(c))
+		return; /* the release comes back here */
+	shard_turn(c->shard);
+	if (c->due) {
+		c->due = false;
+		c->wishes = 0;
+		c->engine->resume(c->state);
+	}
+	if (may_run(c))
+		feed_kept(c);
+	if (may_run(c) && c->kept.n == 0 && c->engine->wants_input(c->state))
+		stream_offer_again(c->stream);
+}
+
+static void on_drained(void *owner)
+{
+	struct connection *c = owner;
+	if (c->wishes & WISH_OUTPUT) {
+		c->due = true;
+		do_later(c);
+	}
+}
+
+static void on_closed(void *owner, int err)
+{
+	struct connection *c = owner;
+	if (err < 0 && err != ERR_CLOSED)
+		log_info("connection-lost", LOG_ID(c->session), LOG_ERR(err));
+	connection_free(c);
+}
+
+static const struct stream_events events = { .input = on_input, .drained = on_drained, .closed = on_closed };
+
+/* --- beginning --- */
+
+static void refuse(struct shard *shard, const struct handover *handover, int fd, struct str why)
+{
+	struct outq out = OUTQ_INIT(4096);
+	struct outq_piece piece;
+	log_warning("session-refused", LOG_ID(handover->session), LOG_S("why", why));
+	(handover->protocol == HANDOVER_IMAP ? &engine_imap : &engine_pop3)->refuse(&out, handover->tag, why);
+	while (outq_peek(&out, &piece)) {
+		ssize_t ignored = write(fd, piece.bytes.p, piece.bytes.n);
+		(void)ignored; /* it is the last word; a client that does not take it hears nothing */
+		outq_consume(&out, piece.bytes.n);
+	}
+	outq_free(&out);
+	close(fd);
+	shard->count.refused++;
+}
+
+static struct str check_ticket(struct shard *shard, const struct handover *handover, struct ticket *ticket)
+{
+	uint32_t right = handover->protocol == HANDOVER_IMAP ? TICKET_IMAP : TICKET_POP3;
+	if (ticket_open(handover->ticket, shard->process->setup.ticket_key, clock_wall_seconds(), ticket) < 0)
+		return STR("the ticket is forged or too old");
+	if (ticket->session != handover->session || ticket->shard != shard->process->setup.index || !(ticket->rights & right))
+		return STR("the ticket is for something else");
+	return STR("");
+}
+
+static void begin(struct shard *shard, uint16_t access, const struct handover *handover, const struct ticket *ticket, struct account *account, int fd)
+{
+	const struct conf *conf = &shard->process->conf;
+	bool imap = handover->protocol == HANDOVER_IMAP;
+	struct stream_limits limits = { .input_max = imap ? conf->imap.max_line : conf->pop3.max_line,
+		                        .output_max = imap ? conf->imap.output_max : conf->pop3.output_max };
+	struct connection *c = mem_alloc(1, sizeof *c);
+	limits.input_max = MAX(limits.input_max, (size_t)HANDOVER_UNREAD_MAX);
+	*c = (struct connection){ .shard = shard, .session = handover->session, .account = account, .access = access,
+		                  .engine = imap ? &engine_imap : &engine_pop3, .kept = BUF_INIT(HANDOVER_UNREAD_MAX) };
+	c->later = (struct loop_later){ .fn = on_later, .owner = c };
+	c->next = shard->connections;
+	c->link = &shard->connections;
+	if (c->next)
+		c->next->link = &c->next;
+	shard->connections = c;
+	++*account_sessions(account);
+	shard->count.sessions++;
+	shard->count.logins++;
+	log_info("session", LOG_ID(c->session), LOG_S("user", ticket->user), LOG_S("peer", handover->peer),
+	         LOG_C("protocol", imap ? "imap" : "pop3"), LOG_S("tls", handover->tls ? handover->tls_version : STR("no")));
+	c->stream = stream_new(shard->process->loop, fd, limits, &events, c);
+	stream_set_timeout(c->stream, imap ? conf->imap.idle_timeout_ms : conf->pop3.timeout_ms);
+	buf_add(&c->kept, handover->unread);
+	c->state = c->engine->begin(c, account, handover->session, handover->tag);
+	do_later(c);
+}
+
+int connection_hand_over(struct shard *shard, uint16_t access, struct str body, int *fd)
+{
+	struct handover handover;
+	struct ticket ticket;
+	struct account *account;
+	int result = handover_decode(body, &handover);
+	if (result < 0 || *fd < 0)
+		return ERR_SYNTAX;
+	int client = *fd;
+	*fd = -1;
+	struct str why = check_ticket(shard, &handover, &ticket);
+	if (why.n == 0 && shard->stopping)
+		why = STR("the server is stopping");
+	if (why.n == 0) {
+		result = account_open(shard->store, &ticket.account, &account);
+		if (result == ERR_NOT_FOUND)
+			why = STR("the account is being made, try again");
+		else if (result < 0)
+			why = STR("the account cannot be read now");
+	}
+	if (why.n == 0 && *account_sessions(account) >= shard->process->conf.imap.max_sessions_per_account) {
+		account_close(&account);
+		why = STR("too many sessions of this account");
+	}
+	if (why.n > 0) {
+		struct peer *peer = &shard->access[access % PEERS_MAX];
+		char room[16];
+		struct buf closed = { .p = room, .size = sizeof room, .max = sizeof room };
+		refuse(shard, &handover, client, why);
+		session_closed_encode(&(struct session_closed){ handover.session }, &closed);
+		return ipc_send(peer->channel, SHARD_ACCESS_CLOSED, buf_str(&closed), -1);
+	}
+	begin(shard, access, &handover, &ticket, account, client);
+	return 0;
+}
+
+/* --- what the gate says --- */
+
+void connections_writable(struct shard *shard)
+{
+	for (struct connection *c = shard->connections; c; c = c->next) {
+		if (!(c->wishes & WISH_WRITABLE))
+			continue;
+		c->due = true;
+		do_later(c);
+	}
+}
+
+void connections_durable(struct shard *shard, uint64_t batch)
+{
+	for (struct connection *c = shard->held, *next; c; c = next) {
+		next = c->held_next;
+		if (c->hold_batch > batch || c->doomed)
+			continue;
+		unlink_held(c);
+		stream_hold(c->stream, false);
+		stream_flush(c->stream);
+		do_later(c);
+	}
+}
+
+void connections_voided(struct shard *shard, uint64_t batch)
+{
+	for (struct connection *c = shard->held; c; c = c->held_next)
+		if (c->hold_batch >= batch)
+			doom(c);
+	for (struct connection *c = shard->connections; c; c = c->next)
+		if (account_is_gone(c->account) && !c->doomed)
+			doom(c);
+}
+
+void connections_account_gone(struct shard *shard)
+{
+	for (struct connection *c = shard->connections; c; c = c->next)
+		if (account_is_gone(c->account) && !c->doomed && !c->closing)
+			c->engine->bye(c->state, STR("this account was removed"));
+}
+
+void connections_bye(struct shard *shard)
+{
+	for (struct connection *c = shard->connections; c; c = c->next)
+		if (!c->doomed && !c->closing)
+			c->engine->bye(c->state, STR("the server is stopping"));
+}

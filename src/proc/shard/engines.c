@@ -1,0 +1,160 @@
+/* engines.c: the session engines of IMAP and POP3 behind one table, with their settings from the configuration. An engine belongs to its connection. */
+#include "proc/shard/shard.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+/* --- IMAP --- */
+
+static void imap_want_resume(void *owner, enum imap_resume reason)
+{
+	switch (reason) {
+	case IMAP_RESUME_SOON:
+		connection_wish(owner, WISH_SOON);
+		break;
+	case IMAP_RESUME_OUTPUT:
+		connection_wish(owner, WISH_OUTPUT);
+		break;
+	case IMAP_RESUME_WRITABLE:
+		connection_wish(owner, WISH_WRITABLE);
+		break;
+	}
+}
+
+static uint64_t microseconds(void *owner)
+{
+	return clock_monotonic_us();
+}
+
+static const struct imap_world imap_world = {
+	.output = connection_output,
+	.want_resume = imap_want_resume,
+	.flush = connection_flush,
+	.microseconds = microseconds,
+	.close = connection_close,
+};
+
+static void *imap_begin(struct connection *connection, struct account *account, uint64_t session, struct str tag)
+{
+	return imap_session_new(&imap_world, connection, &connection_shard(connection)->imap, account, session, tag);
+}
+
+static size_t imap_input(void *session, struct str bytes)
+{
+	return imap_session_input(session, bytes);
+}
+
+static bool imap_wants_input(const void *session)
+{
+	return imap_session_wants_input(session);
+}
+
+static void imap_resume(void *session)
+{
+	imap_session_resume(session);
+}
+
+static void imap_bye(void *session, struct str text)
+{
+	imap_session_bye(session, text);
+}
+
+static void imap_end(void *session)
+{
+	struct imap_session *s = session;
+	imap_session_free(&s);
+}
+
+static void imap_refuse(struct outq *out, struct str tag, struct str text)
+{
+	outq_addf(out, "%.*s NO [UNAVAILABLE] %.*s\r\n* BYE\r\n", STR_ARG(tag), STR_ARG(text));
+}
+
+const struct engine engine_imap = { imap_begin, imap_input, imap_wants_input, imap_resume, imap_bye, imap_end, imap_refuse };
+
+/* --- POP3 --- */
+
+static void pop3_want_resume(void *owner, enum pop3_resume reason)
+{
+	switch (reason) {
+	case POP3_RESUME_SOON:
+		connection_wish(owner, WISH_SOON);
+		break;
+	case POP3_RESUME_OUTPUT:
+		connection_wish(owner, WISH_OUTPUT);
+		break;
+	case POP3_RESUME_WRITABLE:
+		connection_wish(owner, WISH_WRITABLE);
+		break;
+	}
+}
+
+static const struct pop3_world pop3_world = {
+	.output = connection_output,
+	.want_resume = pop3_want_resume,
+	.flush = connection_flush,
+	.microseconds = microseconds,
+	.close = connection_close,
+};
+
+static void *pop3_begin(struct connection *connection, struct account *account, uint64_t session, struct str tag)
+{
+	return pop3_session_new(&pop3_world, connection, &connection_shard(connection)->pop3, account, session);
+}
+
+static size_t pop3_input(void *session, struct str bytes)
+{
+	return pop3_session_input(session, bytes);
+}
+
+static bool pop3_wants_input(const void *session)
+{
+	return pop3_session_wants_input(session);
+}
+
+static void pop3_resume(void *session)
+{
+	pop3_session_resume(session);
+}
+
+static void pop3_bye(void *session, struct str text)
+{
+	pop3_session_bye(session, text);
+}
+
+static void pop3_end(void *session)
+{
+	struct pop3_session *s = session;
+	pop3_session_free(&s);
+}
+
+static void pop3_refuse(struct outq *out, struct str tag, struct str text)
+{
+	outq_addf(out, "-ERR [SYS/TEMP] %.*s\r\n", STR_ARG(text));
+}
+
+const struct engine engine_pop3 = { pop3_begin, pop3_input, pop3_wants_input, pop3_resume, pop3_bye, pop3_end, pop3_refuse };
+
+/* --- settings --- */
+
+void engines_set_up(struct shard *shard)
+{
+	const struct conf *conf = &shard->process->conf;
+	struct imap_limits limits = IMAP_LIMITS_DEFAULT;
+	limits.line_bytes = conf->imap.max_line;
+	shard->imap = (struct imap_settings){
+		.limits = limits,
+		.mail = shard->mail,
+		.charsets = charsets_open(),
+		.max_bad_commands = (uint32_t)conf->imap.max_bad_commands,
+		.max_mailboxes = (uint32_t)conf->imap.max_mailboxes,
+		.max_mailbox_depth = (uint32_t)conf->imap.max_mailbox_depth,
+		.max_mailbox_name = conf->imap.max_mailbox_name,
+		.max_keyword_length = conf->imap.max_keyword_length,
+		.output_pause = conf->imap.output_pause,
+		.spool_threshold = conf->store.large_message,
+		.spool_directory = buf_str(&shard->directory),
+	};
+	shard->imap.mail.max_message_size = conf->imap.max_message_size;
+	shard->pop3 = (struct pop3_settings){ conf->pop3.max_line, (uint32_t)conf->pop3.max_bad_commands, conf->imap.output_pause };
+}

@@ -1,0 +1,241 @@
+/* shard.c: the process that owns the mail of its accounts: one store, the sessions of its clients, the requests of smtp and auth. Lives until the
+ * supervisor stops it; ends itself when a sync failed, because then nothing can be promised. */
+#include "proc/shard/shard.h"
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "ipc/access_shard.h"
+#include "proc/roles.h"
+#include "proc/store_folder.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PATH_MAX_BYTES    4000
+#define TRACE_HEADERS_MAX (64 * 1024) /* what smtp puts on top of a message whose size it has checked */
+
+/* --- the store's world --- */
+
+static int sync_work(struct loop_job *job)
+{
+	const struct shard *shard = job->owner;
+	return fdatasync(shard->sync_fd) < 0 ? ERR_IO : 0;
+}
+
+static void sync_done(struct loop_job *job, int result)
+{
+	struct shard *shard = job->owner;
+	store_synced(shard->store, result);
+	shard_turn(shard);
+}
+
+static void world_sync(void *owner, int fd)
+{
+	struct shard *shard = owner;
+	shard->sync_fd = fd;
+	loop_helper_submit(shard->helper, &shard->sync_job);
+}
+
+static void world_writable(void *owner)
+{
+	struct shard *shard = owner;
+	loop_later(shard->process->loop, &shard->work);
+	connections_writable(shard);
+}
+
+static void world_durable(void *owner, uint64_t batch)
+{
+	struct shard *shard = owner;
+	promises_durable(shard, batch);
+	connections_durable(shard, batch);
+}
+
+static void world_voided(void *owner, uint64_t batch, int err)
+{
+	struct shard *shard = owner;
+	shard->voids++;
+	log_error("batch-voided", LOG_U("batch", batch), LOG_ERR(err), LOG_C("action", "its writers were told to try again"));
+	promises_voided(shard, batch, err);
+	connections_voided(shard, batch);
+}
+
+static void world_failed(void *owner, const char *what, int err)
+{
+	struct shard *shard = owner;
+	log_error("store-failed", LOG_C("what", what), LOG_ERR(err), LOG_C("action", "this shard stops and is started again; check the disk"));
+	role_failed(shard->process);
+}
+
+static const struct store_world store_world = {
+	.sync = world_sync,
+	.writable = world_writable,
+	.durable = world_durable,
+	.voided = world_voided,
+	.failed = world_failed,
+};
+
+static void end_of_turn(void *owner)
+{
+	struct shard *shard = owner;
+	store_turn(shard->store);
+	if (shard->stopping && store_is_idle(shard->store) && !shard->connections)
+		role_stopped(shard->process);
+}
+
+void shard_turn(struct shard *shard)
+{
+	loop_later(shard->process->loop, &shard->turn);
+}
+
+static void run_requests(void *owner)
+{
+	requests_run(owner);
+}
+
+static void work_while_idle(void *owner)
+{
+	struct shard *shard = owner;
+	bool waits = !store_writable(shard->store);
+	bool more = !shard->stopping && !waits && store_idle_work(shard->store);
+	loop_timer_start(shard->idle_work, more || waits ? IDLE_WORK_PACE_MS : IDLE_WORK_REST_MS);
+	shard_turn(shard);
+}
+
+/* --- peers --- */
+
+static int access_message(void *owner, uint16_t type, struct str body, int *fd)
+{
+	struct peer *peer = owner;
+	return type == ACCESS_SHARD_HANDOVER ? connection_hand_over(peer->shard, peer->index, body, fd) : ERR_SYNTAX;
+}
+
+static int smtp_message(void *owner, uint16_t type, struct str body, int *fd)
+{
+	return request_from_smtp(owner, type, body, fd);
+}
+
+static int auth_message(void *owner, uint16_t type, struct str body, int *fd)
+{
+	return request_from_auth(owner, type, body, fd);
+}
+
+static void peer_closed(void *owner)
+{
+	struct peer *peer = owner;
+	if (!peer->shard->stopping)
+		log_warning("peer-lost", LOG_S("peer", role_name(peer->role)), LOG_U("index", peer->index));
+	ipc_channel_free(&peer->channel);
+}
+
+static void shard_peer(struct role_process *process, enum role role, uint16_t index, int fd)
+{
+	struct shard *shard = process->state;
+	struct peer *peer = role == ROLE_AUTH ? &shard->auth : role == ROLE_ACCESS ? &shard->access[index % PEERS_MAX] : &shard->smtp[index % PEERS_MAX];
+	ipc_message_fn *message = role == ROLE_AUTH ? auth_message : role == ROLE_ACCESS ? access_message : smtp_message;
+	ipc_channel_free(&peer->channel);
+	*peer = (struct peer){ .shard = shard, .role = role, .index = index, .generation = peer->generation + 1 };
+	peer->channel = ipc_channel_new(process->loop, fd, message, peer_closed, peer);
+}
+
+/* --- life --- */
+
+static struct store_settings settings_from(const struct conf *conf, struct str directory)
+{
+	return (struct store_settings){
+		.directory = directory,
+		.segment_size = conf->store.segment_size,
+		.view_memory = conf->store.view_memory,
+		.reserve = conf->store.reserve_free_space,
+		.checkpoint_size = conf->store.wal_checkpoint_size,
+		.database_cache_kb = (uint32_t)(conf->store.database_cache / 1024),
+		.change_retention = (int64_t)(conf->store.change_log_retention_ms / 1000),
+		.undelete_window = (int64_t)(conf->store.undelete_window_ms / 1000),
+		.delivery_lifetime = (int64_t)(conf->store.delivery_key_lifetime_ms / 1000),
+	};
+}
+
+static int shard_prepare(struct role_process *process)
+{
+	const struct conf *conf = &process->conf;
+	struct shard *shard = mem_alloc(1, sizeof *shard);
+	struct mime_limits limits = conf_mime_limits(conf);
+	const char *what;
+	process->state = shard;
+	shard->process = process;
+	shard->directory = BUF_INIT(PATH_MAX_BYTES);
+	shard->requests_end = &shard->requests;
+	shard->promises_end = &shard->promises;
+	shard->turn = (struct loop_later){ .fn = end_of_turn, .owner = shard };
+	shard->work = (struct loop_later){ .fn = run_requests, .owner = shard };
+	shard->sync_job = (struct loop_job){ .work = sync_work, .done = sync_done, .owner = shard };
+	shard->mail = (struct mail_settings){ mail_reader_new(&limits), conf->smtp.max_message_size + TRACE_HEADERS_MAX,
+	                                     (uint32_t)MIN(conf->imap.max_keywords, (uint64_t)KEYWORDS_MAX) };
+	buf_addf(&shard->directory, "%.*s/" STORE_FOLDER_SHARDS "/%02u", STR_ARG(process->setup.directory), process->setup.index);
+	struct store_settings settings = settings_from(conf, buf_str(&shard->directory));
+	int result = store_open(&settings, &store_world, shard, &shard->store, &what);
+	if (result < 0)
+		log_error("store-not-opened", LOG_C("what", what), LOG_S("directory", buf_str(&shard->directory)), LOG_ERR(result));
+	else
+		engines_set_up(shard);
+	return result;
+}
+
+static size_t shard_paths(struct role_process *process, struct sandbox_path *paths)
+{
+	struct shard *shard = process->state;
+	paths[0] = (struct sandbox_path){ buf_str(&shard->directory), true };
+	return 1;
+}
+
+static void shard_start(struct role_process *process)
+{
+	struct shard *shard = process->state;
+	shard->helper = loop_helper_new(process->loop);
+	shard->idle_work = loop_timer_new(process->loop, work_while_idle, shard);
+	loop_timer_start(shard->idle_work, IDLE_WORK_PACE_MS);
+	role_ready(process);
+}
+
+static void shard_stop(struct role_process *process)
+{
+	struct shard *shard = process->state;
+	shard->stopping = true;
+	connections_bye(shard);
+	shard_turn(shard);
+}
+
+static void shard_status(struct role_process *process, struct buf *out)
+{
+	struct shard *shard = process->state;
+	struct store_statistics statistics;
+	store_statistics(shard->store, &statistics);
+	role_status_add(out, STR("sessions"), shard->count.sessions);
+	role_status_add(out, STR("logins"), shard->count.logins);
+	role_status_add(out, STR("deliveries"), shard->count.deliveries);
+	role_status_add(out, STR("deliveries_refused"), shard->count.refused);
+	role_status_add(out, STR("batches"), statistics.batches);
+	role_status_add(out, STR("syncs"), statistics.syncs);
+	role_status_add(out, STR("batches_voided"), shard->voids);
+	role_status_add(out, STR("accounts_in_memory"), statistics.accounts_in_memory);
+	role_status_add(out, STR("view_bytes"), statistics.view_bytes);
+	role_status_add(out, STR("body_bytes"), statistics.body_bytes);
+}
+
+static const struct role_definition definition = {
+	.role = ROLE_SHARD,
+	.sandbox = SANDBOX_FILES | SANDBOX_THREADS | SANDBOX_SOCKETS,
+	.sandbox_paths = shard_paths,
+	.prepare = shard_prepare,
+	.peer = shard_peer,
+	.start = shard_start,
+	.stop = shard_stop,
+	.status = shard_status,
+};
+
+int shard_main(void)
+{
+	return role_main(&definition);
+}

@@ -1,0 +1,109 @@
+/* shard.h: the parts of the shard's process, shared by its files only.
+ *
+ *     shard.c       start and stop, the store's world (helper thread, gate events), peers
+ *     connection.c  logged-in clients: socket ↔ session engine, held back until durable
+ *     engines.c     IMAP and POP3 behind one table
+ *     requests.c    what smtp and auth ask: deliveries, accounts begun and ended; answered when durable */
+#ifndef PROC_SHARD_SHARD_H
+#define PROC_SHARD_SHARD_H
+
+#include "ipc/channel.h"
+#include "loop/helper.h"
+#include "loop/stream.h"
+#include "mail/mail.h"
+#include "proc/role.h"
+#include "proto/imap/session.h"
+#include "proto/pop3/session.h"
+#include "store/store_open.h"
+
+#define PEERS_MAX         64                 /* processes of one role */
+#define REQUESTS_MAX      (64 * 1024 * 1024) /* bytes of requests that wait for the gate; more are refused for now */
+#define LINGER_MS         5000               /* for the last words of a session */
+#define IDLE_WORK_PACE_MS 50                 /* between slices of background work */
+#define IDLE_WORK_REST_MS (60 * 60 * 1000)   /* when there is nothing to do */
+
+struct shard;
+struct connection;
+struct request;
+struct promise;
+
+/* A channel to another process; it comes anew when that process was started again. */
+struct peer {
+	struct shard *shard;
+	enum role role;
+	uint16_t index;
+	struct ipc_channel *channel;
+	uint32_t generation; /* which of its lives: answers do not go to the next one */
+};
+
+struct shard {
+	struct role_process *process;
+	struct store *store;
+	struct loop_helper *helper;
+	struct loop_job sync_job;
+	int sync_fd;
+	struct loop_later turn;      /* store_turn at the end of this turn */
+	struct loop_timer *idle_work;
+	struct mail_settings mail;
+	struct imap_settings imap;
+	struct pop3_settings pop3;
+	struct buf directory;        /* path of the shard's folder */
+	struct peer access[PEERS_MAX], smtp[PEERS_MAX], auth;
+	struct connection *connections, *held;
+	struct loop_later work;      /* requests that waited for the gate */
+	struct request *requests, **requests_end;
+	size_t requests_bytes;
+	struct promise *promises, **promises_end;
+	uint64_t voids;              /* batches that were rolled back */
+	bool stopping;
+	struct {
+		uint64_t sessions, logins, deliveries, refused;
+	} count;
+};
+
+/* Asks for store_turn at the end of this turn: call after anything that may have written. */
+void shard_turn(struct shard *shard);
+
+/* --- connection.c --- */
+
+/* A hand-over came: takes *fd (set to -1). */
+int connection_hand_over(struct shard *shard, uint16_t access, struct str body, int *fd) MUST_CHECK;
+void connections_writable(struct shard *shard);
+void connections_durable(struct shard *shard, uint64_t batch);
+void connections_voided(struct shard *shard, uint64_t batch);
+void connections_account_gone(struct shard *shard); /* ends sessions of accounts that are gone */
+void connections_bye(struct shard *shard);          /* the server stops */
+
+/* For engines.c: what a session's world does. */
+struct outq *connection_output(void *connection);
+void connection_flush(void *connection);
+void connection_close(void *connection);
+enum connection_wish { WISH_SOON = 1, WISH_OUTPUT = 2, WISH_WRITABLE = 4 };
+void connection_wish(struct connection *connection, enum connection_wish wish);
+struct shard *connection_shard(struct connection *connection);
+
+/* --- engines.c --- */
+
+struct engine {
+	void *(*begin)(struct connection *connection, struct account *account, uint64_t session, struct str tag);
+	size_t (*input)(void *session, struct str bytes);
+	bool (*wants_input)(const void *session);
+	void (*resume)(void *session);
+	void (*bye)(void *session, struct str text);
+	void (*end)(void *session);
+	/* What a client hears that cannot be let in now. */
+	void (*refuse)(struct outq *out, struct str tag, struct str text);
+};
+extern const struct engine engine_imap, engine_pop3;
+void engines_set_up(struct shard *shard);
+
+/* --- requests.c --- */
+
+int request_from_smtp(struct peer *peer, uint16_t type, struct str body, int *fd) MUST_CHECK;
+int request_from_auth(struct peer *peer, uint16_t type, struct str body, int *fd) MUST_CHECK;
+void requests_run(struct shard *shard); /* the gate is open: those that waited */
+void requests_free(struct shard *shard);
+void promises_durable(struct shard *shard, uint64_t batch);
+void promises_voided(struct shard *shard, uint64_t batch, int err);
+
+#endif

@@ -1,0 +1,271 @@
+/* body.c: bodies on their way in. A body is owned by its connection, its memory counted in the store; in a file it
+ * keeps only a buffer for whole writes. Files have no name (O_TMPFILE): what a crash leaves, the kernel takes. The
+ * shard syncs its own copy, so nothing here is synced.
+ *
+ * A failed write leaves the body useless, and its owner drops it. */
+#include "proc/smtp/body.h"
+
+#include "base/checked.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/sha.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#define IDLE_MAX         16
+#define FILE_BUFFER      (64 * 1024)
+#define SPACE_LOOK_EVERY (1024 * 1024) /* bytes written between two looks at the free space */
+
+struct body {
+	struct body_store *store;
+	struct body *next; /* of idle ones */
+	struct buf memory; /* all of it, or what the file has not got yet */
+	size_t counted;    /* of memory, in store->held */
+	int fd;
+	uint64_t length, looked_at;
+	XXH3_state_t *hash;
+	XXH128_hash_t digest;
+	struct mime_parser *mime;
+};
+
+void body_store_secret(struct body_store *store, const unsigned char *store_secret, size_t n)
+{
+	unsigned char input[256];
+	n = MIN(n, sizeof input - 1);
+	memcpy(input + 1, store_secret, n);
+	_Static_assert(BODY_SECRET_SIZE % SHA256_DIGEST_LENGTH == 0, "whole blocks");
+	_Static_assert(BODY_SECRET_SIZE >= XXH3_SECRET_SIZE_MIN, "long enough for XXH3");
+	for (size_t i = 0; i < BODY_SECRET_SIZE / SHA256_DIGEST_LENGTH; i++) {
+		input[0] = (unsigned char)i;
+		SHA256(input, n + 1, store->secret + i * SHA256_DIGEST_LENGTH);
+	}
+	mem_wipe(input, sizeof input);
+}
+
+static void destroy(struct body *body)
+{
+	XXH3_freeState(body->hash);
+	mime_parser_free(&body->mime);
+	mem_free(body);
+}
+
+void body_store_free(struct body_store *store)
+{
+	while (store->idle) {
+		struct body *next = store->idle->next;
+		destroy(store->idle);
+		store->idle = next;
+	}
+	store->n_idle = 0;
+	mem_wipe(store->secret, sizeof store->secret);
+}
+
+/* Brings the store's count up to date after the buffer changed. */
+static void count_memory(struct body *body)
+{
+	body->store->held += body->memory.size;
+	body->store->held -= body->counted;
+	body->counted = body->memory.size;
+}
+
+static struct body *take_idle(struct body_store *store)
+{
+	struct body *body = store->idle;
+	if (body) {
+		store->idle = body->next;
+		store->n_idle--;
+	} else {
+		body = mem_alloc(1, sizeof *body);
+		body->store = store;
+		body->mime = mime_parser_new(&store->mime);
+		body->hash = XXH3_createState();
+		if (!body->hash)
+			abort(); /* out of memory, as mem_alloc */
+	}
+	body->next = NULL;
+	body->fd = -1;
+	body->length = body->looked_at = 0;
+	return body;
+}
+
+void body_free(struct body **body)
+{
+	struct body *b = *body;
+	*body = NULL;
+	if (!b)
+		return;
+	buf_free(&b->memory);
+	count_memory(b);
+	if (b->fd >= 0)
+		close(b->fd);
+	b->fd = -1;
+	if (b->store->n_idle == IDLE_MAX) {
+		destroy(b);
+		return;
+	}
+	mime_parser_reset(b->mime);
+	b->next = b->store->idle;
+	b->store->idle = b;
+	b->store->n_idle++;
+}
+
+/* --- the file --- */
+
+/* The spool lies on the store's disk: mail on its way in must not eat the reserve that the store keeps for itself. */
+static int look_at_space(struct body *body)
+{
+	struct statfs fs;
+	if (fstatfs(body->fd, &fs) != 0)
+		return ERR_IO;
+	uint64_t space;
+	if (!checked_mul((uint64_t)fs.f_bavail, (uint64_t)fs.f_bsize, &space))
+		return 0;
+	body->looked_at = body->length;
+	return space < body->store->free_space_min + SPACE_LOOK_EVERY ? ERR_NO_SPACE : 0;
+}
+
+static int write_all(struct body *body, struct str bytes)
+{
+	if (body->length - body->looked_at >= SPACE_LOOK_EVERY) {
+		int err = look_at_space(body);
+		if (err != 0)
+			return err;
+	}
+	while (bytes.n > 0) {
+		ssize_t n = write(body->fd, bytes.p, bytes.n);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? err_from_errno(errno) : ERR_IO;
+		bytes = str_from(bytes, (size_t)n);
+	}
+	return 0;
+}
+
+/* From now on the body is in a file. */
+static int move_to_file(struct body *body)
+{
+	if (body->store->spool < 0)
+		return ERR_NO_SPACE;
+	body->fd = openat(body->store->spool, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (body->fd < 0)
+		return err_from_errno(errno);
+	int err = look_at_space(body);
+	if (err == 0)
+		err = write_all(body, buf_str(&body->memory));
+	buf_free(&body->memory);
+	body->memory = BUF_INIT(FILE_BUFFER);
+	count_memory(body);
+	return err;
+}
+
+static int add_to_file(struct body *body, struct str bytes)
+{
+	if (bytes.n > FILE_BUFFER - body->memory.n) {
+		int err = write_all(body, buf_str(&body->memory));
+		if (err != 0)
+			return err;
+		buf_clear(&body->memory);
+	}
+	if (bytes.n >= FILE_BUFFER)
+		return write_all(body, bytes);
+	buf_add(&body->memory, bytes);
+	count_memory(body);
+	return buf_error(&body->memory);
+}
+
+/* --- the body --- */
+
+/* Whether n more bytes may stay in memory. The buffer doubles, so what it may come to is counted. */
+static bool fits_memory(const struct body *body, uint64_t n)
+{
+	const struct body_store *store = body->store;
+	uint64_t wanted = body->memory.n + n;
+	if (wanted > store->in_memory_max)
+		return false;
+	return wanted <= body->memory.size || store->held + 2 * wanted <= store->budget;
+}
+
+int body_new(struct body_store *store, uint64_t expected, struct body **out)
+{
+	struct body *body = take_idle(store);
+	body->memory = BUF_INIT(store->in_memory_max);
+	XXH3_128bits_reset_withSecret(body->hash, store->secret, sizeof store->secret);
+	int err = 0;
+	if (!fits_memory(body, expected))
+		err = move_to_file(body);
+	else if (expected > 0 && buf_reserve(&body->memory, (size_t)expected))
+		count_memory(body);
+	if (err != 0)
+		body_free(&body);
+	else
+		*out = body;
+	return err;
+}
+
+int body_add(struct body *body, struct str bytes)
+{
+	int err = 0;
+	XXH3_128bits_update(body->hash, bytes.p, bytes.n);
+	mime_parser_feed(body->mime, bytes);
+	if (body->fd < 0 && !fits_memory(body, bytes.n))
+		err = move_to_file(body);
+	body->length += bytes.n;
+	if (err != 0)
+		return err;
+	if (body->fd >= 0)
+		return add_to_file(body, bytes);
+	buf_add(&body->memory, bytes);
+	count_memory(body);
+	return buf_error(&body->memory);
+}
+
+int body_finish(struct body *body)
+{
+	(void)mime_parser_finish(body->mime);
+	body->digest = XXH3_128bits_digest(body->hash);
+	if (body->fd < 0)
+		return 0;
+	int err = write_all(body, buf_str(&body->memory));
+	buf_free(&body->memory);
+	count_memory(body);
+	return err;
+}
+
+uint64_t body_length(const struct body *body)
+{
+	return body->length;
+}
+
+struct str body_bytes(const struct body *body)
+{
+	return body->fd < 0 ? buf_str(&body->memory) : (struct str){ NULL, 0 };
+}
+
+int body_file(const struct body *body)
+{
+	return body->fd;
+}
+
+struct delivery_key body_delivery_key(const struct body *body, struct str sender, const struct account_id *account)
+{
+	XXH3_state_t *state = XXH3_createState();
+	if (!state)
+		abort();
+	XXH128_canonical_t canonical;
+	XXH128_canonicalFromHash(&canonical, body->digest);
+	XXH3_128bits_reset_withSecret(state, body->store->secret, sizeof body->store->secret);
+	XXH3_128bits_update(state, &canonical, sizeof canonical);
+	XXH3_128bits_update(state, &body->length, sizeof body->length);
+	XXH3_128bits_update(state, account->bytes, sizeof account->bytes);
+	XXH3_128bits_update(state, sender.p, sender.n);
+	XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state));
+	XXH3_freeState(state);
+	struct delivery_key key;
+	_Static_assert(sizeof key == sizeof canonical, "128 bits");
+	memcpy(key.bytes, canonical.digest, sizeof key);
+	return key;
+}

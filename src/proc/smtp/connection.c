@@ -1,0 +1,373 @@
+/* connection.c: one client: a stream, the session engine on top of it, the body on its way in, and what was asked
+ * of auth and the shards. Owned by the role's list; freed when the stream has closed, or with the role.
+ *
+ * After every call into the engine settle() does what follows from its new state: flush, time-outs, close. */
+#include "proc/smtp/delivery.h"
+
+#include "base/checked.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/random.h"
+#include "loop/stream.h"
+#include "loop/timeout.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Keys that wait for their replies to be written; more are not confirmed and grow old in the shard. */
+#define CONFIRMATIONS_MAX (2 * SMTP_TARGETS_MAX)
+
+struct connection {
+	struct connection *next, **at; /* the role's list */
+	struct smtp_role *role;
+	enum service service;
+	struct peer_address peer;
+	uint64_t id;
+	struct stream *stream;
+	struct smtp_session *session;
+	struct loop_timeout patience; /* with the client */
+	uint64_t patience_ms;
+	struct body *body;
+	uint64_t resolve_call; /* 0: none */
+	struct delivery *delivery;
+	struct confirmation *confirmations;
+	size_t n_confirmations;
+	bool closing;
+};
+
+static void connection_free(struct connection *connection)
+{
+	struct smtp_role *role = connection->role;
+	log_debug("connection-closed", LOG_ID(connection->id), LOG_C("peer", connection->peer.text));
+	ipc_call_cancel(role->calls, connection->resolve_call);
+	loop_timeout_set(role->process->loop, &connection->patience, 0);
+	delivery_free(&connection->delivery);
+	smtp_session_free(&connection->session);
+	body_free(&connection->body);
+	stream_free(&connection->stream);
+	mem_free(connection->confirmations);
+	address_count_give(role->addresses, connection->peer.text);
+	*connection->at = connection->next;
+	if (connection->next)
+		connection->next->at = connection->at;
+	role->n_connections--;
+	mem_free(connection);
+	if (role->stopping && role->n_connections == 0)
+		role_stopped(role->process);
+}
+
+static void settle(struct connection *connection)
+{
+	struct smtp_role *role = connection->role;
+	if (connection->closing) {
+		loop_timeout_set(role->process->loop, &connection->patience, 0);
+		stream_finish(connection->stream, role->stopping ? STOP_LINGER_MS : LINGER_MS);
+		return;
+	}
+	uint64_t patience_ms = smtp_session_patience_ms(connection->session);
+	if (patience_ms != connection->patience_ms) {
+		connection->patience_ms = patience_ms;
+		loop_timeout_set(role->process->loop, &connection->patience, patience_ms);
+	}
+	if (!outq_empty(stream_output(connection->stream)))
+		stream_set_timeout(connection->stream, role->process->conf.smtp.write_timeout_ms);
+	stream_flush(connection->stream);
+}
+
+/* The engine waits no more: what it left of the input is offered again. */
+static void go_on(struct connection *connection)
+{
+	settle(connection);
+	if (!connection->closing)
+		stream_offer_again(connection->stream);
+}
+
+/* --- what the engine asks --- */
+
+static enum smtp_resolution resolution_of(enum resolve_result result)
+{
+	switch (result) {
+	case RESOLVE_OK:
+		return SMTP_RESOLVED;
+	case RESOLVE_NOT_LOCAL:
+		return SMTP_NOT_LOCAL;
+	case RESOLVE_NO_SUCH_USER:
+		return SMTP_NO_SUCH_USER;
+	case RESOLVE_LOOP:
+		return SMTP_ALIAS_LOOP;
+	case RESOLVE_UNAVAILABLE:
+	case RESOLVE_RESULT_COUNT:
+		break;
+	}
+	return SMTP_RESOLVE_UNAVAILABLE;
+}
+
+static void on_resolved(void *owner, int result, const void *message)
+{
+	struct connection *connection = owner;
+	const struct resolve_reply *reply = message;
+	connection->resolve_call = 0;
+	if (result != 0) {
+		log_warning("resolve-unanswered", LOG_ID(connection->id), LOG_ERR(result));
+		smtp_session_resolved(connection->session, SMTP_RESOLVE_UNAVAILABLE, NULL, 0);
+	} else {
+		struct smtp_target *targets = mem_alloc(reply->n_targets, sizeof *targets);
+		for (uint32_t i = 0; i < reply->n_targets; i++) {
+			memcpy(targets[i].account, reply->targets[i].account.bytes, SMTP_ACCOUNT_SIZE);
+			targets[i].shard = reply->targets[i].shard;
+		}
+		smtp_session_resolved(connection->session, resolution_of(reply->result), targets, reply->n_targets);
+		mem_free(targets);
+	}
+	go_on(connection);
+}
+
+static int ask_auth(struct connection *connection, struct str address)
+{
+	struct smtp_role *role = connection->role;
+	struct link *link = &role->links[PEER_AUTH];
+	if (!link->channel || address.n > RESOLVE_ADDRESS_MAX)
+		return ERR_UNAVAILABLE;
+	struct resolve_request request = { .session = connection->id, .address = address };
+	int err = ipc_call_begin(role->calls, PEER_AUTH, RESOLVE_TIMEOUT_MS, on_resolved, connection, &request.request);
+	if (err != 0)
+		return err;
+	buf_clear(&role->scratch);
+	resolve_request_encode(&request, &role->scratch);
+	err = ipc_send(link->channel, SMTP_AUTH_RESOLVE, buf_str(&role->scratch), -1);
+	if (err != 0)
+		ipc_call_cancel(role->calls, request.request);
+	else
+		connection->resolve_call = request.request;
+	return err;
+}
+
+static void world_resolve(void *owner, struct str address)
+{
+	struct connection *connection = owner;
+	int err = ask_auth(connection, address);
+	if (err == 0)
+		return;
+	log_warning("resolve-not-sent", LOG_ID(connection->id), LOG_ERR(err));
+	smtp_session_resolved(connection->session, SMTP_RESOLVE_UNAVAILABLE, NULL, 0);
+}
+
+static int world_body_begin(void *owner, uint64_t size)
+{
+	struct connection *connection = owner;
+	return body_new(&connection->role->bodies, size, &connection->body);
+}
+
+static int world_body_add(void *owner, struct str bytes)
+{
+	struct connection *connection = owner;
+	return body_add(connection->body, bytes);
+}
+
+static void world_body_drop(void *owner)
+{
+	struct connection *connection = owner;
+	body_free(&connection->body);
+}
+
+static void on_delivered(void *owner)
+{
+	struct connection *connection = owner;
+	smtp_session_delivered(connection->session);
+	delivery_free(&connection->delivery);
+	go_on(connection);
+}
+
+static void world_deliver(void *owner, struct smtp_delivery *message)
+{
+	struct connection *connection = owner;
+	struct body *body = connection->body;
+	connection->body = NULL;
+	connection->delivery = delivery_new(connection->role, connection->id, message, on_delivered, connection);
+	connection->role->n_bytes += body_length(body);
+	int err = body_finish(body);
+	if (err == 0) {
+		delivery_send(connection->delivery, body);
+	} else {
+		for (uint32_t i = 0; i < message->n_targets; i++)
+			message->targets[i].result = err == ERR_NO_SPACE ? SMTP_NO_SPACE : SMTP_UNAVAILABLE;
+		on_delivered(connection);
+	}
+	body_free(&body);
+}
+
+/* The replies are queued: their keys wait with them until on_drained. */
+static void world_answered(void *owner, const struct smtp_delivery *message)
+{
+	struct connection *connection = owner;
+	size_t room = MIN((size_t)message->n_targets, CONFIRMATIONS_MAX - connection->n_confirmations);
+	bool all = true;
+	for (uint32_t i = 0; i < message->n_targets; i++)
+		all = all && message->targets[i].result == SMTP_DELIVERED;
+	connection->role->n_messages += all;
+	connection->role->n_failed += !all;
+	if (room == 0)
+		return;
+	connection->confirmations = mem_resize(connection->confirmations, connection->n_confirmations + room,
+	                                       sizeof *connection->confirmations);
+	connection->n_confirmations +=
+		delivery_settled(connection->delivery, connection->confirmations + connection->n_confirmations, room);
+}
+
+static void on_tls_done(void *owner)
+{
+	struct connection *connection = owner;
+	smtp_session_tls_started(connection->session, stream_tls_version(connection->stream),
+	                         stream_tls_cipher(connection->stream));
+	settle(connection);
+}
+
+static void world_start_tls(void *owner)
+{
+	struct connection *connection = owner;
+	struct tls_context *tls = connection->role->process->tls;
+	/* The certificate may have been taken away by a SIGHUP since it was offered. */
+	if (!tls || stream_start_tls(connection->stream, tls, on_tls_done) != 0)
+		connection->closing = true;
+}
+
+static void world_close(void *owner)
+{
+	struct connection *connection = owner;
+	connection->closing = true;
+}
+
+static const struct smtp_world world = {
+	.resolve = world_resolve,
+	.body_begin = world_body_begin,
+	.body_add = world_body_add,
+	.body_drop = world_body_drop,
+	.deliver = world_deliver,
+	.answered = world_answered,
+	.start_tls = world_start_tls,
+	.close = world_close,
+};
+
+/* --- what the stream tells --- */
+
+static size_t on_input(void *owner, struct str bytes)
+{
+	struct connection *connection = owner;
+	loop_timeout_touch(connection->role->process->loop, &connection->patience);
+	size_t taken = smtp_session_input(connection->session, bytes);
+	settle(connection);
+	return taken;
+}
+
+static void send_confirmations(struct connection *connection)
+{
+	confirmations_send(connection->role, connection->confirmations, connection->n_confirmations);
+	mem_free(connection->confirmations);
+	connection->confirmations = NULL;
+	connection->n_confirmations = 0;
+}
+
+static void on_drained(void *owner)
+{
+	struct connection *connection = owner;
+	stream_set_timeout(connection->stream, 0);
+	send_confirmations(connection);
+}
+
+static void on_closed(void *owner, int err)
+{
+	struct connection *connection = owner;
+	/* A stream that was finished in order has sent all, and says so only here. */
+	if (err == 0 && outq_empty(stream_output(connection->stream)))
+		send_confirmations(connection);
+	connection_free(connection);
+}
+
+static const struct stream_events stream_events = { .input = on_input, .drained = on_drained, .closed = on_closed };
+
+static void on_impatience(void *owner)
+{
+	struct connection *connection = owner;
+	smtp_session_timed_out(connection->session);
+	settle(connection);
+}
+
+/* --- begin and end --- */
+
+static void refuse(struct smtp_role *role, int fd, const struct peer_address *peer)
+{
+	struct outq out = OUTQ_INIT(1024);
+	struct outq_piece piece;
+	smtp_refuse_connection(role->config.hostname, &out);
+	/* The socket's buffer is empty, so one attempt is enough; whatever happens, the connection ends here. */
+	if (outq_peek(&out, &piece) && send(fd, piece.bytes.p, piece.bytes.n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		log_debug("refusal-not-sent", LOG_C("peer", peer->text));
+	outq_free(&out);
+	close(fd);
+	role->n_refused++;
+	log_info("connection-refused", LOG_C("peer", peer->text), LOG_U("connections", role->n_connections));
+}
+
+static struct connection *connection_new(struct smtp_role *role, enum service service, int fd,
+                                         const struct peer_address *peer)
+{
+	struct connection *connection = mem_alloc(1, sizeof *connection);
+	connection->role = role;
+	connection->service = service;
+	connection->peer = *peer;
+	connection->id = random_u64();
+	connection->patience = (struct loop_timeout){ .fire = on_impatience, .owner = connection };
+	connection->next = role->connections;
+	connection->at = &role->connections;
+	if (connection->next)
+		connection->next->at = &connection->next;
+	role->connections = connection;
+	role->n_connections++;
+	struct stream_limits limits = { .input_max = MAX((size_t)role->config.max_line + 2, (size_t)65536),
+		                            .output_max = SMTP_OUTPUT_MAX };
+	connection->stream = stream_new(role->process->loop, fd, limits, &stream_events, connection);
+	return connection;
+}
+
+void connection_accept(struct smtp_role *role, enum service service, int fd, const struct peer_address *peer)
+{
+	bool smtp = service == SERVICE_SMTP;
+	uint32_t limit = smtp ? (uint32_t)role->process->conf.smtp.max_connections_per_address : UINT32_MAX;
+	if (role->stopping || !address_count_take(role->addresses, peer->text, limit)) {
+		refuse(role, fd, peer);
+		return;
+	}
+	struct connection *connection = connection_new(role, service, fd, peer);
+	struct smtp_client client = {
+		.dialect = smtp ? SMTP_DIALECT_SMTP : SMTP_DIALECT_LMTP,
+		.session = connection->id,
+		.address = str_from_c(connection->peer.text),
+		.offer_tls = role->process->tls && strcmp(peer->text, "unix") != 0,
+	};
+	connection->session =
+		smtp_session_new(&role->config, &client, &world, connection, stream_output(connection->stream));
+	role->n_accepted++;
+	log_debug("connection-open", LOG_ID(connection->id), LOG_S("service", service_name(service)),
+	          LOG_C("peer", peer->text), LOG_U("port", peer->port));
+	settle(connection);
+}
+
+void connections_stop(struct smtp_role *role)
+{
+	role->stopping = true;
+	if (role->n_connections == 0) {
+		role_stopped(role->process);
+		return;
+	}
+	for (struct connection *connection = role->connections; connection; connection = connection->next) {
+		smtp_session_stop(connection->session);
+		settle(connection);
+	}
+}
+
+void connections_free(struct smtp_role *role)
+{
+	role->stopping = false; /* role_stopped was said, or does not matter any more */
+	while (role->connections)
+		connection_free(role->connections);
+}

@@ -1,0 +1,212 @@
+/* delivery.c: groups, sends, gathers. A delivery is owned by its connection and freed after the session has
+ * answered, or when the connection is gone (the shards finish alone then, and their keys keep the retry from
+ * doubling).
+ *
+ * Items are the targets sorted by shard; a batch is a run of items that one DELIVER carries. */
+#include "proc/smtp/delivery.h"
+
+#include "base/checked.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+struct item {
+	uint32_t target;
+	uint16_t shard;
+	struct delivery_key key;
+};
+
+struct batch {
+	struct delivery *delivery;
+	uint32_t first, n; /* of items */
+	uint64_t call;     /* 0: over */
+};
+
+struct delivery {
+	struct smtp_role *role;
+	uint64_t session;
+	struct smtp_delivery *message;
+	delivery_done_fn *done;
+	void *owner;
+	struct item *items; /* one for each target */
+	struct batch *batches;
+	uint32_t n_batches, outstanding;
+};
+
+static int compare_items(const void *a, const void *b)
+{
+	const struct item *x = a, *y = b;
+	if (x->shard != y->shard)
+		return x->shard < y->shard ? -1 : 1;
+	return x->target < y->target ? -1 : x->target > y->target;
+}
+
+struct delivery *delivery_new(struct smtp_role *role, uint64_t session, struct smtp_delivery *message,
+                              delivery_done_fn *done, void *owner)
+{
+	struct delivery *delivery = mem_alloc(1, sizeof *delivery);
+	*delivery = (struct delivery){ .role = role, .session = session, .message = message, .done = done, .owner = owner };
+	delivery->items = mem_alloc(message->n_targets, sizeof *delivery->items);
+	for (uint32_t i = 0; i < message->n_targets; i++) {
+		message->targets[i].result = SMTP_UNAVAILABLE;
+		delivery->items[i] = (struct item){ .target = i, .shard = message->targets[i].shard };
+	}
+	qsort(delivery->items, message->n_targets, sizeof *delivery->items, compare_items);
+	return delivery;
+}
+
+void delivery_free(struct delivery **delivery)
+{
+	struct delivery *d = *delivery;
+	*delivery = NULL;
+	if (!d)
+		return;
+	for (uint32_t i = 0; i < d->n_batches; i++)
+		ipc_call_cancel(d->role->calls, d->batches[i].call);
+	mem_free(d->items);
+	mem_free(d->batches);
+	mem_free(d);
+}
+
+static enum smtp_result result_of(enum deliver_result result)
+{
+	switch (result) {
+	case DELIVER_OK:
+		return SMTP_DELIVERED;
+	case DELIVER_NO_ACCOUNT:
+		return SMTP_NO_ACCOUNT;
+	case DELIVER_NO_SPACE:
+		return SMTP_NO_SPACE;
+	case DELIVER_QUOTA:
+		return SMTP_OVER_QUOTA;
+	case DELIVER_REFUSED:
+		return SMTP_REFUSED;
+	case DELIVER_UNAVAILABLE:
+	case DELIVER_RESULT_COUNT:
+		break;
+	}
+	return SMTP_UNAVAILABLE;
+}
+
+/* A shard has answered, or will not. */
+static void on_reply(void *owner, int result, const void *message)
+{
+	struct batch *batch = owner;
+	struct delivery *delivery = batch->delivery;
+	const struct deliver_reply *reply = message;
+	batch->call = 0;
+	if (result == 0 && reply->n_results == batch->n) {
+		for (uint32_t i = 0; i < batch->n; i++) {
+			uint32_t target = delivery->items[batch->first + i].target;
+			delivery->message->targets[target].result = result_of((enum deliver_result)reply->results[i]);
+		}
+	} else {
+		log_warning("delivery-unanswered", LOG_ID(delivery->session),
+		            LOG_U("shard", delivery->items[batch->first].shard), LOG_ERR(result ? result : ERR_CORRUPT));
+	}
+	if (--delivery->outstanding == 0)
+		delivery->done(delivery->owner);
+}
+
+static int encode(struct delivery *delivery, const struct batch *batch, const struct body *body, struct buf *out)
+{
+	struct deliver_recipient *recipients = mem_alloc(batch->n, sizeof *recipients);
+	for (uint32_t i = 0; i < batch->n; i++) {
+		struct item *item = &delivery->items[batch->first + i];
+		const struct smtp_target *target = &delivery->message->targets[item->target];
+		memcpy(recipients[i].account.bytes, target->account, ACCOUNT_ID_SIZE);
+		recipients[i].key = item->key = body_delivery_key(body, delivery->message->sender, &recipients[i].account);
+		recipients[i].detail = target->detail;
+	}
+	struct deliver message = {
+		.request = batch->call,
+		.session = delivery->session,
+		.sender = delivery->message->sender,
+		.recipients = recipients,
+		.n_recipients = batch->n,
+		.body_length = body_length(body),
+		.head = delivery->message->head,
+	};
+	buf_clear(out);
+	deliver_encode_head(&message, out);
+	mem_free(recipients);
+	return buf_error(out);
+}
+
+static int send_batch(struct delivery *delivery, struct batch *batch, const struct body *body)
+{
+	struct smtp_role *role = delivery->role;
+	uint32_t peer = PEER_SHARD(delivery->items[batch->first].shard);
+	if (peer >= role->n_links || !role->links[peer].channel)
+		return ERR_UNAVAILABLE;
+	int err = ipc_call_begin(role->calls, peer, DELIVER_TIMEOUT_MS, on_reply, batch, &batch->call);
+	if (err != 0)
+		return err;
+	err = encode(delivery, batch, body, &role->scratch);
+	if (err == 0)
+		err = ipc_send2(role->links[peer].channel, SMTP_SHARD_DELIVER, buf_str(&role->scratch), body_bytes(body),
+		                body_file(body));
+	if (err != 0) {
+		ipc_call_cancel(role->calls, batch->call);
+		batch->call = 0;
+	}
+	return err;
+}
+
+/* Cuts the items into batches: another shard, or too many for one message, begins a new one. */
+static void make_batches(struct delivery *delivery)
+{
+	uint32_t n = delivery->message->n_targets, made = 0;
+	for (uint32_t first = 0, end; first < n; first = end, made++) {
+		for (end = first + 1; end < n && end - first < DELIVER_RECIPIENTS_MAX; end++)
+			if (delivery->items[end].shard != delivery->items[first].shard)
+				break;
+		delivery->batches = mem_resize(delivery->batches, made + 1, sizeof *delivery->batches);
+		delivery->batches[made] = (struct batch){ .delivery = delivery, .first = first, .n = end - first };
+	}
+	delivery->n_batches = made;
+}
+
+void delivery_send(struct delivery *delivery, const struct body *body)
+{
+	make_batches(delivery);
+	delivery->outstanding = 1; /* this call itself, so that done() comes once, at the end */
+	for (uint32_t i = 0; i < delivery->n_batches; i++) {
+		int err = send_batch(delivery, &delivery->batches[i], body);
+		if (err == 0)
+			delivery->outstanding++;
+		else
+			log_warning("delivery-not-sent", LOG_ID(delivery->session),
+			            LOG_U("shard", delivery->items[delivery->batches[i].first].shard), LOG_ERR(err));
+	}
+	if (--delivery->outstanding == 0)
+		delivery->done(delivery->owner);
+}
+
+/* --- confirmations --- */
+
+size_t delivery_settled(const struct delivery *delivery, struct confirmation *out, size_t max)
+{
+	size_t n = 0;
+	for (uint32_t i = 0; i < delivery->message->n_targets && n < max; i++) {
+		const struct item *item = &delivery->items[i];
+		if (delivery->message->targets[item->target].settled)
+			out[n++] = (struct confirmation){ item->shard, item->key };
+	}
+	return n;
+}
+
+void confirmations_send(struct smtp_role *role, const struct confirmation *list, size_t n)
+{
+	struct delivery_key keys[DELIVER_RECIPIENTS_MAX];
+	for (size_t first = 0, end; first < n; first = end) {
+		for (end = first; end < n && end - first < COUNT_OF(keys) && list[end].shard == list[first].shard; end++)
+			keys[end - first] = list[end].key;
+		uint32_t peer = PEER_SHARD(list[first].shard);
+		if (peer >= role->n_links || !role->links[peer].channel)
+			continue;
+		buf_clear(&role->scratch);
+		deliver_confirm_encode(&(struct deliver_confirm){ keys, (uint32_t)(end - first) }, &role->scratch);
+		if (ipc_send(role->links[peer].channel, SMTP_SHARD_CONFIRM, buf_str(&role->scratch), -1) != 0)
+			log_warning("confirmation-not-sent", LOG_U("shard", list[first].shard));
+	}
+}

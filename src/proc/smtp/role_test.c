@@ -1,0 +1,469 @@
+/* The whole role in one process: real sockets and channels, with auth and two shards played by the test. What
+ * protects a sender from loss and doubles is looked at here: answers wait for the shards, keys are confirmed after
+ * the answer and only then, and a peer that is gone means "try again". role.c is played too: it hands us the role's
+ * table. */
+#include "base/checked.h"
+#include "base/mem.h"
+#include "ipc/channel.h"
+#include "ipc/smtp_auth.h"
+#include "ipc/smtp_shard.h"
+#include "loop/listener.h"
+#include "loop/stream.h"
+#include "proc/role.h"
+#include "proc/roles.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define SHARDS       2
+#define RECEIVED_MAX (1024 * 1024)
+#define PATIENCE_MS  20000
+
+struct shard {
+	struct fixture *fixture;
+	struct ipc_channel *channel;
+	enum deliver_result result;
+	bool silent; /* takes deliveries and says nothing */
+	struct buf body, head;
+	struct delivery_key key;
+	unsigned deliveries, recipients, confirmed;
+	bool by_file;
+};
+
+struct fixture {
+	struct role_process process;
+	struct ipc_channel *auth;
+	struct shard shards[SHARDS];
+	uint16_t ports[SERVICE_COUNT];
+	struct stream *client;
+	struct buf received;
+	const char *wanted;  /* the loop stops when this was received */
+	unsigned wanted_confirmations;
+	bool client_closed, ready, stopped, timed_out;
+};
+
+static const struct role_definition *definition;
+static struct fixture *current; /* for the functions of role.h below */
+
+/* --- role.h, played --- */
+
+int role_main(const struct role_definition *role)
+{
+	definition = role;
+	return 0;
+}
+
+void role_ready(struct role_process *process)
+{
+	current->ready = true;
+}
+
+void role_stopped(struct role_process *process)
+{
+	current->stopped = true;
+	loop_stop(process->loop);
+}
+
+void role_status_add(struct buf *out, struct str key, uint64_t value)
+{
+	buf_addf(out, "%.*s=%llu\n", STR_ARG(key), (unsigned long long)value);
+}
+
+/* --- auth and shards --- */
+
+/* a@ is an account of shard 0, b@ of shard 1; others are not there. */
+static int auth_message(void *owner, uint16_t type, struct str body, int *fd)
+{
+	struct fixture *fixture = owner;
+	struct resolve_request request;
+	assert_int_equal(type, SMTP_AUTH_RESOLVE);
+	assert_int_equal(resolve_request_decode(body, &request), 0);
+	unsigned char first = (unsigned char)request.address.p[0];
+	struct resolve_target target = { { { first } }, (uint16_t)(first - 'a') };
+	bool known = target.shard < SHARDS;
+	struct resolve_reply reply = { .request = request.request,
+		                           .result = known ? RESOLVE_OK : RESOLVE_NO_SUCH_USER,
+		                           .targets = known ? &target : NULL,
+		                           .n_targets = known };
+	struct buf out = BUF_INIT(4096);
+	resolve_reply_encode(&reply, &out);
+	assert_int_equal(ipc_send(fixture->auth, AUTH_SMTP_RESOLVE_REPLY, buf_str(&out), -1), 0);
+	buf_free(&out);
+	return 0;
+}
+
+static void shard_delivers(struct shard *shard, const struct deliver *message, int fd)
+{
+	unsigned char results[10];
+	buf_clear(&shard->body);
+	buf_clear(&shard->head);
+	buf_add(&shard->head, message->head);
+	buf_add(&shard->body, message->body);
+	shard->by_file = fd >= 0;
+	if (fd >= 0) {
+		char *to = buf_reserve(&shard->body, message->body_length);
+		assert_int_equal(pread(fd, to, message->body_length, 0), message->body_length);
+		buf_commit(&shard->body, message->body_length);
+	}
+	shard->deliveries++;
+	shard->recipients = message->n_recipients;
+	shard->key = message->recipients[0].key;
+	if (shard->silent)
+		return;
+	memset(results, (int)shard->result, sizeof results);
+	struct deliver_reply reply = { message->request, results, message->n_recipients };
+	struct buf out = BUF_INIT(4096);
+	deliver_reply_encode(&reply, &out);
+	assert_int_equal(ipc_send(shard->channel, SHARD_SMTP_DELIVER_REPLY, buf_str(&out), -1), 0);
+	buf_free(&out);
+}
+
+static int shard_message(void *owner, uint16_t type, struct str body, int *fd)
+{
+	struct shard *shard = owner;
+	struct fixture *fixture = shard->fixture;
+	if (type == SMTP_SHARD_DELIVER) {
+		struct arena arena = ARENA_INIT(65536);
+		struct deliver message;
+		assert_int_equal(deliver_decode(body, *fd >= 0, &arena, &message), 0);
+		shard_delivers(shard, &message, *fd);
+		arena_free(&arena);
+		return 0;
+	}
+	struct deliver_confirm confirm;
+	assert_int_equal(type, SMTP_SHARD_CONFIRM);
+	assert_int_equal(deliver_confirm_decode(body, &confirm), 0);
+	assert_memory_equal(confirm.keys, &shard->key, sizeof shard->key);
+	/* The answer was written before: nothing is forgotten that the client may not know. */
+	shard->confirmed += confirm.n_keys;
+	if (fixture->wanted_confirmations && fixture->shards[0].confirmed + fixture->shards[1].confirmed ==
+	                                         fixture->wanted_confirmations)
+		loop_stop(fixture->process.loop);
+	return 0;
+}
+
+static void ignore_close(void *owner)
+{
+}
+
+/* Our end of a channel; the other is the role's. */
+static struct ipc_channel *connect_peer(struct fixture *fixture, enum role role, uint16_t index,
+                                        ipc_message_fn *message, void *owner)
+{
+	int ends[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+	definition->peer(&fixture->process, role, index, ends[0]);
+	return ipc_channel_new(fixture->process.loop, ends[1], message, ignore_close, owner);
+}
+
+/* --- the client --- */
+
+static size_t client_input(void *owner, struct str bytes)
+{
+	struct fixture *fixture = owner;
+	buf_add(&fixture->received, bytes);
+	if (fixture->wanted && str_find(buf_str(&fixture->received), str_from_c(fixture->wanted)) >= 0)
+		loop_stop(fixture->process.loop);
+	return bytes.n;
+}
+
+static void client_closed(void *owner, int err)
+{
+	struct fixture *fixture = owner;
+	fixture->client_closed = true;
+	loop_stop(fixture->process.loop);
+}
+
+static void on_guard(void *owner)
+{
+	struct fixture *fixture = owner;
+	fixture->timed_out = true;
+	loop_stop(fixture->process.loop);
+}
+
+static void run(struct fixture *fixture)
+{
+	struct loop_timer *guard = loop_timer_new(fixture->process.loop, on_guard, fixture);
+	loop_timer_start(guard, PATIENCE_MS);
+	loop_run(fixture->process.loop);
+	loop_timer_free(&guard);
+	if (fixture->timed_out)
+		fail_msg("nothing came; received: %.*s", STR_ARG(buf_str(&fixture->received)));
+}
+
+static void client_connect(struct fixture *fixture, enum service service)
+{
+	static const struct stream_events events = { .input = client_input, .closed = client_closed };
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(fixture->ports[service]),
+		                           .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+	struct stream_limits limits = { 65536, 64 * 1024 * 1024 };
+	stream_free(&fixture->client);
+	fixture->client = stream_new(fixture->process.loop, fd, limits, &events, fixture);
+	fixture->client_closed = false;
+	buf_clear(&fixture->received);
+}
+
+static void say(struct fixture *fixture, struct str text)
+{
+	outq_add(stream_output(fixture->client), text);
+	stream_flush(fixture->client);
+}
+
+/* Says it and waits for an answer with these words. */
+static void talk(struct fixture *fixture, const char *text, const char *wanted)
+{
+	buf_clear(&fixture->received);
+	fixture->wanted = wanted;
+	say(fixture, str_from_c(text));
+	run(fixture);
+	if (str_find(buf_str(&fixture->received), str_from_c(wanted)) < 0)
+		fail_msg("received: %.*s\nwanted: %s", STR_ARG(buf_str(&fixture->received)), wanted);
+	fixture->wanted = NULL;
+}
+
+static void wait_confirmations(struct fixture *fixture, unsigned n)
+{
+	fixture->wanted_confirmations = n;
+	if (fixture->shards[0].confirmed + fixture->shards[1].confirmed < n)
+		run(fixture);
+	assert_int_equal(fixture->shards[0].confirmed + fixture->shards[1].confirmed, n);
+	fixture->wanted_confirmations = 0;
+}
+
+/* --- fixture --- */
+
+static void add_listener(struct fixture *fixture, enum service service)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof address;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, n), 0);
+	assert_int_equal(listen(fd, 10), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &n), 0);
+	fixture->ports[service] = ntohs(address.sin_port);
+	definition->listener(&fixture->process, service, fd);
+}
+
+static int set_up(void **state)
+{
+	static const char directory[] = "/tmp/mansio-smtp-test-XXXXXX";
+	struct fixture *fixture = mem_alloc(1, sizeof *fixture);
+	char *path = mem_copy(str_from_c(directory));
+	if (!mkdtemp(path) || smtp_main() != 0)
+		return -1;
+	current = fixture;
+	fixture->received = BUF_INIT(RECEIVED_MAX);
+	fixture->process.loop = loop_new();
+	fixture->process.setup = (struct setup){ .role = ROLE_SMTP, .count = 1, .shards = SHARDS,
+		                                     .hostname = STR("mail.example"), .directory = str_from_c(path) };
+	conf_defaults(&fixture->process.conf);
+	fixture->process.conf.smtp.max_connections_per_address = 2;
+	fixture->process.conf.store.reserve_free_space = 0;
+	assert_int_equal(definition->prepare(&fixture->process), 0);
+	add_listener(fixture, SERVICE_SMTP);
+	add_listener(fixture, SERVICE_LMTP);
+	fixture->auth = connect_peer(fixture, ROLE_AUTH, 0, auth_message, fixture);
+	for (uint16_t i = 0; i < SHARDS; i++) {
+		fixture->shards[i].fixture = fixture;
+		fixture->shards[i].body = fixture->shards[i].head = BUF_INIT(10 * 1024 * 1024);
+		fixture->shards[i].channel = connect_peer(fixture, ROLE_SHARD, i, shard_message, &fixture->shards[i]);
+	}
+	definition->start(&fixture->process);
+	assert_true(fixture->ready);
+	*state = fixture;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *fixture = *state;
+	char path[200];
+	snprintf(path, sizeof path, "%.*s", STR_ARG(fixture->process.setup.directory));
+	stream_free(&fixture->client);
+	definition->finish(&fixture->process);
+	ipc_channel_free(&fixture->auth);
+	for (uint16_t i = 0; i < SHARDS; i++) {
+		ipc_channel_free(&fixture->shards[i].channel);
+		buf_free(&fixture->shards[i].body);
+		buf_free(&fixture->shards[i].head);
+	}
+	mem_free((void *)(uintptr_t)fixture->process.setup.directory.p);
+	conf_free(&fixture->process.conf);
+	loop_free(&fixture->process.loop);
+	buf_free(&fixture->received);
+	mem_free(fixture);
+	char spool[220];
+	snprintf(spool, sizeof spool, "%s/spool", path);
+	return rmdir(spool) != 0 || rmdir(path) != 0; /* nothing may be left in them */
+}
+
+/* --- what must hold --- */
+
+static void mail_goes_to_its_shard_and_is_confirmed(void **state)
+{
+	struct fixture *fixture = *state;
+	client_connect(fixture, SERVICE_SMTP);
+	talk(fixture, "", "220 mail.example ESMTP");
+	talk(fixture,
+	     "EHLO c\r\nMAIL FROM:<x@y.example>\r\nRCPT TO:<b@example.test>\r\nRCPT TO:<z@example.test>\r\nDATA\r\n",
+	     "354 ");
+	assert_true(str_find(buf_str(&fixture->received), STR("550 5.1.1 ")) >= 0);
+	talk(fixture, "Subject: s\r\n\r\n..t\r\n.\r\n", "250 2.0.0 delivered");
+	assert_true(str_eq(buf_str(&fixture->shards[1].body), STR("Subject: s\r\n\r\n.t\r\n")));
+	assert_true(str_starts(buf_str(&fixture->shards[1].head),
+	                       STR("Return-Path: <x@y.example>\r\nReceived: from c ([127.0.0.1])")));
+	wait_confirmations(fixture, 1);
+	assert_int_equal(fixture->shards[0].deliveries, 0);
+	talk(fixture, "QUIT\r\n", "221 ");
+}
+
+static void lmtp_answers_by_shard(void **state)
+{
+	struct fixture *fixture = *state;
+	fixture->shards[1].result = DELIVER_NO_SPACE;
+	client_connect(fixture, SERVICE_LMTP);
+	talk(fixture,
+	     "LHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.test>\r\nRCPT TO:<a@example.test>\r\nDATA\r\nx\r\n.\r\n",
+	     "250 2.0.0 <a@example.test> delivered\r\n");
+	assert_true(str_find(buf_str(&fixture->received), STR("452 4.3.1 <b@example.test> ")) >= 0);
+	wait_confirmations(fixture, 1);
+	assert_int_equal(fixture->shards[0].confirmed, 1);
+}
+
+static void what_is_pipelined_up_to_quit_is_confirmed_too(void **state)
+{
+	struct fixture *fixture = *state;
+	client_connect(fixture, SERVICE_SMTP);
+	talk(fixture, "HELO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.test>\r\nDATA\r\nx\r\n.\r\nQUIT\r\n", "221 2.0.0");
+	while (!fixture->client_closed)
+		run(fixture);
+	stream_free(&fixture->client);
+	wait_confirmations(fixture, 1);
+}
+
+static void large_messages_travel_as_files(void **state)
+{
+	struct fixture *fixture = *state;
+	struct buf text = BUF_INIT(4 * 1024 * 1024);
+	for (unsigned i = 0; i < 20000; i++)
+		buf_addf(&text, "line %u of a large message, with some words in it\r\n", i);
+	client_connect(fixture, SERVICE_LMTP);
+	talk(fixture, "LHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.test>\r\nRCPT TO:<b@example.test>\r\nDATA\r\n", "354 ");
+	say(fixture, buf_str(&text));
+	talk(fixture, ".\r\n", "250 2.0.0 <b@example.test> delivered\r\n");
+	for (unsigned i = 0; i < SHARDS; i++) {
+		assert_true(fixture->shards[i].by_file);
+		assert_true(str_eq(buf_str(&fixture->shards[i].body), buf_str(&text)));
+	}
+	wait_confirmations(fixture, 2);
+	buf_free(&text);
+}
+
+static void a_lost_shard_means_try_again(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char message[] =
+		"MAIL FROM:<>\r\nRCPT TO:<a@example.test>\r\nRCPT TO:<b@example.test>\r\nDATA\r\nx\r\n.\r\n";
+	struct shard *shard = &fixture->shards[1];
+	client_connect(fixture, SERVICE_SMTP);
+	talk(fixture, "EHLO c\r\n", "250 8BITMIME\r\n");
+	ipc_channel_free(&shard->channel);
+	talk(fixture, message, "451 4.3.0 not possible now");
+	struct delivery_key key = fixture->shards[0].key;
+	/* It is back: the retry has the same key for the one who has it already, and all is confirmed. */
+	shard->channel = connect_peer(fixture, ROLE_SHARD, 1, shard_message, shard);
+	assert_int_equal(fixture->shards[0].confirmed, 0);
+	talk(fixture, message, "250 2.0.0 delivered");
+	assert_memory_equal(&key, &fixture->shards[0].key, sizeof key);
+	wait_confirmations(fixture, 2);
+	/* It goes while it works on a delivery. */
+	shard->silent = true;
+	say(fixture, str_from_c(message));
+	fixture->wanted = "354 ";
+	run(fixture);
+	fixture->wanted = NULL;
+	ipc_channel_free(&shard->channel);
+	talk(fixture, "", "451 4.3.0 not possible now");
+}
+
+static void without_auth_recipients_try_again(void **state)
+{
+	struct fixture *fixture = *state;
+	client_connect(fixture, SERVICE_SMTP);
+	ipc_channel_free(&fixture->auth);
+	talk(fixture, "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.test>\r\n",
+	     "451 4.3.0 addresses cannot be looked up now");
+	fixture->auth = connect_peer(fixture, ROLE_AUTH, 0, auth_message, fixture);
+	talk(fixture, "RCPT TO:<a@example.test>\r\n", "250 2.1.5");
+}
+
+static void a_client_that_vanishes_costs_nothing(void **state)
+{
+	struct fixture *fixture = *state;
+	fixture->shards[0].silent = true;
+	client_connect(fixture, SERVICE_SMTP);
+	talk(fixture, "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.test>\r\nDATA\r\nx\r\n.\r\n", "354 ");
+	client_connect(fixture, SERVICE_SMTP);
+	talk(fixture, "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.test>\r\n", "250 2.1.5");
+	fixture->shards[0].silent = false;
+	talk(fixture, "DATA\r\nhalf a mess", "354 ");
+	client_connect(fixture, SERVICE_SMTP);
+	talk(fixture, "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.test>\r\nDATA\r\nx\r\n.\r\n", "250 2.0.0 delivered");
+}
+
+static void an_address_has_so_many_connections(void **state)
+{
+	struct fixture *fixture = *state;
+	struct stream *others[2];
+	for (unsigned i = 0; i < 2; i++) {
+		client_connect(fixture, SERVICE_SMTP);
+		talk(fixture, "", "220 ");
+		others[i] = fixture->client;
+		fixture->client = NULL;
+	}
+	client_connect(fixture, SERVICE_SMTP);
+	talk(fixture, "", "421 4.7.0 ");
+	client_connect(fixture, SERVICE_LMTP); /* has no such limit */
+	talk(fixture, "", "220 ");
+	for (unsigned i = 0; i < 2; i++)
+		stream_free(&others[i]);
+	struct buf status = BUF_INIT(4096);
+	definition->status(&fixture->process, &status);
+	assert_true(str_find(buf_str(&status), STR("connections_refused=1\n")) >= 0);
+	buf_free(&status);
+}
+
+static void a_stop_says_goodbye(void **state)
+{
+	struct fixture *fixture = *state;
+	client_connect(fixture, SERVICE_SMTP);
+	talk(fixture, "", "220 ");
+	definition->stop(&fixture->process);
+	talk(fixture, "", "421 4.3.2 ");
+	while (!fixture->stopped)
+		run(fixture);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(mail_goes_to_its_shard_and_is_confirmed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(lmtp_answers_by_shard, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_is_pipelined_up_to_quit_is_confirmed_too, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(large_messages_travel_as_files, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_lost_shard_means_try_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(without_auth_recipients_try_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_client_that_vanishes_costs_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_address_has_so_many_connections, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_stop_says_goodbye, set_up, tear_down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,226 @@
+/* store_folder.c: makes, locks and reads the store's folder. Everything here is done once at a start; the file "store" comes last and
+ * by rename, so that a start that was cut off is simply done again. The folder belongs to the supervisor, so no role can plant a
+ * link in it that root would follow. */
+#include "proc/store_folder.h"
+
+#include "base/checked.h"
+#include "base/random.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define STORE_FILE     "store"
+#define STORE_FILE_NEW "store.new"
+#define LOCK_FILE      "lock"
+#define STORE_FORMAT   1
+#define STORE_TEXT_MAX 4096
+#define NAME_SIZE      32
+#define PARENT_MAX     4096
+
+int store_folder_lock(const char *directory, int *fd)
+{
+	int folder = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (folder < 0)
+		return err_from_errno(errno);
+	int lock = openat(folder, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int err = lock < 0 ? err_from_errno(errno) : 0;
+	close(folder);
+	if (err == 0 && flock(lock, LOCK_EX | LOCK_NB) != 0) {
+		err = errno == EWOULDBLOCK ? ERR_UNAVAILABLE : ERR_IO;
+		close(lock);
+	}
+	if (err == 0)
+		*fd = lock;
+	return err;
+}
+
+/* --- the file "store" --- */
+
+static void print_hex(struct buf *out, const unsigned char *bytes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		buf_addf(out, "%02x", bytes[i]);
+	buf_add_byte(out, '\n');
+}
+
+static int parse_hex(struct str text, unsigned char *out, size_t n)
+{
+	if (text.n != 2 * n)
+		return ERR_CORRUPT;
+	for (size_t i = 0; i < n; i++) {
+		unsigned value = 0;
+		for (size_t k = 0; k < 2; k++) {
+			char c = text.p[2 * i + k];
+			if (!ascii_is_digit(c) && !(c >= 'a' && c <= 'f'))
+				return ERR_CORRUPT;
+			value = value * 16 + (unsigned)(ascii_is_digit(c) ? c - '0' : c - 'a' + 10);
+		}
+		out[i] = (unsigned char)value;
+	}
+	return 0;
+}
+
+/* Lines "key = value" in a fixed order, after comment lines. */
+static struct str value_of(struct str *rest, struct str key)
+{
+	while (rest->p) {
+		struct str line = str_cut(rest, '\n');
+		struct str name = str_trim(str_cut(&line, '='));
+		if (str_eq(name, key))
+			return str_trim(line);
+	}
+	return (struct str){ NULL, 0 };
+}
+
+static int parse_identity(struct str text, struct store_identity *out)
+{
+	struct store_identity identity = { 0 };
+	uint64_t format = 0, shards = 0;
+	if (str_to_u64(value_of(&text, STR("format")), UINT32_MAX, &format) != 0)
+		return ERR_CORRUPT;
+	if (format != STORE_FORMAT)
+		return ERR_UNSUPPORTED;
+	if (parse_hex(value_of(&text, STR("id")), identity.id, sizeof identity.id) != 0 ||
+	    parse_hex(value_of(&text, STR("secret")), identity.secret, sizeof identity.secret) != 0 ||
+	    str_to_u64(value_of(&text, STR("shards")), UINT16_MAX, &shards) != 0 || shards == 0)
+		return ERR_CORRUPT;
+	identity.shards = (uint16_t)shards;
+	*out = identity;
+	return 0;
+}
+
+static int read_identity(int folder, struct store_identity *out)
+{
+	char text[STORE_TEXT_MAX];
+	int fd = openat(folder, STORE_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return err_from_errno(errno);
+	ssize_t n = read(fd, text, sizeof text);
+	close(fd);
+	return n < 0 ? ERR_IO : parse_identity(str_of(text, (size_t)n), out);
+}
+
+int store_folder_read(const char *directory, struct store_identity *out)
+{
+	int folder = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (folder < 0)
+		return err_from_errno(errno);
+	int err = read_identity(folder, out);
+	close(folder);
+	return err;
+}
+
+static int write_identity(int folder, const struct store_identity *identity)
+{
+	struct buf text = BUF_INIT(STORE_TEXT_MAX);
+	buf_add(&text, STR("# Made once, when the store was made. Do not edit.\n"));
+	buf_addf(&text, "format = %d\nid = ", STORE_FORMAT);
+	print_hex(&text, identity->id, sizeof identity->id);
+	buf_add(&text, STR("secret = "));
+	print_hex(&text, identity->secret, sizeof identity->secret);
+	buf_addf(&text, "shards = %u\n", (unsigned)identity->shards);
+	int err = buf_error(&text);
+	int fd = openat(folder, STORE_FILE_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		err = err_from_errno(errno);
+	if (err == 0 && (write(fd, text.p, text.n) != (ssize_t)text.n || fsync(fd) != 0 ||
+	                 renameat(folder, STORE_FILE_NEW, folder, STORE_FILE) != 0 || fsync(folder) != 0))
+		err = err_from_errno(errno);
+	if (fd >= 0)
+		close(fd);
+	buf_free(&text);
+	return err;
+}
+
+/* --- folders --- */
+
+int store_folder_make(const char *directory)
+{
+	char path[PARENT_MAX];
+	size_t n = strlen(directory);
+	if (n == 0 || n >= sizeof path)
+		return ERR_LIMIT;
+	memcpy(path, directory, n + 1);
+	for (size_t i = 1; i <= n; i++) {
+		if (path[i] != '/' && path[i] != '\0')
+			continue;
+		char end = path[i];
+		path[i] = '\0';
+		/* Roles of other users pass through it to their own folders. */
+		if (mkdir(path, 0711) != 0 && errno != EEXIST)
+			return err_from_errno(errno);
+		path[i] = end;
+	}
+	return 0;
+}
+
+static int make_folder(int parent, const char *name, mode_t mode, uint32_t owner)
+{
+	if (mkdirat(parent, name, mode) != 0 && errno != EEXIST)
+		return err_from_errno(errno);
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return err_from_errno(errno);
+	int err = 0;
+	if ((geteuid() == 0 && fchown(fd, owner, owner) != 0) || fchmod(fd, mode) != 0 || fsync(fd) != 0)
+		err = err_from_errno(errno);
+	close(fd);
+	return err;
+}
+
+static int make_shards(int folder, uint16_t shards, uint32_t owner)
+{
+	char name[NAME_SIZE];
+	int err = make_folder(folder, STORE_FOLDER_SHARDS, 0711, 0);
+	for (unsigned i = 0; i < shards && err == 0; i++) {
+		snprintf(name, sizeof name, STORE_FOLDER_SHARDS "/%02u", i);
+		err = make_folder(folder, name, 0700, owner);
+	}
+	int fd = openat(folder, STORE_FOLDER_SHARDS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0) {
+		if (err == 0 && fsync(fd) != 0)
+			err = ERR_IO;
+		close(fd);
+	}
+	return err;
+}
+
+static bool has_mail(int folder)
+{
+	return faccessat(folder, STORE_FOLDER_SHARDS "/00/index.db", F_OK, 0) == 0;
+}
+
+int store_folder_fill(const char *directory, uint16_t shards, const struct store_owners *owners, struct store_identity *out)
+{
+	struct store_identity identity = { .shards = shards };
+	int folder = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (folder < 0)
+		return err_from_errno(errno);
+	int err = read_identity(folder, &identity);
+	bool fresh = err == ERR_NOT_FOUND;
+	if (fresh)
+		err = has_mail(folder) ? ERR_CORRUPT : 0;
+	if (fresh) {
+		random_bytes(identity.id, sizeof identity.id);
+		random_bytes(identity.secret, sizeof identity.secret);
+	}
+	if (err == 0)
+		err = make_folder(folder, STORE_FOLDER_AUTH, 0700, owners->user);
+	if (err == 0)
+		err = make_folder(folder, STORE_FOLDER_SPOOL, 0700, owners->network_user);
+	if (err == 0)
+		err = make_folder(folder, STORE_FOLDER_RUN, 0755, 0);
+	if (err == 0)
+		err = make_shards(folder, identity.shards, owners->user);
+	if (err == 0 && fresh)
+		err = write_identity(folder, &identity);
+	if (err == 0 && fsync(folder) != 0)
+		err = ERR_IO;
+	close(folder);
+	if (err == 0)
+		*out = identity;
+	return err;
+}

@@ -1,0 +1,190 @@
+/* control.c: the control socket. Each connection is a channel with one request at a time: status is answered here, all else by auth,
+ * who decodes it again. Only the server's user and root may connect. */
+#include "proc/supervisor/supervisor_private.h"
+
+#include "base/mem.h"
+#include "ipc/control.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define CLIENTS_MAX    16
+#define AUTH_WAIT_MS   120000 /* removing an account waits for its shard */
+#define CONTROL_QUEUE  16
+
+struct control_client {
+	struct control_server *server;
+	struct ipc_channel *channel; /* NULL: free */
+	struct status_request *status;
+	uint64_t call;
+};
+
+struct control_server {
+	struct supervisor *supervisor;
+	struct listener *listener;
+	struct control_client clients[CLIENTS_MAX];
+};
+
+static void drop_client(struct control_client *client)
+{
+	ipc_call_cancel(client->server->supervisor->calls, client->call);
+	client->call = 0;
+	status_cancel(&client->status);
+	ipc_channel_free(&client->channel);
+}
+
+static void send_reply(struct control_client *client, struct str body)
+{
+	if (ipc_send(client->channel, CONTROL_REPLY, body, -1) != 0)
+		log_warning("control-reply-lost", LOG_U("bytes", body.n));
+}
+
+static void reply(struct control_client *client, int result, struct str message, struct str json)
+{
+	struct control_reply m = { result, message, json };
+	struct buf body = BUF_INIT(IPC_BODY_MAX);
+	control_reply_encode(&m, &body);
+	send_reply(client, buf_str(&body));
+	buf_free(&body);
+}
+
+static void on_status(void *owner, struct str json)
+{
+	struct control_client *client = owner;
+	client->status = NULL;
+	reply(client, 0, (struct str){ NULL, 0 }, json);
+}
+
+static void on_auth_reply(void *owner, int result, const void *answer)
+{
+	struct control_client *client = owner;
+	struct control_reply checked;
+	client->call = 0;
+	if (result != 0) {
+		reply(client, result, STR("the auth process did not answer; try again"), (struct str){ NULL, 0 });
+		return;
+	}
+	const struct str *body = answer;
+	if (control_reply_decode(*body, &checked) == 0)
+		send_reply(client, *body);
+	else
+		reply(client, ERR_CORRUPT, STR("the auth process gave a malformed answer"), (struct str){ NULL, 0 });
+}
+
+static void ask_auth(struct control_client *client, struct str request)
+{
+	struct supervisor *s = client->server->supervisor;
+	struct child *auth = child_of(s, ROLE_AUTH, 0);
+	struct buf head = BUF_INIT(16);
+	int err = auth->channel && auth->ready ? 0 : ERR_UNAVAILABLE;
+	if (err == 0)
+		err = ipc_call_begin(s->calls, child_number(auth), AUTH_WAIT_MS, on_auth_reply, client, &client->call);
+	if (err == 0) {
+		wire_put_u64(&head, client->call);
+		err = ipc_send2(auth->channel, SUPERVISOR_CONTROL, buf_str(&head), request, -1);
+		if (err != 0) {
+			ipc_call_cancel(s->calls, client->call);
+			client->call = 0;
+		}
+	}
+	buf_free(&head);
+	if (err != 0)
+		reply(client, err, STR("the auth process is not running now; try again"), (struct str){ NULL, 0 });
+}
+
+static int on_message(void *owner, uint16_t type, struct str body, int *fd)
+{
+	struct control_client *client = owner;
+	struct control_request request;
+	if (type != CONTROL_REQUEST || *fd >= 0 || client->call || client->status)
+		return ERR_STATE;
+	int err = control_request_decode(body, &request);
+	if (err != 0)
+		return err;
+	if (request.command == CONTROL_STATUS)
+		client->status = status_begin(client->server->supervisor, on_status, client);
+	else
+		ask_auth(client, body);
+	return 0;
+}
+
+static void on_closed(void *owner)
+{
+	drop_client(owner);
+}
+
+static bool may_connect(int fd)
+{
+	struct ucred peer;
+	socklen_t n = sizeof peer;
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0 && (peer.uid == 0 || peer.uid == geteuid());
+}
+
+static void on_accept(void *owner, int fd, const struct peer_address *peer)
+{
+	struct control_server *server = owner;
+	(void)peer;
+	for (size_t i = 0; i < CLIENTS_MAX && may_connect(fd); i++) {
+		struct control_client *client = &server->clients[i];
+		if (!client->channel) {
+			client->server = server;
+			client->channel = ipc_channel_new(server->supervisor->loop, fd, on_message, on_closed, client);
+			return;
+		}
+	}
+	log_warning("control-refused");
+	close(fd);
+}
+
+/* Bound under a mask, so that there is no moment when others could connect. */
+static int open_control_socket(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct stat status;
+	size_t n = strlen(path);
+	if (n >= sizeof address.sun_path)
+		return -1;
+	memcpy(address.sun_path, path, n);
+	if (lstat(path, &status) == 0 && S_ISSOCK(status.st_mode))
+		unlink(path);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	mode_t before = umask(0177);
+	bool good = fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof address) == 0 && listen(fd, CONTROL_QUEUE) == 0;
+	int problem = errno;
+	umask(before);
+	if (!good && fd >= 0)
+		close(fd);
+	errno = problem;
+	return good ? fd : -1;
+}
+
+int control_open(struct supervisor *s)
+{
+	int fd = open_control_socket(s->conf.server.control_socket.p);
+	if (fd < 0) {
+		log_error("cannot-listen", LOG_C("service", "control"), LOG_S("address", s->conf.server.control_socket),
+		          LOG_C("error", strerror(errno)));
+		return ERR_IO;
+	}
+	s->control = mem_alloc(1, sizeof *s->control);
+	s->control->supervisor = s;
+	s->control->listener = listener_new(s->loop, fd, on_accept, s->control);
+	return 0;
+}
+
+void control_free(struct supervisor *s)
+{
+	if (!s->control)
+		return;
+	listener_free(&s->control->listener);
+	for (size_t i = 0; i < CLIENTS_MAX; i++) {
+		if (s->control->clients[i].channel)
+			drop_client(&s->control->clients[i]);
+	}
+	unlink(s->conf.server.control_socket.p);
+	mem_free(s->control);
+	s->control = NULL;
+}

@@ -1,0 +1,183 @@
+/* sockets.c: binds every address of [listen]. The sockets stay with the supervisor for all its life, so that a restarted role gets the
+ * same ones, with the connections that wait in them. */
+#include "proc/supervisor/supervisor_private.h"
+
+#include "base/checked.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define SAME_PORT_TRIES 32 /* port 0 of both families: the kernel's choice for IPv4 may be taken in IPv6 */
+
+union socket_address {
+	struct sockaddr any;
+	struct sockaddr_in ipv4;
+	struct sockaddr_in6 ipv6;
+	struct sockaddr_un local;
+};
+
+static int add_listening(struct supervisor *s, enum service service, int fd, struct str path)
+{
+	struct listening *listening = &s->listening[s->n_listening];
+	*listening = (struct listening){ .service = service, .fd = fd, .path = path };
+	int err = socket_own_address(fd, &listening->address);
+	if (err == 0)
+		s->n_listening++;
+	return err;
+}
+
+/* A bound, listening socket, or -1 with errno. */
+static int open_socket(const struct supervisor *s, const union socket_address *address, socklen_t n)
+{
+	int one = 1;
+	int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -1;
+	if (address->any.sa_family != AF_UNIX)
+		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	if (address->any.sa_family == AF_INET6)
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+	if (bind(fd, &address->any, n) == 0 && listen(fd, (int)s->conf.listen.backlog) == 0)
+		return fd;
+	int problem = errno;
+	close(fd);
+	errno = problem;
+	return -1;
+}
+
+static int open_ipv4(const struct supervisor *s, const char *host, uint16_t port)
+{
+	union socket_address address = { .ipv4 = { .sin_family = AF_INET, .sin_port = htons(port) } };
+	if (inet_pton(AF_INET, host, &address.ipv4.sin_addr) != 1) {
+		errno = EINVAL;
+		return -1;
+	}
+	return open_socket(s, &address, sizeof address.ipv4);
+}
+
+static int open_ipv6(const struct supervisor *s, const char *host, uint16_t port)
+{
+	union socket_address address = { .ipv6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) } };
+	if (inet_pton(AF_INET6, host, &address.ipv6.sin6_addr) != 1) {
+		errno = EINVAL;
+		return -1;
+	}
+	return open_socket(s, &address, sizeof address.ipv6);
+}
+
+/* All addresses of both families, at the same port. A host without IPv6 gets IPv4 alone. */
+static bool open_both(const struct supervisor *s, uint16_t port, int *ipv4, int *ipv6)
+{
+	for (int i = 0; i < SAME_PORT_TRIES; i++) {
+		struct peer_address own = { 0 };
+		*ipv4 = open_ipv4(s, "0.0.0.0", port);
+		if (*ipv4 < 0 || socket_own_address(*ipv4, &own) != 0)
+			return false;
+		*ipv6 = open_ipv6(s, "::", own.port);
+		if (*ipv6 >= 0 || errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)
+			return true;
+		int problem = errno;
+		close(*ipv4);
+		*ipv4 = -1;
+		errno = problem;
+		if (port != 0 || problem != EADDRINUSE)
+			return false;
+	}
+	return false;
+}
+
+static int cannot_listen(enum service service, struct str where)
+{
+	log_error("cannot-listen", LOG_S("service", service_name(service)), LOG_S("address", where), LOG_C("error", strerror(errno)));
+	return ERR_IO;
+}
+
+static int bind_address(struct supervisor *s, enum service service, const struct conf_address *address)
+{
+	int fds[2] = { -1, -1 };
+	bool good = false;
+	if (s->n_listening + COUNT_OF(fds) > LISTENING_MAX)
+		return ERR_LIMIT;
+	switch (address->family) {
+	case CONF_FAMILY_BOTH:
+		good = open_both(s, address->port, &fds[0], &fds[1]);
+		break;
+	case CONF_FAMILY_IPV4:
+		good = (fds[0] = open_ipv4(s, address->host.p, address->port)) >= 0;
+		break;
+	case CONF_FAMILY_IPV6:
+		good = (fds[0] = open_ipv6(s, address->host.p, address->port)) >= 0;
+		break;
+	}
+	if (!good)
+		return cannot_listen(service, address->text);
+	int err = 0;
+	for (size_t i = 0; i < COUNT_OF(fds) && err == 0; i++) {
+		if (fds[i] >= 0)
+			err = add_listening(s, service, fds[i], (struct str){ NULL, 0 });
+	}
+	return err;
+}
+
+/* Open to every local user, since LMTP knows no users: who may reach it is said by the mode of the folder it lies in. */
+static int bind_unix(struct supervisor *s, enum service service, struct str path)
+{
+	union socket_address address = { .local = { .sun_family = AF_UNIX } };
+	struct stat status;
+	if (path.n >= sizeof address.local.sun_path)
+		return ERR_LIMIT;
+	memcpy(address.local.sun_path, path.p, path.n);
+	/* What a server that was killed left behind; the store's lock says that none runs. */
+	if (lstat(address.local.sun_path, &status) == 0 && S_ISSOCK(status.st_mode))
+		unlink(address.local.sun_path);
+	int fd = open_socket(s, &address, sizeof address.local);
+	if (fd < 0 || chmod(address.local.sun_path, 0666) != 0)
+		return cannot_listen(service, path);
+	return add_listening(s, service, fd, path);
+}
+
+static void log_listening(const struct listening *listening)
+{
+	if (listening->path.n > 0)
+		log_info("listening", LOG_S("service", service_name(listening->service)), LOG_S("address", listening->path));
+	else
+		log_info("listening", LOG_S("service", service_name(listening->service)), LOG_C("address", listening->address.text),
+		         LOG_U("port", listening->address.port));
+}
+
+int sockets_bind(struct supervisor *s)
+{
+	const struct {
+		enum service service;
+		const struct conf_addresses *addresses;
+	} wanted[] = {
+		{ SERVICE_IMAP, &s->conf.listen.imap },   { SERVICE_IMAPS, &s->conf.listen.imaps },
+		{ SERVICE_POP3, &s->conf.listen.pop3 },   { SERVICE_POP3S, &s->conf.listen.pop3s },
+		{ SERVICE_SMTP, &s->conf.listen.smtp },   { SERVICE_LMTP, &s->conf.listen.lmtp },
+	};
+	int err = 0;
+	for (size_t i = 0; i < COUNT_OF(wanted); i++) {
+		for (size_t k = 0; k < wanted[i].addresses->n && err == 0; k++)
+			err = bind_address(s, wanted[i].service, &wanted[i].addresses->list[k]);
+	}
+	if (err == 0 && s->conf.listen.lmtp_socket.n > 0)
+		err = bind_unix(s, SERVICE_LMTP, s->conf.listen.lmtp_socket);
+	for (size_t i = 0; i < s->n_listening && err == 0; i++)
+		log_listening(&s->listening[i]);
+	return err;
+}
+
+void sockets_close(struct supervisor *s)
+{
+	for (size_t i = 0; i < s->n_listening; i++) {
+		close(s->listening[i].fd);
+		if (s->listening[i].path.n > 0)
+			unlink(s->listening[i].path.p);
+	}
+	s->n_listening = 0;
+}

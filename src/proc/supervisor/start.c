@@ -1,0 +1,193 @@
+/* start.c: what the server needs before it has children: configuration, users, host name, certificate, the store's folder. Every
+ * problem is logged here, with what to do about it. */
+#include "proc/supervisor/supervisor_private.h"
+
+#include "base/checked.h"
+#include "base/mem.h"
+#include "loop/tls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define EXIT_CONFIGURATION 78
+#define READ_SIZE          16384
+
+/* A whole file of at most out->max bytes. */
+static int read_file(const char *path, struct buf *out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_from_errno(errno);
+	ssize_t n = 1;
+	while (n > 0) {
+		char bytes[READ_SIZE];
+		n = read(fd, bytes, sizeof bytes);
+		if (n > 0)
+			buf_add(out, str_of(bytes, (size_t)n));
+	}
+	close(fd);
+	return n < 0 ? ERR_IO : buf_error(out);
+}
+
+static void log_problems(const struct conf_errors *errors)
+{
+	for (size_t i = 0; i < errors->n; i++)
+		log_error("configuration", LOG_S("problem", errors->list[i].text));
+	if (errors->omitted > 0)
+		log_error("configuration", LOG_U("more-problems", errors->omitted));
+}
+
+int start_read_configuration(struct supervisor *s, const char *file)
+{
+	struct conf_errors errors;
+	s->conf_text = BUF_INIT(CONF_TEXT_MAX);
+	s->conf_name = str_from_c(file);
+	int err = read_file(file, &s->conf_text);
+	if (err != 0) {
+		log_error("configuration", LOG_C("file", file), LOG_ERR(err));
+		return EXIT_CONFIGURATION;
+	}
+	err = conf_parse(buf_str(&s->conf_text), s->conf_name, &s->conf, &errors);
+	if (err != 0)
+		log_problems(&errors);
+	conf_errors_free(&errors);
+	if (err != 0)
+		return EXIT_CONFIGURATION;
+	if (conf_apply_environment(&s->conf) != 0) {
+		log_error("configuration", LOG_C("problem", "MANSIO_SANDBOX in the environment is neither on nor off"));
+		return EXIT_CONFIGURATION;
+	}
+	log_set_level(s->conf.server.log_level);
+	if (!s->conf.server.sandbox)
+		log_warning("sandbox-off", LOG_C("meaning", "the processes are not confined; for tests only"));
+	return 0;
+}
+
+int start_read_keys(struct supervisor *s, struct buf *certificate, struct buf *key)
+{
+	struct tls_context *trial;
+	*certificate = BUF_INIT(PEM_MAX);
+	*key = BUF_INIT(PEM_MAX);
+	if (s->conf.tls.certificate.n == 0)
+		return 0;
+	const char *file = s->conf.tls.certificate.p;
+	int err = read_file(file, certificate);
+	if (err == 0) {
+		file = s->conf.tls.key.p;
+		err = read_file(file, key);
+	}
+	if (err == 0)
+		err = tls_context_new(buf_str(certificate), buf_str(key), 0x0303, &trial);
+	if (err == 0)
+		tls_context_free(&trial);
+	else if (err == ERR_SYNTAX)
+		log_error("keys", LOG_S("certificate", s->conf.tls.certificate), LOG_S("key", s->conf.tls.key),
+		          LOG_C("problem", "not PEM, or the key does not belong to the certificate"));
+	else
+		log_error("keys", LOG_C("file", file), LOG_ERR(err));
+	if (err != 0) {
+		buf_free(certificate);
+		buf_free(key);
+	}
+	return err;
+}
+
+static uint32_t user_id(struct str name, uint64_t otherwise, bool *missing)
+{
+	const struct passwd *entry = getpwnam(name.p);
+	*missing = *missing || !entry;
+	return entry ? entry->pw_uid : (uint32_t)otherwise;
+}
+
+void start_choose_users(struct supervisor *s)
+{
+	bool missing = false;
+	s->as_root = geteuid() == 0;
+	if (!s->as_root) {
+		log_info("one-user", LOG_U("uid", geteuid()),
+		         LOG_C("meaning", "not started as root: all processes run as this user"));
+		return;
+	}
+	s->owners.user = user_id(s->conf.server.user, s->conf.server.user_id, &missing);
+	s->owners.network_user = user_id(s->conf.server.network_user, s->conf.server.network_user_id, &missing);
+	if (missing)
+		log_warning("users-missing", LOG_S("user", s->conf.server.user), LOG_S("network_user", s->conf.server.network_user),
+		            LOG_C("meaning", "the system does not have both users; numeric ids of the configuration are used"));
+}
+
+/* The name as `hostname -f` gives it. */
+void start_name_host(struct supervisor *s)
+{
+	s->hostname = s->conf.server.hostname;
+	if (s->hostname.n > 0)
+		return;
+	char own[256] = "localhost";
+	(void)gethostname(own, sizeof own - 1);
+	struct addrinfo hints = { .ai_flags = AI_CANONNAME, .ai_socktype = SOCK_STREAM }, *found = NULL;
+	if (!strchr(own, '.') && getaddrinfo(own, NULL, &hints, &found) == 0 && found->ai_canonname)
+		snprintf(s->hostname_room, sizeof s->hostname_room, "%s", found->ai_canonname);
+	else
+		snprintf(s->hostname_room, sizeof s->hostname_room, "%s", own);
+	if (found)
+		freeaddrinfo(found);
+	s->hostname = str_first(str_from_c(s->hostname_room), 253);
+}
+
+/* --- store --- */
+
+static uint16_t wanted_shards(const struct supervisor *s)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	if (s->conf.server.shards > 0)
+		return (uint16_t)s->conf.server.shards;
+	return (uint16_t)MIN(MAX(cores, 1L), 256L);
+}
+
+/* The other users must be able to walk to their folders: a store below a private home works only with one user. */
+static int check_path(const struct supervisor *s)
+{
+	if (!s->as_root)
+		return 0;
+	char path[4096];
+	size_t n = strlen(s->directory);
+	for (size_t i = 1; i <= n && n < sizeof path; i++) {
+		struct stat status;
+		if (s->directory[i] != '/' && s->directory[i] != '\0')
+			continue;
+		memcpy(path, s->directory, i);
+		path[i] = '\0';
+		if (stat(path, &status) == 0 && !(status.st_mode & S_IXOTH)) {
+			log_error("directory-unreachable", LOG_C("folder", path), LOG_C("directory", s->directory),
+			          LOG_C("problem", "users other than its owner cannot pass through this folder: chmod o+x it, or put "
+			                           "server.directory elsewhere"));
+			return ERR_DENIED;
+		}
+	}
+	return 0;
+}
+
+int start_open_store(struct supervisor *s)
+{
+	const char *wanted = s->conf.server.directory.p;
+	int err = store_folder_make(wanted);
+	if (err == 0 && !(s->directory = realpath(wanted, NULL)))
+		err = err_from_errno(errno);
+	if (err == 0 && (err = check_path(s)) != 0)
+		return err;
+	if (err == 0) {
+		err = store_folder_lock(s->directory, &s->lock_fd);
+		if (err == ERR_UNAVAILABLE) {
+			log_error("store-in-use", LOG_C("directory", s->directory), LOG_C("problem", "another server runs on it"));
+			return err;
+		}
+	}
+	if (err == 0)
+		err = store_folder_fill(s->directory, wanted_shards(s), &s->owners, &s->store);
+	if (err != 0)
+		log_error("store", LOG_C("directory", wanted), LOG_ERR(err));
+	return err;
+}

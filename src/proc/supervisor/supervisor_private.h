@@ -1,0 +1,109 @@
+/* supervisor_private.h: the supervisor's state, shared by the files of this folder. One struct supervisor a process. */
+#ifndef PROC_SUPERVISOR_PRIVATE_H
+#define PROC_SUPERVISOR_PRIVATE_H
+
+#include "conf/conf.h"
+#include "ipc/call.h"
+#include "ipc/channel.h"
+#include "ipc/supervisor.h"
+#include "loop/listener.h"
+#include "loop/loop.h"
+#include "proc/store_folder.h"
+
+#include <sys/types.h>
+
+#define CHILDREN_MAX  512
+#define LISTENING_MAX 256
+#define PEM_MAX       (256 * 1024)
+
+struct supervisor;
+struct control_server;
+
+/* A process, and its successors after a crash. */
+struct child {
+	struct supervisor *supervisor;
+	struct ipc_channel *channel; /* NULL: not running */
+	struct loop_timer *timer; /* while it is down: the next start; after its channel closed: the end of patience */
+	enum role role;
+	uint16_t index;
+	pid_t pid; /* 0: not running */
+	bool ready;
+	bool stop_sent;
+	uint32_t restarts;
+	uint64_t started_ms;
+	uint64_t delay_ms; /* before the next restart */
+};
+
+/* A bound socket, shared by all processes of the role that serves it. */
+struct listening {
+	enum service service;
+	int fd;
+	struct peer_address address;
+	struct str path; /* of a unix socket, else empty */
+};
+
+struct supervisor {
+	struct loop *loop;
+	struct conf conf;
+	struct buf conf_text;
+	struct str conf_name;
+	char *directory; /* absolute */
+	struct str hostname;
+	char hostname_room[256];
+	struct buf certificate, key; /* PEM; empty: no TLS */
+	struct store_identity store;
+	struct store_owners owners;
+	bool as_root;
+	unsigned char ticket_key[32]; /* new at each start */
+	int lock_fd;
+	pid_t pid;
+	uint64_t started_ms;
+	struct child *children;
+	size_t n_children;
+	struct listening listening[LISTENING_MAX];
+	size_t n_listening;
+	struct ipc_calls *calls; /* to children; peer: index in children */
+	struct control_server *control;
+	struct loop_timer *deadline; /* of the stop */
+	bool announced;              /* "ready" stands in the log */
+	bool stopping;
+	uint64_t stop_began_ms;
+};
+
+/* --- children.c --- */
+void children_make(struct supervisor *s);
+void children_start(struct supervisor *s);
+void children_send_keys(struct supervisor *s);
+void children_reap(struct supervisor *s);
+/* Sends STOP to those whose turn it is; true when none runs any more. */
+bool children_stop(struct supervisor *s);
+void children_kill(struct supervisor *s);
+void children_free(struct supervisor *s);
+struct child *child_of(struct supervisor *s, enum role role, uint16_t index);
+uint32_t child_number(const struct child *child);
+
+/* --- spawn.c: fork and exec with descriptor 3; 0 when that failed (and *fd was not taken) --- */
+pid_t spawn_role(enum role role, uint16_t index, int control_fd, pid_t supervisor_pid);
+
+/* --- sockets.c: all of [listen]; the problem is logged --- */
+int sockets_bind(struct supervisor *s) MUST_CHECK;
+void sockets_close(struct supervisor *s);
+
+/* --- start.c: what the server needs before it has children; problems are logged --- */
+int start_read_configuration(struct supervisor *s, const char *file);
+int start_read_keys(struct supervisor *s, struct buf *certificate, struct buf *key) MUST_CHECK;
+int start_open_store(struct supervisor *s) MUST_CHECK;
+void start_name_host(struct supervisor *s);
+void start_choose_users(struct supervisor *s);
+
+/* --- control.c: the control socket --- */
+int control_open(struct supervisor *s) MUST_CHECK;
+void control_free(struct supervisor *s);
+
+/* --- status.c: asks all children and calls done with the JSON, once, later; cancel by status_cancel --- */
+struct status_request;
+typedef void status_done_fn(void *owner, struct str json);
+struct status_request *status_begin(struct supervisor *s, status_done_fn *done, void *owner);
+void status_cancel(struct status_request **request);
+
+#endif

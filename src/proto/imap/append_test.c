@@ -1,0 +1,148 @@
+/* append_test.c: APPEND: what is refused before a message is sent, what a message may be, and what is left when it is
+ * cut off. */
+#include "proto/imap/session_test_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static int begin(void **state)
+{
+	static struct test_store w;
+	test_store_begin(&w);
+	*state = &w;
+	return 0;
+}
+
+static int end(void **state)
+{
+	test_store_end(*state);
+	return 0;
+}
+
+static void test_append_byte_by_byte(void **state)
+{
+	struct test_client c;
+	const char *text =
+	    "a APPEND INBOX (\\Flagged $Work) \" 1-Feb-1994 10:00:00 +0100\" {21}\r\nSubject: x\r\n\r\nbody\r\n\r\n";
+	struct buf all = BUF_INIT(4096);
+	test_client_begin(&c, *state, 1);
+	for (const char *p = text; *p; p++) {
+		test_say_bytes(&c, str_of(p, 1));
+		buf_add(&all, buf_str(&c.text));
+	}
+	assert_true(str_starts(buf_str(&all), STR("+ OK\r\na OK [APPENDUID ")));
+	buf_free(&all);
+	test_say(&c, "b SELECT INBOX\r\nc FETCH 1 (FLAGS INTERNALDATE RFC822.SIZE)\r\n");
+	test_expect_part(
+	    &c,
+	    "* 1 FETCH (FLAGS (\\Flagged \\Recent $Work) INTERNALDATE \" 1-Feb-1994 10:00:00 +0100\" RFC822.SIZE 21)\r\n");
+	test_client_end(&c);
+}
+
+static void test_refusals_come_before_the_message(void **state)
+{
+	struct test_client c;
+	test_client_begin(&c, *state, 1);
+	test_say(&c, "a APPEND nowhere {10}\r\n");
+	test_expect(&c, "a NO [TRYCREATE] There is no such mailbox.\r\n");
+	test_say(&c, "b APPEND INBOX {1048577}\r\n");
+	test_expect(&c, "b NO [TOOBIG] The message is too large.\r\n");
+	test_say(&c, "c APPEND nowhere {10+}\r\n0123456789\r\nd NOOP\r\n");
+	test_expect(&c, "c NO [TRYCREATE] There is no such mailbox.\r\nd OK NOOP completed.\r\n");
+	test_client_end(&c);
+}
+
+static void test_append_to_the_selected_mailbox_is_told(void **state)
+{
+	struct test_client c;
+	test_client_begin(&c, *state, 1);
+	test_say(&c, "a SELECT INBOX\r\n");
+	test_say(&c, "b APPEND INBOX {8+}\r\na: b\r\n\r\nrubbish\r\n");
+	test_expect_part(&c, "b BAD ");
+	test_say(&c, "c APPEND INBOX {8+}\r\na: b\r\n\r\n\r\n");
+	test_expect_part(&c, "* 1 EXISTS\r\n* 1 RECENT\r\nc OK [APPENDUID ");
+	test_client_end(&c);
+}
+
+static void test_a_nul_is_refused(void **state)
+{
+	struct test_client c;
+	test_client_begin(&c, *state, 1);
+	test_say_bytes(&c, STR("a APPEND INBOX {9+}\r\na: b\r\n\r\n\0\r\nb STATUS INBOX (MESSAGES)\r\n"));
+	test_expect_part(&c, "a NO [CANNOT] ");
+	test_expect_part(&c, "(MESSAGES 0)");
+	test_client_end(&c);
+}
+
+static void test_two_messages_in_one_command_are_refused(void **state)
+{
+	struct test_client c;
+	test_client_begin(&c, *state, 1);
+	test_say(&c, "a APPEND INBOX {8+}\r\na: b\r\n\r\n {8+}\r\na: b\r\n\r\n\r\nb STATUS INBOX (MESSAGES)\r\n");
+	test_expect_part(&c, "a BAD ");
+	test_expect_part(&c, "(MESSAGES 0)");
+	test_client_end(&c);
+}
+
+static void test_a_large_message_goes_through_a_file(void **state)
+{
+	struct test_client c;
+	struct buf command = BUF_INIT(2 << 20);
+	test_client_begin(&c, *state, 1);
+	buf_add(&command, STR("a APPEND INBOX {900000+}\r\nSubject: large\r\n\r\n"));
+	size_t start = command.n - strlen("Subject: large\r\n\r\n");
+	while (command.n - start < 900000 - 2)
+		buf_add_byte(&command, 'x');
+	buf_add(&command, STR("\r\n\r\n"));
+	for (size_t at = 0; at < command.n; at += 10000)
+		test_say_bytes(&c, str_first(str_from(buf_str(&command), at), 10000));
+	test_expect_part(&c, "a OK [APPENDUID ");
+	test_say(&c, "b SELECT INBOX\r\nc FETCH 1 BODY.PEEK[]\r\n");
+	assert_true(str_find(buf_str(&c.text), str_first(str_from(buf_str(&command), start), 900000)) > 0);
+	buf_free(&command);
+	test_client_end(&c);
+}
+
+static void test_a_client_that_vanishes_leaves_nothing(void **state)
+{
+	struct test_client c;
+	test_client_begin(&c, *state, 1);
+	test_say(&c, "a APPEND INBOX {100000+}\r\nSubject: x\r\n");
+	test_client_end(&c);
+	test_client_begin(&c, *state, 2);
+	test_say(&c, "b STATUS INBOX (MESSAGES)\r\n");
+	test_expect_part(&c, "(MESSAGES 0)");
+	test_client_end(&c);
+}
+
+static void test_the_mailbox_may_vanish_meanwhile(void **state)
+{
+	struct test_client a, b;
+	test_client_begin(&a, *state, 1);
+	test_client_begin(&b, *state, 2);
+	test_say(&a, "a CREATE x\r\nb APPEND x {8+}\r\na: b\r\n");
+	test_say(&b, "a DELETE x\r\n");
+	test_say(&a, "\r\n\r\n");
+	test_expect_part(&a, "b NO [TRYCREATE]");
+	test_client_end(&a);
+	test_client_end(&b);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+	const struct CMUnitTest tests[] = {
+		TEST(test_append_byte_by_byte),
+		TEST(test_refusals_come_before_the_message),
+		TEST(test_append_to_the_selected_mailbox_is_told),
+		TEST(test_a_nul_is_refused),
+		TEST(test_two_messages_in_one_command_are_refused),
+		TEST(test_a_large_message_goes_through_a_file),
+		TEST(test_a_client_that_vanishes_leaves_nothing),
+		TEST(test_the_mailbox_may_vanish_meanwhile),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

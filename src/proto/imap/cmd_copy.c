@@ -1,0 +1,76 @@
+/* cmd_copy.c: COPY (RFC 3501, 6.4.7) and MOVE (RFC 6851), with COPYUID (RFC 4315, 3). All messages that are still
+ * there, or none. */
+#include "base/mem.h"
+#include "proto/imap/session_private.h"
+#include "proto/imap/uids.h"
+
+/* Bytes of COPYUID's two sets; a reply that would be longer goes without it, which RFC 4315 allows ("SHOULD"). */
+#define COPYUID_MAX (1024u * 1024)
+
+/* "COPYUID 38505 304,319:320 3956:3958", with a NUL. False where it does not fit. */
+static bool print_copyuid(const struct mailbox *to, const struct set *source, const struct set *target, struct buf *out)
+{
+	buf_addf(out, "COPYUID %u ", mailbox_facts(to)->uidvalidity);
+	set_print(source, out);
+	buf_add_byte(out, ' ');
+	set_print(target, out);
+	buf_add_byte(out, '\0');
+	return buf_error(out) == 0;
+}
+
+static void answer(struct imap_session *s, const struct mailbox *to, uint64_t wanted, const struct set *source,
+                   const struct set *target)
+{
+	bool move = imap_command_of(s)->kind == IMAP_COMMAND_MOVE;
+	const char *text = move ? "MOVE completed." : "COPY completed.";
+	uint64_t found = set_count(source);
+	struct buf code = BUF_INIT(COPYUID_MAX);
+	if (found == 0 || !print_copyuid(to, source, target, &code)) {
+		imap_ok_unless_gone(s, wanted, found, text);
+	} else if (move) {
+		/* RFC 6851, 4.3: before the EXPUNGE responses, so not in the tagged reply */
+		struct outq *out = imap_output(s);
+		outq_add(out, STR("* OK ["));
+		outq_add(out, str_of(code.p, code.n - 1));
+		outq_add(out, STR("] Moved.\r\n"));
+		imap_ok_unless_gone(s, wanted, found, text);
+	} else {
+		imap_ok(s, code.p, text);
+	}
+	buf_free(&code);
+}
+
+static int copy(struct imap_session *s, const struct set *uids, struct mailbox *to)
+{
+	bool move = imap_command_of(s)->kind == IMAP_COMMAND_MOVE;
+	struct set source = SET_INIT, target = SET_INIT;
+	int err = mailbox_open(to);
+	if (err < 0)
+		return err;
+	err = mailbox_copy(s->selected.mailbox, uids, to, move, s->settings->mail.max_keywords, &source, &target);
+	if (err == 0)
+		answer(s, to, set_count(uids), &source, &target);
+	mailbox_close(to);
+	set_free(&source);
+	set_free(&target);
+	return err;
+}
+
+enum imap_step imap_cmd_copy(struct imap_session *s)
+{
+	const struct imap_command *command = imap_command_of(s);
+	struct set uids = SET_INIT;
+	if (command->kind == IMAP_COMMAND_MOVE && imap_refuse_read_only(s))
+		return IMAP_STEP_DONE;
+	if (uids_resolve(&command->copy.set, command->uid, &s->selected.known.uids, &uids) < 0) {
+		imap_bad(s, "There is no message of that number.");
+		set_free(&uids);
+		return IMAP_STEP_DONE;
+	}
+	struct mailbox *to = imap_find_mailbox(s, command->copy.mailbox, "TRYCREATE");
+	int err = to ? copy(s, &uids, to) : 0;
+	if (err < 0)
+		imap_no_error(s, err);
+	set_free(&uids);
+	return IMAP_STEP_DONE;
+}

@@ -1,0 +1,201 @@
+/* cmd_fetch.c: FETCH (RFC 3501, 6.4.5) as an iterator over the messages asked for; also the answers of STORE. The task
+ * lives until its command ends; no cursor and no entry is held over a pause. What a response holds beyond UID and
+ * FLAGS: fetch_items.c.
+ *
+ * Sequence numbers, uids and entries are all sorted, so one pass walks them in step, without a search for each message.
+ *
+ * \Seen is set for a window of messages at a time, one store for each window, before their responses are written; each
+ * response then shows the new flags. Where it cannot be stored (no space), reading goes on without it. */
+#include "base/mem.h"
+#include "proto/imap/fetch.h"
+#include "proto/imap/uids.h"
+
+#define SEEN_WINDOW       64  /* messages that get \Seen together */
+#define SEEK_DISTANCE     128 /* a gap in uids that is worth a search */
+#define CLOCK_EVERY_FLAGS 64  /* messages between two looks at the clock */
+#define CLOCK_EVERY_ROW   8
+
+/* What one message may cost is bounded: items, and names of header fields in all of them together. */
+#define ITEMS_MAX  128
+#define FIELDS_MAX 512
+
+static bool is_too_much(const struct imap_fetch *fetch)
+{
+	uint64_t fields = 0;
+	for (uint32_t i = 0; i < fetch->n; i++)
+		fields += fetch->items[i].section ? fetch->items[i].section->fields.n : 0;
+	return fetch->n > ITEMS_MAX || fields > FIELDS_MAX;
+}
+
+static bool is_plain(const struct imap_fetch *fetch)
+{
+	return (fetch->kinds & ~(1u << IMAP_FETCH_UID | 1u << IMAP_FETCH_FLAGS)) == 0;
+}
+
+static struct fetch_task *new_task(struct imap_session *s, struct set *uids)
+{
+	struct fetch_task *t = mem_alloc(1, sizeof *t);
+	t->uids = *uids;
+	*uids = SET_INIT;
+	t->wanted = set_count(&t->uids);
+	t->walk = (struct uids_walk){ &s->selected.known.uids, 0, 0 };
+	s->task = t;
+	return t;
+}
+
+void imap_fetch_flags_begin(struct imap_session *s, struct set *uids, const char *done)
+{
+	struct fetch_task *t = new_task(s, uids);
+	t->plain = true;
+	t->with_uid = imap_command_of(s)->uid;
+	t->with_flags = true;
+	t->done = done;
+}
+
+enum imap_step imap_cmd_fetch(struct imap_session *s)
+{
+	const struct imap_command *command = imap_command_of(s);
+	const struct imap_fetch *fetch = &command->fetch;
+	struct set uids = SET_INIT;
+	if (imap_refuse_params(s))
+		return IMAP_STEP_DONE;
+	if (is_too_much(fetch)) {
+		imap_no(s, "LIMIT", "Too many items.");
+		return IMAP_STEP_DONE;
+	}
+	if (uids_resolve(&fetch->set, command->uid, &s->selected.known.uids, &uids) < 0) {
+		imap_bad(s, "There is no message of that number.");
+		set_free(&uids);
+		return IMAP_STEP_DONE;
+	}
+	struct fetch_task *t = new_task(s, &uids);
+	t->fetch = fetch;
+	t->plain = is_plain(fetch);
+	t->with_uid = fetch->kinds & 1u << IMAP_FETCH_UID;
+	t->with_flags = fetch->kinds & 1u << IMAP_FETCH_FLAGS;
+	t->done = "FETCH completed.";
+	for (uint32_t i = 0; i < fetch->n; i++)
+		t->sets_seen = t->sets_seen || (imap_fetch_sets_seen(&fetch->items[i]) && !s->selected.read_only);
+	return imap_fetch_step(s);
+}
+
+void imap_fetch_end(struct imap_session *s)
+{
+	struct fetch_task *t = s->task;
+	set_free(&t->uids);
+	set_free(&t->marked);
+	buf_free(&t->scratch);
+	mem_free(t);
+	s->task = NULL;
+}
+
+/* The next entry that is asked for; NULL at the end. */
+static const struct entry *next_wanted(struct fetch_task *t, struct entry_cursor *cursor)
+{
+	for (;;) {
+		const struct entry *entry = entry_next(cursor);
+		if (!entry)
+			return NULL;
+		while (t->range < t->uids.n && t->uids.ranges[t->range].last < entry->uid)
+			t->range++;
+		if (t->range == t->uids.n)
+			return NULL;
+		uint32_t first = t->uids.ranges[t->range].first;
+		if (first <= entry->uid)
+			return entry;
+		if (first - entry->uid > SEEK_DISTANCE)
+			*cursor = entry_seek(cursor->mailbox, first);
+	}
+}
+
+/* Sets \Seen on the next messages, from the uid on. The walk of entries has to begin anew after it. */
+static enum imap_step mark_seen(struct imap_session *s, struct fetch_task *t, uint32_t uid)
+{
+	struct mailbox *mailbox = s->selected.mailbox;
+	struct entry_cursor cursor = entry_seek(mailbox, uid);
+	const struct entry *entry;
+	struct set unseen = SET_INIT;
+	uint32_t range = t->range, last = uid;
+	for (int n = 0; n < SEEN_WINDOW && (entry = next_wanted(t, &cursor)); n++) {
+		last = entry->uid;
+		if (!(entry->flags & FLAG_SEEN))
+			set_add(&unseen, last, last);
+	}
+	t->range = range;
+	if (unseen.n && !store_writable(account_store(s->account))) {
+		set_free(&unseen);
+		return IMAP_STEP_WRITABLE;
+	}
+	set_clear(&t->marked);
+	struct flags_change change = { .mode = FLAGS_ADD, .flags = FLAG_SEEN };
+	int err = unseen.n ? mailbox_store(mailbox, &unseen, &change, s->id, &t->marked) : 0;
+	if (err < 0)
+		set_clear(&t->marked);
+	if (mailbox_is_gone(mailbox)) /* the failure took the account along */
+		t->error = err;
+	t->window_last = last;
+	set_free(&unseen);
+	return IMAP_STEP_DONE;
+}
+
+static void fetch_plain(struct imap_session *s, struct fetch_task *t, uint32_t number, const struct entry *entry)
+{
+	struct outq *out = imap_output(s);
+	char *room = outq_reserve(out, FETCH_FLAGS_ROOM + t->flags.room);
+	if (!room)
+		return;
+	bool recent = s->selected.recent.n && set_has(&s->selected.recent, entry->uid);
+	char *p = fetch_flags_print(&t->flags, room, number, entry, recent, t->with_uid, t->with_flags);
+	outq_commit(out, (size_t)(p - room));
+}
+
+/* Writes responses until something stops it. */
+static enum imap_step fetch_slice(struct imap_session *s, struct fetch_task *t)
+{
+	struct mailbox *mailbox = s->selected.mailbox;
+	struct entry_cursor cursor = entry_seek(mailbox, t->next_uid);
+	uint64_t end = s->world->microseconds(s->owner) + IMAP_SLICE_MICROSECONDS;
+	unsigned every = t->plain ? CLOCK_EVERY_FLAGS : CLOCK_EVERY_ROW, count = 0;
+	const struct entry *entry;
+	while ((entry = next_wanted(t, &cursor))) {
+		uint32_t uid = entry->uid;
+		if (t->sets_seen && uid > t->window_last) {
+			enum imap_step step = mark_seen(s, t, uid);
+			if (step != IMAP_STEP_DONE || mailbox_is_gone(mailbox))
+				return step;
+			cursor = entry_seek(mailbox, uid);
+			continue;
+		}
+		uint32_t number = uids_walk_to(&t->walk, uid);
+		if (t->plain)
+			fetch_plain(s, t, number, entry);
+		else
+			fetch_message(s, t, number, entry);
+		t->found++;
+		t->next_uid = uid + 1;
+		if (imap_output_full(s))
+			return IMAP_STEP_OUTPUT;
+		if (++count % every == 0 && s->world->microseconds(s->owner) > end)
+			return IMAP_STEP_AGAIN;
+	}
+	return IMAP_STEP_DONE;
+}
+
+enum imap_step imap_fetch_step(struct imap_session *s)
+{
+	struct fetch_task *t = s->task;
+	imap_tell_keywords(s, false); /* others may have made some, since the last step too */
+	flags_printer_init(&t->flags, s->selected.mailbox);
+	if (!t->plain)
+		message_cursor_begin(&t->rows, s->account);
+	enum imap_step step = fetch_slice(s, t);
+	if (!t->plain)
+		message_cursor_end(&t->rows);
+	if (step != IMAP_STEP_DONE)
+		return step;
+	if (t->error < 0)
+		imap_no_error(s, t->error);
+	else
+		imap_ok_unless_gone(s, t->wanted, t->found, t->done);
+	return IMAP_STEP_DONE;
+}

@@ -1,0 +1,115 @@
+/* cmd_mailbox.c: CREATE, DELETE, RENAME, SUBSCRIBE and UNSUBSCRIBE (RFC 3501, 6.3.3 to 6.3.7; CREATE with USE: RFC
+ * 6154, 3). The store knows what a name may be and makes missing parents; here are the protocol's limits and answers.
+ */
+#include "base/checked.h"
+#include "proto/imap/session_private.h"
+#include "syntax/imap_name.h"
+
+static bool refuse_name(struct imap_session *s, struct str name)
+{
+	const char *why = "That name cannot be used.";
+	int err = imap_name_check(name, &why);
+	size_t depth = 1;
+	for (size_t i = 0; i < name.n; i++)
+		depth += name.p[i] == IMAP_SEPARATOR;
+	if (err == ERR_LIMIT || name.n > s->settings->max_mailbox_name || depth > s->settings->max_mailbox_depth)
+		imap_no(s, "LIMIT", "That name is too long or has too many levels.");
+	else if (err < 0)
+		imap_no(s, "CANNOT", why);
+	else
+		return false;
+	return true;
+}
+
+/* The one attribute of CREATE's USE, as the store has it. False where it cannot be had: NO is chosen (RFC 6154, 3). */
+static bool special_use_of(struct imap_session *s, const struct imap_create *create, enum special_use *out)
+{
+	static const struct {
+		uint32_t bit;
+		enum special_use use;
+	} uses[] = {
+		{ 0, SPECIAL_USE_NONE },
+		{ IMAP_USE_ARCHIVE, SPECIAL_USE_ARCHIVE },
+		{ IMAP_USE_DRAFTS, SPECIAL_USE_DRAFTS },
+		{ IMAP_USE_JUNK, SPECIAL_USE_JUNK },
+		{ IMAP_USE_SENT, SPECIAL_USE_SENT },
+		{ IMAP_USE_TRASH, SPECIAL_USE_TRASH },
+	};
+	for (size_t i = 0; i < COUNT_OF(uses) && !create->unknown_use; i++) {
+		if (create->use == uses[i].bit) {
+			*out = uses[i].use;
+			return true;
+		}
+	}
+	imap_no(s, "USEATTR", "A mailbox cannot have that special use here.");
+	return false;
+}
+
+enum imap_step imap_cmd_create(struct imap_session *s)
+{
+	const struct imap_create *create = &imap_command_of(s)->create;
+	enum special_use use;
+	struct mailbox *mailbox;
+	if (imap_refuse_params(s) || refuse_name(s, create->mailbox) || !special_use_of(s, create, &use))
+		return IMAP_STEP_DONE;
+	if (account_mailbox(s->account, create->mailbox)) {
+		imap_no_error(s, ERR_EXISTS);
+		return IMAP_STEP_DONE;
+	}
+	int err = mailbox_create(s->account, create->mailbox, use, s->settings->max_mailboxes, &mailbox);
+	if (err == ERR_EXISTS && use != SPECIAL_USE_NONE)
+		imap_no(s, "USEATTR", "Another mailbox has that special use already.");
+	else if (err < 0)
+		imap_no_error(s, err);
+	else
+		imap_ok(s, NULL, "CREATE completed.");
+	return IMAP_STEP_DONE;
+}
+
+/* The session's own selected mailbox is deselected first. One that only exists because something lies below it has no
+ * messages and cannot be deleted (RFC 3501, 6.3.4). */
+enum imap_step imap_cmd_delete(struct imap_session *s)
+{
+	struct mailbox *mailbox = imap_find_mailbox(s, imap_command_of(s)->mailbox, "NONEXISTENT");
+	if (!mailbox)
+		return IMAP_STEP_DONE;
+	if (str_eq(mailbox_facts(mailbox)->name, STR("INBOX"))) {
+		imap_no(s, "CANNOT", "INBOX cannot be deleted.");
+		return IMAP_STEP_DONE;
+	}
+	if (mailbox == s->selected.mailbox)
+		imap_deselect(s);
+	int err = mailbox_delete(mailbox);
+	if (err < 0)
+		imap_no_error(s, err);
+	else
+		imap_ok(s, NULL, "DELETE completed.");
+	return IMAP_STEP_DONE;
+}
+
+enum imap_step imap_cmd_rename(struct imap_session *s)
+{
+	const struct imap_rename *rename = &imap_command_of(s)->rename;
+	if (imap_refuse_params(s) || refuse_name(s, rename->to))
+		return IMAP_STEP_DONE;
+	int err = mailbox_rename(s->account, rename->from, rename->to, s->settings->max_mailboxes);
+	if (err < 0)
+		imap_no_error(s, err);
+	else
+		imap_ok(s, NULL, "RENAME completed.");
+	return IMAP_STEP_DONE;
+}
+
+enum imap_step imap_cmd_subscribe(struct imap_session *s)
+{
+	const struct imap_command *command = imap_command_of(s);
+	bool subscribe = command->kind == IMAP_COMMAND_SUBSCRIBE;
+	if (subscribe && refuse_name(s, command->mailbox))
+		return IMAP_STEP_DONE;
+	int err = account_subscribe(s->account, command->mailbox, subscribe);
+	if (err < 0)
+		imap_no_error(s, err);
+	else
+		imap_ok(s, NULL, subscribe ? "SUBSCRIBE completed." : "UNSUBSCRIBE completed.");
+	return IMAP_STEP_DONE;
+}

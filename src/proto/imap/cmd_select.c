@@ -1,0 +1,99 @@
+/* cmd_select.c: SELECT and EXAMINE (RFC 3501, 6.3.1 and 6.3.2), CLOSE (6.4.2) and UNSELECT (RFC 3691). The selected
+ * mailbox is held open until it is deselected. */
+#include "base/checked.h"
+#include "proto/imap/session_private.h"
+
+void imap_deselect(struct imap_session *s)
+{
+	struct selected *selected = &s->selected;
+	if (!selected->mailbox)
+		return;
+	mailbox_close(selected->mailbox);
+	set_free(&selected->known.uids);
+	set_free(&selected->gone);
+	set_free(&selected->flagged);
+	set_free(&selected->recent);
+	*selected = (struct selected){ 0 };
+}
+
+/* SELECT takes what is recent, so that no other session has it; EXAMINE changes nothing and only looks (RFC
+ * 3501, 6.3.2). */
+static void learn_recent(struct selected *selected, const struct mailbox_counts *counts)
+{
+	uint32_t first = 0;
+	uint64_t n = set_count(&selected->known.uids);
+	if (!selected->read_only)
+		first = mailbox_take_recent(selected->mailbox);
+	else if (counts->recent == 0 || counts->recent > n || !set_at(&selected->known.uids, n - counts->recent, &first))
+		return;
+	struct set from = SET_INIT;
+	set_add(&from, MAX(first, 1u), UINT32_MAX);
+	set_intersection(&selected->known.uids, &from, &selected->recent);
+	set_free(&from);
+}
+
+static void tell_facts(struct imap_session *s, const struct mailbox_counts *counts)
+{
+	struct selected *selected = &s->selected;
+	struct outq *out = imap_output(s);
+	imap_tell_keywords(s, true);
+	imap_tell_counts(s);
+	if (counts->first_unseen_uid)
+		outq_addf(out, "* OK [UNSEEN %llu] The first message not seen.\r\n",
+		          (unsigned long long)set_count_below(&selected->known.uids, counts->first_unseen_uid) + 1);
+	outq_addf(out, "* OK [UIDVALIDITY %u] UIDs are valid.\r\n", mailbox_facts(selected->mailbox)->uidvalidity);
+	outq_addf(out, "* OK [UIDNEXT %u] The next UID.\r\n", mailbox_uidnext(selected->mailbox));
+}
+
+enum imap_step imap_cmd_select(struct imap_session *s)
+{
+	const struct imap_command *command = imap_command_of(s);
+	if (imap_refuse_params(s))
+		return IMAP_STEP_DONE;
+	imap_deselect(s); /* also where the new one cannot be selected */
+	struct mailbox *mailbox = imap_find_mailbox(s, command->mailbox, "NONEXISTENT");
+	if (!mailbox)
+		return IMAP_STEP_DONE;
+	int err = mailbox_open(mailbox);
+	if (err < 0) {
+		imap_no_error(s, err);
+		return IMAP_STEP_DONE;
+	}
+	struct mailbox_counts counts;
+	s->selected.mailbox = mailbox;
+	s->selected.read_only = command->kind == IMAP_COMMAND_EXAMINE;
+	mailbox_counts(mailbox, &counts);
+	mailbox_know_all(mailbox, &s->selected.known);
+	learn_recent(&s->selected, &counts);
+	tell_facts(s, &counts);
+	if (s->selected.read_only)
+		imap_ok(s, "READ-ONLY", "EXAMINE completed.");
+	else
+		imap_ok(s, "READ-WRITE", "SELECT completed.");
+	return IMAP_STEP_DONE;
+}
+
+enum imap_step imap_cmd_close(struct imap_session *s)
+{
+	if (!s->selected.read_only) {
+		struct set all = SET_INIT, expunged = SET_INIT;
+		set_add(&all, 1, UINT32_MAX);
+		int err = mailbox_expunge(s->selected.mailbox, &all, true, &expunged);
+		set_free(&all);
+		set_free(&expunged);
+		if (err < 0) {
+			imap_no_error(s, err);
+			return IMAP_STEP_DONE;
+		}
+	}
+	imap_deselect(s);
+	imap_ok(s, NULL, "CLOSE completed.");
+	return IMAP_STEP_DONE;
+}
+
+enum imap_step imap_cmd_unselect(struct imap_session *s)
+{
+	imap_deselect(s);
+	imap_ok(s, NULL, "UNSELECT completed.");
+	return IMAP_STEP_DONE;
+}

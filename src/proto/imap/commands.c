@@ -1,0 +1,39 @@
+/* commands.c: who answers which command, and what may be told before its tagged reply. */
+#include "proto/imap/session_private.h"
+
+static const struct imap_handler handlers[IMAP_COMMAND_COUNT] = {
+	[IMAP_COMMAND_CAPABILITY] = { IMAP_RUN, IMAP_NOTICES_ALL, imap_cmd_capability },
+	[IMAP_COMMAND_NOOP] = { IMAP_RUN, IMAP_NOTICES_ALL, imap_cmd_noop },
+	[IMAP_COMMAND_LOGOUT] = { IMAP_RUN, IMAP_NOTICES_NONE, imap_cmd_logout },
+	[IMAP_COMMAND_ID] = { IMAP_RUN, IMAP_NOTICES_ALL, imap_cmd_id },
+	[IMAP_COMMAND_ENABLE] = { IMAP_RUN, IMAP_NOTICES_NONE, imap_cmd_enable },
+	[IMAP_COMMAND_SELECT] = { IMAP_RUN, IMAP_NOTICES_NONE, imap_cmd_select },
+	[IMAP_COMMAND_EXAMINE] = { IMAP_RUN, IMAP_NOTICES_NONE, imap_cmd_select },
+	[IMAP_COMMAND_CREATE] = { IMAP_ASK, IMAP_NOTICES_ALL, imap_cmd_create },
+	[IMAP_COMMAND_DELETE] = { IMAP_ASK, IMAP_NOTICES_ALL, imap_cmd_delete },
+	[IMAP_COMMAND_RENAME] = { IMAP_ASK, IMAP_NOTICES_ALL, imap_cmd_rename },
+	[IMAP_COMMAND_SUBSCRIBE] = { IMAP_ASK, IMAP_NOTICES_ALL, imap_cmd_subscribe },
+	[IMAP_COMMAND_UNSUBSCRIBE] = { IMAP_ASK, IMAP_NOTICES_ALL, imap_cmd_subscribe },
+	[IMAP_COMMAND_LIST] = { IMAP_STREAM, IMAP_NOTICES_ALL, imap_cmd_list, imap_list_step, imap_list_end },
+	[IMAP_COMMAND_LSUB] = { IMAP_STREAM, IMAP_NOTICES_ALL, imap_cmd_list, imap_list_step, imap_list_end },
+	[IMAP_COMMAND_STATUS] = { IMAP_RUN, IMAP_NOTICES_ALL, imap_cmd_status },
+	[IMAP_COMMAND_APPEND] = { IMAP_ASK, IMAP_NOTICES_ALL, imap_cmd_append, NULL, imap_append_end },
+	[IMAP_COMMAND_NAMESPACE] = { IMAP_RUN, IMAP_NOTICES_ALL, imap_cmd_namespace },
+	[IMAP_COMMAND_IDLE] = { IMAP_STREAM, IMAP_NOTICES_ALL, imap_cmd_idle },
+	[IMAP_COMMAND_CHECK] = { IMAP_RUN, IMAP_NOTICES_ALL, imap_cmd_check },
+	[IMAP_COMMAND_CLOSE] = { IMAP_ASK, IMAP_NOTICES_NONE, imap_cmd_close },
+	[IMAP_COMMAND_UNSELECT] = { IMAP_RUN, IMAP_NOTICES_NONE, imap_cmd_unselect },
+	[IMAP_COMMAND_EXPUNGE] = { IMAP_ASK, IMAP_NOTICES_ALL, imap_cmd_expunge },
+	[IMAP_COMMAND_SEARCH] = { IMAP_STREAM, IMAP_NOTICES_BUT_EXPUNGE, imap_cmd_search, imap_search_step,
+	                          imap_search_end },
+	[IMAP_COMMAND_FETCH] = { IMAP_STREAM, IMAP_NOTICES_BUT_EXPUNGE, imap_cmd_fetch, imap_fetch_step, imap_fetch_end },
+	[IMAP_COMMAND_STORE] = { IMAP_ASK, IMAP_NOTICES_BUT_EXPUNGE, imap_cmd_store, imap_fetch_step, imap_fetch_end },
+	[IMAP_COMMAND_COPY] = { IMAP_ASK, IMAP_NOTICES_ALL, imap_cmd_copy },
+	[IMAP_COMMAND_MOVE] = { IMAP_ASK, IMAP_NOTICES_ALL, imap_cmd_copy },
+};
+
+const struct imap_handler *imap_handler_of(enum imap_command_kind kind)
+{
+	const struct imap_handler *handler = &handlers[kind];
+	return handler->begin ? handler : NULL;
+}

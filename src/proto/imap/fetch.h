@@ -1,0 +1,33 @@
+/* fetch.h: between cmd_fetch.c, which walks the messages, and fetch_items.c, which writes what is asked of each.
+ * Private to them. */
+#ifndef PROTO_IMAP_FETCH_H
+#define PROTO_IMAP_FETCH_H
+
+#include "proto/imap/print.h"
+#include "proto/imap/session_private.h"
+#include "proto/imap/uids.h"
+
+struct fetch_task {
+	const struct imap_fetch *fetch; /* of the command; NULL for STORE's answers */
+	const char *done;               /* text of the tagged OK */
+	struct set uids;                /* asked for, and known */
+	uint32_t range;                 /* of uids, where the walk is */
+	uint32_t next_uid;              /* where the walk goes on after a pause */
+	struct uids_walk walk;
+	bool plain;                /* nothing but UID and FLAGS: no row is read */
+	bool with_uid, with_flags; /* of a plain answer */
+	bool sets_seen;
+	uint32_t window_last;   /* \Seen is set up to this uid */
+	struct set marked;      /* those of the window that were not \Seen before */
+	uint64_t wanted, found; /* messages */
+	int error;              /* the last of a message that could not be read */
+	struct message_cursor rows;
+	struct flags_printer flags;
+	struct buf scratch; /* selected header fields */
+};
+
+/* Writes one whole response, with what it can read: what cannot be read is NIL (or the response is missing) and sets
+ * error. */
+void fetch_message(struct imap_session *s, struct fetch_task *t, uint32_t number, const struct entry *entry);
+
+#endif

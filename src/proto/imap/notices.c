@@ -1,0 +1,160 @@
+/* notices.c: untagged responses that tell a client what happened in its selected mailbox (RFC 3501, 5.2 and 7). What
+ * has been learned from the store but not told yet waits in struct selected: expunges (gone) until a command allows
+ * them, changed flags (flagged). New messages are told at once, before anything else, so that a client never hears a
+ * number that it does not know. */
+#include "base/checked.h"
+#include "base/mem.h"
+#include "proto/imap/print.h"
+#include "proto/imap/session_private.h"
+#include "proto/imap/uids.h"
+
+void imap_tell_counts(struct imap_session *s)
+{
+	struct outq *out = imap_output(s);
+	outq_addf(out, "* %llu EXISTS\r\n* %llu RECENT\r\n", (unsigned long long)set_count(&s->selected.known.uids),
+	          (unsigned long long)set_count(&s->selected.recent));
+}
+
+static void put_flag_list(struct imap_session *s, const struct str *keywords, size_t n, struct str end)
+{
+	struct outq *out = imap_output(s);
+	outq_add(out, STR("(\\Answered \\Flagged \\Deleted \\Seen \\Draft"));
+	for (size_t i = 0; i < n; i++) {
+		outq_add(out, STR(" "));
+		outq_add(out, keywords[i]);
+	}
+	outq_add(out, end);
+}
+
+void imap_tell_keywords(struct imap_session *s, bool always)
+{
+	const struct str *keywords;
+	size_t n = mailbox_keywords(s->selected.mailbox, &keywords);
+	struct outq *out = imap_output(s);
+	if (n == s->selected.keywords_told && !always)
+		return;
+	s->selected.keywords_told = (uint32_t)n;
+	outq_add(out, STR("* FLAGS "));
+	put_flag_list(s, keywords, n, STR(")\r\n"));
+	outq_add(out, STR("* OK [PERMANENTFLAGS "));
+	if (s->selected.read_only)
+		outq_add(out, STR("()] No flag can be changed.\r\n"));
+	else if (n < s->settings->mail.max_keywords)
+		put_flag_list(s, keywords, n, STR(" \\*)] These flags are kept.\r\n"));
+	else
+		put_flag_list(s, keywords, n, STR(")] These flags are kept; there can be no more keywords.\r\n"));
+}
+
+/* Takes in what the store knows newer than the session. New messages count as known from here on. */
+static void learn(struct imap_session *s)
+{
+	struct selected *selected = &s->selected;
+	struct delta delta = { SET_INIT, SET_INIT, SET_INIT };
+	if (!mailbox_has_news(selected->mailbox, &selected->known))
+		return;
+	if (mailbox_delta(selected->mailbox, &selected->known, s->id, &delta) < 0) {
+		delta_free(&delta);
+		return; /* the store cannot read now: told another time */
+	}
+	selected->known.modseq = mailbox_modseq(selected->mailbox);
+	set_add_set(&selected->gone, &delta.expunged);
+	set_add_set(&selected->flagged, &delta.flags);
+	if (delta.fresh.n) {
+		set_add_set(&selected->known.uids, &delta.fresh);
+		if (!selected->read_only) {
+			uint32_t first = mailbox_take_recent(selected->mailbox);
+			struct set taken = SET_INIT, mine = SET_INIT;
+			set_add(&taken, MAX(first, 1u), UINT32_MAX);
+			set_intersection(&delta.fresh, &taken, &mine);
+			set_add_set(&selected->recent, &mine);
+			set_free(&taken);
+			set_free(&mine);
+		}
+		imap_tell_counts(s);
+	}
+	delta_free(&delta);
+}
+
+/* EXPUNGE lines, the highest number first, so that each number stands for itself. */
+static enum imap_step tell_gone(struct imap_session *s)
+{
+	struct selected *selected = &s->selected;
+	struct outq *out = imap_output(s);
+	struct set told = SET_INIT;
+	const struct set *known = &selected->known.uids;
+	uint64_t before = set_count(known); /* numbers below the known range `at` */
+	uint32_t at = known->n, left = selected->gone.n;
+	bool full = false;
+	while (left > 0 && !full) {
+		struct set_range *gone = &selected->gone.ranges[left - 1];
+		uint32_t uid = gone->last;
+		while (at > 0 && (at == known->n || known->ranges[at].first > uid)) {
+			at--;
+			before -= known->ranges[at].last - known->ranges[at].first + 1;
+		}
+		if (at < known->n && known->ranges[at].first <= uid && uid <= known->ranges[at].last) {
+			char *room = outq_reserve(out, PRINT_U32_MAX + 16);
+			if (!room)
+				break;
+			char *p = print_u32(print_str(room, STR("* ")), (uint32_t)before + (uid - known->ranges[at].first) + 1);
+			p = print_str(p, STR(" EXPUNGE\r\n"));
+			outq_commit(out, (size_t)(p - room));
+		}
+		full = imap_output_full(s);
+		if (gone->first == uid)
+			left--;
+		else
+			gone->last = uid - 1;
+		set_add(&told, uid, uid);
+	}
+	selected->gone.n = left;
+	uids_subtract(&selected->known.uids, &told);
+	uids_subtract(&selected->recent, &told);
+	uids_subtract(&selected->flagged, &told);
+	set_free(&told);
+	return left > 0 && full ? IMAP_STEP_OUTPUT : IMAP_STEP_DONE;
+}
+
+static enum imap_step tell_flags(struct imap_session *s)
+{
+	struct selected *selected = &s->selected;
+	struct outq *out = imap_output(s);
+	struct flags_printer *printer = mem_alloc(1, sizeof *printer);
+	struct uids_walk walk = { &selected->known.uids, 0, 0 };
+	uint32_t told = 0;
+	bool full = false;
+	flags_printer_init(printer, selected->mailbox);
+	for (uint32_t i = 0; i < selected->flagged.n && !full; i++) {
+		struct set_range range = selected->flagged.ranges[i];
+		struct entry_cursor cursor = entry_seek(selected->mailbox, range.first);
+		const struct entry *entry;
+		while (!full && (entry = entry_next(&cursor)) && entry->uid <= range.last) {
+			uint32_t number = uids_walk_to(&walk, entry->uid);
+			char *room = number ? outq_reserve(out, FETCH_FLAGS_ROOM + printer->room) : NULL;
+			if (!room)
+				continue;
+			char *p =
+			    fetch_flags_print(printer, room, number, entry, set_has(&selected->recent, entry->uid), true, true);
+			outq_commit(out, (size_t)(p - room));
+			told = entry->uid;
+			full = imap_output_full(s) || out->failed;
+		}
+	}
+	mem_free(printer);
+	if (!full)
+		set_clear(&selected->flagged);
+	else
+		set_remove(&selected->flagged, 0, told);
+	return selected->flagged.n ? IMAP_STEP_OUTPUT : IMAP_STEP_DONE;
+}
+
+enum imap_step imap_tell_notices(struct imap_session *s, bool expunges)
+{
+	learn(s);
+	imap_tell_keywords(s, false);
+	if (expunges && s->selected.gone.n && tell_gone(s) == IMAP_STEP_OUTPUT)
+		return IMAP_STEP_OUTPUT;
+	if (s->selected.flagged.n)
+		return tell_flags(s);
+	return IMAP_STEP_DONE;
+}

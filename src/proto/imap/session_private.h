@@ -1,0 +1,193 @@
+/* session_private.h: what the files of the session engine share; nobody else includes it. session.c has the states,
+ * commands.c the table of handlers, cmd_*.c a command each. */
+#ifndef PROTO_IMAP_SESSION_PRIVATE_H
+#define PROTO_IMAP_SESSION_PRIVATE_H
+
+#include "proto/imap/session.h"
+#include "syntax/imap_reader.h"
+
+/* --- handlers --- */
+
+/* How a handler left off. */
+enum imap_step {
+	IMAP_STEP_DONE,     /* the tagged reply is chosen (imap_ok, imap_no, imap_bad) */
+	IMAP_STEP_AGAIN,    /* the slice is over */
+	IMAP_STEP_OUTPUT,   /* the output is full */
+	IMAP_STEP_WRITABLE, /* the store's gate is closed */
+	IMAP_STEP_IDLE,     /* waits for the client and for changes (IDLE) */
+};
+
+enum imap_handler_kind {
+	IMAP_RUN,    /* begin does all of it */
+	IMAP_STREAM, /* begin prepares s->task, step goes on until it is done, end frees it */
+	IMAP_ASK, /* begin is called once the store is writable, then like IMAP_RUN (or IMAP_STREAM, where it has a step) */
+};
+
+/* What may be told to the client before the tagged reply (RFC 3501, 5.5 and 7.4.1). */
+enum imap_notices {
+	IMAP_NOTICES_NONE,
+	IMAP_NOTICES_BUT_EXPUNGE, /* everything, but of the UID forms EXPUNGE too */
+	IMAP_NOTICES_ALL,
+};
+
+struct imap_handler {
+	enum imap_handler_kind kind;
+	enum imap_notices notices;
+	enum imap_step (*begin)(struct imap_session *s);
+	enum imap_step (*step)(struct imap_session *s);
+	void (*end)(struct imap_session *s); /* s->task is not NULL; also called where the session ends in between */
+};
+
+/* NULL for commands that are not for sessions after login. */
+const struct imap_handler *imap_handler_of(enum imap_command_kind kind);
+
+/* --- the session --- */
+
+#define SESSION_STATE_LIST(X)                                                                                          \
+	X(SESSION_READY, "ready")         /* between commands */                                                           \
+	X(SESSION_APPENDING, "appending") /* APPEND's message comes in */                                                  \
+	X(SESSION_GATE, "gate")           /* a command waits for the store before it begins */                             \
+	X(SESSION_RUNNING, "running")     /* a command runs, or waits in between */                                        \
+	X(SESSION_IDLING, "idling")       /* IDLE: waits for DONE and for changes */                                       \
+	X(SESSION_FINISHING, "finishing") /* notices, then the tagged reply */                                             \
+	X(SESSION_CLOSED, "closed")
+
+enum session_state {
+#define SESSION_STATE_ENUM(name, text) name,
+	SESSION_STATE_LIST(SESSION_STATE_ENUM)
+#undef SESSION_STATE_ENUM
+};
+
+/* The selected mailbox as the client knows it. */
+struct selected {
+	struct mailbox *mailbox; /* held open; NULL: none selected */
+	bool read_only;
+	struct known known;     /* uids that the client counts; gone ones too until it is told */
+	struct set gone;        /* of these: expunged, the client does not know yet */
+	struct set flagged;     /* of these: flags changed, the client does not know yet */
+	struct set recent;      /* uids that are \Recent to this session */
+	uint32_t keywords_told; /* how many keywords FLAGS and PERMANENTFLAGS have named */
+};
+
+struct imap_session {
+	const struct imap_world *world;
+	void *owner;
+	const struct imap_settings *settings;
+	struct account *account; /* held by the owner */
+	uint64_t id;
+	enum session_state state;
+	uint32_t bad_commands;
+	struct imap_reader reader;
+	const struct imap_handler *handler; /* of the command that runs */
+	void *task;                         /* what a handler keeps between steps */
+	struct buf reply;                   /* the tagged reply without its tag, when it is chosen */
+	char *idle_tag;                     /* IDLE's tag: its command's memory is given back meanwhile */
+	struct mailbox_watch watch;
+	bool watching;
+	struct selected selected;
+};
+
+static inline const struct imap_command *imap_command_of(const struct imap_session *s)
+{
+	return &s->reader.command;
+}
+
+static inline struct outq *imap_output(struct imap_session *s)
+{
+	return s->world->output(s->owner);
+}
+
+static inline bool imap_output_full(struct imap_session *s)
+{
+	return imap_output(s)->total >= s->settings->output_pause;
+}
+
+/* Slices of work: short enough that other sessions do not notice. */
+#define IMAP_SLICE_MICROSECONDS 2000
+
+/* --- replies (reply.c) --- */
+
+/* Choose the tagged reply; code without brackets, NULL for none; text is a sentence. */
+void imap_ok(struct imap_session *s, const char *code, const char *text);
+void imap_no(struct imap_session *s, const char *code, const char *text);
+/* Also counts against max_bad_commands; an OK sets the count back. */
+void imap_bad(struct imap_session *s, const char *text);
+/* NO for an error of the store or of mail/, with the code of RFC 5530 that tells what it was. */
+void imap_no_error(struct imap_session *s, int err);
+/* OK where the messages asked for were there; NO [EXPUNGEISSUED] where all of them are gone, OK [EXPUNGEISSUED] where
+ * some are (RFC 2180, 4.1; RFC 5530). UID commands skip silently what is gone (RFC 3501, 6.4.8). */
+void imap_ok_unless_gone(struct imap_session *s, uint64_t wanted, uint64_t found, const char *text);
+/* True, and BAD chosen, when the command has an extension parameter: none is known here. */
+bool imap_refuse_params(struct imap_session *s);
+/* The mailbox of that name, or NULL and NO with this code chosen (TRYCREATE, NONEXISTENT). */
+struct mailbox *imap_find_mailbox(struct imap_session *s, struct str name, const char *code);
+/* Is the selected mailbox read-only? Then NO is chosen. */
+bool imap_refuse_read_only(struct imap_session *s);
+
+/* --- notices (notices.c) --- */
+
+/* Tells what happened in the selected mailbox. IMAP_STEP_DONE, or IMAP_STEP_OUTPUT: to be called again. */
+enum imap_step imap_tell_notices(struct imap_session *s, bool expunges);
+/* FLAGS and PERMANENTFLAGS, when there are keywords that the client was not told about, or `always`. */
+void imap_tell_keywords(struct imap_session *s, bool always);
+/* "* n EXISTS" and "* n RECENT". */
+void imap_tell_counts(struct imap_session *s);
+
+/* --- selecting (cmd_select.c) --- */
+
+void imap_deselect(struct imap_session *s);
+
+/* --- FETCH, and the answers of STORE (cmd_fetch.c) --- */
+
+enum imap_step imap_fetch_step(struct imap_session *s);
+void imap_fetch_end(struct imap_session *s);
+/* Begins an answer of flags for these uids, which it takes over, in STORE's name. */
+void imap_fetch_flags_begin(struct imap_session *s, struct set *uids, const char *done);
+
+/* --- APPEND (cmd_append.c): its message comes through the reader in pieces --- */
+
+/* IMAP_READ_APPEND: false where NO is chosen and what comes is to be skipped. */
+bool imap_append_message(struct imap_session *s);
+/* IMAP_READ_DATA: the same. */
+bool imap_append_data(struct imap_session *s, struct str bytes);
+
+/* --- IDLE (cmd_idle.c) --- */
+
+/* The line that ends IDLE. */
+void imap_idle_line(struct imap_session *s, struct str line);
+
+/* --- handlers (cmd_*.c) --- */
+
+enum imap_step imap_cmd_append(struct imap_session *s);
+void imap_append_end(struct imap_session *s);
+enum imap_step imap_cmd_capability(struct imap_session *s);
+enum imap_step imap_cmd_check(struct imap_session *s);
+enum imap_step imap_cmd_close(struct imap_session *s);
+enum imap_step imap_cmd_copy(struct imap_session *s);
+enum imap_step imap_cmd_create(struct imap_session *s);
+enum imap_step imap_cmd_delete(struct imap_session *s);
+enum imap_step imap_cmd_enable(struct imap_session *s);
+enum imap_step imap_cmd_expunge(struct imap_session *s);
+enum imap_step imap_cmd_fetch(struct imap_session *s);
+enum imap_step imap_cmd_id(struct imap_session *s);
+enum imap_step imap_cmd_idle(struct imap_session *s);
+enum imap_step imap_cmd_list(struct imap_session *s);
+enum imap_step imap_list_step(struct imap_session *s);
+void imap_list_end(struct imap_session *s);
+enum imap_step imap_cmd_logout(struct imap_session *s);
+enum imap_step imap_cmd_namespace(struct imap_session *s);
+enum imap_step imap_cmd_noop(struct imap_session *s);
+enum imap_step imap_cmd_rename(struct imap_session *s);
+enum imap_step imap_cmd_search(struct imap_session *s);
+enum imap_step imap_search_step(struct imap_session *s);
+void imap_search_end(struct imap_session *s);
+enum imap_step imap_cmd_select(struct imap_session *s);
+enum imap_step imap_cmd_status(struct imap_session *s);
+enum imap_step imap_cmd_store(struct imap_session *s);
+enum imap_step imap_cmd_subscribe(struct imap_session *s);
+enum imap_step imap_cmd_unselect(struct imap_session *s);
+
+/* "* STATUS name (...)" of RFC 3501, 7.2.4; items are enum imap_status_item bits. Errors of opening the mailbox. */
+int imap_put_status(struct imap_session *s, struct mailbox *mailbox, uint32_t items) MUST_CHECK;
+
+#endif

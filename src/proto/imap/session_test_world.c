@@ -1,0 +1,265 @@
+/* session_test_world.c: see session_test_world.h. Everything is freed at the test's end; a failed assertion ends the
+ * test. */
+#include "proto/imap/session_test_world.h"
+
+#include "base/mem.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <ftw.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* --- the store's world --- */
+
+static void sync_later(void *owner, int fd)
+{
+	struct test_store *w = owner;
+	assert_true(w->n_syncs < TEST_SYNCS_MAX);
+	w->syncs[w->n_syncs++] = fd;
+}
+
+static void writable(void *owner)
+{
+}
+
+static void durable(void *owner, uint64_t batch)
+{
+}
+
+static void voided(void *owner, uint64_t batch, int err)
+{
+}
+
+static void failed(void *owner, const char *what, int err)
+{
+	fail_msg("the store failed: %s: %s", what, err_text(err));
+}
+
+static const struct store_world store_world = { sync_later, writable, durable, voided, failed };
+
+static const struct account_id account_id = { { 1, 2, 3 } };
+
+static void open_store(struct test_store *w, uint64_t reserve)
+{
+	const char *what;
+	struct store_settings settings = {
+		.directory = str_from_c(w->directory),
+		.segment_size = 64 << 20,
+		.view_memory = 64 << 20,
+		.reserve = reserve,
+		.checkpoint_size = 4 << 20,
+		.database_cache_kb = 16384,
+		.change_retention = 86400,
+		.undelete_window = 86400,
+		.delivery_lifetime = 86400,
+	};
+	assert_int_equal(store_open(&settings, &store_world, w, &w->store, &what), 0);
+}
+
+void test_store_begin(struct test_store *w)
+{
+	const struct mime_limits mime = MIME_LIMITS_DEFAULT;
+	*w = (struct test_store){ .directory = "/tmp/mansio-imap-XXXXXX" };
+	assert_non_null(mkdtemp(w->directory));
+	open_store(w, 1 << 20);
+	w->settings = (struct imap_settings){
+		.limits = IMAP_LIMITS_DEFAULT,
+		.mail = { mail_reader_new(&mime), 1 << 20, 64 },
+		.charsets = charsets_open(),
+		.max_bad_commands = 20,
+		.max_mailboxes = 1000,
+		.max_mailbox_depth = 20,
+		.max_mailbox_name = 1000,
+		.max_keyword_length = 100,
+		.output_pause = 65536,
+		.spool_threshold = 65536,
+		.spool_directory = str_from_c(w->directory),
+	};
+	assert_int_equal(account_create(w->store, &account_id), 0);
+	test_turn(w, NULL);
+	assert_int_equal(account_open(w->store, &account_id, &w->account), 0);
+}
+
+void test_store_fill_disk(struct test_store *w)
+{
+	test_turn(w, NULL);
+	account_close(&w->account);
+	store_close(&w->store);
+	open_store(w, UINT64_MAX / 4);
+	assert_int_equal(account_open(w->store, &account_id, &w->account), 0);
+}
+
+void test_store_destroy_account(struct test_store *w)
+{
+	uint64_t messages, bytes;
+	assert_int_equal(account_destroy(w->store, &account_id, &messages, &bytes), 0);
+	test_turn(w, NULL);
+}
+
+static int remove_entry(const char *path, const struct stat *facts, int kind, struct FTW *where)
+{
+	return remove(path);
+}
+
+void test_store_end(struct test_store *w)
+{
+	w->hold_syncs = false;
+	test_turn(w, NULL);
+	account_close(&w->account);
+	store_close(&w->store);
+	mail_reader_free(&w->settings.mail.reader);
+	charsets_free(&w->settings.charsets);
+	nftw(w->directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* --- the session's world --- */
+
+static struct outq *output(void *owner)
+{
+	return &((struct test_client *)owner)->out;
+}
+
+static void want_resume(void *owner, enum imap_resume reason)
+{
+	((struct test_client *)owner)->wishes |= 1u << reason;
+}
+
+static void flush(void *owner)
+{
+	((struct test_client *)owner)->flushes++;
+}
+
+static uint64_t microseconds(void *owner)
+{
+	struct test_client *c = owner;
+	return c->clock += c->clock_step;
+}
+
+static void close_session(void *owner)
+{
+	((struct test_client *)owner)->closed = true;
+}
+
+static const struct imap_world imap_world = { output, want_resume, flush, microseconds, close_session };
+
+static void drain(struct test_client *c)
+{
+	struct outq_piece piece;
+	while (!c->slow && outq_peek(&c->out, &piece)) {
+		if (piece.file_fd < 0) {
+			buf_add(&c->text, piece.bytes);
+			outq_consume(&c->out, piece.bytes.n);
+			continue;
+		}
+		char *room = buf_reserve(&c->text, piece.n);
+		assert_non_null(room);
+		assert_int_equal(pread(piece.file_fd, room, piece.n, (off_t)piece.offset), piece.n);
+		buf_commit(&c->text, piece.n);
+		outq_consume(&c->out, piece.n);
+	}
+}
+
+/* Fulfils the wishes that can come true; false when there were none. */
+static bool fulfil(struct test_client *c)
+{
+	unsigned ready = c->wishes & 1u << IMAP_RESUME_SOON;
+	if (c->out.total < c->world->settings.output_pause / 2)
+		ready |= c->wishes & 1u << IMAP_RESUME_OUTPUT;
+	if (store_writable(c->world->store))
+		ready |= c->wishes & 1u << IMAP_RESUME_WRITABLE;
+	if (!ready || c->closed)
+		return false;
+	c->wishes &= ~ready;
+	c->resumes++;
+	imap_session_resume(c->session);
+	drain(c);
+	return true;
+}
+
+void test_turn(struct test_store *w, struct test_client *c)
+{
+	bool busy = true;
+	while (busy) {
+		busy = c && fulfil(c);
+		store_turn(w->store);
+		while (w->n_syncs && !w->hold_syncs) {
+			w->n_syncs--;
+			store_synced(w->store, 0); /* nobody cuts the power of a test */
+			busy = true;
+		}
+	}
+}
+
+void test_client_begin(struct test_client *c, struct test_store *w, uint64_t id)
+{
+	*c = (struct test_client){ .world = w, .out = OUTQ_INIT(4 << 20), .text = BUF_INIT(256 << 20), .clock_step = 1 };
+	c->session = imap_session_new(&imap_world, c, &w->settings, w->account, id, STR("login"));
+	drain(c);
+	test_expect_part(c, "login OK [CAPABILITY IMAP4rev1 ");
+}
+
+void test_client_end(struct test_client *c)
+{
+	imap_session_free(&c->session);
+	outq_free(&c->out);
+	buf_free(&c->text);
+}
+
+void test_say_bytes(struct test_client *c, struct str bytes)
+{
+	buf_clear(&c->text);
+	for (int idle = 0; idle < 3; idle++) {
+		size_t taken = imap_session_input(c->session, bytes);
+		drain(c);
+		if (taken)
+			idle = 0;
+		bytes = str_from(bytes, taken);
+		test_turn(c->world, c);
+		if (!bytes.n)
+			break;
+	}
+}
+
+void test_say(struct test_client *c, const char *text)
+{
+	test_say_bytes(c, str_from_c(text));
+}
+
+void test_expect(struct test_client *c, const char *text)
+{
+	if (!str_eq(buf_str(&c->text), str_from_c(text)))
+		fail_msg("got\n%.*sexpected\n%s", STR_ARG(buf_str(&c->text)), text);
+}
+
+void test_expect_part(struct test_client *c, const char *part)
+{
+	if (str_find(buf_str(&c->text), str_from_c(part)) < 0)
+		fail_msg("got\n%.*swithout\n%s", STR_ARG(buf_str(&c->text)), part);
+}
+
+void test_expect_none(struct test_client *c, const char *part)
+{
+	if (str_find(buf_str(&c->text), str_from_c(part)) >= 0)
+		fail_msg("got\n%.*swith\n%s", STR_ARG(buf_str(&c->text)), part);
+}
+
+void test_append(struct test_client *c, const char *mailbox, const char *name, unsigned count)
+{
+	struct buf command = BUF_INIT(4096);
+	for (unsigned i = 1; i <= count; i++) {
+		struct buf message = BUF_INIT(2048);
+		buf_addf(&message,
+		         "From: Alice <alice@example.test>\r\nTo: bob@example.test\r\nSubject: %s %u\r\n"
+		         "Date: Tue, 1 Jul 2003 10:52:37 +0200\r\nMessage-ID: <%u@example.test>\r\n\r\nThis is %s %u.\r\n",
+		         name, i, i, name, i);
+		buf_clear(&command);
+		buf_addf(&command, "app APPEND %s {%zu+}\r\n%.*s\r\n", mailbox, message.n, STR_ARG(buf_str(&message)));
+		test_say_bytes(c, buf_str(&command));
+		test_expect_part(c, "app OK [APPENDUID ");
+		buf_free(&message);
+	}
+	buf_free(&command);
+}

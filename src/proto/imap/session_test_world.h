@@ -1,0 +1,60 @@
+/* session_test_world.h: sessions on a real store in a temporary folder, for the tests of the session engine. The world
+ * runs by itself: syncs happen in test_turn, resumes that were wished for too, and what a session says is drained into
+ * text. */
+#ifndef PROTO_IMAP_SESSION_TEST_WORLD_H
+#define PROTO_IMAP_SESSION_TEST_WORLD_H
+
+#include "proto/imap/session.h"
+#include "store/store_open.h"
+
+#define TEST_SYNCS_MAX 16
+
+struct test_store {
+	char directory[64];
+	struct store *store;
+	struct account *account;
+	struct imap_settings settings;
+	int syncs[TEST_SYNCS_MAX];
+	unsigned n_syncs;
+	bool hold_syncs; /* the gate stays closed once it closed */
+};
+
+struct test_client {
+	struct test_store *world;
+	struct imap_session *session;
+	struct outq out;
+	struct buf text; /* what the client got since the last test_say */
+	unsigned wishes; /* bits 1 << enum imap_resume */
+	unsigned resumes;
+	unsigned flushes;
+	bool closed;
+	bool slow;      /* does not read: output stays in the queue */
+	uint64_t clock; /* microseconds; grows at each look */
+	uint64_t clock_step;
+};
+
+void test_store_begin(struct test_store *w);
+/* From here on the disk is full: its reserve is larger than it. No client may be there. */
+void test_store_fill_disk(struct test_store *w);
+void test_store_destroy_account(struct test_store *w);
+void test_store_end(struct test_store *w);
+
+void test_client_begin(struct test_client *c, struct test_store *w, uint64_t id);
+void test_client_end(struct test_client *c);
+
+/* Syncs, seals, tells watchers, until nothing more happens; the client's wishes are fulfilled too (c may be NULL). */
+void test_turn(struct test_store *w, struct test_client *c);
+
+/* Sends text and waits for what it brings: c->text. */
+void test_say(struct test_client *c, const char *text);
+void test_say_bytes(struct test_client *c, struct str bytes);
+
+/* The whole text, or a part of it, or that a part is not there. */
+void test_expect(struct test_client *c, const char *text);
+void test_expect_part(struct test_client *c, const char *part);
+void test_expect_none(struct test_client *c, const char *part);
+
+/* APPENDs `count` small messages "Subject: <name> 1" and so on. */
+void test_append(struct test_client *c, const char *mailbox, const char *name, unsigned count);
+
+#endif

@@ -1,0 +1,408 @@
+/* login.c: the engine of a connection without a login. Owned by the access process, one for each POP3 connection
+ * until it is handed over or closed. Bad input is answered and counted; passwords are wiped as soon as they have
+ * been passed on.
+ *
+ *             greeting
+ *                │              STLS               pop3_login_tls_started
+ *             COMMAND ───────────────────▶ TLS ───────────────────────────▶ COMMAND
+ *              │  ▲ │ AUTH without initial response
+ *              │  │ └──────────▶ RESPONSE ──┐ the client's line
+ *              │  └─────────────────────────┤ (cancelled, malformed)
+ *         PASS │                            │
+ *              └────────▶ ASKING ◀──────────┘
+ *                          │  │ pop3_login_answer: denied       pop3_login_timer
+ *                 answer:  │  └───────────────▶ DELAYED ───────────────────▶ COMMAND
+ *                 OK       ▼
+ *                        HANDED_OVER                    any ──▶ CLOSED (QUIT, limits, pop3_login_bye)
+ * */
+#include "proto/pop3/login.h"
+
+#include "base/checked.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "proto/pop3/capability.h"
+#include "syntax/pop3.h"
+#include "syntax/sasl_plain.h"
+#include "text/base64.h"
+
+#define LOGIN_STATE_LIST(X)                                                                                            \
+	X(LOGIN_COMMAND, "command")                                                                                        \
+	X(LOGIN_RESPONSE, "response")                                                                                      \
+	X(LOGIN_ASKING, "asking")                                                                                          \
+	X(LOGIN_DELAYED, "delayed")                                                                                        \
+	X(LOGIN_TLS, "tls")                                                                                                \
+	X(LOGIN_HANDED_OVER, "handed-over")                                                                                \
+	X(LOGIN_CLOSED, "closed")
+
+enum login_state {
+#define LOGIN_STATE_ENUM(name, text) name,
+	LOGIN_STATE_LIST(LOGIN_STATE_ENUM)
+#undef LOGIN_STATE_ENUM
+};
+
+#define BIT(state) (1u << (state))
+
+struct pop3_login {
+	const struct pop3_login_world *world;
+	void *owner;
+	const struct pop3_login_settings *settings;
+	struct pop3_login_facts facts;
+	struct pop3_reader reader;
+	char *user; /* of USER, until PASS; NULL: none */
+	enum login_state state;
+	uint32_t bad_commands, failures;
+};
+
+static const char *state_name(enum login_state state)
+{
+	static const char *const names[] = {
+#define LOGIN_STATE_NAME(name, text) text,
+		LOGIN_STATE_LIST(LOGIN_STATE_NAME)
+#undef LOGIN_STATE_NAME
+	};
+	return names[state];
+}
+
+static void enter_state(struct pop3_login *l, enum login_state state)
+{
+	static const unsigned legal[] = {
+		[LOGIN_COMMAND] = BIT(LOGIN_RESPONSE) | BIT(LOGIN_ASKING) | BIT(LOGIN_DELAYED) | BIT(LOGIN_TLS) |
+		                  BIT(LOGIN_CLOSED),
+		[LOGIN_RESPONSE] = BIT(LOGIN_COMMAND) | BIT(LOGIN_ASKING) | BIT(LOGIN_DELAYED) | BIT(LOGIN_CLOSED),
+		[LOGIN_ASKING] = BIT(LOGIN_COMMAND) | BIT(LOGIN_DELAYED) | BIT(LOGIN_HANDED_OVER) | BIT(LOGIN_CLOSED),
+		[LOGIN_DELAYED] = BIT(LOGIN_COMMAND) | BIT(LOGIN_CLOSED),
+		[LOGIN_TLS] = BIT(LOGIN_COMMAND) | BIT(LOGIN_CLOSED),
+		[LOGIN_HANDED_OVER] = 0,
+		[LOGIN_CLOSED] = 0,
+	};
+	if (!(legal[l->state] & BIT(state)))
+		abort();
+	log_debug("pop3-login-state", LOG_ID(l->facts.session), LOG_C("from", state_name(l->state)),
+	          LOG_C("to", state_name(state)));
+	l->state = state;
+}
+
+static struct outq *output(struct pop3_login *l)
+{
+	return l->world->output(l->owner);
+}
+
+static void reply(struct pop3_login *l, const char *text)
+{
+	outq_addf(output(l), "%s\r\n", text);
+}
+
+static void close_login(struct pop3_login *l)
+{
+	enter_state(l, LOGIN_CLOSED);
+	l->world->close(l->owner);
+}
+
+/* The reply to a bad command; it is the last one when there were too many. */
+static void answer_bad(struct pop3_login *l, const char *text)
+{
+	outq_addf(output(l), "-ERR %s\r\n", text);
+	if (++l->bad_commands >= l->settings->max_bad_commands)
+		close_login(l);
+}
+
+static bool may_send_password(const struct pop3_login *l)
+{
+	return l->facts.tls || l->facts.plain_allowed;
+}
+
+static bool may_start_tls(const struct pop3_login *l)
+{
+	return !l->facts.tls && l->facts.can_start_tls;
+}
+
+struct pop3_login *pop3_login_new(const struct pop3_login_world *world, void *owner,
+                                  const struct pop3_login_settings *settings, const struct pop3_login_facts *facts)
+{
+	struct pop3_login *l = mem_alloc(1, sizeof *l);
+	l->world = world;
+	l->owner = owner;
+	l->settings = settings;
+	l->facts = *facts;
+	l->reader = POP3_READER_INIT(settings->max_line);
+	/* Nothing in angle brackets: that would offer APOP (RFC 1939, 7). */
+	reply(l, "+OK Mansio is ready.");
+	return l;
+}
+
+static void forget_user(struct pop3_login *l)
+{
+	mem_free(l->user);
+	l->user = NULL;
+}
+
+void pop3_login_free(struct pop3_login **login)
+{
+	if (!*login)
+		return;
+	forget_user(*login);
+	pop3_reader_free(&(*login)->reader);
+	mem_free(*login);
+	*login = NULL;
+}
+
+/* --- who is it? --- */
+
+static void wipe(struct str secret)
+{
+	if (secret.n)
+		mem_wipe((char *)(uintptr_t)secret.p, secret.n);
+}
+
+static void deny(struct pop3_login *l)
+{
+	enter_state(l, LOGIN_DELAYED);
+	l->world->start_timer(l->owner, l->settings->failure_delay_ms);
+}
+
+static void ask(struct pop3_login *l, struct str user, struct str password)
+{
+	if (user.n == 0 || user.n > POP3_LOGIN_USER_MAX || password.n > POP3_LOGIN_PASSWORD_MAX || !str_is_utf8(user)) {
+		deny(l);
+		return;
+	}
+	enter_state(l, LOGIN_ASKING);
+	l->world->authenticate(l->owner, user, password);
+}
+
+void pop3_login_answer(struct pop3_login *l, enum pop3_login_result result)
+{
+	if (l->state != LOGIN_ASKING)
+		return; /* closed meanwhile */
+	switch (result) {
+	case POP3_LOGIN_OK:
+		enter_state(l, LOGIN_HANDED_OVER);
+		l->world->hand_over(l->owner);
+		return;
+	case POP3_LOGIN_DENIED:
+		deny(l);
+		return;
+	case POP3_LOGIN_UNAVAILABLE:
+		enter_state(l, LOGIN_COMMAND);
+		reply(l, "-ERR [SYS/TEMP] Logins cannot be checked now, please try again later.");
+		return;
+	}
+}
+
+void pop3_login_timer(struct pop3_login *l)
+{
+	if (l->state != LOGIN_DELAYED)
+		return;
+	enter_state(l, LOGIN_COMMAND);
+	reply(l, "-ERR [AUTH] Wrong user name or password.");
+	if (++l->failures >= l->settings->max_failures)
+		close_login(l);
+}
+
+static bool refuse_without_tls(struct pop3_login *l)
+{
+	if (may_send_password(l))
+		return false;
+	answer_bad(l, "No passwords without TLS, please.");
+	return true;
+}
+
+static void run_user(struct pop3_login *l, struct str user)
+{
+	if (refuse_without_tls(l))
+		return;
+	user = str_trim(user);
+	forget_user(l);
+	l->user = mem_copy(user);
+	/* Whether there is such a user is nobody's business yet. */
+	reply(l, "+OK The password, please.");
+}
+
+static void run_pass(struct pop3_login *l, struct str password)
+{
+	if (!refuse_without_tls(l)) {
+		if (l->user)
+			ask(l, str_from_c(l->user), password);
+		else
+			answer_bad(l, "USER comes first.");
+		forget_user(l);
+	}
+	wipe(password);
+}
+
+/* A response as it came, in base64 (RFC 5034, 4). In RESPONSE. */
+static void take_response(struct pop3_login *l, struct str text)
+{
+	struct buf message = BUF_INIT(SASL_PLAIN_MAX);
+	struct sasl_plain plain = { { NULL, 0 }, { NULL, 0 } };
+	int err = base64_decode(text, &message);
+	if (err == 0)
+		err = sasl_plain_parse(buf_str(&message), &plain);
+	switch (err) {
+	case 0:
+		ask(l, plain.user, plain.password);
+		break;
+	case ERR_DENIED:
+	case ERR_LIMIT:
+		deny(l);
+		break;
+	default:
+		enter_state(l, LOGIN_COMMAND);
+		answer_bad(l, "That is no PLAIN response.");
+		break;
+	}
+	wipe(buf_str(&message));
+	buf_free(&message);
+	wipe(text);
+}
+
+static void run_auth(struct pop3_login *l, const struct pop3_command *command)
+{
+	if (!str_ieq(command->text, STR("PLAIN"))) {
+		answer_bad(l, "The only mechanism here is PLAIN.");
+	} else if (!refuse_without_tls(l)) {
+		enter_state(l, LOGIN_RESPONSE);
+		if (!command->has_initial)
+			reply(l, "+ ");
+		else
+			take_response(l, str_eq(command->initial, STR("=")) ? STR("") : command->initial);
+	}
+	wipe(command->initial);
+}
+
+static void take_response_line(struct pop3_login *l, struct str line)
+{
+	if (!str_eq(line, STR("*"))) {
+		take_response(l, line);
+		return;
+	}
+	enter_state(l, LOGIN_COMMAND);
+	answer_bad(l, "Cancelled, as you wish.");
+}
+
+/* --- the other commands --- */
+
+static void run_stls(struct pop3_login *l)
+{
+	if (!may_start_tls(l)) {
+		answer_bad(l, l->facts.tls ? "TLS is on already." : "There is no TLS here.");
+		return;
+	}
+	reply(l, "+OK Begin the TLS handshake now.");
+	enter_state(l, LOGIN_TLS);
+	l->world->start_tls(l->owner);
+}
+
+void pop3_login_tls_started(struct pop3_login *l)
+{
+	if (l->state != LOGIN_TLS)
+		return;
+	l->facts.tls = true;
+	forget_user(l);
+	pop3_reader_free(&l->reader);
+	enter_state(l, LOGIN_COMMAND);
+}
+
+static void run_capa(struct pop3_login *l)
+{
+	struct outq *out = output(l);
+	outq_add(out, STR("+OK Capabilities follow.\r\n" POP3_CAPABILITIES));
+	if (may_send_password(l))
+		outq_add(out, STR(POP3_CAPABILITIES_PASSWORD));
+	if (may_start_tls(l))
+		outq_add(out, STR(POP3_CAPABILITIES_TLS));
+	outq_add(out, STR(".\r\n"));
+}
+
+static void run_command(struct pop3_login *l, const struct pop3_command *command)
+{
+	switch (command->verb) {
+	case POP3_AUTH:
+		run_auth(l, command);
+		break;
+	case POP3_CAPA:
+		run_capa(l);
+		break;
+	case POP3_PASS:
+		run_pass(l, command->text);
+		break;
+	case POP3_QUIT:
+		reply(l, "+OK Good-bye.");
+		close_login(l);
+		break;
+	case POP3_STLS:
+		run_stls(l);
+		break;
+	case POP3_USER:
+		run_user(l, command->text);
+		break;
+	case POP3_UNKNOWN:
+	case POP3_DELE:
+	case POP3_LIST:
+	case POP3_NOOP:
+	case POP3_RETR:
+	case POP3_RSET:
+	case POP3_STAT:
+	case POP3_TOP:
+	case POP3_UIDL:
+		answer_bad(l, "Log in first.");
+		break;
+	}
+}
+
+/* --- input --- */
+
+static void take_line(struct pop3_login *l, struct str line)
+{
+	struct pop3_command command;
+	if (l->state == LOGIN_RESPONSE) {
+		take_response_line(l, line);
+		return;
+	}
+	enum pop3_flaw flaw = pop3_parse(line, &command);
+	if (flaw == POP3_FLAW_NONE)
+		run_command(l, &command);
+	else
+		answer_bad(l, pop3_flaw_text(flaw));
+}
+
+static void take_long_line(struct pop3_login *l)
+{
+	if (l->state == LOGIN_RESPONSE)
+		enter_state(l, LOGIN_COMMAND);
+	answer_bad(l, "That line is too long.");
+}
+
+bool pop3_login_wants_input(const struct pop3_login *l)
+{
+	return l->state == LOGIN_COMMAND || l->state == LOGIN_RESPONSE;
+}
+
+size_t pop3_login_input(struct pop3_login *l, struct str bytes)
+{
+	struct str rest = bytes, line;
+	while (pop3_login_wants_input(l)) {
+		int err = pop3_reader_next(&l->reader, &rest, &line);
+		if (err == ERR_INCOMPLETE)
+			break;
+		if (err == 0)
+			take_line(l, line);
+		else
+			take_long_line(l);
+	}
+	/* RFC 2595, 4: what was sent in the clear behind STLS is not believed (nor what comes after the end). */
+	if (l->state == LOGIN_TLS || l->state == LOGIN_CLOSED)
+		return bytes.n;
+	return bytes.n - rest.n;
+}
+
+void pop3_login_bye(struct pop3_login *l, struct str text)
+{
+	if (l->state == LOGIN_CLOSED || l->state == LOGIN_HANDED_OVER)
+		return;
+	struct outq *out = output(l);
+	outq_add(out, STR("-ERR [SYS/TEMP] "));
+	outq_add(out, text);
+	outq_add(out, STR("\r\n"));
+	close_login(l);
+}

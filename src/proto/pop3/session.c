@@ -1,0 +1,358 @@
+/* session.c: the life of a session after login: its view of the INBOX, input, the short commands, and the end. Owned
+ * by the shard, one for each POP3 connection; lives until its owner frees it after world.close or when the
+ * connection is gone. Bad input is answered and counted. An idle session holds this struct, its uids as ranges, and
+ * 4 bytes a message after the first STAT or LIST.
+ *
+ *     new ─▶ READY ◀────────── done ──────────┐
+ *             │  └── STAT, LIST, UIDL, ──▶ RUNNING       paused: world.want_resume
+ *             │      RETR, TOP
+ *             │ QUIT with marked messages
+ *             └────────────▶ GATE ── the store is writable: they are removed ──▶ CLOSED
+ *
+ *     any ──▶ CLOSED: QUIT with nothing marked, too many bad commands, the account is gone, pop3_session_bye;
+ *                     removes nothing
+ */
+#include "base/log.h"
+#include "base/mem.h"
+#include "proto/pop3/capability.h"
+#include "proto/pop3/session_private.h"
+
+#include <inttypes.h>
+
+#define BIT(state) (1u << (state))
+
+static void enter_state(struct pop3_session *s, enum session_state state)
+{
+	static const char *const names[] = { "ready", "running", "gate", "closed" };
+	static const unsigned legal[] = {
+		[SESSION_READY] = BIT(SESSION_RUNNING) | BIT(SESSION_GATE) | BIT(SESSION_CLOSED),
+		[SESSION_RUNNING] = BIT(SESSION_READY) | BIT(SESSION_CLOSED),
+		[SESSION_GATE] = BIT(SESSION_CLOSED),
+		[SESSION_CLOSED] = 0,
+	};
+	if (!(legal[s->state] & BIT(state)))
+		abort();
+	log_debug("pop3-state", LOG_ID(s->id), LOG_C("from", names[s->state]), LOG_C("to", names[state]));
+	s->state = state;
+}
+
+static void close_session(struct pop3_session *s)
+{
+	enter_state(s, SESSION_CLOSED);
+	s->world->close(s->owner);
+}
+
+void pop3_reply(struct pop3_session *s, const char *text)
+{
+	outq_addf(pop3_output(s), "%s\r\n", text);
+}
+
+void pop3_reply_error(struct pop3_session *s, int err)
+{
+	log_warning("pop3-store-error", LOG_ID(s->id), LOG_C("command", pop3_verb_name(s->command.verb).p), LOG_ERR(err));
+	if (err == ERR_CORRUPT || err == ERR_NOT_FOUND)
+		pop3_reply(s, "-ERR [SYS/PERM] That cannot be read: it is damaged.");
+	else
+		pop3_reply(s, "-ERR [SYS/TEMP] That is not possible now, please try again later.");
+}
+
+/* --- the messages --- */
+
+struct pop3_walk pop3_walk_start(const struct pop3_session *s)
+{
+	return (struct pop3_walk){ .number = 1, .uid = s->count ? s->uids.ranges[0].first : 0 };
+}
+
+bool pop3_walk_at_end(const struct pop3_session *s, const struct pop3_walk *walk)
+{
+	return walk->number > s->count;
+}
+
+void pop3_walk_next(const struct pop3_session *s, struct pop3_walk *walk)
+{
+	walk->number++;
+	if (walk->uid < s->uids.ranges[walk->range].last)
+		walk->uid++;
+	else if (++walk->range < s->uids.n)
+		walk->uid = s->uids.ranges[walk->range].first;
+}
+
+/* The uid that the command names, if it is not marked. */
+static bool find_uid(struct pop3_session *s, uint32_t *uid)
+{
+	uint32_t number = s->command.number;
+	if (number == 0 || !set_at(&s->uids, number - 1, uid))
+		pop3_reply(s, "-ERR There is no such message.");
+	else if (set_has(&s->deleted, *uid))
+		pop3_reply(s, "-ERR That message is marked as deleted.");
+	else
+		return true;
+	return false;
+}
+
+bool pop3_find_message(struct pop3_session *s, uint32_t *uid, const struct entry **entry)
+{
+	if (!find_uid(s, uid))
+		return false;
+	*entry = entry_find(s->inbox, *uid);
+	if (!*entry)
+		pop3_reply(s, "-ERR That message was removed meanwhile by another session.");
+	return *entry != NULL;
+}
+
+/* --- begin and end --- */
+
+static int take_snapshot(struct pop3_session *s)
+{
+	struct mailbox *inbox = account_mailbox(s->account, STR("INBOX"));
+	if (!inbox)
+		return ERR_NOT_FOUND;
+	int err = mailbox_open(inbox);
+	if (err < 0)
+		return err;
+	struct known known = { SET_INIT, 0 };
+	mailbox_know_all(inbox, &known);
+	s->inbox = inbox;
+	s->uids = known.uids;
+	s->count = (uint32_t)set_count(&s->uids);
+	return 0;
+}
+
+struct pop3_session *pop3_session_new(const struct pop3_world *world, void *owner, const struct pop3_settings *settings,
+                                      struct account *account, uint64_t id)
+{
+	struct pop3_session *s = mem_alloc(1, sizeof *s);
+	s->world = world;
+	s->owner = owner;
+	s->settings = settings;
+	s->account = account;
+	s->id = id;
+	s->reader = POP3_READER_INIT(settings->max_line);
+	int err = take_snapshot(s);
+	if (err == 0) {
+		outq_addf(pop3_output(s), "+OK Logged in, %" PRIu32 " messages.\r\n", s->count);
+	} else {
+		pop3_reply_error(s, err);
+		close_session(s);
+	}
+	world->flush(owner);
+	return s;
+}
+
+void pop3_session_free(struct pop3_session **session)
+{
+	struct pop3_session *s = *session;
+	if (!s)
+		return;
+	if (s->inbox)
+		mailbox_close(s->inbox);
+	pop3_reader_free(&s->reader);
+	set_free(&s->uids);
+	set_free(&s->deleted);
+	mem_free(s->sizes);
+	mem_free(s);
+	*session = NULL;
+}
+
+/* --- QUIT --- */
+
+/* In GATE (RFC 1939, 6). Messages that others have removed already need no removing. */
+static void try_update(struct pop3_session *s)
+{
+	if (!store_writable(account_store(s->account))) {
+		s->world->want_resume(s->owner, POP3_RESUME_WRITABLE);
+		return;
+	}
+	struct set expunged = SET_INIT;
+	int err = mailbox_expunge(s->inbox, &s->deleted, false, &expunged);
+	uint64_t removed = set_count(&expunged);
+	set_free(&expunged);
+	if (err == ERR_UNAVAILABLE && !store_writable(account_store(s->account))) {
+		s->world->want_resume(s->owner, POP3_RESUME_WRITABLE);
+		return;
+	}
+	if (err < 0) {
+		log_warning("pop3-update-failed", LOG_ID(s->id), LOG_ERR(err));
+		pop3_reply(s, err == ERR_CORRUPT ? "-ERR [SYS/PERM] Some deleted messages not removed." :
+		                                   "-ERR [SYS/TEMP] Some deleted messages not removed.");
+	} else {
+		log_debug("pop3-update", LOG_ID(s->id), LOG_U("removed", removed));
+		pop3_reply(s, "+OK Good-bye, deleted messages are removed.");
+	}
+	close_session(s);
+}
+
+static void run_quit(struct pop3_session *s)
+{
+	if (s->deleted.n == 0) {
+		pop3_reply(s, "+OK Good-bye.");
+		close_session(s);
+		return;
+	}
+	enter_state(s, SESSION_GATE);
+	try_update(s);
+}
+
+/* --- commands --- */
+
+/* The reply to a bad command; it is the last one when there were too many. */
+static void answer_bad(struct pop3_session *s, const char *text)
+{
+	outq_addf(pop3_output(s), "-ERR %s\r\n", text);
+	if (++s->bad_commands >= s->settings->max_bad_commands)
+		close_session(s);
+}
+
+static void take_step(struct pop3_session *s, enum pop3_step step)
+{
+	switch (step) {
+	case POP3_STEP_DONE:
+		enter_state(s, SESSION_READY);
+		return;
+	case POP3_STEP_AGAIN:
+		s->world->want_resume(s->owner, POP3_RESUME_SOON);
+		return;
+	case POP3_STEP_OUTPUT:
+		s->world->want_resume(s->owner, POP3_RESUME_OUTPUT);
+		return;
+	case POP3_STEP_BROKEN:
+		close_session(s);
+		return;
+	}
+}
+
+static void run_dele(struct pop3_session *s)
+{
+	uint32_t uid;
+	if (!find_uid(s, &uid))
+		return;
+	set_add(&s->deleted, uid, uid);
+	pop3_reply(s, "+OK Marked as deleted.");
+}
+
+static void run_command(struct pop3_session *s)
+{
+	switch (s->command.verb) {
+	case POP3_CAPA:
+		pop3_reply(s, "+OK Capabilities follow.\r\n" POP3_CAPABILITIES POP3_CAPABILITIES_PASSWORD ".");
+		break;
+	case POP3_DELE:
+		run_dele(s);
+		break;
+	case POP3_NOOP:
+		pop3_reply(s, "+OK Still here.");
+		break;
+	case POP3_RSET:
+		set_clear(&s->deleted);
+		pop3_reply(s, "+OK Nothing is marked as deleted.");
+		break;
+	case POP3_STAT:
+	case POP3_LIST:
+	case POP3_UIDL:
+		enter_state(s, SESSION_RUNNING);
+		pop3_listing_begin(s);
+		take_step(s, pop3_listing_step(s));
+		break;
+	case POP3_RETR:
+	case POP3_TOP:
+		enter_state(s, SESSION_RUNNING);
+		take_step(s, pop3_transfer_begin(s));
+		break;
+	case POP3_QUIT:
+		run_quit(s);
+		break;
+	case POP3_UNKNOWN:
+	case POP3_AUTH:
+	case POP3_PASS:
+	case POP3_STLS:
+	case POP3_USER:
+		answer_bad(s, "You are logged in already.");
+		break;
+	}
+}
+
+static void take_line(struct pop3_session *s, struct str line)
+{
+	enum pop3_flaw flaw = pop3_parse(line, &s->command);
+	if (flaw == POP3_FLAW_NONE)
+		run_command(s);
+	else
+		answer_bad(s, pop3_flaw_text(flaw));
+}
+
+/* --- input --- */
+
+/* The account, or the INBOX with it, went away under the session. */
+static bool is_gone(struct pop3_session *s)
+{
+	if (s->state == SESSION_CLOSED)
+		return true;
+	if (!account_is_gone(s->account) && !mailbox_is_gone(s->inbox))
+		return false;
+	/* In the middle of a response a line of ours would be taken for a part of it. */
+	if (s->state != SESSION_RUNNING)
+		pop3_reply(s, "-ERR [SYS/TEMP] The mailbox is not available now.");
+	close_session(s);
+	return true;
+}
+
+/* The end of each call from outside. */
+static void settle(struct pop3_session *s)
+{
+	if (s->state != SESSION_CLOSED && pop3_output(s)->failed) {
+		log_warning("pop3-output-full", LOG_ID(s->id));
+		close_session(s);
+	}
+	s->world->flush(s->owner);
+}
+
+bool pop3_session_wants_input(const struct pop3_session *s)
+{
+	return s->state == SESSION_READY && !pop3_output_full(s);
+}
+
+size_t pop3_session_input(struct pop3_session *s, struct str bytes)
+{
+	struct str rest = bytes, line;
+	if (is_gone(s)) {
+		s->world->flush(s->owner);
+		return bytes.n;
+	}
+	while (pop3_session_wants_input(s)) {
+		int err = pop3_reader_next(&s->reader, &rest, &line);
+		if (err == ERR_INCOMPLETE)
+			break;
+		if (err == 0)
+			take_line(s, line);
+		else
+			answer_bad(s, "That line is too long.");
+	}
+	if (rest.n && s->state == SESSION_READY)
+		s->world->want_resume(s->owner, POP3_RESUME_OUTPUT);
+	settle(s);
+	return s->state == SESSION_CLOSED ? bytes.n : bytes.n - rest.n;
+}
+
+void pop3_session_resume(struct pop3_session *s)
+{
+	if (is_gone(s)) {
+		s->world->flush(s->owner);
+		return;
+	}
+	if (s->state == SESSION_GATE) {
+		try_update(s);
+	} else if (s->state == SESSION_RUNNING) {
+		bool transfers = s->command.verb == POP3_RETR || s->command.verb == POP3_TOP;
+		take_step(s, transfers ? pop3_transfer_step(s) : pop3_listing_step(s));
+	}
+	settle(s);
+}
+
+void pop3_session_bye(struct pop3_session *s, struct str text)
+{
+	if (s->state == SESSION_CLOSED)
+		return;
+	log_debug("pop3-bye", LOG_ID(s->id), LOG_S("text", text));
+	close_session(s);
+	s->world->flush(s->owner);
+}

@@ -1,0 +1,85 @@
+/* session_private.h: what the files of the session engine share; nobody else includes it. session.c has the states
+ * and the simple commands, listing.c STAT, LIST and UIDL, transfer.c RETR and TOP. */
+#ifndef PROTO_POP3_SESSION_PRIVATE_H
+#define PROTO_POP3_SESSION_PRIVATE_H
+
+#include "proto/pop3/session.h"
+#include "syntax/pop3.h"
+
+/* How a command left off. */
+enum pop3_step {
+	POP3_STEP_DONE,
+	POP3_STEP_AGAIN,  /* the slice is over */
+	POP3_STEP_OUTPUT, /* the output is full */
+	POP3_STEP_BROKEN, /* a response cannot be completed: nothing but closing tells the client */
+};
+
+/* Goes through the session's messages in order. */
+struct pop3_walk {
+	uint32_t number; /* of the message that it stands on; one more than there are at the end */
+	uint32_t range;  /* of the session's uids that this message is in */
+	uint32_t uid;
+};
+
+/* A message that leaves in pieces. */
+struct pop3_transfer {
+	uint64_t message;    /* key of its row */
+	uint64_t at;         /* bytes done */
+	uint64_t header_end; /* bytes that do not count as lines */
+	struct pop3_body body;
+};
+
+enum session_state { SESSION_READY, SESSION_RUNNING, SESSION_GATE, SESSION_CLOSED };
+
+struct pop3_session {
+	const struct pop3_world *world;
+	void *owner;
+	const struct pop3_settings *settings;
+	struct account *account; /* held by the owner */
+	struct mailbox *inbox;   /* held open; NULL: could not be opened */
+	uint64_t id;
+	enum session_state state;
+	uint32_t bad_commands;
+	struct pop3_reader reader;
+	uint32_t count;          /* messages at the login */
+	struct set uids;         /* theirs, in order of their numbers */
+	struct set deleted;      /* uids marked by DELE */
+	uint32_t *sizes;         /* by number - 1, from the first STAT or LIST on; NULL before */
+	struct pop3_walk sized;  /* stands on the first message whose size is not known */
+	struct pop3_command command; /* that runs; its slices are not valid any more */
+	struct pop3_walk walk;       /* LIST, UIDL */
+	struct pop3_transfer transfer; /* RETR, TOP */
+};
+
+static inline struct outq *pop3_output(struct pop3_session *s)
+{
+	return s->world->output(s->owner);
+}
+
+static inline bool pop3_output_full(const struct pop3_session *s)
+{
+	return s->world->output(s->owner)->total >= s->settings->output_pause;
+}
+
+struct pop3_walk pop3_walk_start(const struct pop3_session *s);
+bool pop3_walk_at_end(const struct pop3_session *s, const struct pop3_walk *walk);
+void pop3_walk_next(const struct pop3_session *s, struct pop3_walk *walk);
+
+/* A one-line reply without its line end: "+OK Fine." */
+void pop3_reply(struct pop3_session *s, const char *text);
+/* -ERR for an error of the store. */
+void pop3_reply_error(struct pop3_session *s, int err);
+
+/* The message that the command names: its uid and entry. False, and -ERR said, when there is none, it is marked, or
+ * it is gone. */
+bool pop3_find_message(struct pop3_session *s, uint32_t *uid, const struct entry **entry);
+/* Its row; slices of the row are not valid. */
+int pop3_read_row(struct pop3_session *s, uint64_t message, struct message_row *out) MUST_CHECK;
+
+/* Commands (listing.c, transfer.c): the first step is taken by the same function as the others, after begin. */
+void pop3_listing_begin(struct pop3_session *s);
+enum pop3_step pop3_listing_step(struct pop3_session *s);
+enum pop3_step pop3_transfer_begin(struct pop3_session *s);
+enum pop3_step pop3_transfer_step(struct pop3_session *s);
+
+#endif

@@ -1,0 +1,497 @@
+/* POP3 after login, on a real store in a temporary folder: what the client sees, what others do meanwhile, and that
+ * only QUIT removes. */
+#include "proto/pop3/session.h"
+
+#include "base/checked.h"
+#include "base/mem.h"
+#include "mail/mail.h"
+#include "store/store_open.h"
+
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define OUTPUT_PAUSE 2048
+
+#define CAPABILITIES                                                                                                   \
+	"+OK Capabilities follow.\r\nTOP\r\nUIDL\r\nPIPELINING\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\n"                        \
+	"EXPIRE NEVER\r\nIMPLEMENTATION Mansio\r\n"
+
+struct fixture {
+	char directory[64];
+	struct store *store;
+	struct account *account;
+	struct mailbox *inbox;
+	struct mail_reader *reader;
+	struct pop3_session *session;
+	struct pop3_settings settings;
+	struct outq out;
+	struct buf said;
+	uint64_t clock;
+	bool syncing, soon, on_output, on_writable;
+	unsigned closed;
+};
+
+/* --- the store's world: syncs are done when the test says so --- */
+
+static void on_sync(void *owner, int fd)
+{
+	(void)fd;
+	((struct fixture *)owner)->syncing = true;
+}
+
+static void on_store_writable(void *owner)
+{
+	(void)owner;
+}
+
+static void on_durable(void *owner, uint64_t batch)
+{
+	(void)owner, (void)batch;
+}
+
+static void on_voided(void *owner, uint64_t batch, int err)
+{
+	(void)owner, (void)batch;
+	fail_msg("batch voided: %s", err_text(err));
+}
+
+static void on_failed(void *owner, const char *what, int err)
+{
+	(void)owner;
+	fail_msg("%s: %s", what, err_text(err));
+}
+
+static const struct store_world store_world = { on_sync, on_store_writable, on_durable, on_voided, on_failed };
+
+static void settle_store(struct fixture *f)
+{
+	do {
+		store_turn(f->store);
+		if (f->syncing) {
+			f->syncing = false;
+			store_synced(f->store, 0);
+		}
+	} while (f->syncing || !store_is_idle(f->store));
+}
+
+/* --- the session's world --- */
+
+static struct outq *output(void *owner)
+{
+	return &((struct fixture *)owner)->out;
+}
+
+static void want_resume(void *owner, enum pop3_resume reason)
+{
+	struct fixture *f = owner;
+	f->soon |= reason == POP3_RESUME_SOON;
+	f->on_output |= reason == POP3_RESUME_OUTPUT;
+	f->on_writable |= reason == POP3_RESUME_WRITABLE;
+}
+
+static void flush(void *owner)
+{
+	(void)owner;
+}
+
+static uint64_t microseconds(void *owner)
+{
+	return ((struct fixture *)owner)->clock += 100;
+}
+
+static void close_connection(void *owner)
+{
+	((struct fixture *)owner)->closed++;
+}
+
+static const struct pop3_world world = { output, want_resume, flush, microseconds, close_connection };
+
+static void drain(struct fixture *f)
+{
+	struct outq_piece piece;
+	while (outq_peek(&f->out, &piece)) {
+		if (piece.file_fd < 0) {
+			buf_add(&f->said, piece.bytes);
+			outq_consume(&f->out, piece.bytes.n);
+			continue;
+		}
+		char *room = buf_reserve(&f->said, (size_t)piece.n);
+		assert_int_equal(pread(piece.file_fd, room, (size_t)piece.n, (off_t)piece.offset), piece.n);
+		buf_commit(&f->said, (size_t)piece.n);
+		outq_consume(&f->out, piece.n);
+	}
+}
+
+/* Says it and goes on with what waits, as the shard does (for the store too, unless `gate` is to stay as it is). */
+static void say(struct fixture *f, struct str text)
+{
+	buf_clear(&f->said);
+	while (text.n || f->soon || f->on_output || f->on_writable) {
+		size_t taken = pop3_session_input(f->session, text);
+		text = str_from(text, taken);
+		drain(f);
+		if (f->on_writable)
+			settle_store(f);
+		bool wanted = f->soon || f->on_output || f->on_writable;
+		f->soon = f->on_output = f->on_writable = false;
+		if (wanted)
+			pop3_session_resume(f->session);
+		drain(f);
+	}
+	buf_add_byte(&f->said, '\0');
+}
+
+static void assert_says(struct fixture *f, const char *text, const char *wanted)
+{
+	say(f, str_from_c(text));
+	assert_string_equal(f->said.p, wanted);
+}
+
+static void log_in(struct fixture *f, const char *wanted)
+{
+	f->session = pop3_session_new(&world, f, &f->settings, f->account, 1);
+	buf_clear(&f->said);
+	drain(f);
+	buf_add_byte(&f->said, '\0');
+	assert_string_equal(f->said.p, wanted);
+}
+
+static void log_out(struct fixture *f)
+{
+	pop3_session_free(&f->session);
+	f->soon = f->on_output = f->on_writable = false;
+	f->closed = 0;
+	settle_store(f);
+}
+
+/* --- the mailbox --- */
+
+static void append(struct fixture *f, struct str bytes)
+{
+	struct mail_settings mail = { .reader = f->reader, .max_message_size = 10000000, .max_keywords = 64 };
+	struct mail_source source = { .bytes = bytes, .fd = -1 };
+	struct mail_facts facts = { .internal_date = 1700000000 };
+	uint32_t uid;
+	settle_store(f);
+	assert_int_equal(mail_append(f->inbox, &mail, &source, &facts, &uid), 0);
+}
+
+static void expunge(struct fixture *f, uint32_t uid)
+{
+	struct set uids = SET_INIT, expunged = SET_INIT;
+	set_add(&uids, uid, uid);
+	settle_store(f);
+	assert_int_equal(mailbox_expunge(f->inbox, &uids, false, &expunged), 0);
+	assert_int_equal(set_count(&expunged), 1);
+	set_free(&uids);
+	set_free(&expunged);
+}
+
+#define FIRST "Subject: one\r\n\r\nHello\r\nworld\r\n"
+#define SECOND "Subject: two\r\n\r\n.dot\r\n..\r\nno end"
+#define THIRD "Subject: three\r\n\r\nbody"
+
+static void append_three(struct fixture *f)
+{
+	append(f, STR(FIRST));
+	append(f, STR(SECOND));
+	append(f, STR(THIRD));
+}
+
+static int set_up(void **state)
+{
+	static const struct account_id id = { { 7 } };
+	struct fixture *f = mem_alloc(1, sizeof *f);
+	const char *what;
+	snprintf(f->directory, sizeof f->directory, "/tmp/mansio-pop3-XXXXXX");
+	assert_non_null(mkdtemp(f->directory));
+	struct store_settings settings = {
+		.directory = str_from_c(f->directory), .segment_size = 1 << 20, .view_memory = 1 << 20, .reserve = 1 << 20,
+		.checkpoint_size = 1 << 20, .database_cache_kb = 1024, .change_retention = 86400, .undelete_window = 86400,
+		.delivery_lifetime = 86400,
+	};
+	f->settings = (struct pop3_settings){ .max_line = 255, .max_bad_commands = 3, .output_pause = OUTPUT_PAUSE };
+	f->reader = mail_reader_new(&MIME_LIMITS_DEFAULT);
+	f->out = OUTQ_INIT(1 << 20);
+	f->said = BUF_INIT(16 << 20);
+	assert_int_equal(store_open(&settings, &store_world, f, &f->store, &what), 0);
+	assert_int_equal(account_create(f->store, &id), 0);
+	settle_store(f);
+	assert_int_equal(account_open(f->store, &id, &f->account), 0);
+	f->inbox = account_mailbox(f->account, STR("INBOX"));
+	*state = f;
+	return 0;
+}
+
+static int remove_one(const char *path, const struct stat *status, int flag, struct FTW *where)
+{
+	(void)status, (void)flag, (void)where;
+	return remove(path);
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+	log_out(f);
+	account_close(&f->account);
+	store_close(&f->store);
+	mail_reader_free(&f->reader);
+	nftw(f->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	outq_free(&f->out);
+	buf_free(&f->said);
+	mem_free(f);
+	return 0;
+}
+
+/* --- tests --- */
+
+static void an_empty_mailbox_is_a_mailbox(void **state)
+{
+	struct fixture *f = *state;
+	log_in(f, "+OK Logged in, 0 messages.\r\n");
+	assert_says(f, "STAT\r\n", "+OK 0 0\r\n");
+	assert_says(f, "LIST\r\n", "+OK 0 messages (0 octets)\r\n.\r\n");
+	assert_says(f, "UIDL\r\n", "+OK Unique ids follow.\r\n.\r\n");
+	assert_says(f, "RETR 1\r\n", "-ERR There is no such message.\r\n");
+	assert_says(f, "QUIT\r\n", "+OK Good-bye.\r\n");
+	assert_int_equal(f->closed, 1);
+}
+
+static void messages_come_back_byte_for_byte(void **state)
+{
+	struct fixture *f = *state;
+	append_three(f);
+	log_in(f, "+OK Logged in, 3 messages.\r\n");
+	assert_says(f, "STAT\r\n", "+OK 3 84\r\n");
+	assert_says(f, "LIST\r\n", "+OK 3 messages (84 octets)\r\n1 30\r\n2 32\r\n3 22\r\n.\r\n");
+	assert_says(f, "LIST 2\r\n", "+OK 2 32\r\n");
+	assert_says(f, "RETR 1\r\n", "+OK 30 octets follow.\r\n" FIRST ".\r\n");
+	assert_says(f, "RETR 2\r\n", "+OK 32 octets follow.\r\nSubject: two\r\n\r\n..dot\r\n...\r\nno end\r\n.\r\n");
+	assert_says(f, "RETR 3\r\n", "+OK 22 octets follow.\r\n" THIRD "\r\n.\r\n");
+	assert_says(f, "NOOP\r\n", "+OK Still here.\r\n");
+}
+
+static void top_gives_header_and_lines(void **state)
+{
+	struct fixture *f = *state;
+	append_three(f);
+	log_in(f, "+OK Logged in, 3 messages.\r\n");
+	assert_says(f, "TOP 1 0\r\n", "+OK The top of 30 octets follows.\r\nSubject: one\r\n\r\n.\r\n");
+	assert_says(f, "TOP 1 1\r\n", "+OK The top of 30 octets follows.\r\nSubject: one\r\n\r\nHello\r\n.\r\n");
+	assert_says(f, "TOP 2 0\r\n", "+OK The top of 32 octets follows.\r\nSubject: two\r\n\r\n.\r\n");
+	assert_says(f, "TOP 2 1\r\n", "+OK The top of 32 octets follows.\r\nSubject: two\r\n\r\n..dot\r\n.\r\n");
+	assert_says(f, "TOP 2 3\r\n",
+	            "+OK The top of 32 octets follows.\r\nSubject: two\r\n\r\n..dot\r\n...\r\nno end\r\n.\r\n");
+	assert_says(f, "TOP 3 999999999999999999999\r\n", "+OK The top of 22 octets follows.\r\n" THIRD "\r\n.\r\n");
+	assert_says(f, "TOP 4 1\r\n", "-ERR There is no such message.\r\n");
+}
+
+static void bare_line_ends_cannot_end_a_response(void **state)
+{
+	struct fixture *f = *state;
+	append(f, STR("Subject: bare\r\n\r\na\n.\r\nb\n"));
+	log_in(f, "+OK Logged in, 1 messages.\r\n");
+	assert_says(f, "RETR 1\r\n", "+OK 24 octets follow.\r\nSubject: bare\r\n\r\na\n..\r\nb\n\r\n.\r\n");
+}
+
+static void only_quit_removes(void **state)
+{
+	struct fixture *f = *state;
+	append_three(f);
+	log_in(f, "+OK Logged in, 3 messages.\r\n");
+	assert_says(f, "DELE 2\r\nDELE 2\r\nRETR 2\r\nSTAT\r\n",
+	            "+OK Marked as deleted.\r\n-ERR That message is marked as deleted.\r\n"
+	            "-ERR That message is marked as deleted.\r\n+OK 2 52\r\n");
+	assert_says(f, "LIST\r\n", "+OK 2 messages (52 octets)\r\n1 30\r\n3 22\r\n.\r\n");
+	log_out(f); /* the client vanished */
+	log_in(f, "+OK Logged in, 3 messages.\r\n");
+	assert_says(f, "DELE 1\r\nRSET\r\nDELE 3\r\n",
+	            "+OK Marked as deleted.\r\n+OK Nothing is marked as deleted.\r\n+OK Marked as deleted.\r\n");
+	assert_says(f, "QUIT\r\n", "+OK Good-bye, deleted messages are removed.\r\n");
+	assert_int_equal(f->closed, 1);
+	log_out(f);
+	log_in(f, "+OK Logged in, 2 messages.\r\n");
+	assert_says(f, "LIST\r\n", "+OK 2 messages (62 octets)\r\n1 30\r\n2 32\r\n.\r\n");
+}
+
+static void quit_waits_for_the_store(void **state)
+{
+	struct fixture *f = *state;
+	append(f, STR(FIRST));
+	settle_store(f);
+	log_in(f, "+OK Logged in, 1 messages.\r\n");
+	append(f, STR(SECOND));
+	store_turn(f->store); /* sealed: the gate is closed until the sync returns */
+	assert_false(store_writable(f->store));
+	assert_int_equal(pop3_session_input(f->session, STR("DELE 1\r\nQUIT\r\nNOOP\r\n")), 14);
+	assert_true(f->on_writable);
+	assert_int_equal(f->closed, 0);
+	assert_false(pop3_session_wants_input(f->session));
+	settle_store(f);
+	pop3_session_resume(f->session);
+	assert_int_equal(f->closed, 1);
+	/* The +OK is in the queue, and the owner holds it back. */
+	assert_true(account_batch(f->account) > store_durable(f->store));
+}
+
+static void others_may_remove_messages_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	append_three(f);
+	log_in(f, "+OK Logged in, 3 messages.\r\n");
+	expunge(f, 2);
+	assert_says(f, "RETR 2\r\n", "-ERR That message was removed meanwhile by another session.\r\n");
+	assert_says(f, "STAT\r\n", "+OK 2 52\r\n");
+	assert_says(f, "LIST\r\n", "+OK 2 messages (52 octets)\r\n1 30\r\n3 22\r\n.\r\n");
+	expunge(f, 3);
+	assert_says(f, "TOP 3 0\r\n", "-ERR That message was removed meanwhile by another session.\r\n");
+	append(f, STR(FIRST)); /* new ones are not seen */
+	assert_says(f, "RETR 4\r\n", "-ERR There is no such message.\r\n");
+	assert_says(f, "DELE 1\r\nDELE 3\r\nQUIT\r\n", "+OK Marked as deleted.\r\n+OK Marked as deleted.\r\n"
+	                                                "+OK Good-bye, deleted messages are removed.\r\n");
+	log_out(f);
+	log_in(f, "+OK Logged in, 1 messages.\r\n");
+}
+
+static void unique_ids_stay_for_ever(void **state)
+{
+	struct fixture *f = *state;
+	append_three(f);
+	log_in(f, "+OK Logged in, 3 messages.\r\n");
+	say(f, STR("UIDL\r\n"));
+	char first[200], wanted[100];
+	snprintf(first, sizeof first, "%s", f->said.p);
+	assert_int_equal(strlen(first), strlen("+OK Unique ids follow.\r\n.\r\n") + 3 * 20);
+	const char *line = strstr(first, "\r\n3 ") + 2;
+	snprintf(wanted, sizeof wanted, "+OK %.18s\r\n", line);
+	assert_says(f, "UIDL 3\r\n", wanted);
+	assert_says(f, "DELE 1\r\nQUIT\r\n", "+OK Marked as deleted.\r\n+OK Good-bye, deleted messages are removed.\r\n");
+	log_out(f);
+	log_in(f, "+OK Logged in, 2 messages.\r\n");
+	snprintf(wanted, sizeof wanted, "+OK 2 %.16s\r\n", line + 2);
+	assert_says(f, "UIDL 2\r\n", wanted);
+	assert_says(f, "UIDL 3\r\n", "-ERR There is no such message.\r\n");
+}
+
+static void large_answers_pause_and_go_on(void **state)
+{
+	struct fixture *f = *state;
+	struct buf message = BUF_INIT(1 << 20), wanted = BUF_INIT(1 << 21);
+	buf_add(&message, STR("Subject: large\r\n\r\n"));
+	for (int i = 0; i < 5000; i++)
+		buf_addf(&message, "%s%d this is a line\r\n", i % 3 ? "" : ".", i);
+	append(f, buf_str(&message));
+	log_in(f, "+OK Logged in, 1 messages.\r\n");
+	buf_addf(&wanted, "+OK %zu octets follow.\r\nSubject: large\r\n\r\n", message.n);
+	for (int i = 0; i < 5000; i++)
+		buf_addf(&wanted, "%s%d this is a line\r\n", i % 3 ? "" : "..", i);
+	buf_add(&wanted, STR(".\r\n+OK Still here.\r\n"));
+	/* The command behind it waits its turn. */
+	assert_int_equal(pop3_session_input(f->session, STR("RETR 1\r\nNOOP\r\n")), 8);
+	assert_true(f->on_output);
+	assert_true(f->out.held < 4 * OUTPUT_PAUSE + 2 * 16384);
+	f->on_output = false;
+	buf_clear(&f->said);
+	drain(f);
+	while (!pop3_session_wants_input(f->session)) {
+		pop3_session_resume(f->session);
+		drain(f);
+	}
+	assert_int_equal(pop3_session_input(f->session, STR("NOOP\r\n")), 6);
+	drain(f);
+	assert_true(str_eq(buf_str(&f->said), buf_str(&wanted)));
+	f->on_output = false;
+	buf_free(&message);
+	buf_free(&wanted);
+}
+
+static void long_lists_pause_and_go_on(void **state)
+{
+	struct fixture *f = *state;
+	for (int i = 0; i < 400; i++)
+		append(f, STR(FIRST));
+	for (uint32_t uid = 3; uid <= 399; uid += 2)
+		expunge(f, uid);
+	log_in(f, "+OK Logged in, 201 messages.\r\n");
+	say(f, STR("LIST\r\n"));
+	assert_non_null(strstr(f->said.p, "+OK 201 messages (6030 octets)\r\n1 30\r\n2 30\r\n"));
+	assert_non_null(strstr(f->said.p, "\r\n201 30\r\n.\r\n"));
+	say(f, STR("UIDL\r\nSTAT\r\n"));
+	assert_int_equal(f->said.p[0], '+');
+	unsigned lines = 0;
+	for (const char *p = f->said.p; (p = strchr(p, '\n')); p++)
+		lines++;
+	assert_int_equal(lines, 1 + 201 + 1 + 1);
+	assert_non_null(strstr(f->said.p, "\r\n.\r\n+OK 201 6030\r\n"));
+}
+
+static void bad_input_is_answered_and_counted(void **state)
+{
+	struct fixture *f = *state;
+	append(f, STR(FIRST));
+	log_in(f, "+OK Logged in, 1 messages.\r\n");
+	assert_says(f, "RETR 0\r\nRETR 2\r\nDELE 9\r\nLIST 99999999999999\r\n",
+	            "-ERR There is no such message.\r\n-ERR There is no such message.\r\n-ERR There is no such message.\r\n"
+	            "-ERR There is no such message.\r\n");
+	assert_says(f, "USER alice\r\n", "-ERR You are logged in already.\r\n");
+	char line[300];
+	snprintf(line, sizeof line, "NOOP %0260d\r\n", 0);
+	assert_says(f, line, "-ERR That line is too long.\r\n");
+	assert_says(f, "CAPA\r\n", CAPABILITIES "USER\r\nSASL PLAIN\r\n.\r\n");
+	assert_int_equal(f->closed, 0);
+	assert_says(f, "DELE 1\r\nRETR x\r\nQUIT\r\n", "+OK Marked as deleted.\r\n-ERR That is not a number.\r\n");
+	assert_int_equal(f->closed, 1);
+	log_out(f);
+	log_in(f, "+OK Logged in, 1 messages.\r\n");
+}
+
+static void a_removed_account_ends_the_session(void **state)
+{
+	struct fixture *f = *state;
+	static const struct account_id id = { { 7 } };
+	uint64_t messages, bytes;
+	append(f, STR(FIRST));
+	log_in(f, "+OK Logged in, 1 messages.\r\n");
+	settle_store(f);
+	assert_int_equal(account_destroy(f->store, &id, &messages, &bytes), 0);
+	assert_says(f, "STAT\r\n", "-ERR [SYS/TEMP] The mailbox is not available now.\r\n");
+	assert_int_equal(f->closed, 1);
+}
+
+static void a_timeout_says_and_removes_nothing(void **state)
+{
+	struct fixture *f = *state;
+	append(f, STR(FIRST));
+	log_in(f, "+OK Logged in, 1 messages.\r\n");
+	assert_says(f, "DELE 1\r\n", "+OK Marked as deleted.\r\n");
+	pop3_session_bye(f->session, STR("too slow"));
+	assert_true(outq_empty(&f->out));
+	assert_int_equal(f->closed, 1);
+	log_out(f);
+	log_in(f, "+OK Logged in, 1 messages.\r\n");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(an_empty_mailbox_is_a_mailbox),
+		TEST(messages_come_back_byte_for_byte),
+		TEST(top_gives_header_and_lines),
+		TEST(bare_line_ends_cannot_end_a_response),
+		TEST(only_quit_removes),
+		TEST(quit_waits_for_the_store),
+		TEST(others_may_remove_messages_meanwhile),
+		TEST(unique_ids_stay_for_ever),
+		TEST(large_answers_pause_and_go_on),
+		TEST(long_lists_pause_and_go_on),
+		TEST(bad_input_is_answered_and_counted),
+		TEST(a_removed_account_ends_the_session),
+		TEST(a_timeout_says_and_removes_nothing),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,161 @@
+/* envelope.c: MAIL and RCPT: the transaction, its recipients, and the accounts they lead to. An account that two
+ * recipients lead to is one target, and gets one copy. All arrays have maximums; memory is freed with the
+ * transaction. */
+#include "proto/smtp/internal.h"
+
+#include "base/checked.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+void smtp_transaction_reset(struct smtp_session *session)
+{
+	struct smtp_transaction *t = &session->transaction;
+	arena_free(&t->arena);
+	buf_free(&t->head);
+	mem_free(t->recipients);
+	mem_free(t->targets);
+	mem_free(t->links);
+	*t = (struct smtp_transaction){ .arena = t->arena, .head = t->head };
+}
+
+void smtp_command_mail(struct smtp_session *session)
+{
+	const struct smtp_command *command = &session->command;
+	if (session->transactions >= session->config->max_transactions) {
+		smtp_reply(session, 421, "4.7.0", "too many messages in one connection, closing");
+		smtp_close(session);
+		return;
+	}
+	if (command->has_size && command->size > session->config->max_message_size) {
+		smtp_reply(session, 552, "5.3.4", "message too big"); /* RFC 1870, 6.1 */
+		return;
+	}
+	smtp_transaction_reset(session);
+	struct smtp_transaction *t = &session->transaction;
+	if (arena_copy(&t->arena, command->path.written, &t->sender) != 0) {
+		smtp_reply(session, 452, "4.3.1", "out of room, try again later");
+		return;
+	}
+	t->announced = command->has_size ? command->size : 0;
+	session->transactions++;
+	smtp_enter_state(session, SMTP_TRANSACTION);
+	smtp_reply(session, 250, "2.1.0", "sender ok");
+}
+
+/* Room for one more item; false at the maximum. */
+static bool grow(void **items, uint32_t n, uint32_t *size, uint32_t max, size_t item_size)
+{
+	if (n >= max)
+		return false;
+	if (n == *size) {
+		*size = MIN(MAX(*size * 2, UINT32_C(8)), max);
+		*items = mem_resize(*items, *size, item_size);
+	}
+	return true;
+}
+
+#define GROW(t, what, max)                                                                                             \
+	grow((void **)&(t)->what, (t)->n_##what, &(t)->size_##what, (max), sizeof *(t)->what)
+
+/* What stands behind the first delimiter of a local part. */
+static struct str detail_of(const struct smtp_session *session, struct str local)
+{
+	struct str delimiter = session->config->recipient_delimiter;
+	ptrdiff_t at = delimiter.n == 1 ? str_find_byte(local, delimiter.p[0]) : -1;
+	return at < 0 ? (struct str){ NULL, 0 } : str_from(local, (size_t)at + 1);
+}
+
+void smtp_command_rcpt(struct smtp_session *session)
+{
+	struct smtp_transaction *t = &session->transaction;
+	struct smtp_command *command = &session->command;
+	/* The line is gone when the answer comes; the unquoted address is in the command's arena. */
+	if (!GROW(t, recipients, session->config->max_recipients) ||
+	    arena_copy(&t->arena, command->path.written, &command->path.written) != 0) {
+		smtp_reply(session, 452, "4.5.3", "too many recipients"); /* RFC 5321, 4.5.3.1.10 */
+		return;
+	}
+	smtp_enter_state(session, SMTP_RESOLVING);
+	session->world->resolve(session->owner, command->path.address);
+}
+
+/* The index of the account's target; a new one is made when there is none. Linear: account ids are random and compare
+ * unequal at once, and there are at most SMTP_TARGETS_MAX. False when there is no room. */
+static bool find_or_add_target(struct smtp_session *session, const struct smtp_target *wanted, struct str detail,
+                               uint32_t *index)
+{
+	struct smtp_transaction *t = &session->transaction;
+	for (uint32_t i = 0; i < t->n_targets; i++) {
+		if (memcmp(t->targets[i].account, wanted->account, SMTP_ACCOUNT_SIZE) == 0) {
+			*index = i;
+			return true;
+		}
+	}
+	if (!GROW(t, targets, SMTP_TARGETS_MAX))
+		return false;
+	struct smtp_target target = { .shard = wanted->shard, .detail = detail, .result = SMTP_UNAVAILABLE };
+	memcpy(target.account, wanted->account, SMTP_ACCOUNT_SIZE);
+	t->targets[t->n_targets] = target;
+	*index = t->n_targets++;
+	return true;
+}
+
+/* All or nothing: a recipient that does not fit leaves no target behind. */
+static int add_recipient(struct smtp_session *session, const struct smtp_target *targets, uint32_t n)
+{
+	struct smtp_transaction *t = &session->transaction;
+	uint32_t n_targets = t->n_targets, n_links = t->n_links;
+	struct str detail;
+	int err = arena_copy(&t->arena, detail_of(session, session->command.path.local), &detail);
+	for (uint32_t i = 0; i < n && err == 0; i++) {
+		uint32_t index;
+		if (GROW(t, links, SMTP_LINKS_MAX) && find_or_add_target(session, &targets[i], detail, &index))
+			t->links[t->n_links++] = index;
+		else
+			err = ERR_LIMIT;
+	}
+	if (err != 0) {
+		t->n_targets = n_targets;
+		t->n_links = n_links;
+		return err;
+	}
+	t->recipients[t->n_recipients++] =
+		(struct smtp_recipient){ .written = session->command.path.written, .first_link = n_links, .n_links = n };
+	return 0;
+}
+
+static void refuse_recipient(struct smtp_session *session, struct smtp_complaint complaint)
+{
+	smtp_reply_complaint(session, complaint);
+	log_info("recipient-refused", LOG_ID(session->id), LOG_S("peer", str_from_c(session->address)),
+	         LOG_S("sender", session->transaction.sender), LOG_S("recipient", session->command.path.written),
+	         LOG_U("code", complaint.code), LOG_C("reason", complaint.text));
+	session->transaction.n_refused++;
+	if (complaint.code < 500 || ++session->refused_recipients < session->config->max_refused_recipients)
+		return;
+	smtp_reply(session, 421, "4.7.0", "too many refused recipients, closing");
+	smtp_close(session);
+}
+
+void smtp_session_resolved(struct smtp_session *session, enum smtp_resolution resolution,
+                           const struct smtp_target *targets, uint32_t n_targets)
+{
+	static const struct smtp_complaint replies[] = {
+#define SMTP_RESOLUTION_REPLY(name, code, enhanced, text) { code, enhanced, text },
+		SMTP_RESOLUTION_LIST(SMTP_RESOLUTION_REPLY)
+#undef SMTP_RESOLUTION_REPLY
+	};
+	if (session->state != SMTP_RESOLVING)
+		return;
+	smtp_enter_state(session, SMTP_TRANSACTION);
+	if (resolution == SMTP_RESOLVED && n_targets == 0)
+		resolution = SMTP_RESOLVE_UNAVAILABLE;
+	if (resolution != SMTP_RESOLVED)
+		refuse_recipient(session, replies[resolution]);
+	else if (add_recipient(session, targets, n_targets) != 0)
+		refuse_recipient(session, (struct smtp_complaint){ 452, "4.5.3", "too many recipients" });
+	else
+		smtp_reply_complaint(session, replies[SMTP_RESOLVED]);
+	if (session->stopping)
+		smtp_session_stop(session);
+}
