@@ -1,0 +1,65 @@
+# Mansio's everyday commands; `make help` lists them. The build itself is Meson's (meson.build).
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+export CC
+PREFIX ?= /usr/local
+PYTHON := /usr/bin/python3
+TARGET ?= all
+SECONDS ?= 60
+CYCLES ?= 200
+
+.PHONY: help run test build check bench fuzz crash clean install
+
+help:
+	@echo 'make run      install what is needed, build, and start a demo server on this machine'
+	@echo 'make test     build and run every test'
+	@echo 'make build    the server: build/src/proc/mansio'
+	@echo 'make bench    the load generator and its figures'
+	@echo 'make crash CYCLES=1000   kill -9 of every process under load, and a ledger of what was acknowledged'
+	@echo 'make fuzz TARGET=name SECONDS=60   one fuzz target (or all) under libFuzzer, with clang'
+	@echo 'make install PREFIX=/usr/local     copy the server and its man pages'
+	@echo 'make clean    remove what was built; the demo and its mail stay'
+
+run:
+	@scripts/install-dependencies build run
+	@$(MAKE) --no-print-directory build
+	@scripts/demo
+
+build: check build/build.ninja
+	@ninja -C build --quiet
+
+build/build.ninja:
+	meson setup build --prefix $(PREFIX)
+
+# Layers, banned functions, sizes, machine paths: seconds before any compiler starts.
+check:
+	@scripts/check-layers
+	@scripts/check-banned
+	@scripts/check-size
+	@scripts/check-paths
+
+test:
+	@scripts/install-dependencies build test
+	@scripts/run-tests
+
+bench:
+	@scripts/install-dependencies build run bench
+	@$(MAKE) --no-print-directory build
+	@bench/run
+
+crash:
+	@scripts/install-dependencies build test
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) tests/crash/driver.py --cycles $(CYCLES)
+
+fuzz:
+	@scripts/install-dependencies build fuzz
+	@scripts/fuzz $(TARGET) $(SECONDS)
+
+install: build
+	meson install -C build --no-rebuild
+
+clean:
+	rm -rf build build-asan build-fuzz

@@ -1,0 +1,366 @@
+/* load.c: puts load on a mail server and prints rate, latency and the server's CPU time per operation. Speaks plain LMTP, IMAP and POP3 to any
+ * server on an IPv4 address. One thread a connection; the first wrong answer ends it. */
+#include "bench.h"
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define CONNECTIONS_MAX 4096
+#define MESSAGE_MAX     (4 * 1024 * 1024)
+#define POOL            512 /* messages made before the clock starts, sent round and round */
+
+struct options {
+	const char *host, *password, *pattern, *mailbox;
+	int port, pid;
+	uint64_t count, connections, users, size, first;
+	bool json;
+};
+
+struct task {
+	pthread_t thread;
+	struct wire wire;
+	uint64_t number;
+};
+
+static struct options options = { .host = "127.0.0.1", .password = "secret", .pattern = "user%04u@example.test", .mailbox = "INBOX",
+	                          .count = 1000, .connections = 1, .users = 1 };
+static struct buf pool[POOL];
+static atomic_uint_fast64_t taken, moved; /* operations begun; bytes of answers */
+static uint32_t *latencies;               /* microseconds, by operation */
+
+static void user_name(uint64_t number, char *out, size_t size)
+{
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+	snprintf(out, size, options.pattern, (unsigned)(number % options.users));
+#pragma GCC diagnostic pop
+}
+
+/* The next operation's number; false when all are taken. */
+static bool take(uint64_t *number)
+{
+	*number = atomic_fetch_add(&taken, 1);
+	return *number < options.count;
+}
+
+/* --- works: each gets a task and the number of the operation --- */
+
+struct work {
+	const char *name, *unit, *help;
+	void (*begin)(struct task *task);
+	void (*once)(struct task *task, uint64_t number);
+	void (*end)(struct task *task);
+	bool sends; /* needs the pool of messages */
+};
+
+static void lmtp_begin(struct task *task)
+{
+	wire_open(&task->wire, options.host, options.port);
+	wire_expect(&task->wire, STR("220"));
+	wire_sendf(&task->wire, "LHLO bench.example.net\r\n");
+	while (!str_starts(wire_line(&task->wire), STR("250 ")))
+		;
+}
+
+static void lmtp_once(struct task *task, uint64_t number)
+{
+	char user[256];
+	user_name(number, user, sizeof user);
+	wire_sendf(&task->wire, "MAIL FROM:<sender@example.net>\r\nRCPT TO:<%s>\r\nDATA\r\n", user);
+	wire_expect(&task->wire, STR("250"));
+	wire_expect(&task->wire, STR("250"));
+	wire_expect(&task->wire, STR("354"));
+	char line[64];
+	int n = snprintf(line, sizeof line, "X-Number: %llu\r\n", (unsigned long long)(options.first + number));
+	wire_send(&task->wire, str_of(line, (size_t)n));
+	wire_send(&task->wire, buf_str(&pool[number % POOL]));
+	wire_send(&task->wire, STR(".\r\n"));
+	wire_expect(&task->wire, STR("250"));
+}
+
+static void lmtp_end(struct task *task)
+{
+	wire_sendf(&task->wire, "QUIT\r\n");
+	wire_expect(&task->wire, STR("221"));
+	wire_close(&task->wire);
+}
+
+static void imap_login(struct task *task, uint64_t number)
+{
+	char user[256];
+	user_name(number, user, sizeof user);
+	wire_open(&task->wire, options.host, options.port);
+	wire_expect(&task->wire, STR("* OK"));
+	wire_sendf(&task->wire, "l LOGIN %s %s\r\n", user, options.password);
+	wire_until(&task->wire, STR("l "), STR("OK"));
+}
+
+static void imap_logout(struct task *task)
+{
+	wire_sendf(&task->wire, "o LOGOUT\r\n");
+	wire_until(&task->wire, STR("o "), STR("OK"));
+	wire_close(&task->wire);
+}
+
+static void session_once(struct task *task, uint64_t number)
+{
+	imap_login(task, number);
+	wire_sendf(&task->wire, "s SELECT %s\r\n", options.mailbox);
+	uint64_t exists = 0;
+	for (;;) {
+		struct str line = wire_line(&task->wire);
+		struct str rest = line;
+		if (str_starts(line, STR("s OK")))
+			break;
+		if (str_ends(line, STR(" EXISTS"))) {
+			str_cut(&rest, ' ');
+			if (str_to_u64(str_cut(&rest, ' '), UINT32_MAX, &exists) < 0)
+				bench_die("unexpected answer", line);
+		}
+	}
+	uint64_t first = exists > 10 ? exists - 9 : 1;
+	if (exists > 0) {
+		wire_sendf(&task->wire, "f FETCH %llu:* (UID FLAGS ENVELOPE)\r\n", (unsigned long long)first);
+		wire_until(&task->wire, STR("f "), STR("OK"));
+	}
+	imap_logout(task);
+}
+
+static void selected_begin(struct task *task)
+{
+	imap_login(task, task->number);
+	wire_sendf(&task->wire, "s SELECT %s\r\n", options.mailbox);
+	wire_until(&task->wire, STR("s "), STR("OK"));
+}
+
+static void fetch(struct task *task, const char *what)
+{
+	wire_sendf(&task->wire, "f FETCH 1:* %s\r\n", what);
+	atomic_fetch_add(&moved, wire_until(&task->wire, STR("f "), STR("OK")));
+}
+
+static void flags_once(struct task *task, uint64_t number)
+{
+	fetch(task, "(UID FLAGS)");
+}
+
+static void envelope_once(struct task *task, uint64_t number)
+{
+	fetch(task, "(UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)");
+}
+
+static void body_once(struct task *task, uint64_t number)
+{
+	fetch(task, "(UID BODY.PEEK[])");
+}
+
+static void store_once(struct task *task, uint64_t number)
+{
+	wire_sendf(&task->wire, "f STORE 1:* %cFLAGS.SILENT (\\Seen)\r\n", number % 2 ? '-' : '+');
+	wire_until(&task->wire, STR("f "), STR("OK"));
+}
+
+static void noop_once(struct task *task, uint64_t number)
+{
+	wire_sendf(&task->wire, "n NOOP\r\n");
+	wire_until(&task->wire, STR("n "), STR("OK"));
+}
+
+static void append_begin(struct task *task)
+{
+	imap_login(task, task->number);
+}
+
+static void append_once(struct task *task, uint64_t number)
+{
+	struct str message = buf_str(&pool[number % POOL]);
+	wire_sendf(&task->wire, "a APPEND %s {%zu+}\r\n", options.mailbox, message.n);
+	wire_send(&task->wire, message);
+	wire_send(&task->wire, STR("\r\n"));
+	wire_until(&task->wire, STR("a "), STR("OK"));
+}
+
+static void pop3_once(struct task *task, uint64_t number)
+{
+	char user[256];
+	user_name(number, user, sizeof user);
+	wire_open(&task->wire, options.host, options.port);
+	wire_expect(&task->wire, STR("+OK"));
+	wire_sendf(&task->wire, "USER %s\r\n", user);
+	wire_expect(&task->wire, STR("+OK"));
+	wire_sendf(&task->wire, "PASS %s\r\n", options.password);
+	wire_expect(&task->wire, STR("+OK"));
+	wire_sendf(&task->wire, "STAT\r\n");
+	struct str line = wire_line(&task->wire);
+	uint64_t messages;
+	str_cut(&line, ' ');
+	if (str_to_u64(str_cut(&line, ' '), UINT32_MAX, &messages) < 0)
+		bench_die("unexpected answer to STAT", line);
+	for (uint64_t i = 1; i <= messages; i++) {
+		wire_sendf(&task->wire, "RETR %llu\r\n", (unsigned long long)i);
+		wire_expect(&task->wire, STR("+OK"));
+		wire_until_dot(&task->wire);
+	}
+	wire_sendf(&task->wire, "QUIT\r\n");
+	wire_expect(&task->wire, STR("+OK"));
+	wire_close(&task->wire);
+}
+
+/* Every connection logs in, selects and idles; the server's memory is what is of interest. */
+static void idle_once(struct task *task, uint64_t number)
+{
+	selected_begin(task);
+	wire_sendf(&task->wire, "i IDLE\r\n");
+	wire_until(&task->wire, STR("+"), STR(""));
+	struct wire left = { 0 };
+	task->wire = left; /* stays open; the next one gets a connection of its own */
+}
+
+static const struct work works[] = {
+	{ "lmtp", "delivery", "LMTP deliveries over open connections", lmtp_begin, lmtp_once, lmtp_end, true },
+	{ "append", "message", "IMAP APPEND over open connections", append_begin, append_once, imap_logout, true },
+	{ "session", "session", "IMAP: connect, LOGIN, SELECT, FETCH of the newest 10, LOGOUT", NULL, session_once, NULL, false },
+	{ "flags", "fetch", "FETCH 1:* (UID FLAGS)", selected_begin, flags_once, imap_logout, false },
+	{ "envelopes", "fetch", "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)", selected_begin, envelope_once, imap_logout, false },
+	{ "bodies", "fetch", "FETCH 1:* (UID BODY.PEEK[])", selected_begin, body_once, imap_logout, false },
+	{ "store", "store", "STORE 1:* +FLAGS and -FLAGS (\\Seen) in turn", selected_begin, store_once, imap_logout, false },
+	{ "noop", "command", "NOOP", selected_begin, noop_once, imap_logout, false },
+	{ "pop3", "session", "POP3: login, STAT, RETR of every message, QUIT", NULL, pop3_once, NULL, false },
+	{ "idle", "connection", "connections that stay in IDLE: memory of the server each", NULL, idle_once, NULL, false },
+};
+
+static const struct work *work;
+
+static void *run(void *arg)
+{
+	struct task *task = arg;
+	uint64_t number;
+	if (work->begin)
+		work->begin(task);
+	while (take(&number)) {
+		uint64_t start = clock_monotonic_us();
+		work->once(task, number);
+		latencies[number] = (uint32_t)(clock_monotonic_us() - start);
+	}
+	if (work->end)
+		work->end(task);
+	return NULL;
+}
+
+/* --- results --- */
+
+static int by_value(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	return (x > y) - (x < y);
+}
+
+static void report(double seconds, double cpu, uint64_t memory)
+{
+	double n = (double)options.count, mb = (double)atomic_load(&moved) / 1e6;
+	qsort(latencies, options.count, sizeof *latencies, by_value);
+	double p50 = latencies[options.count / 2] / 1e3, p99 = latencies[options.count * 99 / 100] / 1e3, max = latencies[options.count - 1] / 1e3;
+	if (options.json) {
+		printf("{\"work\":\"%s\",\"count\":%llu,\"connections\":%llu,\"seconds\":%.3f,\"rate\":%.1f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,"
+		       "\"max_ms\":%.3f,\"cpu_ms\":%.4f,\"megabytes\":%.1f,\"memory_bytes_each\":%.0f}\n",
+		       work->name, (unsigned long long)options.count, (unsigned long long)options.connections, seconds, n / seconds, p50, p99, max,
+		       cpu * 1e3 / n, mb, (double)memory / n);
+		return;
+	}
+	printf("%-10s %8llu  %9.1f/s  p50 %8.3f ms  p99 %8.3f ms  max %8.3f ms", work->name, (unsigned long long)options.count, n / seconds, p50, p99, max);
+	if (options.pid)
+		printf("  server CPU %8.4f ms a %s", cpu * 1e3 / n, work->unit);
+	if (options.pid && mb > 0)
+		printf(" (%.2f s/GB)", cpu / mb * 1e3);
+	if (work->once == idle_once)
+		printf("  memory %.1f KB each", (double)memory / n / 1024);
+	printf("\n");
+}
+
+static void usage(FILE *to)
+{
+	fprintf(to, "usage: load WORK [options]\n\nPuts load on a mail server and prints rate, latency and server CPU per operation. Works:\n");
+	for (size_t i = 0; i < COUNT_OF(works); i++)
+		fprintf(to, "  %-10s %s\n", works[i].name, works[i].help);
+	fprintf(to, "\nOptions:\n"
+	            "  --host ADDRESS      IPv4 address (127.0.0.1)\n  --port PORT         of the protocol that the work speaks\n"
+	            "  --count N           operations in all (1000)\n  --connections N     in parallel (1)\n"
+	            "  --users N           accounts to spread over (1)\n  --pattern FORMAT    their names (user%%04u@example.test)\n"
+	            "  --password WORD     of all of them (secret)\n  --mailbox NAME      (INBOX)\n  --size BYTES        of each message (0: as real mail)\n"
+	            "  --first N           number of the first message, so that runs differ (0)\n  --pid PID           the server's supervisor, for CPU and memory\n"
+	            "  --json              one JSON object instead of a line\n\nExample: load lmtp --port 2424 --connections 32 --count 20000 --users 1000\n");
+}
+
+static uint64_t number_option(const char *text)
+{
+	uint64_t value;
+	if (str_to_u64(str_from_c(text), UINT32_MAX, &value) < 0)
+		bench_die("not a number", str_from_c(text));
+	return value;
+}
+
+static void read_options(int argc, char **argv)
+{
+	enum { HOST = 1, PORT, COUNT, CONNECTIONS, USERS, PATTERN, PASSWORD, MAILBOX, SIZE, FIRST, PID, JSON, HELP };
+	static const struct option longs[] = {
+		{ "host", 1, 0, HOST },         { "port", 1, 0, PORT },       { "count", 1, 0, COUNT }, { "connections", 1, 0, CONNECTIONS },
+		{ "users", 1, 0, USERS },       { "pattern", 1, 0, PATTERN }, { "password", 1, 0, PASSWORD }, { "mailbox", 1, 0, MAILBOX },
+		{ "size", 1, 0, SIZE },         { "first", 1, 0, FIRST },     { "pid", 1, 0, PID },     { "json", 0, 0, JSON },
+		{ "help", 0, 0, HELP },         { 0, 0, 0, 0 },
+	};
+	for (int option; (option = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
+		switch (option) {
+		case HOST: options.host = optarg; break;
+		case PORT: options.port = (int)number_option(optarg); break;
+		case COUNT: options.count = number_option(optarg); break;
+		case CONNECTIONS: options.connections = MIN(number_option(optarg), (uint64_t)CONNECTIONS_MAX); break;
+		case USERS: options.users = MAX(number_option(optarg), UINT64_C(1)); break;
+		case PATTERN: options.pattern = optarg; break;
+		case PASSWORD: options.password = optarg; break;
+		case MAILBOX: options.mailbox = optarg; break;
+		case SIZE: options.size = number_option(optarg); break;
+		case FIRST: options.first = number_option(optarg); break;
+		case PID: options.pid = (int)number_option(optarg); break;
+		case JSON: options.json = true; break;
+		case HELP: usage(stdout); exit(0);
+		default: usage(stderr); exit(2);
+		}
+	}
+	for (size_t i = 0; i < COUNT_OF(works) && optind < argc; i++)
+		if (strcmp(works[i].name, argv[optind]) == 0)
+			work = &works[i];
+	if (!work || options.port == 0 || options.count == 0 || options.connections == 0) {
+		usage(stderr);
+		exit(2);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	read_options(argc, argv);
+	for (size_t i = 0; i < POOL && work->sends; i++) {
+		pool[i] = BUF_INIT(MESSAGE_MAX);
+		bench_message(options.first + i, options.size, &pool[i]);
+	}
+	latencies = mem_alloc(options.count, sizeof *latencies);
+	struct task *tasks = mem_alloc(options.connections, sizeof *tasks);
+	uint64_t memory = memory_bytes(options.pid);
+	double cpu = cpu_seconds(options.pid);
+	uint64_t start = clock_monotonic_us();
+	for (uint64_t i = 0; i < options.connections; i++) {
+		tasks[i].number = i;
+		if (pthread_create(&tasks[i].thread, NULL, run, &tasks[i]) != 0)
+			bench_die("cannot make a thread", str_from_c(strerror(errno)));
+	}
+	for (uint64_t i = 0; i < options.connections; i++)
+		pthread_join(tasks[i].thread, NULL);
+	double seconds = (double)(clock_monotonic_us() - start) / 1e6;
+	report(seconds, cpu_seconds(options.pid) - cpu, memory_bytes(options.pid) - memory);
+	return 0;
+}

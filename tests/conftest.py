@@ -1,0 +1,48 @@
+"""Fixtures: `server` is shared by the tests of a file, `fresh_server` is one test's own, `account` is new each time."""
+
+import pytest
+
+from harness import server as harness_server
+
+
+def pytest_collection_modifyitems(items):
+    if not harness_server.binary().exists():
+        pytest.exit(f"no server to test at {harness_server.binary()}: make build, or set MANSIO_BIN", returncode=4)
+    if harness_server.is_sanitized():
+        for item in items:
+            if item.get_closest_marker("plain"):
+                item.add_marker(pytest.mark.skip(reason="needs the binary as users run it"))
+
+
+@pytest.fixture(scope="module")
+def server(request):
+    """A running server with the domain example.test; a file may set SETTINGS for it."""
+    one = harness_server.Server(getattr(request.module, "SETTINGS", None))
+    try:
+        one.start()
+        one.add_domain()
+        yield one
+    finally:
+        one.close()
+
+
+@pytest.fixture
+def fresh_server():
+    """Makes running servers with settings of the test's own: fresh_server({"smtp": {...}}). Stopped at its end."""
+    made = []
+
+    def make(settings=None, **options):
+        one = harness_server.Server(settings, **options)
+        made.append(one)
+        one.start()
+        one.add_domain()
+        return one
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def account(server):
+    return server.add_account()

@@ -1,0 +1,430 @@
+/* fuzz_pop3.c: what a POP3 client might say. The first byte of the input chooses who hears the rest: 'c': the parser
+ * of command lines (what it takes is printed and read again), 'b': the body of a response (it must unstuff to what
+ * went in), 'l': the engine before login, other bytes: two sessions on one account of a real store, in turn; the
+ * byte chooses the size of the pieces, and a byte 0x01 changes the speaker. A model of a client reads every response
+ * and aborts when it is not framed as RFC 1939 says, or when something is said after the end. */
+#include "base/mem.h"
+#include "mail/mail.h"
+#include "proto/pop3/login.h"
+#include "proto/pop3/session.h"
+#include "store/store_open.h"
+#include "syntax/pop3.h"
+#include "syntax/smtp_data.h"
+
+#include <ftw.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define LINE_MAX_BYTES 100
+
+static void check(bool holds)
+{
+	if (!holds)
+		abort();
+}
+
+/* --- command lines --- */
+
+static void fuzz_command(struct str line)
+{
+	struct pop3_command command, again;
+	if (str_find_byte(line, '\n') >= 0 || pop3_parse(line, &command) != POP3_FLAW_NONE)
+		return;
+	struct buf out = BUF_INIT(100000);
+	pop3_print(&command, &out);
+	check(pop3_parse(buf_str(&out), &again) == POP3_FLAW_NONE);
+	check(again.verb == command.verb && again.number == command.number && again.lines == command.lines);
+	check(again.has_number == command.has_number && again.has_initial == command.has_initial);
+	check(str_eq(again.text, command.text) && str_eq(again.initial, command.initial));
+	buf_free(&out);
+}
+
+/* --- bodies --- */
+
+static void take_all(struct outq *q, struct buf *to)
+{
+	struct outq_piece piece;
+	while (outq_peek(q, &piece)) {
+		buf_add(to, piece.bytes);
+		outq_consume(q, piece.bytes.n);
+	}
+	outq_free(q);
+}
+
+/* A client that knows CRLF only, as RFC 1939 says. Line by line, since the response ends at the first ".". */
+static void unstuff(struct str response, struct buf *to)
+{
+	for (;;) {
+		ptrdiff_t end = str_find(response, STR("\r\n"));
+		check(end >= 0);
+		struct str line = str_first(response, (size_t)end + 2);
+		response = str_from(response, line.n);
+		if (str_eq(line, STR(".\r\n")))
+			break;
+		buf_add(to, str_from(line, line.p[0] == '.' ? 1 : 0));
+	}
+	check(response.n == 0);
+}
+
+static void fuzz_body(struct str bytes)
+{
+	size_t piece = bytes.n ? (unsigned char)bytes.p[0] % 7u + 1 : 1;
+	struct pop3_body body = { .lines_left = UINT64_MAX };
+	struct outq q = OUTQ_INIT(1 << 20);
+	struct buf response = BUF_INIT(1 << 20), back = BUF_INIT(1 << 20);
+	for (struct str rest = bytes; rest.n; rest = str_from(rest, piece))
+		pop3_body_put(&body, str_first(rest, piece), &q);
+	pop3_body_end(&body, &q);
+	take_all(&q, &response);
+	unstuff(buf_str(&response), &back);
+	/* The same bytes, but for the line end that was missing, and for dots stuffed behind a bare LF. */
+	bool bare = false;
+	for (size_t i = 0; i < bytes.n; i++)
+		bare = bare || (bytes.p[i] == '\n' && (i == 0 || bytes.p[i - 1] != '\r'));
+	check(bare || (str_starts(buf_str(&back), bytes) && back.n <= bytes.n + 2));
+	buf_free(&response);
+	buf_free(&back);
+}
+
+/* --- the engine before login --- */
+
+struct before_login {
+	struct outq out;
+	bool asked, timer, tls, over;
+};
+
+static struct outq *login_output(void *owner)
+{
+	struct before_login *b = owner;
+	check(!b->over);
+	return &b->out;
+}
+
+static void login_start_tls(void *owner)
+{
+	((struct before_login *)owner)->tls = true;
+}
+
+static void login_authenticate(void *owner, struct str user, struct str password)
+{
+	struct before_login *b = owner;
+	check(!b->asked && !b->timer);
+	check(user.n > 0 && user.n <= POP3_LOGIN_USER_MAX && password.n <= POP3_LOGIN_PASSWORD_MAX);
+	b->asked = true;
+}
+
+static void login_start_timer(void *owner, uint64_t milliseconds)
+{
+	struct before_login *b = owner;
+	check(!b->timer && milliseconds == 5);
+	b->timer = true;
+}
+
+static void login_over(void *owner)
+{
+	struct before_login *b = owner;
+	check(!b->over);
+	b->over = true;
+}
+
+static const struct pop3_login_world login_world = {
+	login_output, login_start_tls, login_authenticate, login_start_timer, login_over, login_over,
+};
+
+static void fuzz_login(struct str bytes)
+{
+	static const struct pop3_login_settings settings = { LINE_MAX_BYTES, 20, 3, 5 };
+	struct before_login b = { .out = OUTQ_INIT(1 << 20) };
+	struct pop3_login_facts facts = { 1, false, true, true };
+	struct pop3_login *login = pop3_login_new(&login_world, &b, &settings, &facts);
+	unsigned answers = 0;
+	while (bytes.n && !b.over) {
+		size_t offered = bytes.n < 13 ? bytes.n : 13;
+		size_t taken = pop3_login_input(login, str_first(bytes, offered));
+		check(taken <= offered && (taken == offered || !pop3_login_wants_input(login)));
+		bytes = str_from(bytes, taken);
+		if (b.asked) {
+			b.asked = false;
+			pop3_login_answer(login, answers++ % 3 ? POP3_LOGIN_DENIED : POP3_LOGIN_UNAVAILABLE);
+		}
+		if (b.timer) {
+			b.timer = false;
+			pop3_login_timer(login);
+		}
+		if (b.tls) {
+			b.tls = false;
+			pop3_login_tls_started(login);
+		}
+		check(b.over || pop3_login_wants_input(login));
+	}
+	pop3_login_free(&login);
+	outq_free(&b.out);
+}
+
+/* --- sessions on a store --- */
+
+static struct {
+	char directory[64];
+	struct store *store;
+	struct mail_reader *reader;
+	uint64_t accounts;
+	bool syncing;
+} world;
+
+/* A client's reading of what it gets. */
+struct client {
+	struct pop3_session *session;
+	struct outq out;
+	struct buf line;
+	unsigned wishes;
+	bool closed, drained_after_close;
+	bool in_body; /* of a multi-line response */
+};
+
+static void on_sync(void *owner, int fd)
+{
+	world.syncing = true;
+}
+
+static void on_writable(void *owner)
+{
+}
+
+static void on_batch(void *owner, uint64_t batch)
+{
+}
+
+static void on_voided(void *owner, uint64_t batch, int err)
+{
+	abort();
+}
+
+static void on_failed(void *owner, const char *what, int err)
+{
+	abort();
+}
+
+static const struct store_world store_world = { on_sync, on_writable, on_batch, on_voided, on_failed };
+
+static void settle_store(void)
+{
+	do {
+		store_turn(world.store);
+		if (world.syncing) {
+			world.syncing = false;
+			store_synced(world.store, 0);
+		}
+	} while (world.syncing || !store_is_idle(world.store));
+}
+
+static int remove_entry(const char *path, const struct stat *facts, int kind, struct FTW *where)
+{
+	return remove(path);
+}
+
+static void remove_world(void)
+{
+	store_close(&world.store);
+	mail_reader_free(&world.reader);
+	nftw(world.directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static void make_world(void)
+{
+	static const char template[] = "/tmp/mansio-fuzz-XXXXXX";
+	const char *what;
+	memcpy(world.directory, template, sizeof template);
+	check(mkdtemp(world.directory) != NULL);
+	struct store_settings settings = {
+		.directory = str_from_c(world.directory), .segment_size = 16 << 20, .view_memory = 16 << 20, .reserve = 1 << 20,
+		.checkpoint_size = 4 << 20, .database_cache_kb = 8192, .change_retention = 86400, .undelete_window = 86400,
+		.delivery_lifetime = 86400,
+	};
+	check(store_open(&settings, &store_world, NULL, &world.store, &what) == 0);
+	world.reader = mail_reader_new(&MIME_LIMITS_DEFAULT);
+	atexit(remove_world);
+}
+
+static struct outq *output(void *owner)
+{
+	return &((struct client *)owner)->out;
+}
+
+static void want_resume(void *owner, enum pop3_resume reason)
+{
+	((struct client *)owner)->wishes |= 1u << reason;
+}
+
+static void flush(void *owner)
+{
+}
+
+static uint64_t microseconds(void *owner)
+{
+	static uint64_t clock;
+	return clock += 700;
+}
+
+static void close_session(void *owner)
+{
+	struct client *c = owner;
+	check(!c->closed);
+	c->closed = true;
+}
+
+static const struct pop3_world pop3_world = { output, want_resume, flush, microseconds, close_session };
+
+static void read_line(struct client *c, struct str line)
+{
+	check(!c->drained_after_close);
+	if (c->in_body) {
+		c->in_body = !str_eq(line, STR(".\r"));
+		check(line.n < 2 || line.p[0] != '.' || line.p[1] == '.' || !c->in_body);
+		return;
+	}
+	check(str_starts(line, STR("+OK")) || str_starts(line, STR("-ERR ")));
+	check(str_ends(line, STR("\r")));
+	c->in_body = str_ends(line, STR("follow.\r")) || str_ends(line, STR("follows.\r")) ||
+	             str_ends(line, STR("octets)\r"));
+}
+
+static void read_bytes(struct client *c, struct str bytes)
+{
+	while (bytes.n) {
+		ptrdiff_t end = str_find_byte(bytes, '\n');
+		buf_add(&c->line, str_first(bytes, end < 0 ? bytes.n : (size_t)end));
+		check(buf_error(&c->line) == 0);
+		if (end < 0)
+			return;
+		bytes = str_from(bytes, (size_t)end + 1);
+		read_line(c, buf_str(&c->line));
+		buf_clear(&c->line);
+	}
+}
+
+static void drain(struct client *c)
+{
+	struct outq_piece piece;
+	char bytes[8192];
+	while (outq_peek(&c->out, &piece)) {
+		if (piece.file_fd < 0) {
+			read_bytes(c, piece.bytes);
+			outq_consume(&c->out, piece.bytes.n);
+			continue;
+		}
+		size_t n = piece.n < sizeof bytes ? (size_t)piece.n : sizeof bytes;
+		check(pread(piece.file_fd, bytes, n, (off_t)piece.offset) == (ssize_t)n);
+		read_bytes(c, str_of(bytes, n));
+		outq_consume(&c->out, n);
+	}
+	c->drained_after_close = c->closed;
+}
+
+/* Goes on until nothing waits. */
+static void turn(struct client *c)
+{
+	for (unsigned rounds = 0; c->wishes && !c->closed; rounds++) {
+		check(rounds < 10000);
+		c->wishes = 0;
+		settle_store();
+		drain(c);
+		pop3_session_resume(c->session);
+	}
+	drain(c);
+}
+
+static void speak(struct client *c, struct str bytes, size_t piece)
+{
+	for (unsigned rounds = 0; bytes.n && !c->closed; rounds++) {
+		struct str offered = str_first(bytes, piece);
+		size_t taken = pop3_session_input(c->session, offered);
+		check(taken <= offered.n);
+		check(taken == offered.n || c->wishes);
+		bytes = str_from(bytes, taken);
+		turn(c);
+		check(rounds < 100000);
+	}
+}
+
+static void append(struct mailbox *inbox, struct str bytes)
+{
+	struct mail_settings settings = { .reader = world.reader, .max_message_size = 1 << 20, .max_keywords = 8 };
+	struct mail_source source = { .bytes = bytes, .fd = -1 };
+	struct mail_facts facts = { .internal_date = 1 };
+	uint32_t uid;
+	settle_store();
+	check(mail_append(inbox, &settings, &source, &facts, &uid) == 0);
+}
+
+static void begin_client(struct client *c, struct account *account)
+{
+	static const struct pop3_settings settings = { LINE_MAX_BYTES, 20, 50 };
+	*c = (struct client){ .out = OUTQ_INIT(1 << 20), .line = BUF_INIT(1 << 16) };
+	c->session = pop3_session_new(&pop3_world, c, &settings, account, 1);
+	drain(c);
+	check(!c->closed);
+}
+
+static void end_client(struct client *c)
+{
+	turn(c);
+	check(!c->in_body);
+	pop3_session_free(&c->session);
+	outq_free(&c->out);
+	buf_free(&c->line);
+}
+
+static void fuzz_sessions(struct str bytes, size_t piece)
+{
+	struct account_id id = { { 0 } };
+	struct account *account;
+	struct client clients[2];
+	uint64_t messages, octets;
+	if (!world.store)
+		make_world();
+	world.accounts++;
+	memcpy(id.bytes, &world.accounts, sizeof world.accounts);
+	settle_store();
+	check(account_create(world.store, &id) == 0);
+	check(account_open(world.store, &id, &account) == 0);
+	struct mailbox *inbox = account_mailbox(account, STR("INBOX"));
+	append(inbox, STR("Subject: plain\r\n\r\nHello\r\n"));
+	append(inbox, STR("Subject: dots\r\n\r\n.\r\n..\r\n.x\r\nno end"));
+	append(inbox, STR("Subject: bare\r\n\r\na\n.\r\nb\n"));
+	append(inbox, STR("no header at all"));
+	for (unsigned i = 0; i < 2; i++)
+		begin_client(&clients[i], account);
+	for (unsigned speaker = 0; bytes.p && bytes.n; speaker ^= 1)
+		speak(&clients[speaker], str_cut(&bytes, '\1'), piece);
+	for (unsigned i = 0; i < 2; i++)
+		end_client(&clients[i]);
+	account_close(&account);
+	settle_store();
+	check(account_destroy(world.store, &id, &messages, &octets) == 0);
+	settle_store();
+	while (store_idle_work(world.store))
+		settle_store();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (size == 0)
+		return 0;
+	struct str rest = str_of((const char *)data + 1, size - 1);
+	switch (data[0]) {
+	case 'c':
+		fuzz_command(rest);
+		break;
+	case 'b':
+		fuzz_body(rest);
+		break;
+	case 'l':
+		fuzz_login(rest);
+		break;
+	default:
+		fuzz_sessions(rest, data[0] % 64u + 1);
+		break;
+	}
+	return 0;
+}

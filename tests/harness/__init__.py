@@ -1,0 +1,1 @@
+"""What the tests share: a server of their own (server), bare protocol clients (wire), and mail to send (material)."""

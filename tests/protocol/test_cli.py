@@ -1,0 +1,175 @@
+"""The command line: on the running server and on the directory alone, for people and as JSON, with its exit codes."""
+
+import json
+
+import pytest
+
+from harness.server import PASSWORD
+
+COMMANDS = ["account add", "account list", "account show", "account password", "account remove", "domain add",
+            "domain list",
+            "domain remove", "alias add", "alias list", "alias remove", "status", "serve"]
+
+
+@pytest.fixture(scope="module", params=["running", "stopped"])
+def served(request):
+    """A server that runs, and one that does not: every command works on both."""
+    from harness.server import Server
+    one = Server()
+    try:
+        one.start()
+        one.add_domain()
+        if request.param == "stopped":
+            one.stop()
+        yield one
+    finally:
+        one.close()
+
+
+def addresses(server):
+    text = server.cli("account", "list", "--json").stdout
+    return {one["address"] for one in json.loads(text)}
+
+
+def test_accounts_come_are_listed_shown_and_go(served):
+    account = served.add_account("coming")
+    assert account.address in addresses(served)
+    shown = served.cli_json("account", "show", account.address)
+    assert shown["address"] == account.address and shown["id"] and isinstance(shown["shard"], int)
+    assert account.address in served.cli("account", "list").stdout
+    assert account.address in served.cli("account", "show", account.address).stdout
+    served.cli("account", "remove", account.address, "--yes")
+    assert account.address not in addresses(served)
+
+
+def test_domains_come_are_listed_and_go(served):
+    served.cli("domain", "add", "other.example")
+    assert "other.example" in [one["domain"] for one in served.cli_json("domain", "list")]
+    assert "other.example" in served.cli("domain", "list").stdout
+    served.cli("domain", "remove", "other.example", "--yes")
+    assert "other.example" not in [one["domain"] for one in served.cli_json("domain", "list")]
+
+
+def test_aliases_come_are_listed_and_go(served):
+    account = served.add_account()
+    served.cli("alias", "add", "info@example.test", account.address)
+    listed = {one["address"]: one["targets"] for one in served.cli_json("alias", "list")}
+    assert listed["info@example.test"] == [account.address]
+    served.cli("alias", "remove", "info@example.test")
+    assert "info@example.test" not in served.cli("alias", "list").stdout
+
+
+def test_alias_loops_are_refused(served):
+    served.cli("alias", "add", "one@example.test", "two@example.test", check=False)
+    done = served.cli("alias", "add", "two@example.test", "one@example.test", check=False)
+    assert done.returncode != 0
+
+
+def test_what_exists_or_does_not_is_said(served):
+    account = served.add_account()
+    with served.password_file() as path:
+        for arguments in (["account", "add", account.address, "--password-file", path],
+                          ["account", "add", "x@nowhere.example", "--password-file", path],
+                          ["account", "add", "not an address", "--password-file", path],
+                          ["account", "show", "nobody@example.test"],
+                          ["account", "remove", "nobody@example.test", "--yes"],
+                          ["domain", "add", "example.test"],
+                          ["domain", "add", "not a domain"],
+                          ["domain", "remove", "nowhere.example", "--yes"],
+                          ["alias", "remove", "nobody@example.test"]):
+            done = served.cli(*arguments, check=False)
+            assert done.returncode != 0 and done.stderr.strip(), arguments
+
+
+def test_a_domain_with_accounts_is_not_removed_silently(served):
+    served.add_account()
+    assert served.cli("domain", "remove", "example.test", check=False).returncode != 0
+    assert "example.test" in served.cli("domain", "list").stdout
+
+
+def test_removing_an_account_says_what_it_destroys_and_asks(served):
+    account = served.add_account()
+    done = served.cli("account", "remove", account.address, input="n\n", check=False)
+    assert done.returncode != 0 and account.address in done.stdout + done.stderr
+    assert account.address in addresses(served)
+    done = served.cli("account", "remove", account.address, check=False)
+    assert done.returncode != 0, "without an answer nothing is removed"
+    assert account.address in addresses(served)
+
+
+def test_passwords_are_not_taken_from_arguments(served):
+    done = served.cli("account", "add", "new@example.test", "--password", PASSWORD, check=False)
+    assert done.returncode != 0 and "new@example.test" not in addresses(served)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(served, command):
+    done = served.cli(*command.split(), "--help")
+    assert f"mansio {command}" in done.stdout and "xample" in done.stdout
+    assert not done.stderr
+
+
+def test_help_names_every_command(served):
+    text = served.cli("--help").stdout
+    assert all(command.split()[0] in text for command in COMMANDS)
+
+
+@pytest.mark.parametrize("arguments", [[], ["frob"], ["account"], ["account", "frob"], ["account", "show"],
+                                       ["status", "x"],
+                                       ["account", "list", "--frob"]])
+def test_wrong_usage_has_its_own_exit_code(served, arguments):
+    done = served.cli(*arguments, check=False)
+    assert done.returncode == 2 and done.stderr.strip()
+
+
+def test_a_new_password_works_and_the_old_one_does_not(server):
+    account = server.add_account()
+    with server.imap(account):
+        pass
+    with server.password_file("another long secret") as path:
+        server.cli("account", "password", account.address, "--password-file", path)
+    with server.imap() as imap:
+        imap.no(f'LOGIN {account.address} "{account.password}"')
+        imap.ok(f'LOGIN {account.address} "another long secret"')
+
+
+def test_a_removed_account_cannot_log_in_and_a_new_one_sees_no_old_mail(server):
+    account = server.add_account("phoenix")
+    server.deliver(account, b"Subject: private\r\n\r\nold\r\n")
+    server.cli("account", "remove", account.address, "--yes")
+    with server.imap() as imap:
+        imap.no(f'LOGIN {account.address} "{account.password}"')
+    again = server.add_account("phoenix")
+    with server.imap(again) as imap:
+        assert imap.status("INBOX", "MESSAGES") == {b"MESSAGES": 0}
+
+
+def test_status_names_every_process_and_listener(server):
+    status = server.status()
+    assert {one["role"] for one in status["processes"]} >= {"supervisor", "access", "smtp", "auth", "authwork", "shard"}
+    assert {one["service"] for one in status["listeners"]} == {"imap", "imaps", "pop3", "pop3s", "smtp", "lmtp"}
+    text = server.cli("status").stdout
+    assert "shard" in text and "imaps" in text
+
+
+def test_status_of_a_stopped_server_says_so(fresh_server):
+    server = fresh_server()
+    server.stop()
+    assert server.cli("status", check=False).returncode != 0
+
+
+@pytest.mark.parametrize("text,where", [
+    ("[server]\nfrob = 1\n", ":2:1:"),
+    ("[frob]\n", ":1:"),
+    ("[server]\nshards = \"two\"\n", ":2:"),
+    ("[server]\nshards = 99999\n", ":2:"),
+    ("[server\n", ":1:"),
+    ("[listen]\nimap = [\"nowhere\"]\n", ":2:"),
+])
+def test_a_broken_configuration_is_refused_with_its_place(server, tmp_path, text, where):
+    import subprocess
+    from harness.server import binary
+    path = tmp_path / "broken.toml"
+    path.write_text(text)
+    done = subprocess.run([binary(), "serve", "-c", path], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode != 0 and f"broken.toml{where}" in done.stderr, done.stderr

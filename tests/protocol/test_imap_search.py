@@ -1,0 +1,91 @@
+"""SEARCH: every key of RFC 3501 section 6.4.4 but BODY, TEXT, and charsets other than UTF-8."""
+
+import pytest
+
+from harness import wire
+from harness.material import message
+
+# number: flags, internal date, header lines
+MAILS = [
+    ("\\Seen", "01-Feb-1994 12:00:00 +0000",
+     "Subject: first letter\r\nFrom: Ann <ann@example.org>\r\nTo: x@example.net\r\n"
+     "Date: Tue, 1 Feb 1994 23:30:00 -0500\r\n"),
+    ("\\Answered $Work", "02-Feb-1994 12:00:00 +0000", "Subject: SECOND Letter\r\nFrom: Bob <bob@example.org>\r\n"
+     "Cc: copy@example.net\r\nDate: Wed, 2 Feb 1994 10:00:00 +0000\r\n"),
+    ("\\Flagged \\Deleted", "03-Feb-1994 12:00:00 +0000",
+     "Subject: =?utf-8?Q?Gr=C3=BC=C3=9Fe?=\r\nFrom: ann@example.net\r\n"
+     "Bcc: hidden@example.net\r\nX-Own: some words\r\nDate: Thu, 3 Feb 1994 10:00:00 +0000\r\n"),
+    ("\\Draft", "04-Feb-1994 12:00:00 +0000", "From: nobody@example.com\r\nX-Own:\r\n"),
+]
+
+
+@pytest.fixture(scope="module")
+def account(server):
+    one = server.add_account()
+    with server.imap(one) as imap:
+        for number, (flags, date, header) in enumerate(MAILS):
+            imap.append("INBOX", header.encode() + b"\r\n" + b"x" * 100 * number + b"\r\n", flags, date)
+    return one
+
+
+@pytest.fixture
+def imap(server, account):
+    with server.imap(account) as client:
+        client.select(command="EXAMINE")
+        yield client
+
+
+@pytest.mark.parametrize("criteria,found", [
+    ("ALL", [1, 2, 3, 4]),
+    ("2:3", [2, 3]),
+    ("*", [4]),
+    ("UID 2,4", [2, 4]),
+    ("SEEN", [1]), ("UNSEEN", [2, 3, 4]),
+    ("ANSWERED", [2]), ("UNANSWERED", [1, 3, 4]),
+    ("FLAGGED", [3]), ("UNFLAGGED", [1, 2, 4]),
+    ("DELETED", [3]), ("UNDELETED", [1, 2, 4]),
+    ("DRAFT", [4]), ("UNDRAFT", [1, 2, 3]),
+    ("KEYWORD $Work", [2]), ("KEYWORD $work", [2]), ("UNKEYWORD $Work", [1, 3, 4]), ("KEYWORD $Nowhere", []),
+    ("SUBJECT letter", [1, 2]), ("SUBJECT SECOND", [2]), ('SUBJECT "st le"', [1]), ("SUBJECT nothing", []),
+    ("FROM ann", [1, 3]), ("FROM example.org", [1, 2]), ("TO x@example", [1]), ("CC copy", [2]), ("BCC hidden", [3]),
+    ('HEADER X-Own words', [3]), ('HEADER X-Own ""', [3, 4]), ("HEADER Date Feb", [1, 2, 3]),
+    ("BEFORE 2-Feb-1994", [1]), ("ON 2-Feb-1994", [2]), ("SINCE 3-Feb-1994", [3, 4]),
+    ("SENTBEFORE 2-Feb-1994", [1]), ("SENTON 1-Feb-1994", [1]), ("SENTSINCE 3-Feb-1994", [3]),
+    ("LARGER 300", [3, 4]), ("SMALLER 200", [1]),
+    ("NOT SEEN", [2, 3, 4]), ("OR SEEN FLAGGED", [1, 3]), ("(SUBJECT letter) (FROM bob)", [2]),
+    ("NOT (OR SEEN (DELETED FLAGGED))", [2, 4]), ("SUBJECT letter UNSEEN", [2]),
+    ("RECENT", [1, 2, 3, 4]), ("NEW", [2, 3, 4]), ("OLD", []),
+])
+def test_key(imap, criteria, found):
+    assert imap.search(criteria) == found
+
+
+def test_uid_search_gives_uids(imap):
+    assert imap.search("SUBJECT letter", "UID SEARCH") == [1, 2]
+
+
+def test_utf8_is_found_in_encoded_headers(imap):
+    assert imap.command("SEARCH CHARSET UTF-8 SUBJECT ", wire.Literal("grüße".encode())).one(b"SEARCH") == b"3"
+
+
+def test_an_unknown_charset_is_refused_with_the_known_ones(imap):
+    answer = imap.no("SEARCH CHARSET X-NONE SUBJECT x", code=b"BADCHARSET")
+    assert b"UTF-8" in answer.code.upper()
+
+
+@pytest.mark.parametrize("criteria", ["", "FROB", "NOT", "OR SEEN", "(SEEN", "SUBJECT", "BEFORE yesterday",
+                                      "BEFORE 32-Feb-1994",
+                                      "LARGER x", "UID", "UID 0", "HEADER x", "KEYWORD \\Seen", "()"])
+def test_broken_criteria_are_bad(imap, criteria):
+    imap.bad(f"SEARCH {criteria}")
+
+
+def test_depth_is_bounded(imap):
+    assert imap.command("SEARCH " + "NOT " * 5000 + "SEEN").status in (b"BAD", b"NO")
+    assert imap.command("SEARCH " + "(" * 5000 + "SEEN" + ")" * 5000).status in (b"BAD", b"NO")
+    imap.ok("NOOP")
+
+
+def test_an_empty_mailbox_has_an_empty_answer(imap):
+    imap.select("Junk")
+    assert imap.search("ALL") == []
