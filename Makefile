@@ -52,7 +52,7 @@ bench:
 crash:
 	@scripts/install-dependencies build test
 	@$(MAKE) --no-print-directory build
-	@$(PYTHON) tests/crash/driver.py --cycles $(CYCLES)
+	@$(PYTHON) tests/crash/driver.py --cycles $(CYCLES) $(if $(SEED),--seed $(SEED))
 
 fuzz:
 	@scripts/install-dependencies build fuzz

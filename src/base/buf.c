@@ -68,15 +68,19 @@ void buf_addf(struct buf *b, const char *format, ...)
 	va_list args, again;
 	va_start(args, format);
 	va_copy(again, args);
-	int n = vsnprintf(NULL, 0, format, args);
+	/* Mostly it fits into what is allocated; only if not is it formatted twice. */
+	if (!b->p && b->max >= BUF_FIRST_SIZE)
+		buf_reserve(b, BUF_FIRST_SIZE);
+	size_t left = b->p ? b->size - b->n : 0;
+	int n = vsnprintf(left ? b->p + b->n : NULL, left, format, args);
 	/* vsnprintf needs room for its NUL, which is not counted in */
 	char *room = n < 0 ? NULL : buf_reserve(b, (size_t)n + 1);
-	if (room) {
+	if (room && (size_t)n >= left)
 		vsnprintf(room, (size_t)n + 1, format, again);
+	if (room)
 		b->n += (size_t)n;
-	} else {
+	else
 		b->failed = true;
-	}
 	va_end(again);
 	va_end(args);
 }

@@ -83,10 +83,15 @@ void json_put_string(struct buf *out, struct str value)
 	buf_add_byte(out, '"');
 }
 
+void json_key_str(struct buf *out, struct str key)
+{
+	json_put_string(out, key);
+	buf_add_byte(out, ':');
+}
+
 void json_key(struct buf *out, const char *key)
 {
-	json_put_string(out, str_from_c(key));
-	buf_add_byte(out, ':');
+	json_key_str(out, str_from_c(key));
 }
 
 void json_put_u64(struct buf *out, uint64_t value)

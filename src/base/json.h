@@ -18,6 +18,7 @@ void json_end_array(struct buf *out);
 
 /* The name of a member; its value comes next. */
 void json_key(struct buf *out, const char *key);
+void json_key_str(struct buf *out, struct str key);
 
 /* Bytes that are not UTF-8 are printed as U+FFFD, each. */
 void json_put_string(struct buf *out, struct str value);

@@ -51,6 +51,11 @@ void mem_wipe(void *p, size_t n)
 		explicit_bzero(p, n);
 }
 
+void mem_wipe_str(struct str secret)
+{
+	mem_wipe((char *)(uintptr_t)secret.p, secret.n);
+}
+
 bool mem_equal_secret(const void *a, const void *b, size_t n)
 {
 	const volatile unsigned char *x = a, *y = b;

@@ -18,6 +18,8 @@ void mem_free(void *p);
 
 /* Overwrites secrets in a way that the compiler keeps. */
 void mem_wipe(void *p, size_t n);
+/* The bytes of a slice: only where the memory is known to be writable. */
+void mem_wipe_str(struct str secret);
 
 /* Bytes equal, in a time that does not depend on where they differ. */
 bool mem_equal_secret(const void *a, const void *b, size_t n);

@@ -83,15 +83,26 @@ void outq_add_u64(struct outq *q, uint64_t value)
 	outq_add(q, str_of(digits + at, sizeof digits - at));
 }
 
+/* Of the last block, with a block made for an empty queue. */
+static size_t room_left(struct outq *q)
+{
+	if (!q->first && q->max >= OUTQ_FIRST_BLOCK && !q->failed)
+		append_block(q, OUTQ_FIRST_BLOCK);
+	return q->last && q->last->file_fd < 0 ? q->last->size - q->last->end : 0;
+}
+
 void outq_addf(struct outq *q, const char *format, ...)
 {
 	va_list args, again;
 	va_start(args, format);
 	va_copy(again, args);
-	int n = vsnprintf(NULL, 0, format, args);
+	/* Mostly it fits into what the last block has left; only if not is it formatted twice. */
+	size_t left = room_left(q);
+	int n = vsnprintf(left ? q->last->data + q->last->end : NULL, left, format, args);
 	char *room = n < 0 ? NULL : outq_reserve(q, (size_t)n + 1);
-	if (room) {
+	if (room && (size_t)n >= left)
 		vsnprintf(room, (size_t)n + 1, format, again);
+	if (room) {
 		outq_commit(q, (size_t)n);
 	} else {
 		q->failed = true;

@@ -79,6 +79,13 @@ static inline bool ascii_is_alpha(char c)
 	return ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z';
 }
 
+/* The value of a hexadecimal digit of either case, -1 for another byte. */
+static inline int ascii_hex_value(char c)
+{
+	c = ascii_lower(c);
+	return ascii_is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 /* Equality and order with ASCII letters of either case the same. */
 bool str_ieq(struct str a, struct str b);
 bool str_istarts(struct str s, struct str prefix);

@@ -99,7 +99,7 @@
 	X(INTEGER, login, password_iterations, "2", 1, 100, "Passes of one Argon2id password hash.")                   \
 	X(INTEGER, login, password_queue, "256", 1, 100000,                                                            \
 	  "Logins that may wait for their password to be hashed; more are asked to try again later.")                  \
-	X(INTEGER, login, password_queue_per_address, "8", 1, 100000, "The same for one address (IPv6: one /64).")
+	X(INTEGER, login, password_queue_per_address, "32", 1, 100000, "The same for one address (IPv6: one /64).")
 
 #define CONF_IMAP(X)                                                                                                   \
 	X(DURATION, imap, idle_timeout, "\"30m\"", CONF_SECOND, CONF_DAY,                                              \
@@ -109,12 +109,12 @@
 	X(SIZE, imap, max_line, "\"64KB\"", 8 * CONF_KB, 16 * CONF_MB,                                                 \
 	  "The longest command, without the message of an APPEND.")                                                    \
 	X(SIZE, imap, max_message_size, "\"50MB\"", 64 * CONF_KB, 2 * CONF_GB, "The largest message of an APPEND.")    \
-	X(INTEGER, imap, max_bad_commands, "20", 1, 1000, "Bad commands after which a session is closed.")             \
+	X(INTEGER, imap, max_bad_commands, "20", 1, 1000, "Bad commands in a row after which a session is closed.")    \
 	X(INTEGER, imap, max_sessions_per_account, "100", 1, 100000, "IMAP and POP3 sessions of one account.")         \
 	X(INTEGER, imap, max_mailboxes, "10000", 10, 1000000, "Mailboxes of one account.")                             \
 	X(INTEGER, imap, max_mailbox_depth, "20", 1, 100, "Levels of a mailbox name.")                                 \
 	X(SIZE, imap, max_mailbox_name, "\"1KB\"", 64, 4 * CONF_KB, "The longest mailbox name, all levels together.")  \
-	X(INTEGER, imap, max_keywords, "128", 16, 1024, "Keywords of one mailbox.")                                    \
+	X(INTEGER, imap, max_keywords, "128", 16, 256, "Keywords of one mailbox.")                                     \
 	X(SIZE, imap, max_keyword_length, "\"100B\"", 16, 1000, "The longest keyword.")                                \
 	X(SIZE, imap, output_pause, "\"64KB\"", 4 * CONF_KB, 16 * CONF_MB,                                             \
 	  "A command pauses when this much of its answer waits for the client.")                                       \
@@ -178,7 +178,6 @@
 	  "A message larger than this is gathered in an unnamed file, not in memory.")                                 \
 	X(SIZE, store, wal_checkpoint_size, "\"4MB\"", 256 * CONF_KB, CONF_GB,                                         \
 	  "The write-ahead log of a database is folded back into it at this size.")                                    \
-	X(INTEGER, store, disk_helpers, "2", 1, 64, "Threads of each shard that wait for the disk.")                   \
 	X(DURATION, store, undelete_window, "\"7d\"", 0, 3650 * CONF_DAY,                                              \
 	  "Expunged messages can be brought back for this time.")                                                      \
 	X(DURATION, store, change_log_retention, "\"30d\"", CONF_HOUR, 3650 * CONF_DAY,                                \

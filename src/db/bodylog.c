@@ -77,7 +77,11 @@ int bodylog_open(struct str folder, uint64_t segment_size, uint32_t segment, uin
 		result = err_from_errno(errno);
 	else
 		result = open_segment(log, segment, true, &fd);
-	if (result == 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_size > end && ftruncate(fd, (off_t)end) < 0)
+	if (result == 0 && fstat(fd, &st) < 0)
+		result = err_from_errno(errno);
+	if (result == 0 && (uint64_t)st.st_size < end)
+		result = ERR_CORRUPT; /* synced before the database said so: somebody else took it away */
+	if (result == 0 && (uint64_t)st.st_size > end && ftruncate(fd, (off_t)end) < 0)
 		result = err_from_errno(errno);
 	if (result == 0)
 		result = settle(fd);
@@ -299,6 +303,8 @@ int bodylog_file(struct bodylog *log, uint32_t segment, uint64_t end, int *fd)
 		int result = bodylog_flush(log);
 		if (result < 0)
 			return result;
+		if (end > log->flushed)
+			return ERR_CORRUPT;
 	}
 	return open_segment(log, segment, false, fd);
 }

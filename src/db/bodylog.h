@@ -28,7 +28,7 @@ struct body_place {
 };
 
 /* Opens the folder (made if missing): current segment and the ends of all segments as the database has them. What is behind the end of the current
- * one is cut off. Everything is synced. ERR_IO, ERR_NO_SPACE. `folder` is an absolute path. */
+ * one is cut off. Everything is synced. ERR_CORRUPT when it is shorter than that; ERR_IO, ERR_NO_SPACE. `folder` is an absolute path. */
 int bodylog_open(struct str folder, uint64_t segment_size, uint32_t segment, uint64_t end, struct bodylog **out) MUST_CHECK;
 void bodylog_close(struct bodylog **log);
 
@@ -53,7 +53,8 @@ bool bodylog_needs_sync(const struct bodylog *log);
 int bodylog_sync_fd(const struct bodylog *log);
 void bodylog_synced(struct bodylog *log);
 
-/* The descriptor of a segment, for reading a range (flushes first if the range is not written yet). Stays open as long as the log. ERR_NOT_FOUND. */
+/* The descriptor of a segment, for reading a range (flushes first if the range is not written yet). Stays open as long as the log. ERR_NOT_FOUND;
+ * ERR_CORRUPT when `end` lies behind all records. */
 int bodylog_file(struct bodylog *log, uint32_t segment, uint64_t end, int *fd) MUST_CHECK;
 
 #endif

@@ -30,6 +30,7 @@ struct gate {
 	bool dirty;              /* the open batch has a transaction */
 	int prepared;            /* result of world->prepare of the sealed batch */
 	uint64_t batch, durable; /* number of the open batch; of the last one on disk */
+	uint64_t last;           /* that was committed */
 	uint32_t segment;        /* committed end of the bodies, to rewind to */
 	uint64_t segment_end;
 	int database_fd, wal_fd;
@@ -42,8 +43,6 @@ struct gate {
 static int note_wal_size(void *owner, sqlite3 *handle, const char *database, int frames)
 {
 	struct gate *gate = owner;
-	(void)handle;
-	(void)database;
 	gate->wal_frames = frames;
 	return SQLITE_OK;
 }
@@ -61,6 +60,23 @@ static int open_and_settle(struct str path, const char *suffix, int *out)
 		result = ERR_IO;
 	*out = fd;
 	return result;
+}
+
+/* A file that is not there yet has nothing to settle. */
+static int settle(struct str path, const char *suffix)
+{
+	int fd, result = open_and_settle(path, suffix, &fd);
+	if (result == 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) != 0)
+		result = ERR_IO;
+	if (fd >= 0)
+		close(fd);
+	return result == ERR_NOT_FOUND ? 0 : result;
+}
+
+int gate_settle(struct str path)
+{
+	int result = settle(path, "");
+	return result == 0 ? settle(path, "-wal") : result;
 }
 
 static int sync_folder(struct str path)
@@ -109,7 +125,8 @@ void gate_free(struct gate **pointer)
 	*pointer = NULL;
 	if (!gate)
 		return;
-	sqlite3_wal_hook(gate->db->handle, NULL, NULL);
+	if (gate->db->handle)
+		sqlite3_wal_hook(gate->db->handle, NULL, NULL);
 	if (gate->database_fd >= 0)
 		close(gate->database_fd);
 	if (gate->wal_fd >= 0)
@@ -130,6 +147,11 @@ bool gate_is_idle(const struct gate *gate)
 uint64_t gate_batch(const struct gate *gate)
 {
 	return gate->batch;
+}
+
+uint64_t gate_last(const struct gate *gate)
+{
+	return gate->dirty ? gate->batch : gate->last;
 }
 
 uint64_t gate_durable(const struct gate *gate)
@@ -162,6 +184,10 @@ int gate_begin(struct gate *gate, uint64_t more, uint64_t *batch)
 	/* Looked at once per batch, and again for what would make a difference. */
 	if ((!gate->dirty || more > BODYLOG_BUFFER_MAX) && !has_space(gate, more))
 		return ERR_NO_SPACE;
+	if (gate->dirty && !db_in_transaction(gate->db)) {
+		gate_void(gate, ERR_IO); /* SQLite rolled back by itself when a read failed */
+		return ERR_UNAVAILABLE;
+	}
 	if (!gate->dirty) {
 		int result = bodylog_roll(gate->bodies);
 		if (result == 0)
@@ -195,14 +221,14 @@ static void commit(struct gate *gate)
 {
 	int result = gate->prepared;
 	if (result == 0)
-		result = db_commit(gate->db);
+		result = db_in_transaction(gate->db) ? db_commit(gate->db) : ERR_IO;
 	if (result < 0) {
 		gate_void(gate, result);
 		return;
 	}
 	bodylog_position(gate->bodies, &gate->segment, &gate->segment_end);
 	gate->dirty = false;
-	gate->batch++;
+	gate->last = gate->batch++;
 	gate->batches++;
 	bool long_wal = (uint64_t)gate->wal_frames * gate->page_size >= gate->checkpoint_size;
 	gate->state = long_wal ? GATE_CHECKPOINT : GATE_OPEN;
@@ -211,7 +237,8 @@ static void commit(struct gate *gate)
 
 static void seal(struct gate *gate)
 {
-	int result = bodylog_flush(gate->bodies);
+	/* Without its transaction, which SQLite ends by itself when a read fails, what prepare writes would be committed at once. */
+	int result = db_in_transaction(gate->db) ? bodylog_flush(gate->bodies) : ERR_IO;
 	if (result < 0) {
 		gate_void(gate, result);
 		return;
@@ -240,6 +267,8 @@ static void checkpoint(struct gate *gate)
 	int result = db_error(sqlite3_wal_checkpoint_v2(gate->db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, &total, &copied));
 	vfs_elide_syncs(false);
 	gate->state = GATE_OPEN;
+	if (result == ERR_NO_SPACE || result == ERR_UNAVAILABLE)
+		return; /* disk full, or a statement still reads: SQLite counts nothing as copied, and the next batch tries again */
 	if (result < 0) {
 		gate->world->failed(gate->owner, "checkpoint", result);
 		return;
@@ -282,9 +311,9 @@ void gate_synced(struct gate *gate, int result)
 		break;
 	case FLIGHT_WAL:
 		gate->durable = gate->batch - 1;
+		gate->world->durable(gate->owner, gate->durable);
 		if (gate->state == GATE_CHECKPOINT)
 			checkpoint(gate);
-		gate->world->durable(gate->owner, gate->durable);
 		break;
 	}
 	if (!was_open && gate->state == GATE_OPEN)

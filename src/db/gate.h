@@ -39,6 +39,10 @@ struct gate_settings {
 	uint64_t reserve;         /* bytes kept free on the disk: below it no batch begins */
 };
 
+/* Before the database at `path` is opened: after a failed sync the page cache may hold what the disk does not, and nobody would know. Syncs the
+ * files, which must work, and drops them from the cache, so that what is read is what is on the disk. */
+int gate_settle(struct str path) MUST_CHECK;
+
 /* `db` was opened through vfs.h and migrated. Takes descriptors of the database and its WAL that stay open for ever, syncs them and their folder.
  * `bodies` stays the caller's. */
 int gate_new(struct db *db, struct bodylog *bodies, const struct gate_settings *settings, const struct gate_world *world, void *owner, struct gate **out) MUST_CHECK;
@@ -61,6 +65,7 @@ void gate_turn(struct gate *gate);
 void gate_synced(struct gate *gate, int result);
 
 uint64_t gate_batch(const struct gate *gate); /* number of the open (or sealed) batch */
+uint64_t gate_last(const struct gate *gate);  /* number of the last batch that is not empty; 0: none since start */
 uint64_t gate_durable(const struct gate *gate);
 bool gate_is_idle(const struct gate *gate); /* nothing written, nothing in flight */
 

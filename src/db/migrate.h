@@ -1,6 +1,7 @@
 /* migrate.h: the version of a database and the way from an older one to ours. The version stands in user_version: 1 is
  * the first that was ever released, 0 an empty file. schema.sql always is the newest; each change of it comes with one
- * numbered step that takes the version before to it. There is no way back: an older program refuses a newer database. */
+ * numbered step that takes the version before to it. There is no way back: an older program refuses a newer
+ * database. */
 #ifndef DB_MIGRATE_H
 #define DB_MIGRATE_H
 
@@ -12,8 +13,8 @@ struct db_schema {
 	uint32_t n_steps;
 };
 
-/* Makes or migrates. Each step, with its new version number, is one transaction: when it fails, the database is as it was
- * before that step. ERR_UNSUPPORTED: the database is newer than this program. */
+/* Makes or migrates. Each step, with its new version number, is one transaction: when it fails, the database is as it
+ * was before that step. ERR_UNSUPPORTED: the database is newer than this program. */
 int db_migrate(struct db *db, const struct db_schema *schema) MUST_CHECK;
 
 /* The version in the file. */

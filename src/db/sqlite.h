@@ -1,8 +1,8 @@
 /* sqlite.h: one SQLite database, opened the way this server needs it, and its prepared statements. Thin on purpose: a
  * statement is sqlite3_stmt itself, the hot helpers are inline, nothing is prepared behind the caller's back.
  *
- * One connection a file, exclusively locked, used by one thread: while it is open, no other code of the process may open
- * the file (closing any other descriptor of it would drop the lock), and another process gets ERR_UNAVAILABLE.
+ * One connection a file, exclusively locked, used by one thread: while it is open, no other code of the process may
+ * open the file (closing any other descriptor of it would drop the lock), and another process gets ERR_UNAVAILABLE.
  *
  *     DB_USING(stmt, store->select_mailbox);          reset at the end of the scope, whatever happens
  *     db_bind_int(stmt, 1, mailbox);
@@ -24,7 +24,7 @@ struct db {
 struct db_options {
 	uint32_t cache_kb;          /* page cache */
 	uint32_t page_size;         /* of a new file; 0: SQLite's own */
-	bool sync_full;             /* each commit is durable by itself; false: synchronous=NORMAL, the owner syncs the WAL */
+	bool sync_full;             /* each commit is durable by itself; false: synchronous=NORMAL, the owner syncs */
 	bool foreign_keys;          /* have SQLite enforce them */
 	uint32_t checkpoint_pages;  /* WAL length at which a commit checkpoints by itself; 0: the owner checkpoints */
 	uint32_t busy_timeout_ms;   /* how long to wait for another process's lock at open */
@@ -33,14 +33,16 @@ struct db_options {
 
 /* Opens or creates the file (path: at most 4095 bytes, no NUL) in WAL mode with locking_mode=EXCLUSIVE, persistent WAL,
  * secure_delete=OFF, temp_store=MEMORY, cache_spill=OFF, defensive, untrusted schema; takes the lock at once.
- * ERR_UNAVAILABLE: another process has it; ERR_CORRUPT: not a database; ERR_NO_SPACE, ERR_IO, ERR_NOT_FOUND (folder). */
+ * ERR_UNAVAILABLE: another process has it; ERR_CORRUPT: not a database; ERR_NO_SPACE, ERR_IO, ERR_NOT_FOUND
+ * (folder). */
 int db_open(struct str path, const struct db_options *options, struct db *out) MUST_CHECK;
 
 /* Finalize the statements first. Accepts a closed or zeroed one. */
 void db_close(struct db *db);
 
-/* The enum err that a result code of SQLite means (0 for OK, ROW and DONE): FULL is ERR_NO_SPACE; CORRUPT and NOTADB are
- * ERR_CORRUPT; CONSTRAINT is ERR_EXISTS; BUSY, LOCKED and NOMEM are ERR_UNAVAILABLE; TOOBIG is ERR_LIMIT; others ERR_IO. */
+/* The enum err that a result code of SQLite means (0 for OK, ROW and DONE): FULL is ERR_NO_SPACE; CORRUPT and NOTADB
+ * are ERR_CORRUPT; CONSTRAINT is ERR_EXISTS; BUSY, LOCKED and NOMEM are ERR_UNAVAILABLE; TOOBIG is ERR_LIMIT; others
+ * ERR_IO. */
 int db_error(int sqlite_result);
 
 /* Runs SQL text of ours: schema, pragmas, BEGIN. Rows are thrown away. */

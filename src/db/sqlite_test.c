@@ -100,7 +100,8 @@ static void statements_bind_step_and_reset(void **state)
 {
 	struct db db = open_db(state);
 	sqlite3_stmt *insert, *select;
-	assert_int_equal(0, db_exec(&db, "CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT NOT NULL, c BLOB NOT NULL, d INT) STRICT"));
+	assert_int_equal(0, db_exec(&db, "CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT NOT NULL, c BLOB NOT NULL, d INT)"
+					 " STRICT"));
 	assert_int_equal(0, db_prepare(&db, "INSERT INTO t VALUES (?,?,?,?)", &insert));
 	assert_int_equal(0, db_prepare(&db, "SELECT a, b, c, d FROM t ORDER BY a", &select));
 	for (int i = 1; i <= 3; i++) {

@@ -7,8 +7,6 @@
 /* SQLite allocates szOsFile bytes: ours, then the real file behind it. */
 struct shim_file {
 	sqlite3_file base;
-	sqlite3_io_methods methods;
-	int (*real_sync)(sqlite3_file *file, int flags);
 };
 
 static sqlite3_vfs shim;

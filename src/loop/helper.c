@@ -110,6 +110,14 @@ static void free_helper(uv_handle_t *handle)
 	mem_free(helper);
 }
 
+static void drop_all(struct job_list *list)
+{
+	for (struct loop_job *job; (job = list_take(list));) {
+		if (job->dropped)
+			job->dropped(job);
+	}
+}
+
 void loop_helper_free(struct loop_helper **helper)
 {
 	struct loop_helper *h = *helper;
@@ -121,6 +129,8 @@ void loop_helper_free(struct loop_helper **helper)
 	pthread_cond_signal(&h->work_came);
 	pthread_mutex_unlock(&h->mutex);
 	pthread_join(h->thread, NULL);
+	drop_all(&h->done);
+	drop_all(&h->todo);
 	uv_close((uv_handle_t *)&h->wake, free_helper);
 }
 

@@ -10,13 +10,14 @@ struct loop_helper;
 struct loop_job {
 	int (*work)(struct loop_job *job);       /* on the helper thread; result 0 or negative enum err */
 	void (*done)(struct loop_job *job, int result); /* on the loop */
+	void (*dropped)(struct loop_job *job);   /* may be NULL; instead of done, when the helper is freed before */
 	void *owner;
 	struct loop_job *next; /* private */
 	int result;            /* private */
 };
 
 struct loop_helper *loop_helper_new(struct loop *loop);
-void loop_helper_free(struct loop_helper **helper); /* waits for the running job; queued ones are dropped without done() */
+void loop_helper_free(struct loop_helper **helper); /* waits for the running job; no done() comes any more */
 void loop_helper_submit(struct loop_helper *helper, struct loop_job *job); /* job stays the caller's, until done */
 
 #endif

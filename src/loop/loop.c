@@ -29,6 +29,8 @@ struct loop {
 	size_t n_signals;
 	struct loop_wheel *wheel; /* NULL until the first timeout */
 	char *scratch;            /* NULL until the first read */
+	struct loop_helper *read_helper;
+	uint64_t cold_reads;
 };
 
 struct loop_watch {
@@ -140,6 +142,26 @@ char *loop_scratch(struct loop *loop)
 	if (!loop->scratch)
 		loop->scratch = mem_alloc(1, LOOP_SCRATCH_SIZE);
 	return loop->scratch;
+}
+
+void loop_set_read_helper(struct loop *loop, struct loop_helper *helper)
+{
+	loop->read_helper = helper;
+}
+
+struct loop_helper *loop_read_helper(struct loop *loop)
+{
+	return loop->read_helper;
+}
+
+void loop_count_cold_read(struct loop *loop)
+{
+	loop->cold_reads++;
+}
+
+uint64_t loop_cold_reads(const struct loop *loop)
+{
+	return loop->cold_reads;
 }
 
 struct loop_wheel *loop_wheel(struct loop *loop)

@@ -8,6 +8,8 @@
 
 uv_loop_t *loop_uv(struct loop *loop);
 
+void loop_count_cold_read(struct loop *loop);
+
 struct loop_wheel *loop_wheel(struct loop *loop);
 struct loop_wheel *loop_wheel_new(struct loop *loop);
 void loop_wheel_free(struct loop_wheel **wheel);

@@ -46,11 +46,18 @@ static bool alive(const struct stream *stream)
 	return !stream->dead && !stream->told;
 }
 
+static void stop_timeouts(struct stream *stream)
+{
+	loop_timeout_set(stream->loop, &stream->timeout, 0);
+	loop_timeout_set(stream->loop, &stream->stalled, 0);
+}
+
 /* Takes loop and OpenSSL away from the descriptor; kept input stays for a caller up the stack. */
 static void unhook(struct stream *stream)
 {
 	loop_later_cancel(stream->loop, &stream->later);
-	loop_timeout_set(stream->loop, &stream->timeout, 0);
+	stop_timeouts(stream);
+	cold_read_forget(&stream->fetch);
 	loop_watch_free(&stream->watch);
 	SSL_free(stream->ssl);
 	stream->ssl = NULL;
@@ -76,7 +83,7 @@ static void tell_closed(struct stream *stream, int err)
 		return;
 	stream->told = true;
 	loop_later_cancel(stream->loop, &stream->later);
-	loop_timeout_set(stream->loop, &stream->timeout, 0);
+	stop_timeouts(stream);
 	loop_watch_set(stream->watch, 0);
 	stream->events->closed(stream->owner, err);
 }
@@ -99,11 +106,20 @@ static void update_watch(struct stream *stream)
 	int events = 0;
 	if (wants_input(stream) || (stream->write_wants_read && !stream->ended))
 		events |= LOOP_READ;
-	if ((stream->blocked && !stream->held) || stream->read_wants_write)
+	if (stream->blocked || stream->read_wants_write)
 		events |= LOOP_WRITE;
 	if (stream->told)
 		events = 0;
 	loop_watch_set(stream->watch, events);
+}
+
+/* Called after an attempt to send: progress only touches the time-out, so that its cost is not one of each turn. */
+static void update_stalled(struct stream *stream)
+{
+	bool stalled = (stream->blocked || stream->write_wants_read) && !stream->finishing && !stream->told;
+	bool running = stream->stalled.after > 0;
+	if (stalled != running && (running || stream->write_timeout > 0))
+		loop_timeout_set(stream->loop, &stream->stalled, stalled ? stream->write_timeout : 0);
 }
 
 static void do_later(struct stream *stream)
@@ -285,7 +301,7 @@ static void send_output(struct stream *stream)
 		return;
 	}
 	if (!outq_empty(&stream->out)) {
-		if (!stream->held && !stream->blocked && !stream->write_wants_read && stream->tls != STREAM_TLS_HANDSHAKE)
+		if (stream_can_send(stream))
 			do_later(stream); /* a turn's share was sent */
 		return;
 	}
@@ -347,8 +363,10 @@ static void at_end_of_turn(void *owner)
 		after_output(stream);
 	if (should_read_again(stream))
 		do_later(stream);
-	if (leave(stream))
-		update_watch(stream);
+	if (!leave(stream))
+		return;
+	update_watch(stream);
+	update_stalled(stream);
 }
 
 static void on_ready(void *owner, int events)
@@ -372,8 +390,20 @@ static void on_ready(void *owner, int events)
 static void on_timeout(void *owner)
 {
 	struct stream *stream = owner;
+	bool can_speak = stream->tls == STREAM_PLAIN || stream->tls == STREAM_TLS;
 	enter(stream);
-	tell_closed(stream, stream->shut ? 0 : ERR_TIMEOUT);
+	if (stream->events->idle && can_speak && !stream->finishing)
+		stream->events->idle(stream->owner);
+	else
+		tell_closed(stream, stream->shut ? 0 : ERR_TIMEOUT);
+	leave(stream);
+}
+
+static void on_stalled(void *owner)
+{
+	struct stream *stream = owner;
+	enter(stream);
+	tell_closed(stream, ERR_TIMEOUT);
 	leave(stream);
 }
 
@@ -387,6 +417,7 @@ struct stream *stream_new(struct loop *loop, int fd, struct stream_limits limits
 	stream->kept = BUF_INIT(MAX(limits.input_max, (size_t)LOOP_SCRATCH_SIZE));
 	stream->later = (struct loop_later){ .fn = at_end_of_turn, .owner = stream };
 	stream->timeout = (struct loop_timeout){ .fire = on_timeout, .owner = stream };
+	stream->stalled = (struct loop_timeout){ .fire = on_stalled, .owner = stream };
 	int one = 1;
 	/* Replies are gathered by the turn already; on a unix socket this fails, which is right. */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -453,6 +484,15 @@ void stream_set_timeout(struct stream *stream, uint64_t milliseconds)
 {
 	if (alive(stream) && !stream->finishing)
 		loop_timeout_set(stream->loop, &stream->timeout, milliseconds);
+}
+
+void stream_set_write_timeout(struct stream *stream, uint64_t milliseconds)
+{
+	stream->write_timeout = milliseconds;
+	if (!alive(stream))
+		return;
+	loop_timeout_set(stream->loop, &stream->stalled, 0);
+	update_stalled(stream);
 }
 
 int stream_detach(struct stream **stream, int *fd, struct buf *unread)

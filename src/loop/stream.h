@@ -24,6 +24,9 @@ struct stream_events {
 	/* May be NULL. Called once, instead of closed(0), at a clean end of input: output may go on until the owner
 	 * ends it with stream_finish or stream_end_output, after which closed(0) comes. */
 	void (*ended)(void *owner);
+	/* May be NULL. Called instead of closed(ERR_TIMEOUT) when the time-out of stream_set_timeout strikes: the owner says its
+	 * last words and calls stream_finish, or frees the stream; else nothing watches its silence any more. */
+	void (*idle)(void *owner);
 };
 
 struct stream_limits {
@@ -46,7 +49,10 @@ void stream_finish(struct stream *stream, uint64_t linger_ms);
 /* Shuts down the sending side as soon as what is queued has left; input goes on, and closed(0) tells its end. */
 void stream_end_output(struct stream *stream);
 
-/* Add to this, then call stream_flush: it is sent at the end of the turn, as much as the socket takes. While held
+/* File ranges that are not in the page cache are read by the loop's read helper (loop_set_read_helper); the stream goes on when they are
+ * there, and its loop never waits for a disk. Without a helper it does.
+ *
+ * Add to this, then call stream_flush: it is sent at the end of the turn, as much as the socket takes. While held
  * (stream_hold), nothing leaves: the commit gate holds back replies that promise what is not on disk yet. */
 struct outq *stream_output(struct stream *stream);
 void stream_flush(struct stream *stream);
@@ -57,8 +63,12 @@ void stream_pause(struct stream *stream, bool pause);
 /* Offers the kept input again at the end of this turn, without new bytes. */
 void stream_offer_again(struct stream *stream);
 
-/* closed(ERR_TIMEOUT) after this many milliseconds without input or output progress; 0: never. */
+/* idle() or closed(ERR_TIMEOUT) after this many milliseconds without input or output progress; 0: never. */
 void stream_set_timeout(struct stream *stream, uint64_t milliseconds);
+
+/* closed(ERR_TIMEOUT) when the socket has taken nothing for this many milliseconds although output waits for it, whatever comes in
+ * meanwhile; 0: never. Output that is held or read from a disk does not wait for the socket; stream_finish has a time of its own. */
+void stream_set_write_timeout(struct stream *stream, uint64_t milliseconds);
 
 /* TLS as the server: output queued before still leaves in the clear, then the handshake begins. Plaintext input not taken yet
  * is thrown away (RFC 3207, 2595: nothing sent before may count); inside input() the return value is ignored. tls_done (may

@@ -1,6 +1,9 @@
 /* stream_output.c: empties a stream's outq into its socket. Neighbouring bytes and small file ranges (copied through the loop's
- * scratch room) leave in one call; large file ranges by sendfile, or over TLS record by record. Disk reads here block: who
- * cannot wait for a cold file warms it first (a helper job). */
+ * scratch room) leave in one call; large file ranges by sendfile, or over TLS record by record.
+ *
+ * What is not in the page cache is fetched by the loop's read helper, one range a stream at a time; the stream sends nothing meanwhile and goes on in
+ * on_fetched(). What was fetched is read without asking again, so that each fetch is followed by progress even when memory is short,
+ * until the socket takes no more: later it may be cold again. */
 #include "loop/stream_private.h"
 
 #include "base/checked.h"
@@ -16,21 +19,51 @@
 #define SEND_AT_ONCE   (1024 * 1024)  /* bytes a turn, so that one fast reader does not starve the others */
 #define RECORD_MAX     16384          /* of TLS */
 
-/* Reads a whole file range, or the first `room` bytes of it. A file shorter than the queue says is ERR_IO. */
-static int read_range(const struct outq_piece *piece, char *to, size_t room, size_t *n)
+/* --- files --- */
+
+static void on_fetched(void *owner)
+{
+	struct stream *stream = owner;
+	stream->fetch = NULL;
+	stream->fetched = stream->fetching;
+	stream_flush(stream);
+}
+
+/* The range begins so many bytes behind the front of the queue. */
+static void fetch(struct stream *stream, const struct outq_piece *piece, size_t behind)
+{
+	uint64_t n = MIN(piece->n, (uint64_t)COLD_READ_MAX);
+	stream->fetching = behind + n;
+	stream->fetch = cold_read_begin(stream->loop, piece->file_fd, piece->offset, n, on_fetched, stream);
+}
+
+/* May bytes up to here, counted from the front of the queue, be read from their files without asking whether they are cold? */
+static bool is_warm(const struct stream *stream, uint64_t up_to)
+{
+	return up_to <= stream->fetched || !loop_read_helper(stream->loop);
+}
+
+/* Reads a whole file range, or the first `room` bytes of it. A file shorter than the queue says is ERR_IO; ERR_INCOMPLETE: it is to be
+ * fetched first. */
+static int read_range(const struct stream *stream, const struct outq_piece *piece, size_t behind, char *to, size_t room, size_t *n)
 {
 	size_t wanted = (size_t)MIN(piece->n, (uint64_t)room), done = 0;
+	bool warm = is_warm(stream, behind + wanted);
 	while (done < wanted) {
-		ssize_t got = pread(piece->file_fd, to + done, wanted - done, (off_t)(piece->offset + done));
-		if (got < 0 && errno == EINTR)
+		uint64_t offset = piece->offset + done;
+		ssize_t got = warm ? pread(piece->file_fd, to + done, wanted - done, (off_t)offset)
+		                   : cold_read_try(piece->file_fd, offset, to + done, wanted - done);
+		if (warm && got < 0 && errno == EINTR)
 			continue;
 		if (got <= 0)
-			return ERR_IO;
+			return got == ERR_INCOMPLETE && !warm ? ERR_INCOMPLETE : ERR_IO;
 		done += (size_t)got;
 	}
 	*n = done;
 	return 0;
 }
+
+/* --- plain --- */
 
 /* What one sendmsg is to take. */
 struct batch {
@@ -54,7 +87,12 @@ static int gather(struct stream *stream, struct batch *batch)
 			if (batch->file_next || pieces[i].n > LOOP_SCRATCH_SIZE - used)
 				break;
 			size_t got;
-			int err = read_range(&pieces[i], scratch + used, LOOP_SCRATCH_SIZE - used, &got);
+			int err = read_range(stream, &pieces[i], batch->bytes, scratch + used, LOOP_SCRATCH_SIZE - used, &got);
+			if (err == ERR_INCOMPLETE) {
+				if (batch->n_iov == 0)
+					fetch(stream, &pieces[i], 0);
+				break;
+			}
 			if (err != 0)
 				return err;
 			bytes = str_of(scratch + used, got);
@@ -66,12 +104,18 @@ static int gather(struct stream *stream, struct batch *batch)
 	return 0;
 }
 
+static void block(struct stream *stream)
+{
+	stream->blocked = true;
+	stream->fetched = 0;
+}
+
 /* The meaning of a failed write; 0 for "try later". */
 static int write_error(struct stream *stream)
 {
 	switch (errno) {
 	case EAGAIN:
-		stream->blocked = true;
+		block(stream);
 		return 0;
 	case EINTR:
 		return 0;
@@ -86,7 +130,17 @@ static int write_error(struct stream *stream)
 static int send_file(struct stream *stream, const struct outq_piece *piece, size_t *n)
 {
 	off_t offset = (off_t)piece->offset;
-	ssize_t sent = sendfile(stream->fd, piece->file_fd, &offset, (size_t)MIN(piece->n, (uint64_t)SEND_AT_ONCE));
+	uint64_t wanted = MIN(piece->n, (uint64_t)SEND_AT_ONCE);
+	if (stream->fetched > 0) {
+		wanted = MIN(wanted, stream->fetched);
+	} else if (loop_read_helper(stream->loop)) {
+		wanted = MIN(wanted, (uint64_t)COLD_READ_MAX);
+		if (cold_read_needed(piece->file_fd, piece->offset, wanted)) {
+			fetch(stream, piece, 0);
+			return 0;
+		}
+	}
+	ssize_t sent = sendfile(stream->fd, piece->file_fd, &offset, (size_t)wanted);
 	if (sent < 0)
 		return write_error(stream);
 	if (sent == 0)
@@ -102,7 +156,7 @@ static int send_plain(struct stream *stream, size_t *n)
 		return send_file(stream, &first, n);
 	struct batch batch;
 	int err = gather(stream, &batch);
-	if (err != 0)
+	if (err != 0 || batch.n_iov == 0)
 		return err;
 	struct msghdr message = { .msg_iov = batch.iov, .msg_iovlen = batch.n_iov };
 	ssize_t sent = sendmsg(stream->fd, &message, MSG_NOSIGNAL | (batch.file_next ? MSG_MORE : 0));
@@ -112,8 +166,11 @@ static int send_plain(struct stream *stream, size_t *n)
 	return 0;
 }
 
+/* --- TLS --- */
+
 /* One record's worth from the front of the queue: in place when the first piece fills it, else gathered in the scratch
- * room. A second try after "would block" gathers at least the same bytes again, as SSL_write demands. */
+ * room. A second try after "would block" gathers at least the same bytes again, as SSL_write demands: so a cold range behind
+ * warm bytes makes those wait. ERR_INCOMPLETE: it is being fetched. */
 static int gather_record(struct stream *stream, struct str *out)
 {
 	struct outq_piece pieces[PIECES_AT_ONCE];
@@ -126,7 +183,9 @@ static int gather_record(struct stream *stream, struct str *out)
 	for (size_t i = 0; i < n && used < RECORD_MAX; i++) {
 		size_t got;
 		if (pieces[i].file_fd >= 0) {
-			int err = read_range(&pieces[i], scratch + used, RECORD_MAX - used, &got);
+			int err = read_range(stream, &pieces[i], used, scratch + used, RECORD_MAX - used, &got);
+			if (err == ERR_INCOMPLETE)
+				fetch(stream, &pieces[i], used);
 			if (err != 0)
 				return err;
 		} else {
@@ -144,7 +203,7 @@ static int send_tls(struct stream *stream, size_t *n)
 	struct str record;
 	int err = gather_record(stream, &record);
 	if (err != 0)
-		return err;
+		return err == ERR_INCOMPLETE ? 0 : err;
 	ERR_clear_error();
 	int sent = SSL_write(stream->ssl, record.p, (int)record.n);
 	if (sent > 0) {
@@ -153,7 +212,7 @@ static int send_tls(struct stream *stream, size_t *n)
 	}
 	switch (SSL_get_error(stream->ssl, sent)) {
 	case SSL_ERROR_WANT_WRITE:
-		stream->blocked = true;
+		block(stream);
 		return 0;
 	case SSL_ERROR_WANT_READ:
 		stream->write_wants_read = true;
@@ -169,20 +228,23 @@ int stream_send(struct stream *stream, bool *sent)
 	*sent = false;
 	if (stream->out.failed)
 		return ERR_LIMIT;
-	if (stream->held || stream->blocked || stream->write_wants_read || stream->tls == STREAM_TLS_HANDSHAKE)
+	if (!stream_can_send(stream))
 		return 0;
 	while (!outq_empty(&stream->out) && total < SEND_AT_ONCE) {
 		size_t n = 0;
 		int err = stream->tls == STREAM_TLS ? send_tls(stream, &n) : send_plain(stream, &n);
 		if (err != 0)
 			return err;
-		if (n == 0 && (stream->blocked || stream->write_wants_read))
+		if (n == 0 && !stream_can_send(stream))
 			break;
 		outq_consume(&stream->out, n);
+		stream->fetched -= MIN(stream->fetched, (uint64_t)n);
 		total += n;
 		*sent = *sent || n > 0;
 	}
-	if (total > 0)
+	if (total > 0) {
 		loop_timeout_touch(stream->loop, &stream->timeout);
+		loop_timeout_touch(stream->loop, &stream->stalled);
+	}
 	return 0;
 }

@@ -2,6 +2,7 @@
 #ifndef LOOP_STREAM_PRIVATE_H
 #define LOOP_STREAM_PRIVATE_H
 
+#include "loop/cold_read.h"
 #include "loop/stream.h"
 #include "loop/timeout.h"
 #include "loop/tls_private.h"
@@ -22,7 +23,11 @@ struct stream {
 	struct outq out;
 	struct buf kept; /* input not taken yet; no memory when empty */
 	struct loop_later later;
-	struct loop_timeout timeout;
+	struct loop_timeout timeout; /* nothing comes or goes; while finishing: the linger */
+	struct loop_timeout stalled; /* the socket takes nothing */
+	uint64_t write_timeout;      /* milliseconds of `stalled`; 0: never */
+	struct cold_read *fetch;     /* the helper reads what is to be sent next */
+	uint64_t fetching, fetched;  /* bytes at the front of the queue that will be, were in the page cache by that */
 	SSL *ssl;
 	void (*tls_done)(void *owner);
 	int fd;
@@ -43,6 +48,13 @@ struct stream {
 	bool input_void;    /* what input() was offered is gone: TLS began inside it */
 	bool in_input;
 };
+
+/* May the queue leave now, as far as we know? */
+static inline bool stream_can_send(const struct stream *stream)
+{
+	return !stream->held && !stream->blocked && !stream->write_wants_read && !stream->fetch &&
+	       stream->tls != STREAM_TLS_HANDSHAKE;
+}
 
 /* Sends as much as the socket takes, a bounded amount at once. Negative: the stream is broken. *sent: something left. */
 int stream_send(struct stream *stream, bool *sent) MUST_CHECK;

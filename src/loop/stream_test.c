@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/random.h"
+#include "loop/helper.h"
 #include "loop/stream.h"
 #include "loop/test_support.h"
 
@@ -13,6 +14,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define INPUT_MAX  1000
@@ -27,7 +29,7 @@ struct session {
 	struct buf got;         /* what input() took */
 	struct buf offered;     /* the last slice */
 	size_t take;            /* bytes that input() takes at most */
-	int inputs, drains, ends, closes, closed_with;
+	int inputs, drains, ends, idles, closes, closed_with;
 	enum inside in_input, in_drained, in_closed;
 	int detached;
 	struct buf unread;
@@ -77,7 +79,7 @@ static void on_closed(void *owner, int err)
 	act(s, s->in_closed);
 }
 
-static const struct stream_events events = { on_input, on_drained, on_closed, NULL };
+static const struct stream_events events = { .input = on_input, .drained = on_drained, .closed = on_closed };
 
 static void begin(struct session *s)
 {
@@ -340,7 +342,7 @@ static void on_ended(void *owner)
 
 static void begin_relay(struct session *s)
 {
-	static const struct stream_events relay = { on_input, on_drained, on_closed, on_ended };
+	static const struct stream_events relay = { .input = on_input, .drained = on_drained, .closed = on_closed, .ended = on_ended };
 	int pair[2];
 	begin(s);
 	stream_free(&s->stream);
@@ -394,6 +396,275 @@ static void each_side_of_a_relay_may_end_first(void **state)
 	stream_pause(s.stream, false);
 	TEST_UNTIL(s.loop, s.closes == 1);
 	assert_true(str_eq(buf_str(&s.got), STR("abcdef")));
+	buf_free(&answer);
+	end(&s);
+}
+
+static void an_end_is_told_once_and_only_behind_what_waits(void **state)
+{
+	(void)state;
+	struct session s;
+	char *bytes = calloc(1, OUTPUT_MAX);
+	struct buf read_back = BUF_INIT(OUTPUT_MAX);
+	begin_relay(&s);
+	outq_add(stream_output(s.stream), str_of(bytes, OUTPUT_MAX));
+	stream_flush(s.stream);
+	client_says(&s, "x");
+	shutdown(s.client, SHUT_WR);
+	TEST_UNTIL(s.loop, s.got.n == 1);
+	test_run(s.loop, 20);
+	assert_int_equal(s.ends, 0);
+	client_reads(&s, &read_back, OUTPUT_MAX);
+	TEST_UNTIL(s.loop, s.ends == 1);
+	/* Turns that follow do not tell it again. */
+	stream_flush(s.stream);
+	stream_offer_again(s.stream);
+	test_run(s.loop, 10);
+	assert_int_equal(s.ends, 1);
+	assert_int_equal(s.closes, 0);
+	/* The end of our side waits for what is queued, also when that is held. */
+	stream_hold(s.stream, true);
+	buf_clear(&read_back);
+	outq_add(stream_output(s.stream), STR("last"));
+	stream_end_output(s.stream);
+	test_run(s.loop, 10);
+	assert_int_equal(s.closes, 0);
+	stream_hold(s.stream, false);
+	client_reads(&s, &read_back, 4);
+	assert_true(str_eq(buf_str(&read_back), STR("last")));
+	TEST_UNTIL(s.loop, s.closes == 1);
+	assert_int_equal(s.closed_with, 0);
+	assert_true(client_sees_end(&s));
+	end(&s);
+	/* stream_finish after an end closes too. */
+	begin_relay(&s);
+	shutdown(s.client, SHUT_WR);
+	TEST_UNTIL(s.loop, s.ends == 1);
+	stream_finish(s.stream, 5000);
+	TEST_UNTIL(s.loop, s.closes == 1);
+	assert_int_equal(s.closed_with, 0);
+	free(bytes);
+	buf_free(&read_back);
+	end(&s);
+}
+
+static void a_client_that_never_reads_is_given_up_whatever_it_says(void **state)
+{
+	(void)state;
+	struct session s;
+	char *bytes = calloc(1, OUTPUT_MAX);
+	begin(&s);
+	stream_set_timeout(s.stream, 60000);
+	stream_set_write_timeout(s.stream, 200);
+	/* Nothing waits: silence is none of its business. */
+	test_run(s.loop, 400);
+	assert_int_equal(s.closes, 0);
+	outq_add(stream_output(s.stream), str_of(bytes, OUTPUT_MAX));
+	stream_flush(s.stream);
+	uint64_t began = loop_now_ms(s.loop);
+	while (s.closes == 0 && loop_now_ms(s.loop) - began < TEST_PATIENCE_MS) {
+		client_says(&s, "x");
+		test_run(s.loop, 20);
+	}
+	assert_int_equal(s.closes, 1);
+	assert_int_equal(s.closed_with, ERR_TIMEOUT);
+	assert_true(loop_now_ms(s.loop) - began < 1500);
+	end(&s);
+	free(bytes);
+}
+
+static void a_slow_reader_and_held_output_are_no_reason_to_give_up(void **state)
+{
+	(void)state;
+	struct session s;
+	char *bytes = calloc(1, OUTPUT_MAX);
+	struct buf read_back = BUF_INIT(OUTPUT_MAX);
+	begin(&s);
+	stream_set_write_timeout(s.stream, 200);
+	stream_hold(s.stream, true);
+	outq_add(stream_output(s.stream), str_of(bytes, OUTPUT_MAX));
+	stream_flush(s.stream);
+	test_run(s.loop, 400);
+	assert_int_equal(s.closes, 0);
+	stream_hold(s.stream, false);
+	for (size_t n = 1; n <= 8; n++) {
+		test_run(s.loop, 100);
+		client_reads(&s, &read_back, n * (OUTPUT_MAX / 10));
+		assert_int_equal(s.closes, 0);
+	}
+	/* Held while the socket is full, and the client empties it: then it has nothing to be blamed for. */
+	stream_hold(s.stream, true);
+	char piece[65536];
+	while (read(s.client, piece, sizeof piece) > 0)
+		;
+	test_run(s.loop, 400);
+	assert_int_equal(s.closes, 0);
+	end(&s);
+	free(bytes);
+	buf_free(&read_back);
+}
+
+static void on_idle(void *owner)
+{
+	struct session *s = owner;
+	s->idles++;
+	outq_add(stream_output(s->stream), STR("* BYE\r\n"));
+	stream_finish(s->stream, 5000);
+}
+
+static void the_owner_may_say_last_words_to_an_idle_client(void **state)
+{
+	static const struct stream_events polite = { .input = on_input, .closed = on_closed, .idle = on_idle };
+	(void)state;
+	struct session s;
+	struct buf words = BUF_INIT(100);
+	int pair[2];
+	begin(&s);
+	stream_free(&s.stream);
+	close(s.client);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	s.client = pair[1];
+	s.stream = stream_new(s.loop, pair[0], (struct stream_limits){ INPUT_MAX, OUTPUT_MAX }, &polite, &s);
+	stream_set_timeout(s.stream, 100);
+	TEST_UNTIL(s.loop, s.idles == 1);
+	client_reads(&s, &words, 7);
+	assert_true(str_eq(buf_str(&words), STR("* BYE\r\n")));
+	TEST_UNTIL(s.loop, client_sees_end(&s));
+	assert_int_equal(s.closes, 0);
+	close(s.client);
+	s.client = -1;
+	TEST_UNTIL(s.loop, s.closes == 1);
+	assert_int_equal(s.closed_with, 0);
+	assert_int_equal(s.idles, 1);
+	buf_free(&words);
+	end(&s);
+}
+
+/* --- files that are not in the page cache --- */
+
+#define FILE_SIZE (3 * 1024 * 1024)
+
+/* A file of random bytes on a disk, out of the page cache as far as the kernel likes. */
+static int cold_file(char *bytes)
+{
+	char name[] = "stream_test.XXXXXX";
+	int fd = mkstemp(name);
+	assert_true(fd >= 0);
+	unlink(name);
+	random_bytes(bytes, FILE_SIZE);
+	assert_int_equal(write(fd, bytes, FILE_SIZE), FILE_SIZE);
+	assert_int_equal(fdatasync(fd), 0);
+	assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+	return fd;
+}
+
+static bool is_cold(int fd, size_t offset)
+{
+	char byte;
+	struct iovec iov = { &byte, 1 };
+	return preadv2(fd, &iov, 1, (off_t)offset, RWF_NOWAIT) < 0 && errno == EAGAIN;
+}
+
+static void a_cold_file_is_read_by_the_helper_and_leaves_in_order(void **state)
+{
+	(void)state;
+	struct session s;
+	char *bytes = malloc(FILE_SIZE);
+	struct buf wanted = BUF_INIT(OUTPUT_MAX), read_back = BUF_INIT(OUTPUT_MAX);
+	begin(&s);
+	struct loop_helper *helper = loop_helper_new(s.loop);
+	loop_set_read_helper(s.loop, helper);
+	int fd = cold_file(bytes);
+	bool cold = is_cold(fd, 0);
+	if (!cold)
+		print_message("(this file system cannot tell what is in the page cache)\n");
+	const size_t ranges[][2] = { { 2900000, 9000 }, { 0, 1500000 }, { 1800000, 100 }, { 1700000, 15000 }, { 2000000, 40000 } };
+	for (size_t i = 0; i < COUNT_OF(ranges); i++) {
+		outq_addf(stream_output(s.stream), "{%zu}\r\n", ranges[i][1]);
+		buf_addf(&wanted, "{%zu}\r\n", ranges[i][1]);
+		outq_add_file(stream_output(s.stream), fd, ranges[i][0], ranges[i][1]);
+		buf_add(&wanted, str_of(bytes + ranges[i][0], ranges[i][1]));
+	}
+	stream_flush(s.stream);
+	client_reads(&s, &read_back, wanted.n);
+	assert_true(str_eq(buf_str(&read_back), buf_str(&wanted)));
+	TEST_UNTIL(s.loop, s.drains == 1);
+	assert_true(!cold || loop_cold_reads(s.loop) > 0);
+	/* What is in the page cache needs no helper. */
+	uint64_t reads = loop_cold_reads(s.loop);
+	buf_clear(&read_back);
+	outq_add_file(stream_output(s.stream), fd, 0, 1500000);
+	stream_flush(s.stream);
+	client_reads(&s, &read_back, 1500000);
+	assert_memory_equal(read_back.p, bytes, 1500000);
+	assert_int_equal(loop_cold_reads(s.loop), reads);
+	loop_set_read_helper(s.loop, NULL);
+	loop_helper_free(&helper);
+	close(fd);
+	free(bytes);
+	buf_free(&wanted);
+	buf_free(&read_back);
+	end(&s);
+}
+
+static int sleep_a_little(struct loop_job *job)
+{
+	(void)job;
+	usleep(100 * 1000);
+	return 0;
+}
+
+static void count_done(struct loop_job *job, int result)
+{
+	(void)result;
+	++*(int *)job->owner;
+}
+
+/* The helper is kept busy, so that the reads of the streams are still out when something happens to these. */
+static void others_go_on_while_a_file_is_read_and_its_stream_may_go(void **state)
+{
+	(void)state;
+	struct session s, other;
+	char *bytes = malloc(FILE_SIZE);
+	struct buf answer = BUF_INIT(FILE_SIZE);
+	int naps = 0;
+	begin(&s);
+	struct loop_helper *helper = loop_helper_new(s.loop);
+	struct loop_job nap = { .work = sleep_a_little, .done = count_done, .owner = &naps };
+	loop_set_read_helper(s.loop, helper);
+	loop_helper_submit(helper, &nap);
+	int fd = cold_file(bytes);
+	if (!is_cold(fd, 0))
+		print_message("(this file system cannot tell what is in the page cache)\n");
+	outq_add_file(stream_output(s.stream), fd, 0, 1000);
+	stream_flush(s.stream);
+	/* Another stream of the same loop. */
+	int pair[2];
+	other = (struct session){ .loop = s.loop, .take = SIZE_MAX, .detached = -1 };
+	other.got = other.offered = other.unread = BUF_INIT(1000);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	other.client = pair[1];
+	other.stream = stream_new(s.loop, pair[0], (struct stream_limits){ INPUT_MAX, OUTPUT_MAX }, &events, &other);
+	outq_add(stream_output(other.stream), STR("quick"));
+	stream_flush(other.stream);
+	client_reads(&other, &answer, 5);
+	assert_true(str_eq(buf_str(&answer), STR("quick")));
+	assert_int_equal(naps, 0);
+	/* One goes while its read is out; the other's is dropped with the helper. */
+	stream_free(&s.stream);
+	TEST_UNTIL(s.loop, naps == 1);
+	loop_helper_submit(helper, &nap);
+	outq_add_file(stream_output(other.stream), fd, 2000000, 50000);
+	stream_flush(other.stream);
+	test_run(s.loop, 5);
+	loop_set_read_helper(s.loop, NULL);
+	loop_helper_free(&helper);
+	stream_free(&other.stream);
+	close(other.client);
+	close(fd);
+	free(bytes);
+	buf_free(&other.got);
+	buf_free(&other.offered);
 	buf_free(&answer);
 	end(&s);
 }
@@ -544,6 +815,12 @@ int main(void)
 		cmocka_unit_test(silence_times_out_and_progress_postpones_it),
 		cmocka_unit_test(a_client_that_ends_its_side_still_gets_its_answer),
 		cmocka_unit_test(each_side_of_a_relay_may_end_first),
+		cmocka_unit_test(an_end_is_told_once_and_only_behind_what_waits),
+		cmocka_unit_test(a_client_that_never_reads_is_given_up_whatever_it_says),
+		cmocka_unit_test(a_slow_reader_and_held_output_are_no_reason_to_give_up),
+		cmocka_unit_test(the_owner_may_say_last_words_to_an_idle_client),
+		cmocka_unit_test(a_cold_file_is_read_by_the_helper_and_leaves_in_order),
+		cmocka_unit_test(others_go_on_while_a_file_is_read_and_its_stream_may_go),
 		cmocka_unit_test(a_vanished_client_shows_as_an_end_or_at_the_next_write),
 		cmocka_unit_test(finish_sends_shuts_down_and_waits_for_the_other_side),
 		cmocka_unit_test(finish_does_not_wait_longer_than_told),

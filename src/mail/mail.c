@@ -80,15 +80,25 @@ static int read_at(int fd, char *out, size_t n, uint64_t from)
 	return 0;
 }
 
+/* `last`: the last two bytes of what came before this piece; afterwards of all. */
+static void feed_piece(struct mime_parser *parser, struct str piece, char last[2])
+{
+	mime_parser_feed(parser, piece);
+	if (piece.n >= 2)
+		last[0] = piece.p[piece.n - 2];
+	else if (piece.n == 1)
+		last[0] = last[1];
+	if (piece.n >= 1)
+		last[1] = piece.p[piece.n - 1];
+}
+
 /* The whole message through the parser; *last gets its last two bytes. */
 static int feed(struct mime_parser *parser, const struct mail_source *source, char last[2])
 {
 	mime_parser_reset(parser);
-	mime_parser_feed(parser, source->head);
+	feed_piece(parser, source->head, last);
 	if (source->fd < 0) {
-		mime_parser_feed(parser, source->bytes);
-		if (source->bytes.n >= 2)
-			memcpy(last, source->bytes.p + source->bytes.n - 2, 2);
+		feed_piece(parser, source->bytes, last);
 		return 0;
 	}
 	char *chunk = mem_alloc(1, READ_CHUNK);
@@ -97,11 +107,9 @@ static int feed(struct mime_parser *parser, const struct mail_source *source, ch
 		size_t n = (size_t)MIN(source->length - done, (uint64_t)READ_CHUNK);
 		result = read_at(source->fd, chunk, n, done);
 		if (result == 0)
-			mime_parser_feed(parser, str_of(chunk, n));
+			feed_piece(parser, str_of(chunk, n), last);
 		done += n;
 	}
-	if (result == 0 && source->length >= 2)
-		result = read_at(source->fd, last, 2, source->length - 2);
 	mem_free(chunk);
 	return result;
 }

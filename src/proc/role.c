@@ -293,6 +293,8 @@ int role_main(const struct role_definition *definition)
 		log_error("not-started-by-supervisor", LOG_C("hint", "use: mansio serve"));
 		return 64;
 	}
+	/* What a role makes is its own user's alone. */
+	umask(077);
 	/* A terminal's Ctrl-C, or a service manager's SIGTERM to the whole group, reaches us too: the supervisor stops us in order. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);

@@ -51,14 +51,10 @@ static int parse_hex(struct str text, unsigned char *out, size_t n)
 	if (text.n != 2 * n)
 		return ERR_CORRUPT;
 	for (size_t i = 0; i < n; i++) {
-		unsigned value = 0;
-		for (size_t k = 0; k < 2; k++) {
-			char c = text.p[2 * i + k];
-			if (!ascii_is_digit(c) && !(c >= 'a' && c <= 'f'))
-				return ERR_CORRUPT;
-			value = value * 16 + (unsigned)(ascii_is_digit(c) ? c - '0' : c - 'a' + 10);
-		}
-		out[i] = (unsigned char)value;
+		int high = ascii_hex_value(text.p[2 * i]), low = ascii_hex_value(text.p[2 * i + 1]);
+		if (high < 0 || low < 0)
+			return ERR_CORRUPT;
+		out[i] = (unsigned char)(high << 4 | low);
 	}
 	return 0;
 }
@@ -137,6 +133,18 @@ static int write_identity(int folder, const struct store_identity *identity)
 
 /* --- folders --- */
 
+/* Roles of other users pass through it to their own folders, whatever the umask. */
+static int make_parent(const char *path)
+{
+	if (mkdir(path, 0711) != 0)
+		return errno == EEXIST ? 0 : err_from_errno(errno);
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int err = fd < 0 || fchmod(fd, 0711) != 0 ? err_from_errno(errno) : 0;
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
 int store_folder_make(const char *directory)
 {
 	char path[PARENT_MAX];
@@ -149,9 +157,9 @@ int store_folder_make(const char *directory)
 			continue;
 		char end = path[i];
 		path[i] = '\0';
-		/* Roles of other users pass through it to their own folders. */
-		if (mkdir(path, 0711) != 0 && errno != EEXIST)
-			return err_from_errno(errno);
+		int err = make_parent(path);
+		if (err != 0)
+			return err;
 		path[i] = end;
 	}
 	return 0;

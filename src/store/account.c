@@ -7,6 +7,7 @@
 #include "base/clock.h"
 
 #define ACCOUNT_MEMORY 2048 /* what an account without views is counted as */
+#define EVICT_LOOK     32   /* accounts in one turn */
 
 static const struct { struct str name; enum special_use use; } first_mailboxes[] = {
 	{ STR_INIT("INBOX"), SPECIAL_USE_NONE },   { STR_INIT("Archive"), SPECIAL_USE_ARCHIVE },
@@ -212,13 +213,13 @@ void account_close(struct account **pointer)
 		account_free(&account);
 }
 
-/* Drops views, then whole accounts, that nobody holds, the least used first, until the memory is within its budget. */
+/* Drops views, then whole accounts, that nobody holds, the least used first, until the memory is within its budget. Those in use go
+ * behind the others, and one turn looks at a few only: many sessions over the budget must not cost each turn a walk over all. */
 void account_evict(struct store *store)
 {
-	struct account *account = store->oldest, *newer;
-	for (; account && store->view_bytes > store->settings.view_memory; account = newer) {
+	for (int looked = 0; looked < EVICT_LOOK && store->oldest && store->view_bytes > store->settings.view_memory; looked++) {
+		struct account *account = store->oldest;
 		bool in_use = account->holds > 0 || account->is_touched || account->batch > store_durable(store);
-		newer = account->newer;
 		for (size_t i = 0; i < account->n_mailboxes; i++) {
 			struct mailbox *mailbox = account->mailboxes[i];
 			if (mailbox->holds == 0 && !account->is_touched && !view_is_dirty(mailbox))
@@ -226,7 +227,9 @@ void account_evict(struct store *store)
 			else
 				in_use = true;
 		}
-		if (!in_use)
+		if (in_use)
+			account_used(account);
+		else
 			account_drop(account);
 	}
 }

@@ -132,9 +132,9 @@ static void apply(const struct recent_change *change, const struct known *known,
 int mailbox_delta(const struct mailbox *mailbox, const struct known *known, uint64_t origin, struct delta *out)
 {
 	struct set spare = SET_INIT;
-	*out = (struct delta){ SET_INIT, SET_INIT, SET_INIT };
 	if (mailbox->view != VIEW_FULL)
 		return ERR_STATE;
+	*out = (struct delta){ SET_INIT, SET_INIT, SET_INIT };
 	if (known->modseq < mailbox->changes_floor) {
 		compare_all(mailbox, known, out);
 		return 0;
@@ -144,6 +144,7 @@ int mailbox_delta(const struct mailbox *mailbox, const struct known *known, uint
 		if (change->modseq > known->modseq)
 			apply(change, known, origin, out, &spare);
 	}
+	subtract(&out->fresh, &known->uids, &spare); /* a session may know of a message before it knows all that came before it */
 	set_free(&spare);
 	return 0;
 }

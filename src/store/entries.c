@@ -1,5 +1,5 @@
-/* entries.c: everything that changes what is in a mailbox: a message is added, flags change, entries leave or are copied. Each function
- * is all or nothing: what can fail for a reason of the client's is checked before the first change; a failing write voids the batch. */
+/* entries.c: what changes entries in their mailbox: a message is added, flags change, entries leave (copies: copy.c). Each function is all
+ * or nothing: what can fail for a reason of the client's is checked before the first change; a failing write voids the batch. */
 #include "store/internal.h"
 
 #include "base/checked.h"
@@ -7,18 +7,7 @@
 
 #define EXPUNGED_CHUNK 4000 /* entries in one row of the undelete log */
 
-static const struct keyword_bits no_keywords;
-
-/* Walks the slots of a mailbox's entries whose uid is in a set, in order. */
-struct slot_walk {
-	const struct mailbox *mailbox;
-	const struct set *uids;
-	uint32_t range, page, slot;
-	bool placed; /* page and slot stand at or behind the start of the range */
-};
-
-/* The next slot, or false. The entries must not move meanwhile (new ones at the end aside). */
-static bool walk_next(struct slot_walk *walk, struct page **page, uint32_t *slot)
+bool slot_walk_next(struct slot_walk *walk, struct page **page, uint32_t *slot)
 {
 	for (; walk->range < walk->uids->n; walk->range++, walk->placed = false) {
 		struct set_range range = walk->uids->ranges[walk->range];
@@ -73,11 +62,12 @@ static int append_body(struct mailbox *mailbox, uint64_t number, const struct me
 	return bodylog_append(account->store->bodies, &record, arrival->pieces, arrival->n_pieces, arrival->fd, arrival->file_length, out);
 }
 
-static void append_entry(struct mailbox *mailbox, const struct entry *entry, const struct keyword_bits *keywords)
+void entries_append(struct mailbox *mailbox, const struct entry *entry, const struct keyword_bits *keywords)
 {
 	struct page *page = view_page_for_append(mailbox);
 	page_add(page, entry, keywords);
 	mailbox->uidnext = entry->uid + 1;
+	mailbox->count++;
 	mailbox->unseen += !(entry->flags & FLAG_SEEN);
 	page->uidnext = mailbox->uidnext;
 	page_mark_dirty(page);
@@ -108,8 +98,8 @@ int mailbox_add(struct mailbox *mailbox, const struct message_arrival *arrival, 
 	set_free(&uids);
 	if (result < 0)
 		return store_void(account->store, result);
-	append_entry(mailbox, &entry, &arrival->keywords);
-	view_added(mailbox, 1);
+	entries_append(mailbox, &entry, &arrival->keywords);
+	view_mark_last(mailbox);
 	*uid = entry.uid;
 	return 0;
 }
@@ -170,7 +160,7 @@ int mailbox_store(struct mailbox *mailbox, const struct set *uids, const struct 
 	uint64_t modseq = 0;
 	int result = view_load(mailbox, VIEW_FULL);
 	struct slot_walk walk = { .mailbox = mailbox, .uids = uids };
-	while (result == 0 && walk_next(&walk, &page, &slot)) {
+	while (result == 0 && slot_walk_next(&walk, &page, &slot)) {
 		uint8_t flags;
 		struct keyword_bits keywords;
 		if (!would_change(page, slot, change, &flags, &keywords))
@@ -220,7 +210,7 @@ static int log_expunged(struct mailbox *mailbox, const struct set *uids, uint64_
 	struct page *page, *record = page_new(mailbox, 0, 0);
 	uint32_t slot;
 	int result = 0;
-	while (result == 0 && walk_next(&walk, &page, &slot)) {
+	while (result == 0 && slot_walk_next(&walk, &page, &slot)) {
 		struct keyword_bits keywords;
 		if (record->n == EXPUNGED_CHUNK) {
 			result = write_expunged(mailbox, record, *modseq);
@@ -237,16 +227,17 @@ static int log_expunged(struct mailbox *mailbox, const struct set *uids, uint64_
 	return result;
 }
 
-/* Takes the entries out of the pages; a page without entries goes, unless it is the last, which keeps the mailbox's counters. */
-static int remove_entries(struct mailbox *mailbox, const struct set *uids, uint64_t modseq)
+/* A page without entries goes, unless it is the last, which keeps the mailbox's counters. */
+int entries_remove(struct mailbox *mailbox, const struct set *uids, uint64_t modseq)
 {
 	sqlite3_stmt *remove = mailbox->account->store->sql.page_remove;
-	uint32_t kept = 0;
+	uint32_t kept = 0, first = uids->ranges[0].first, last = uids->ranges[uids->n - 1].last;
 	int result = 0;
 	for (uint32_t i = 0; i < mailbox->n_pages; i++) {
 		struct page *page = mailbox->pages[i];
 		bool gone[PAGE_ENTRIES] = { false }, any = false;
-		for (uint32_t k = 0; k < page->n; k++)
+		bool apart = page->n == 0 || page->entries[0].uid > last || page->entries[page->n - 1].uid < first;
+		for (uint32_t k = 0; k < page->n && !apart; k++)
 			any |= gone[k] = set_has(uids, page->entries[k].uid);
 		if (any) {
 			page_remove(page, gone);
@@ -271,13 +262,12 @@ static int remove_entries(struct mailbox *mailbox, const struct set *uids, uint6
 	return result;
 }
 
-/* Those of `uids` that are there (and are \Deleted). */
-static void select_entries(const struct mailbox *mailbox, const struct set *uids, bool deleted_only, struct set *out)
+void entries_select(const struct mailbox *mailbox, const struct set *uids, bool deleted_only, struct set *out)
 {
 	struct slot_walk walk = { .mailbox = mailbox, .uids = uids };
 	struct page *page;
 	uint32_t slot;
-	while (walk_next(&walk, &page, &slot))
+	while (slot_walk_next(&walk, &page, &slot))
 		if (!deleted_only || (page->entries[slot].flags & FLAG_DELETED))
 			set_add(out, page->entries[slot].uid, page->entries[slot].uid);
 }
@@ -288,7 +278,7 @@ int mailbox_expunge(struct mailbox *mailbox, const struct set *uids, bool delete
 	int result = view_load(mailbox, VIEW_FULL);
 	if (result < 0)
 		return result;
-	select_entries(mailbox, uids, deleted_only, expunged);
+	entries_select(mailbox, uids, deleted_only, expunged);
 	if (expunged->n == 0)
 		return 0;
 	result = store_begin(account, 0);
@@ -299,110 +289,11 @@ int mailbox_expunge(struct mailbox *mailbox, const struct set *uids, bool delete
 	uint64_t modseq = account_next_modseq(account);
 	result = log_expunged(mailbox, expunged, &modseq);
 	if (result == 0)
-		result = remove_entries(mailbox, expunged, modseq);
+		result = entries_remove(mailbox, expunged, modseq);
 	if (result == 0)
 		result = change_write(mailbox, modseq, CHANGE_EXPUNGE, expunged, 0);
-	return result < 0 ? store_void(account->store, result) : 0;
-}
-
-/* --- copies and moves --- */
-
-struct copy {
-	struct mailbox *from, *to;
-	bool move;
-	uint32_t max_keywords;
-	int16_t bits[KEYWORDS_MAX]; /* bit in `from` to bit in `to`; UNMAPPED: not looked up yet, DROPPED: no room */
-	uint64_t modseq;
-	uint32_t now;
-};
-
-enum { UNMAPPED = -1, DROPPED = -2 };
-
-/* The keywords of an entry as bits of the other mailbox. */
-static int translate_keywords(struct copy *copy, const struct keyword_bits *from, struct keyword_bits *to)
-{
-	if (copy->from == copy->to || !keywords_any(from)) {
-		*to = *from;
-		return 0;
-	}
-	*to = no_keywords;
-	for (uint32_t bit = 0; bit < copy->from->n_keywords; bit++) {
-		if (!(from->word[bit / 64] >> (bit % 64) & 1))
-			continue;
-		if (copy->bits[bit] == UNMAPPED) {
-			uint32_t there;
-			int result = keyword_add(copy->to, copy->from->keywords[bit], copy->max_keywords, &there);
-			if (result < 0 && result != ERR_LIMIT)
-				return result;
-			copy->bits[bit] = result < 0 ? (int16_t)DROPPED : (int16_t)there;
-		}
-		if (copy->bits[bit] >= 0)
-			to->word[copy->bits[bit] / 64] |= UINT64_C(1) << (copy->bits[bit] % 64);
-	}
-	return 0;
-}
-
-static int copy_entries(struct copy *copy, const struct set *source, struct set *target)
-{
-	struct account *account = copy->from->account;
-	struct slot_walk walk = { .mailbox = copy->from, .uids = source };
-	struct page *page;
-	uint32_t slot, n = 0;
-	while (walk_next(&walk, &page, &slot)) {
-		struct entry entry = page->entries[slot];
-		struct keyword_bits before, keywords;
-		page_keywords(page, slot, &before);
-		int result = translate_keywords(copy, &before, &keywords);
-		if (result < 0)
-			return result;
-		entry.uid = copy->to->uidnext;
-		entry.saved = copy->now;
-		entry.modseq = copy->modseq;
-		if (!copy->move)
-			entry.id = account->next++;
-		append_entry(copy->to, &entry, &keywords);
-		set_add(target, entry.uid, entry.uid);
-		n++;
-	}
-	if (!copy->move)
-		account->row_dirty = true; /* the ids that were drawn are in no row that load_counters looks at */
-	view_added(copy->to, n);
-	return change_write(copy->to, copy->modseq, CHANGE_NEW, target, 0);
-}
-
-static int leave_source(struct mailbox *from, const struct set *source)
-{
-	uint64_t modseq = account_next_modseq(from->account);
-	int result = remove_entries(from, source, modseq);
-	return result == 0 ? change_write(from, modseq, CHANGE_EXPUNGE, source, 0) : result;
-}
-
-int mailbox_copy(struct mailbox *from, const struct set *uids, struct mailbox *to, bool move, uint32_t max_keywords, struct set *source, struct set *target)
-{
-	struct account *account = from->account;
-	struct copy copy = { .from = from, .to = to, .move = move, .max_keywords = max_keywords, .now = (uint32_t)clock_wall_seconds() };
-	int result = view_load(from, VIEW_FULL);
 	if (result == 0)
-		result = view_load(to, VIEW_TAIL);
-	if (result < 0)
-		return result;
-	select_entries(from, uids, false, source);
-	uint64_t n = set_count(source);
-	if (n == 0)
 		return 0;
-	if (n > UINT32_MAX - to->uidnext || n > NUMBER_MAX - account->next)
-		result = ERR_LIMIT;
-	if (result == 0)
-		result = store_begin(account, 0);
-	if (result < 0) {
-		set_clear(source);
-		return result;
-	}
-	for (size_t i = 0; i < KEYWORDS_MAX; i++)
-		copy.bits[i] = UNMAPPED;
-	copy.modseq = account_next_modseq(account);
-	result = copy_entries(&copy, source, target);
-	if (result == 0 && move)
-		result = leave_source(from, source);
-	return result < 0 ? store_void(account->store, result) : 0;
+	set_clear(expunged);
+	return store_void(account->store, result);
 }

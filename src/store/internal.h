@@ -32,9 +32,10 @@
 	X(subscription_list, "SELECT name FROM subscription WHERE account = ?1 ORDER BY name")                             \
 	X(subscription_insert, "INSERT OR IGNORE INTO subscription (account, name) VALUES (?1, ?2)")                       \
 	X(subscription_remove, "DELETE FROM subscription WHERE account = ?1 AND name = ?2")                                \
-	X(run_list, "SELECT number, uid_base, modseq FROM run WHERE mailbox = ?1 ORDER BY uid_base")                       \
-	X(run_last, "SELECT number, uid_base, modseq FROM run WHERE mailbox = ?1 ORDER BY uid_base DESC LIMIT 1")          \
+	X(run_list, "SELECT number, uid_base, modseq FROM run WHERE mailbox = ?1 ORDER BY uid_base, number")               \
+	X(run_last, "SELECT number, uid_base, modseq FROM run WHERE mailbox = ?1 ORDER BY uid_base DESC, number DESC LIMIT 1") \
 	X(run_insert, "INSERT INTO run (account, mailbox, uid_base, modseq) VALUES (?1, ?2, ?3, ?4)")                      \
+	X(run_attach, "UPDATE run SET mailbox = ?2, uid_base = ?3, modseq = ?4 WHERE number = ?1")                         \
 	X(run_remove, "DELETE FROM run WHERE mailbox = ?1")                                                                \
 	X(page_list, "SELECT key, entries FROM page WHERE key BETWEEN ?1 AND ?2 ORDER BY key")                             \
 	X(page_last, "SELECT key, entries FROM page WHERE key BETWEEN ?1 AND ?2 ORDER BY key DESC LIMIT 1")                \
@@ -63,7 +64,10 @@
 	X(removed_subscriptions, "DELETE FROM subscription WHERE account = ?1")                                            \
 	X(removed_account_end, "DELETE FROM account WHERE number = ?1")                                                    \
 	X(next_account, "SELECT min(number) FROM account WHERE number > ?1")                                               \
-	X(old_changes, "DELETE FROM change WHERE key IN (SELECT key FROM change WHERE key BETWEEN ?1 AND ?2 AND time < ?3 ORDER BY key LIMIT ?4)")
+	X(oldest_delivery, "SELECT min(time) FROM delivery")                                                               \
+	X(oldest_change, "SELECT time FROM change WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT 1")                       \
+	X(account_floor, "UPDATE account SET modseq = max(modseq, (SELECT ifnull(max(key), 0) & ?4 FROM change WHERE key BETWEEN ?2 AND ?3)) WHERE number = ?1") \
+	X(old_changes, "DELETE FROM change WHERE key IN (SELECT key FROM (SELECT key, time FROM change WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT ?4) WHERE time < ?3)")
 
 struct statements {
 #define STATEMENT_FIELD(name, sql) sqlite3_stmt *name;
@@ -92,6 +96,8 @@ struct store {
 	uint64_t n_accounts;
 	uint32_t written_segment;        /* what the segment table says */
 	uint64_t written_end;
+	int64_t *abandoned;              /* runs of copies that were given up: removed while idle, or at start */
+	uint32_t n_abandoned;
 	int64_t pruned_to;               /* account number that old changes were pruned up to */
 	bool failed;
 };
@@ -154,6 +160,14 @@ struct mailbox {
 	bool is_noisy;
 };
 
+/* Walks the slots of a mailbox's entries whose uid is in a set, in order. Begin with mailbox and uids, the rest zero. */
+struct slot_walk {
+	const struct mailbox *mailbox;
+	const struct set *uids;
+	uint32_t range, page, slot;
+	bool placed; /* page and slot stand at or behind the start of the range */
+};
+
 static inline int64_t make_key(const struct account *account, uint64_t number)
 {
 	return (int64_t)((uint64_t)account->number << KEY_SHIFT | number);
@@ -164,6 +178,8 @@ int store_begin(struct account *account, uint64_t more) MUST_CHECK; /* gate_begi
 int store_void(struct store *store, int err) MUST_CHECK;            /* voids the batch; returns err */
 void page_mark_dirty(struct page *page);
 void page_unmark_dirty(struct page *page);
+
+int store_write_page(struct store *store, struct page *page) MUST_CHECK; /* its row, now */
 
 /* account.c */
 void account_free(struct account **account);
@@ -183,9 +199,16 @@ int view_load(struct mailbox *mailbox, enum view_state wanted) MUST_CHECK;
 void view_drop(struct mailbox *mailbox);
 bool view_is_dirty(const struct mailbox *mailbox);
 struct page *view_page_for_append(struct mailbox *mailbox);
-void view_added(struct mailbox *mailbox, uint32_t n);
+void view_attach(struct mailbox *mailbox, struct page **pages, uint32_t n); /* behind those that it has: takes them */
+void view_mark_last(struct mailbox *mailbox); /* uidnext, recent or modseq changed: the last page has them */
 void view_recount(struct mailbox *mailbox);
 uint32_t view_page_of(const struct mailbox *mailbox, uint32_t uid); /* index of the page where uid is or would be */
+
+/* entries.c */
+bool slot_walk_next(struct slot_walk *walk, struct page **page, uint32_t *slot); /* the entries must not move meanwhile, new ones at the end aside */
+void entries_append(struct mailbox *mailbox, const struct entry *entry, const struct keyword_bits *keywords);
+void entries_select(const struct mailbox *mailbox, const struct set *uids, bool deleted_only, struct set *out); /* those that are there (and \Deleted) */
+int entries_remove(struct mailbox *mailbox, const struct set *uids, uint64_t modseq) MUST_CHECK; /* `uids` is not empty */
 
 /* change.c */
 int change_write(struct mailbox *mailbox, uint64_t modseq, enum change_kind kind, const struct set *uids, uint64_t origin) MUST_CHECK;
@@ -193,6 +216,6 @@ void changes_forget(struct mailbox *mailbox);
 
 /* delivery.c */
 int deliveries_forget(struct store *store) MUST_CHECK; /* in prepare */
-bool deliveries_waiting(const struct store *store);
+void deliveries_forgotten(struct store *store, bool committed); /* that batch is durable, or was voided */
 
 #endif

@@ -377,7 +377,9 @@ static int rename_inbox(struct account *account, struct str to, uint32_t max_mai
 {
 	struct set all = SET_INIT, source = SET_INIT, target = SET_INIT;
 	struct mailbox *inbox = account_mailbox(account, STR("INBOX")), *fresh;
-	int result = mailbox_create(account, to, SPECIAL_USE_NONE, max_mailboxes, &fresh);
+	int result = inbox ? view_load(inbox, VIEW_FULL) : ERR_CORRUPT; /* what can fail goes before the first change */
+	if (result == 0)
+		result = mailbox_create(account, to, SPECIAL_USE_NONE, max_mailboxes, &fresh);
 	if (result < 0)
 		return result;
 	set_add(&all, 1, UINT32_MAX);
@@ -394,6 +396,8 @@ int mailbox_rename(struct account *account, struct str from, struct str to, uint
 	int result = check_name(to);
 	if (result < 0)
 		return result;
+	if (from.n > MAILBOX_NAME_MAX)
+		return ERR_NOT_FOUND;
 	if (account_mailbox(account, to))
 		return ERR_EXISTS;
 	if (str_eq(from, STR("INBOX")))
@@ -406,7 +410,9 @@ int mailbox_rename(struct account *account, struct str from, struct str to, uint
 	if (result == 0)
 		result = store_begin(account, 0);
 	if (result == 0) {
-		result = rename_tree(account, from, to, &name);
+		char *old = mem_copy(from); /* it may be the name of one of those that are renamed */
+		result = rename_tree(account, str_of(old, from.n), to, &name);
+		mem_free(old);
 		if (result < 0)
 			result = store_void(account->store, result);
 	}
@@ -418,11 +424,16 @@ int mailbox_rename(struct account *account, struct str from, struct str to, uint
 
 static size_t subscription_place(const struct account *account, struct str name, bool *found)
 {
-	size_t at = 0;
-	while (at < account->n_subscriptions && str_cmp(account->subscriptions[at], name) < 0)
-		at++;
-	*found = at < account->n_subscriptions && str_eq(account->subscriptions[at], name);
-	return at;
+	size_t low = 0, high = account->n_subscriptions;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (str_cmp(account->subscriptions[middle], name) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	*found = low < account->n_subscriptions && str_eq(account->subscriptions[low], name);
+	return low;
 }
 
 size_t account_subscriptions(struct account *account, const struct str **out)
@@ -447,6 +458,8 @@ int account_subscribe(struct account *account, struct str name, bool subscribe)
 	int result = check_name(name);
 	if (result < 0 || found == subscribe)
 		return subscribe ? result : 0;
+	if (subscribe && account->n_subscriptions >= SUBSCRIPTIONS_MAX)
+		return ERR_LIMIT;
 	result = store_begin(account, 0);
 	if (result < 0)
 		return result;
@@ -500,6 +513,8 @@ static int write_keywords(struct mailbox *mailbox)
 int keyword_add(struct mailbox *mailbox, struct str name, uint32_t max, uint32_t *bit)
 {
 	int found = keyword_find(mailbox, name);
+	if (mailbox->gone)
+		return ERR_NOT_FOUND;
 	if (found >= 0) {
 		*bit = (uint32_t)found;
 		return 0;

@@ -211,7 +211,8 @@ int page_decode(struct str blob, uint64_t run_modseq, struct page *page)
 	uint32_t wide = (uint32_t)get(&at, 1), n = (uint32_t)get(&at, 2);
 	if (wide > KEYWORD_WORDS * 8 || blob.n != PAGE_HEADER_SIZE + (size_t)n * (ENTRY_SIZE + wide))
 		return ERR_CORRUPT;
-	page->modseq = MAX(get(&at, 8), run_modseq);
+	uint64_t modseq = get(&at, 8);
+	page->modseq = MAX(modseq, run_modseq);
 	page->uidnext = (uint32_t)get(&at, 4);
 	page->recent = (uint32_t)get(&at, 4);
 	make_room(page, n);

@@ -9,7 +9,6 @@
 #include "store/store.h"
 
 #define PAGE_ENTRIES  120
-#define PAGE_BLOB_MAX (64 * 1024) /* of a page; an undelete record may be larger */
 
 struct page {
 	uint64_t key;      /* run << 32 | number */

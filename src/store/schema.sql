@@ -11,7 +11,7 @@ CREATE TABLE account (
   created     INTEGER NOT NULL,           -- seconds since 1970
   uidvalidity INTEGER NOT NULL,           -- the last one given to a mailbox; grows
   modseq      INTEGER NOT NULL,           -- floors of the two counters: what rows that are gone had reached; the counters are the larger
-  next        INTEGER NOT NULL            -- of these and what is in change (modseq), message and run (next number of message or entry)
+  next        INTEGER NOT NULL            -- of these and what is in change and expunged (modseq) and message (next number of message or entry)
 ) STRICT;
 
 CREATE TABLE mailbox (

@@ -24,7 +24,7 @@ static void gate_wants_sync(void *owner, int fd)
 	store->world->sync(store->owner, fd);
 }
 
-static int write_page(struct store *store, struct page *page)
+int store_write_page(struct store *store, struct page *page)
 {
 	buf_clear(&store->scratch);
 	page_encode(page, &store->scratch);
@@ -58,7 +58,7 @@ static int gate_prepares(void *owner)
 	while (result == 0 && store->dirty) {
 		struct page *page = store->dirty;
 		page_unmark_dirty(page);
-		result = write_page(store, page);
+		result = store_write_page(store, page);
 	}
 	while (store->touched) {
 		struct account *account = store->touched;
@@ -79,6 +79,7 @@ static void gate_is_writable(void *owner)
 static void gate_is_durable(void *owner, uint64_t batch)
 {
 	struct store *store = owner;
+	deliveries_forgotten(store, true);
 	store->world->durable(store->owner, batch);
 }
 
@@ -91,13 +92,12 @@ static void gate_voided(void *owner, uint64_t batch, int err)
 	for (; account; account = older) {
 		older = account->older;
 		account->is_touched = false;
-		bool dirty = account->batch == batch;
-		for (size_t i = 0; i < account->n_mailboxes && !dirty; i++)
-			dirty = view_is_dirty(account->mailboxes[i]);
-		if (dirty)
+		if (account->batch == batch)
 			account_drop(account);
 	}
 	store->written_segment = 0;
+	deliveries_forgotten(store, false);
+	store->n_abandoned = 0; /* runs of this batch never were; their numbers come again */
 	store->world->voided(store->owner, batch, err);
 }
 
@@ -140,9 +140,20 @@ static void finalize_statements(struct store *store)
 /* Copies and moves that were under way when the last run ended: their runs were never attached. */
 static int discard_stagings(struct store *store)
 {
-	return db_exec(&store->db, "DELETE FROM page WHERE EXISTS (SELECT 1 FROM run WHERE mailbox = 0 AND page.key >> 32 = run.number)"
-	                           " AND EXISTS (SELECT 1 FROM run WHERE mailbox = 0);"
-	                           "DELETE FROM run WHERE mailbox = 0");
+	struct statements *sql = &store->sql;
+	int row;
+	DB_USING(runs, sql->run_list);
+	db_bind_int(runs, 1, 0);
+	while ((row = db_step(runs)) == DB_ROW) {
+		int64_t first = db_column_int(runs, 0) << 32;
+		db_bind_int(sql->page_remove, 1, first);
+		db_bind_int(sql->page_remove, 2, first | UINT32_MAX);
+		int result = db_run(sql->page_remove);
+		if (result < 0)
+			return result;
+	}
+	db_bind_int(sql->run_remove, 1, 0);
+	return row == DB_DONE ? db_run(sql->run_remove) : row;
 }
 
 static int open_database(struct store *store, struct str path)
@@ -151,12 +162,14 @@ static int open_database(struct store *store, struct str path)
 		                      .busy_timeout_ms = LOCK_WAIT_MS, .vfs = VFS_NAME };
 	int result = vfs_register();
 	if (result == 0)
+		result = gate_settle(path);
+	if (result == 0)
 		result = db_open(path, &options, &store->db);
 	if (result == 0)
 		result = db_migrate(&store->db, &schema);
 	if (result == 0)
-		result = discard_stagings(store);
-	return result == 0 ? prepare_statements(store) : result;
+		result = prepare_statements(store);
+	return result == 0 ? discard_stagings(store) : result;
 }
 
 static int open_bodies(struct store *store)
@@ -230,10 +243,11 @@ void store_close(struct store **pointer)
 	while (store->newest)
 		account_drop(store->newest);
 	finalize_statements(store);
+	db_close(&store->db); /* before the gate closes its descriptor of the file: that would drop the lock */
 	gate_free(&store->gate);
 	bodylog_close(&store->bodies);
-	db_close(&store->db);
 	mem_free(store->confirmed);
+	mem_free(store->abandoned);
 	buf_free(&store->scratch);
 	buf_free(&store->directory);
 	mem_free(store);
@@ -254,6 +268,11 @@ uint64_t store_durable(const struct store *store)
 uint64_t store_batch(const struct store *store)
 {
 	return gate_batch(store->gate);
+}
+
+uint64_t store_last_batch(const struct store *store)
+{
+	return gate_last(store->gate);
 }
 
 bool store_is_idle(const struct store *store)

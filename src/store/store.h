@@ -22,6 +22,7 @@ struct mailbox;
 #define MAILBOX_NAME_MAX     1000 /* bytes of UTF-8 */
 #define MAILBOX_DEPTH_MAX    32
 #define KEYWORD_NAME_MAX     128
+#define SUBSCRIPTIONS_MAX    10000 /* of an account */
 #define KEYWORDS_MAX         256 /* per mailbox, whatever the setting says */
 #define KEYWORD_WORDS        (KEYWORDS_MAX / 64)
 
@@ -38,6 +39,9 @@ uint64_t account_batch(const struct account *account);
 
 /* The batch that is open: writes made now become durable with it. */
 uint64_t store_batch(const struct store *store);
+
+/* The last batch that anything was written in: an answer about the whole store may leave when store_durable >= this. */
+uint64_t store_last_batch(const struct store *store);
 
 /* --- accounts --- */
 
@@ -110,7 +114,8 @@ int mailbox_delete(struct mailbox *mailbox) MUST_CHECK;
  * empty. `name` as in mailbox_create. ERR_EXISTS when `to` or a name below it is taken. */
 int mailbox_rename(struct account *account, struct str from, struct str to, uint32_t max_mailboxes) MUST_CHECK;
 
-/* Subscriptions are names, whether or not such a mailbox exists (RFC 3501 6.3.9). Sorted; valid until the next subscribe. */
+/* Subscriptions are names, whether or not such a mailbox exists (RFC 3501 6.3.9). Sorted; valid until the next subscribe. To subscribe:
+ * ERR_SYNTAX and ERR_LIMIT for the name as in mailbox_create; ERR_LIMIT at SUBSCRIPTIONS_MAX. */
 size_t account_subscriptions(struct account *account, const struct str **out);
 int account_subscribe(struct account *account, struct str name, bool subscribe) MUST_CHECK;
 bool account_is_subscribed(struct account *account, struct str name);
@@ -192,7 +197,7 @@ enum change_kind { CHANGE_NEW, CHANGE_FLAGS, CHANGE_EXPUNGE };
 
 /* What happened since `known`: uids that are gone, uids whose flags changed (of those still there, known before), uids that are new.
  * Cheap when little happened (from the recent changes in memory), a full comparison otherwise. Changes of flags made under `origin` (a session's
- * id, 0: none) are left out: that session has said them already. `known` is not changed: the session applies what it tells its client. */
+ * id, 0: none) are left out where the recent changes tell: that session has said them already. `known` is not changed: the session applies what it tells its client. */
 struct delta {
 	struct set expunged, flags, fresh;
 };
@@ -200,7 +205,7 @@ void delta_free(struct delta *delta);
 bool mailbox_has_news(const struct mailbox *mailbox, const struct known *known);
 int mailbox_delta(const struct mailbox *mailbox, const struct known *known, uint64_t origin, struct delta *out) MUST_CHECK;
 
-/* Called (soon, once per turn) after a mailbox changed; in IDLE or for notices. */
+/* Called (soon, once per turn) after a mailbox changed; in IDLE or for notices. It may only take note: other watches must stay. */
 struct mailbox_watch {
 	void (*changed)(void *owner);
 	void *owner;
@@ -231,6 +236,19 @@ int mailbox_expunge(struct mailbox *mailbox, const struct set *uids, bool delete
 /* Copies entries, with flags and keywords (new keywords are made in `to`, up to max_keywords; those beyond it are dropped), all or nothing.
  * `from` may equal `to`. The n-th of *source became the n-th of *target. move: they leave `from`, keeping their entry ids (RFC 6851). */
 int mailbox_copy(struct mailbox *from, const struct set *uids, struct mailbox *to, bool move, uint32_t max_keywords, struct set *source, struct set *target) MUST_CHECK;
+
+/* The same for many entries (more than COPY_AT_ONCE_MAX), a few milliseconds at a time: begin, then step until *done, end, and free in any case. Nothing
+ * of it is seen before the end, and giving up leaves nothing. Flags are copied as they are in the end. Both mailboxes are held meanwhile. Steps and end
+ * write: ERR_UNAVAILABLE when the gate is closed, to be called again when it is open; ERR_NOT_FOUND when a mailbox was deleted meanwhile; other
+ * errors as mailbox_copy's. The end of a move: ERR_STATE when some of the messages have left meanwhile; nothing was moved then. */
+#define COPY_AT_ONCE_MAX  10000
+#define COPY_STEP_ENTRIES 8192
+struct mailbox_copying;
+int mailbox_copy_begin(struct mailbox *from, const struct set *uids, struct mailbox *to, bool move, uint32_t max_keywords,
+                       struct mailbox_copying **out) MUST_CHECK;
+int mailbox_copy_step(struct mailbox_copying *copying, bool *done) MUST_CHECK;
+int mailbox_copy_end(struct mailbox_copying *copying, struct set *source, struct set *target) MUST_CHECK;
+void mailbox_copy_free(struct mailbox_copying **copying);
 
 /* --- messages --- */
 

@@ -1,5 +1,6 @@
-/* view.c: a mailbox's entries in memory: loading pages, finding, counting, walking. A view belongs to its mailbox and serves all sessions; nobody
- * holds it between turns, so it can be dropped and read again. Damaged pages are ERR_CORRUPT, and the view stays as it was. */
+/* view.c: a mailbox's entries in memory: loading pages, finding, counting, walking. A view belongs to its mailbox and serves all sessions; while
+ * nobody has the mailbox open and no page waits to be written, it can be dropped and read again. Damaged pages are ERR_CORRUPT, and the view stays
+ * as it was. */
 #include "store/internal.h"
 
 #include "base/checked.h"
@@ -80,10 +81,25 @@ static struct run read_run(sqlite3_stmt *row)
 	return (struct run){ (uint64_t)db_column_int(row, 0), (uint32_t)db_column_int(row, 1), (uint64_t)db_column_int(row, 2) };
 }
 
+/* No bit stands for a name that the mailbox does not have. */
+static bool keywords_are_known(const struct mailbox *mailbox, const struct page *page)
+{
+	struct keyword_bits bits;
+	bool known = true;
+	for (uint32_t i = 0; i < page->n && page->words > 0 && known; i++) {
+		page_keywords(page, i, &bits);
+		for (size_t bit = mailbox->n_keywords; bit < KEYWORDS_MAX && known; bit++)
+			known = !(bits.word[bit / 64] >> (bit % 64) & 1);
+	}
+	return known;
+}
+
 static int read_page(struct mailbox *mailbox, const struct run *run, sqlite3_stmt *row, struct page **out)
 {
 	struct page *page = page_new(mailbox, (uint64_t)db_column_int(row, 0), run->uid_base);
 	int result = page_decode(db_column_blob(row, 1), run->modseq, page);
+	if (result == 0 && (page->n > PAGE_ENTRIES || !keywords_are_known(mailbox, page)))
+		result = ERR_CORRUPT;
 	if (result < 0)
 		page_free(&page);
 	else
@@ -117,6 +133,10 @@ static int load_tail(struct mailbox *mailbox)
 		int result = read_page(mailbox, &run, pages, &page);
 		if (result < 0)
 			return result;
+		if (page->uidnext == 0 || (page->n > 0 && page->entries[page->n - 1].uid >= page->uidnext)) {
+			page_free(&page);
+			return ERR_CORRUPT;
+		}
 	} else {
 		page = page_new(mailbox, run.number << 32, run.uid_base);
 		page->uidnext = page->recent = run.uid_base + 1;
@@ -243,6 +263,15 @@ void mailbox_close(struct mailbox *mailbox)
 
 /* --- appending --- */
 
+void view_attach(struct mailbox *mailbox, struct page **pages, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		pages[i]->mailbox = mailbox;
+		push_page(mailbox, pages[i]);
+	}
+	view_recount(mailbox);
+}
+
 struct page *view_page_for_append(struct mailbox *mailbox)
 {
 	struct page *last = mailbox->pages[mailbox->n_pages - 1];
@@ -253,9 +282,10 @@ struct page *view_page_for_append(struct mailbox *mailbox)
 	return mailbox->pages[mailbox->n_pages - 1];
 }
 
-/* What the last page's header says changed: it is written with the batch. */
-static void mark_last(struct mailbox *mailbox)
+void view_mark_last(struct mailbox *mailbox)
 {
+	if (mailbox->n_pages == 0)
+		return; /* dropped with its account */
 	struct page *last = mailbox->pages[mailbox->n_pages - 1];
 	last->uidnext = mailbox->uidnext;
 	last->recent = mailbox->recent;
@@ -263,19 +293,12 @@ static void mark_last(struct mailbox *mailbox)
 	page_mark_dirty(last);
 }
 
-/* `n` unseen or seen entries were added behind the last one. */
-void view_added(struct mailbox *mailbox, uint32_t n)
-{
-	mailbox->count += n;
-	mark_last(mailbox);
-}
-
 uint32_t mailbox_take_recent(struct mailbox *mailbox)
 {
 	uint32_t first = mailbox->recent;
 	if (first != mailbox->uidnext) {
 		mailbox->recent = mailbox->uidnext;
-		mark_last(mailbox);
+		view_mark_last(mailbox); /* written with the next batch, whoever begins it: no batch is worth it */
 	}
 	return first;
 }

@@ -64,17 +64,11 @@ static void decode_base64(struct str text, struct buf *out)
 	}
 }
 
-static int hex_digit(char c)
-{
-	c = ascii_lower(c);
-	return ascii_is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static void decode_q(struct str text, struct buf *out)
 {
 	for (size_t i = 0; i < text.n; i++) {
-		int high = text.p[i] == '=' && i + 2 < text.n ? hex_digit(text.p[i + 1]) : -1;
-		int low = high >= 0 ? hex_digit(text.p[i + 2]) : -1;
+		int high = text.p[i] == '=' && i + 2 < text.n ? ascii_hex_value(text.p[i + 1]) : -1;
+		int low = high >= 0 ? ascii_hex_value(text.p[i + 2]) : -1;
 		if (low >= 0) {
 			buf_add_byte(out, (char)(high << 4 | low));
 			i += 2;

@@ -28,21 +28,13 @@ static bool take(struct reader *r, char c)
 	return true;
 }
 
-static int hex_value(char c)
-{
-	if (ascii_is_digit(c))
-		return c - '0';
-	c = ascii_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static int read_hex4(struct reader *r, uint32_t *out)
 {
 	uint32_t value = 0;
 	if (r->rest.n < 4)
 		return ERR_SYNTAX;
 	for (size_t i = 0; i < 4; i++) {
-		int digit = hex_value(r->rest.p[i]);
+		int digit = ascii_hex_value(r->rest.p[i]);
 		if (digit < 0)
 			return ERR_SYNTAX;
 		value = value << 4 | (uint32_t)digit;

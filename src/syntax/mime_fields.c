@@ -85,12 +85,6 @@ static uint32_t take_raw_params(const struct mime_field_memory *memory, struct s
 	return n;
 }
 
-static int hex_digit(char c)
-{
-	c = ascii_lower(c);
-	return ascii_is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Writes the value's bytes (room for value.n) with quoting or percent signs undone. */
 static size_t decode_value(struct str value, bool quoted, bool percent, char *out)
 {
@@ -98,8 +92,8 @@ static size_t decode_value(struct str value, bool quoted, bool percent, char *ou
 	if (quoted && !percent)
 		return lex_unquote(value, out);
 	for (size_t i = 0; i < value.n; i++) {
-		int high = percent && value.p[i] == '%' && i + 2 < value.n ? hex_digit(value.p[i + 1]) : -1;
-		int low = high >= 0 ? hex_digit(value.p[i + 2]) : -1;
+		int high = percent && value.p[i] == '%' && i + 2 < value.n ? ascii_hex_value(value.p[i + 1]) : -1;
+		int low = high >= 0 ? ascii_hex_value(value.p[i + 2]) : -1;
 		if (low >= 0) {
 			out[n++] = (char)(high << 4 | low);
 			i += 2;

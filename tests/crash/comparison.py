@@ -1,4 +1,4 @@
-"""The ledger against the mailboxes, while no client is at work: what may be open is settled, what must be is checked."""
+"""The ledger against the mailboxes, while no client is at work: what is open is settled, what must be is checked."""
 
 import time
 

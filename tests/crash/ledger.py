@@ -98,7 +98,7 @@ class Box:
 # ---------------------------------------------------------------------- operations: what an answer would mean
 
 class Operation:
-    """A request and its copies. `effects` are counted when it is acknowledged. keeps: the copies stay taken after it."""
+    """A request and its copies. `effects` are counted when it is acknowledged. keeps: copies stay taken after it."""
 
     def __init__(self, copies, keeps=False):
         self.copies = copies

@@ -15,7 +15,7 @@ SENDER = "sender@example.net"
 
 
 def deliver_without_an_answer(server, client, account, data, dies):
-    """Sends a message and lets smtp hang just when the shard has the order; the shard stores it, then `dies` happens."""
+    """Sends a message and lets smtp hang just when the shard has the order; the shard stores it, then `dies` dies."""
     client.begin(SENDER, [account.address])
     shards = server.processes("shard").values()
     smtp = server.processes("smtp")[0]

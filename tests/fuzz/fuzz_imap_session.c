@@ -225,7 +225,7 @@ static struct outq *output(void *owner)
 	return &((struct client *)owner)->out;
 }
 
-static void want_resume(void *owner, enum imap_resume reason)
+static void want_resume(void *owner, enum session_resume reason)
 {
 	((struct client *)owner)->wishes |= 1u << reason;
 }
@@ -247,7 +247,7 @@ static void close_session(void *owner)
 	c->closed = true;
 }
 
-static const struct imap_world imap_world = { output, want_resume, flush, microseconds, close_session };
+static const struct session_world imap_world = { output, want_resume, flush, microseconds, close_session };
 
 /* One turn of the loop: what is in flight comes back (lazy: at every third turn), wishes come true. */
 static void turn(struct client *clients, bool lazy)
@@ -265,7 +265,7 @@ static void turn(struct client *clients, bool lazy)
 			drain(&clients[i]);
 			unsigned wishes = clients[i].wishes;
 			if (!store_writable(world.store))
-				wishes &= ~(1u << IMAP_RESUME_WRITABLE);
+				wishes &= ~(1u << SESSION_RESUME_WRITABLE);
 			if (!wishes || clients[i].closed)
 				continue;
 			clients[i].wishes &= ~wishes;
@@ -344,7 +344,7 @@ static void start_tls(void *owner)
 
 static void authenticate(void *owner, struct str user, struct str password)
 {
-	check(user.n <= IMAP_LOGIN_USER_MAX && password.n <= IMAP_LOGIN_PASSWORD_MAX && str_is_utf8(user));
+	check(user.n <= LOGIN_ENGINE_USER_MAX && password.n <= LOGIN_ENGINE_PASSWORD_MAX && str_is_utf8(user));
 	((struct stranger *)owner)->asked = true;
 }
 
@@ -364,14 +364,14 @@ static void close_stranger(void *owner)
 	((struct stranger *)owner)->over = true;
 }
 
-static const struct imap_login_world login_world = { stranger_output, start_tls, authenticate,
+static const struct login_world login_world = { stranger_output, start_tls, authenticate,
 	                                                 start_timer,     hand_over, close_stranger };
 
 static void run_login(struct str text)
 {
-	static const struct imap_login_settings settings = { .max_line = 1024, .max_bad_commands = 5, .max_failures = 3 };
+	static const struct login_settings settings = { .max_line = 1024, .max_bad_commands = 5, .max_failures = 3 };
 	struct stranger s = { .out = OUTQ_INIT(65536) };
-	struct imap_login_facts facts = { .session = 1, .can_start_tls = true, .plain_allowed = text.n % 2 };
+	struct login_facts facts = { .session = 1, .can_start_tls = true, .plain_allowed = text.n % 2 };
 	s.login = imap_login_new(&login_world, &s, &settings, &facts);
 	while (text.n && !s.over) {
 		size_t taken = imap_login_input(s.login, text);
@@ -380,9 +380,9 @@ static void run_login(struct str text)
 		if (s.tls)
 			imap_login_tls_started(s.login);
 		if (s.asked)
-			imap_login_answer(s.login, text.n % 3 == 0   ? IMAP_LOGIN_OK
-			                           : text.n % 3 == 1 ? IMAP_LOGIN_DENIED
-			                                             : IMAP_LOGIN_UNAVAILABLE);
+			imap_login_answer(s.login, text.n % 3 == 0   ? LOGIN_VERDICT_OK
+			                           : text.n % 3 == 1 ? LOGIN_VERDICT_DENIED
+			                                             : LOGIN_VERDICT_UNAVAILABLE);
 		if (s.timer)
 			imap_login_timer(s.login);
 		s.asked = s.timer = s.tls = false;

@@ -110,7 +110,7 @@ static void login_authenticate(void *owner, struct str user, struct str password
 {
 	struct before_login *b = owner;
 	check(!b->asked && !b->timer);
-	check(user.n > 0 && user.n <= POP3_LOGIN_USER_MAX && password.n <= POP3_LOGIN_PASSWORD_MAX);
+	check(user.n > 0 && user.n <= LOGIN_ENGINE_USER_MAX && password.n <= LOGIN_ENGINE_PASSWORD_MAX);
 	b->asked = true;
 }
 
@@ -128,15 +128,21 @@ static void login_over(void *owner)
 	b->over = true;
 }
 
-static const struct pop3_login_world login_world = {
-	login_output, login_start_tls, login_authenticate, login_start_timer, login_over, login_over,
+static void login_hand_over(void *owner, struct str tag)
+{
+	check(tag.n == 0);
+	login_over(owner);
+}
+
+static const struct login_world login_world = {
+	login_output, login_start_tls, login_authenticate, login_start_timer, login_hand_over, login_over,
 };
 
 static void fuzz_login(struct str bytes)
 {
-	static const struct pop3_login_settings settings = { LINE_MAX_BYTES, 20, 3, 5 };
+	static const struct login_settings settings = { LINE_MAX_BYTES, 20, 3, 5 };
 	struct before_login b = { .out = OUTQ_INIT(1 << 20) };
-	struct pop3_login_facts facts = { 1, false, true, true };
+	struct login_facts facts = { 1, false, true, true };
 	struct pop3_login *login = pop3_login_new(&login_world, &b, &settings, &facts);
 	unsigned answers = 0;
 	while (bytes.n && !b.over) {
@@ -146,7 +152,7 @@ static void fuzz_login(struct str bytes)
 		bytes = str_from(bytes, taken);
 		if (b.asked) {
 			b.asked = false;
-			pop3_login_answer(login, answers++ % 3 ? POP3_LOGIN_DENIED : POP3_LOGIN_UNAVAILABLE);
+			pop3_login_answer(login, answers++ % 3 ? LOGIN_VERDICT_DENIED : LOGIN_VERDICT_UNAVAILABLE);
 		}
 		if (b.timer) {
 			b.timer = false;
@@ -251,7 +257,7 @@ static struct outq *output(void *owner)
 	return &((struct client *)owner)->out;
 }
 
-static void want_resume(void *owner, enum pop3_resume reason)
+static void want_resume(void *owner, enum session_resume reason)
 {
 	((struct client *)owner)->wishes |= 1u << reason;
 }
@@ -273,7 +279,7 @@ static void close_session(void *owner)
 	c->closed = true;
 }
 
-static const struct pop3_world pop3_world = { output, want_resume, flush, microseconds, close_session };
+static const struct session_world pop3_world = { output, want_resume, flush, microseconds, close_session };
 
 static void read_line(struct client *c, struct str line)
 {

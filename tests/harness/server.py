@@ -111,13 +111,15 @@ class Server:
 
     # ------------------------------------------------------------------ life
 
-    def start(self):
+    def start(self, wait=True):
+        """Starts it; with wait=False the caller calls wait_ready(), or kills it before."""
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen([*self.wrapper, binary(), "serve", "-c", self.config],
                                             stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, env=self.environment, start_new_session=True)
         self.sessions.add(self.process.pid)
-        self.wait_ready()
+        if wait:
+            self.wait_ready()
         return self
 
     def wait_ready(self, seconds=START_SECONDS):

@@ -121,7 +121,6 @@ static int send_handover(struct connection *c, struct str unread, int fd)
 
 static int begin_relay(struct connection *c)
 {
-	const struct conf *conf = &c->role->process->conf;
 	int ends[2];
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
 		return err_from_errno(errno);
@@ -131,11 +130,9 @@ static int begin_relay(struct connection *c)
 		close(ends[0]);
 		return err;
 	}
-	bool imap = c->engine->protocol == HANDOVER_IMAP;
-	uint64_t write_timeout_ms = imap ? conf->imap.write_timeout_ms : conf->pop3.write_timeout_ms;
 	forget_login(c);
 	c->state = CONNECTION_RELAYED;
-	c->relay = relay_new(c->role->process->loop, c->stream, ends[0], write_timeout_ms);
+	c->relay = relay_new(c->role->process->loop, c->stream, ends[0]);
 	c->role->n_relays++;
 	return 0;
 }
@@ -181,7 +178,7 @@ static void settle(struct connection *c)
 {
 	while (c->unanswerable) {
 		c->unanswerable = false;
-		c->engine->answer(c->login, LOGIN_UNAVAILABLE);
+		c->engine->answer(c->login, LOGIN_VERDICT_UNAVAILABLE);
 		/* Only now may it look at what the client sent behind it. */
 		stream_offer_again(c->stream);
 	}
@@ -248,32 +245,32 @@ static void log_login(struct connection *c, const char *result)
 	         LOG_U("milliseconds", loop_now_ms(c->role->process->loop) - c->asked_ms));
 }
 
-static enum login_result take_answer(struct connection *c, int result, const struct login_reply *reply)
+static enum login_verdict take_answer(struct connection *c, int result, const struct login_reply *reply)
 {
 	const struct access_role *role = c->role;
 	if (result < 0) {
 		log_login(c, result == ERR_TIMEOUT ? "no-answer" : "auth-away");
-		return LOGIN_UNAVAILABLE;
+		return LOGIN_VERDICT_UNAVAILABLE;
 	}
 	switch (reply->result) {
 	case LOGIN_OK:
 		if (PEER_SHARD(reply->shard) >= role->n_links || !role->links[PEER_SHARD(reply->shard)].channel) {
 			log_login(c, "shard-away");
-			return LOGIN_UNAVAILABLE;
+			return LOGIN_VERDICT_UNAVAILABLE;
 		}
 		c->shard = reply->shard;
 		buf_add(&c->ticket, reply->ticket);
 		log_login(c, "ok");
-		return LOGIN_OK;
+		return LOGIN_VERDICT_OK;
 	case LOGIN_DENIED:
 		log_login(c, "denied");
-		return LOGIN_DENIED;
+		return LOGIN_VERDICT_DENIED;
 	case LOGIN_UNAVAILABLE:
 	case LOGIN_RESULT_COUNT:
 		break;
 	}
 	log_login(c, "unavailable");
-	return LOGIN_UNAVAILABLE;
+	return LOGIN_VERDICT_UNAVAILABLE;
 }
 
 static void on_answer(void *owner, int result, const void *reply)
@@ -282,10 +279,10 @@ static void on_answer(void *owner, int result, const void *reply)
 	c->call = 0;
 	if (c->state != CONNECTION_LOGIN)
 		return;
-	enum login_result answer = take_answer(c, result, reply);
-	c->role->n_logins += answer == LOGIN_OK;
-	c->role->n_failures += answer == LOGIN_DENIED;
-	c->engine->answer(c->login, answer);
+	enum login_verdict verdict = take_answer(c, result, reply);
+	c->role->n_logins += verdict == LOGIN_VERDICT_OK;
+	c->role->n_failures += verdict == LOGIN_VERDICT_DENIED;
+	c->engine->answer(c->login, verdict);
 	settle(c);
 }
 
@@ -446,6 +443,7 @@ static struct connection *connection_new(struct access_role *role, enum service 
 	static const struct stream_events events = {
 		.input = on_input, .drained = on_drained, .closed = on_closed, .ended = on_ended,
 	};
+	const struct conf *conf = &role->process->conf;
 	struct loop *loop = role->process->loop;
 	struct connection *c = mem_alloc(1, sizeof *c);
 	c->role = role;
@@ -464,7 +462,9 @@ static struct connection *connection_new(struct access_role *role, enum service 
 	role->n_connections++;
 	role->n_accepted++;
 	c->stream = stream_new(loop, fd, (struct stream_limits){ INPUT_MAX, RELAY_OUTPUT_MAX }, &events, c);
-	loop_timeout_set(loop, &c->deadline, role->process->conf.login.timeout_ms);
+	bool imap = c->engine->protocol == HANDOVER_IMAP;
+	stream_set_write_timeout(c->stream, imap ? conf->imap.write_timeout_ms : conf->pop3.write_timeout_ms);
+	loop_timeout_set(loop, &c->deadline, conf->login.timeout_ms);
 	return c;
 }
 

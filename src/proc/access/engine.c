@@ -5,17 +5,15 @@
 
 struct login_settings login_settings_of(const struct conf *conf)
 {
-	const size_t max_line = (size_t)conf->login.max_line;
-	const uint32_t max_bad = (uint32_t)conf->login.max_bad_commands, max_failures = (uint32_t)conf->login.max_failures;
 	return (struct login_settings){
-		.imap = { max_line, max_bad, max_failures, conf->login.failure_delay_ms },
-		.pop3 = { max_line, max_bad, max_failures, conf->login.failure_delay_ms },
+		.max_line = (size_t)conf->login.max_line,
+		.max_bad_commands = (uint32_t)conf->login.max_bad_commands,
+		.max_failures = (uint32_t)conf->login.max_failures,
+		.failure_delay_ms = conf->login.failure_delay_ms,
 	};
 }
 
-/* --- IMAP --- */
-
-static const struct imap_login_world imap_world = {
+static const struct login_world world = {
 	.output = access_output,
 	.start_tls = access_start_tls,
 	.authenticate = access_authenticate,
@@ -24,10 +22,11 @@ static const struct imap_login_world imap_world = {
 	.close = access_close,
 };
 
+/* --- IMAP --- */
+
 static void *imap_start(void *owner, const struct login_settings *settings, const struct login_facts *facts)
 {
-	struct imap_login_facts f = { facts->session, facts->tls, facts->can_start_tls, facts->plain_allowed };
-	return imap_login_new(&imap_world, owner, &settings->imap, &f);
+	return imap_login_new(&world, owner, settings, facts);
 }
 
 static void imap_free(void **login)
@@ -47,14 +46,9 @@ static bool imap_wants_input(const void *login)
 	return imap_login_wants_input(login);
 }
 
-static void imap_answer(void *login, enum login_result result)
+static void imap_answer(void *login, enum login_verdict verdict)
 {
-	static const enum imap_login_result results[] = {
-		[LOGIN_OK] = IMAP_LOGIN_OK,
-		[LOGIN_DENIED] = IMAP_LOGIN_DENIED,
-		[LOGIN_UNAVAILABLE] = IMAP_LOGIN_UNAVAILABLE,
-	};
-	imap_login_answer(login, results[result]);
+	imap_login_answer(login, verdict);
 }
 
 static void imap_timer(void *login)
@@ -89,24 +83,9 @@ const struct login_engine imap_login_engine = {
 
 /* --- POP3 --- */
 
-static void pop3_hand_over(void *owner)
-{
-	access_hand_over(owner, STR(""));
-}
-
-static const struct pop3_login_world pop3_world = {
-	.output = access_output,
-	.start_tls = access_start_tls,
-	.authenticate = access_authenticate,
-	.start_timer = access_start_timer,
-	.hand_over = pop3_hand_over,
-	.close = access_close,
-};
-
 static void *pop3_start(void *owner, const struct login_settings *settings, const struct login_facts *facts)
 {
-	struct pop3_login_facts f = { facts->session, facts->tls, facts->can_start_tls, facts->plain_allowed };
-	return pop3_login_new(&pop3_world, owner, &settings->pop3, &f);
+	return pop3_login_new(&world, owner, settings, facts);
 }
 
 static void pop3_free(void **login)
@@ -126,14 +105,9 @@ static bool pop3_wants_input(const void *login)
 	return pop3_login_wants_input(login);
 }
 
-static void pop3_answer(void *login, enum login_result result)
+static void pop3_answer(void *login, enum login_verdict verdict)
 {
-	static const enum pop3_login_result results[] = {
-		[LOGIN_OK] = POP3_LOGIN_OK,
-		[LOGIN_DENIED] = POP3_LOGIN_DENIED,
-		[LOGIN_UNAVAILABLE] = POP3_LOGIN_UNAVAILABLE,
-	};
-	pop3_login_answer(login, results[result]);
+	pop3_login_answer(login, verdict);
 }
 
 static void pop3_timer(void *login)

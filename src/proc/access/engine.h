@@ -9,17 +9,7 @@
 #include "proto/imap/login.h"
 #include "proto/pop3/login.h"
 
-struct login_settings {
-	struct imap_login_settings imap;
-	struct pop3_login_settings pop3;
-};
-
-struct login_facts {
-	uint64_t session;
-	bool tls, can_start_tls, plain_allowed;
-};
-
-/* What the engines ask of their owner: as in proto/imap/login.h and proto/pop3/login.h. */
+/* What the engines ask of their owner: as in proto/login.h. */
 struct outq *access_output(void *owner);
 void access_start_tls(void *owner);
 void access_authenticate(void *owner, struct str user, struct str password);
@@ -36,7 +26,7 @@ struct login_engine {
 	void (*free)(void **login);
 	size_t (*input)(void *login, struct str bytes);
 	bool (*wants_input)(const void *login);
-	void (*answer)(void *login, enum login_result result);
+	void (*answer)(void *login, enum login_verdict verdict);
 	void (*timer)(void *login);
 	void (*tls_started)(void *login);
 	void (*bye)(void *login, struct str text);

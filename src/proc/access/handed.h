@@ -4,7 +4,7 @@
 #define PROC_ACCESS_HANDED_H
 
 #include "loop/listener.h"
-#include "proc/smtp/address_count.h"
+#include "proc/address_count.h"
 
 struct handed;
 

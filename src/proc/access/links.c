@@ -49,8 +49,9 @@ static void on_closed(void *owner)
 {
 	struct link *link = owner;
 	bool auth = link->peer == PEER_AUTH;
-	log_warning("peer-lost", LOG_C("peer", auth ? "auth" : "shard"),
-	            LOG_U("index", auth ? 0 : link->peer - PEER_SHARD(0)));
+	if (!link->role->stopping)
+		log_warning("peer-lost", LOG_C("peer", auth ? "auth" : "shard"),
+		            LOG_U("index", auth ? 0 : link->peer - PEER_SHARD(0)));
 	lose(link);
 }
 

@@ -8,7 +8,6 @@
 struct relay {
 	struct stream *client; /* the owner's */
 	struct stream *shard;  /* NULL: gone */
-	uint64_t write_timeout_ms;
 };
 
 /* Moves what fits; pauses the reading of `from` when that is not all, or the last that fits. */
@@ -29,7 +28,6 @@ static size_t pass(struct stream *from, struct stream *to, struct str bytes)
 static size_t on_shard_input(void *owner, struct str bytes)
 {
 	struct relay *relay = owner;
-	stream_set_timeout(relay->client, relay->write_timeout_ms);
 	return pass(relay->shard, relay->client, bytes);
 }
 
@@ -56,7 +54,6 @@ size_t relay_client_input(struct relay *relay, struct str bytes)
 
 void relay_client_drained(struct relay *relay)
 {
-	stream_set_timeout(relay->client, 0);
 	if (relay->shard)
 		stream_pause(relay->shard, false);
 }
@@ -67,7 +64,7 @@ void relay_client_ended(struct relay *relay)
 		stream_end_output(relay->shard);
 }
 
-struct relay *relay_new(struct loop *loop, struct stream *client, int fd, uint64_t write_timeout_ms)
+struct relay *relay_new(struct loop *loop, struct stream *client, int fd)
 {
 	static const struct stream_events events = {
 		.input = on_shard_input, .drained = on_shard_drained, .closed = on_shard_closed,
@@ -75,7 +72,6 @@ struct relay *relay_new(struct loop *loop, struct stream *client, int fd, uint64
 	struct relay *relay = mem_alloc(1, sizeof *relay);
 	struct stream_limits limits = { LOOP_SCRATCH_SIZE, RELAY_OUTPUT_MAX };
 	relay->client = client;
-	relay->write_timeout_ms = write_timeout_ms;
 	relay->shard = stream_new(loop, fd, limits, &events, relay);
 	stream_pause(client, false); /* offers what it has kept */
 	stream_offer_again(client);

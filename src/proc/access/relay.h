@@ -18,10 +18,9 @@ struct relay;
 
 /* Takes over the descriptor of our end towards the shard. The client's stream stays the owner's, who passes its
  * events on to the functions below and does nothing else with it; when the shard's side is gone it is finished
- * (stream_finish), and then closed. A client that takes nothing for write_timeout_ms while something waits for it is
- * closed by its stream's time-out. */
-struct relay *relay_new(struct loop *loop, struct stream *client, int fd, uint64_t write_timeout_ms)
-	__attribute__((returns_nonnull));
+ * (stream_finish), and then closed. That a client takes nothing is noticed by the write time-out of its stream, which
+ * the owner has set. */
+struct relay *relay_new(struct loop *loop, struct stream *client, int fd) __attribute__((returns_nonnull));
 
 /* At once, without flushing: to be called when the client's stream is closed. */
 void relay_free(struct relay **relay);

@@ -65,7 +65,8 @@ static int set_up(void **state)
 	f->client = client[0];
 	f->shard = shard[0];
 	f->stream = stream_new(f->loop, client[1], (struct stream_limits){ 16384, RELAY_OUTPUT_MAX }, &events, f);
-	f->relay = relay_new(f->loop, f->stream, shard[1], 300);
+	stream_set_write_timeout(f->stream, 300);
+	f->relay = relay_new(f->loop, f->stream, shard[1]);
 	*state = f;
 	return 0;
 }

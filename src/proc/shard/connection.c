@@ -13,6 +13,8 @@
 
 #include <unistd.h>
 
+#define WISH(reason) (1u << (reason))
+
 struct connection {
 	struct shard *shard;
 	struct connection *next, **link;
@@ -26,7 +28,7 @@ struct connection {
 	struct buf kept; /* what came with the hand-over and was not taken yet */
 	struct loop_later later;
 	uint16_t access;
-	uint8_t wishes; /* enum connection_wish, not yet come true */
+	uint8_t wishes; /* WISH of each enum session_resume that has not come true yet */
 	bool due;       /* a wish has come true: resume */
 	bool doomed;    /* to be freed at the end of the turn, nothing more leaves */
 	bool closing;
@@ -126,10 +128,11 @@ void connection_close(void *connection)
 	do_later(c);
 }
 
-void connection_wish(struct connection *c, enum connection_wish wish)
+void connection_wish(void *connection, enum session_resume wish)
 {
-	c->wishes |= wish;
-	bool now = wish == WISH_SOON || (wish == WISH_WRITABLE && store_writable(c->shard->store));
+	struct connection *c = connection;
+	c->wishes |= WISH(wish);
+	bool now = wish == SESSION_RESUME_SOON || (wish == SESSION_RESUME_WRITABLE && store_writable(c->shard->store));
 	if (now)
 		c->due = true;
 	if (now)
@@ -192,7 +195,7 @@ static void on_later(void *owner)
 static void on_drained(void *owner)
 {
 	struct connection *c = owner;
-	if (c->wishes & WISH_OUTPUT) {
+	if (c->wishes & WISH(SESSION_RESUME_OUTPUT)) {
 		c->due = true;
 		do_later(c);
 	}
@@ -206,7 +209,17 @@ static void on_closed(void *owner, int err)
 	connection_free(c);
 }
 
-static const struct stream_events events = { .input = on_input, .drained = on_drained, .closed = on_closed };
+/* RFC 3501 section 5.4: the client hears why; a POP3 engine closes without a word, as RFC 1939 section 3 wants. */
+static void on_idle(void *owner)
+{
+	struct connection *c = owner;
+	log_info("session-idle", LOG_ID(c->session));
+	c->engine->bye(c->state, STR("Autologout; idle for too long"));
+}
+
+static const struct stream_events events = {
+	.input = on_input, .drained = on_drained, .closed = on_closed, .idle = on_idle,
+};
 
 /* --- beginning --- */
 
@@ -259,6 +272,7 @@ static void begin(struct shard *shard, uint16_t access, const struct handover *h
 	         LOG_C("protocol", imap ? "imap" : "pop3"), LOG_S("tls", handover->tls ? handover->tls_version : STR("no")));
 	c->stream = stream_new(shard->process->loop, fd, limits, &events, c);
 	stream_set_timeout(c->stream, imap ? conf->imap.idle_timeout_ms : conf->pop3.timeout_ms);
+	stream_set_write_timeout(c->stream, imap ? conf->imap.write_timeout_ms : conf->pop3.write_timeout_ms);
 	buf_add(&c->kept, handover->unread);
 	c->state = c->engine->begin(c, account, handover->session, handover->tag);
 	do_later(c);
@@ -305,7 +319,7 @@ int connection_hand_over(struct shard *shard, uint16_t access, struct str body, 
 void connections_writable(struct shard *shard)
 {
 	for (struct connection *c = shard->connections; c; c = c->next) {
-		if (!(c->wishes & WISH_WRITABLE))
+		if (!(c->wishes & WISH(SESSION_RESUME_WRITABLE)))
 			continue;
 		c->due = true;
 		do_later(c);

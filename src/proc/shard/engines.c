@@ -4,39 +4,24 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-/* --- IMAP --- */
-
-static void imap_want_resume(void *owner, enum imap_resume reason)
-{
-	switch (reason) {
-	case IMAP_RESUME_SOON:
-		connection_wish(owner, WISH_SOON);
-		break;
-	case IMAP_RESUME_OUTPUT:
-		connection_wish(owner, WISH_OUTPUT);
-		break;
-	case IMAP_RESUME_WRITABLE:
-		connection_wish(owner, WISH_WRITABLE);
-		break;
-	}
-}
-
 static uint64_t microseconds(void *owner)
 {
 	return clock_monotonic_us();
 }
 
-static const struct imap_world imap_world = {
+static const struct session_world world = {
 	.output = connection_output,
-	.want_resume = imap_want_resume,
+	.want_resume = connection_wish,
 	.flush = connection_flush,
 	.microseconds = microseconds,
 	.close = connection_close,
 };
 
+/* --- IMAP --- */
+
 static void *imap_begin(struct connection *connection, struct account *account, uint64_t session, struct str tag)
 {
-	return imap_session_new(&imap_world, connection, &connection_shard(connection)->imap, account, session, tag);
+	return imap_session_new(&world, connection, &connection_shard(connection)->imap, account, session, tag);
 }
 
 static size_t imap_input(void *session, struct str bytes)
@@ -74,32 +59,9 @@ const struct engine engine_imap = { imap_begin, imap_input, imap_wants_input, im
 
 /* --- POP3 --- */
 
-static void pop3_want_resume(void *owner, enum pop3_resume reason)
-{
-	switch (reason) {
-	case POP3_RESUME_SOON:
-		connection_wish(owner, WISH_SOON);
-		break;
-	case POP3_RESUME_OUTPUT:
-		connection_wish(owner, WISH_OUTPUT);
-		break;
-	case POP3_RESUME_WRITABLE:
-		connection_wish(owner, WISH_WRITABLE);
-		break;
-	}
-}
-
-static const struct pop3_world pop3_world = {
-	.output = connection_output,
-	.want_resume = pop3_want_resume,
-	.flush = connection_flush,
-	.microseconds = microseconds,
-	.close = connection_close,
-};
-
 static void *pop3_begin(struct connection *connection, struct account *account, uint64_t session, struct str tag)
 {
-	return pop3_session_new(&pop3_world, connection, &connection_shard(connection)->pop3, account, session);
+	return pop3_session_new(&world, connection, &connection_shard(connection)->pop3, account, session);
 }
 
 static size_t pop3_input(void *session, struct str bytes)

@@ -56,6 +56,8 @@ static void send_promise(struct promise *promise)
 
 static void keep_promise(struct shard *shard, struct promise *promise)
 {
+	/* A batch that was voided, or that nothing was written in, never becomes durable by itself. */
+	promise->batch = MIN(promise->batch, store_last_batch(shard->store));
 	if (promise->batch <= store_durable(shard->store)) {
 		send_promise(promise);
 		return;
@@ -97,17 +99,27 @@ static unsigned char result_of(int err)
 	return DELIVER_UNAVAILABLE;
 }
 
+static void fail_promise(struct promise *promise, int err)
+{
+	for (uint32_t i = 0; i < promise->n_results; i++)
+		if (promise->results[i] == DELIVER_OK)
+			promise->results[i] = err == ERR_NO_SPACE ? DELIVER_NO_SPACE : DELIVER_UNAVAILABLE;
+	promise->order.result = ERR_UNAVAILABLE;
+	send_promise(promise);
+}
+
+/* Those of an earlier batch, whose sync is still under way, stay where they are: it will be durable. */
 void promises_voided(struct shard *shard, uint64_t batch, int err)
 {
-	while (shard->promises && shard->promises->batch < batch)
-		return; /* an earlier batch is still under way; it will be durable */
-	while (shard->promises) {
-		struct promise *promise = take_first(shard);
-		for (uint32_t i = 0; i < promise->n_results; i++)
-			if (promise->results[i] == DELIVER_OK)
-				promise->results[i] = err == ERR_NO_SPACE ? DELIVER_NO_SPACE : DELIVER_UNAVAILABLE;
-		promise->order.result = ERR_UNAVAILABLE;
-		send_promise(promise);
+	struct promise **at = &shard->promises;
+	while (*at && (*at)->batch < batch)
+		at = &(*at)->next;
+	struct promise *voided = *at;
+	*at = NULL;
+	shard->promises_end = at;
+	for (struct promise *next; voided; voided = next) {
+		next = voided->next;
+		fail_promise(voided, err);
 	}
 }
 
@@ -195,8 +207,7 @@ static int run_order(struct peer *peer, struct str body)
 	case ACCOUNT_ORDER_COUNT:
 		break;
 	}
-	/* Whatever the open batch holds of this account is durable with it. */
-	promise->batch = store_is_idle(shard->store) ? 0 : store_batch(shard->store);
+	promise->batch = UINT64_MAX; /* all that is written by now, when the account is gone */
 	if (account_open(shard->store, &order.account, &account) == 0) {
 		promise->batch = account_batch(account);
 		account_close(&account);

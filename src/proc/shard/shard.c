@@ -194,6 +194,8 @@ static void shard_start(struct role_process *process)
 {
 	struct shard *shard = process->state;
 	shard->helper = loop_helper_new(process->loop);
+	shard->reader = loop_helper_new(process->loop);
+	loop_set_read_helper(process->loop, shard->reader);
 	shard->idle_work = loop_timer_new(process->loop, work_while_idle, shard);
 	loop_timer_start(shard->idle_work, IDLE_WORK_PACE_MS);
 	role_ready(process);
@@ -222,6 +224,7 @@ static void shard_status(struct role_process *process, struct buf *out)
 	role_status_add(out, STR("accounts_in_memory"), statistics.accounts_in_memory);
 	role_status_add(out, STR("view_bytes"), statistics.view_bytes);
 	role_status_add(out, STR("body_bytes"), statistics.body_bytes);
+	role_status_add(out, STR("cold_reads"), loop_cold_reads(process->loop));
 }
 
 static const struct role_definition definition = {

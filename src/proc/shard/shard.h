@@ -39,7 +39,8 @@ struct peer {
 struct shard {
 	struct role_process *process;
 	struct store *store;
-	struct loop_helper *helper;
+	struct loop_helper *helper;  /* syncs */
+	struct loop_helper *reader;  /* reads what is not in the page cache */
 	struct loop_job sync_job;
 	int sync_fd;
 	struct loop_later turn;      /* store_turn at the end of this turn */
@@ -78,8 +79,7 @@ void connections_bye(struct shard *shard);          /* the server stops */
 struct outq *connection_output(void *connection);
 void connection_flush(void *connection);
 void connection_close(void *connection);
-enum connection_wish { WISH_SOON = 1, WISH_OUTPUT = 2, WISH_WRITABLE = 4 };
-void connection_wish(struct connection *connection, enum connection_wish wish);
+void connection_wish(void *connection, enum session_resume wish);
 struct shard *connection_shard(struct connection *connection);
 
 /* --- engines.c --- */

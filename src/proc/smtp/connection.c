@@ -69,8 +69,6 @@ static void settle(struct connection *connection)
 		connection->patience_ms = patience_ms;
 		loop_timeout_set(role->process->loop, &connection->patience, patience_ms);
 	}
-	if (!outq_empty(stream_output(connection->stream)))
-		stream_set_timeout(connection->stream, role->process->conf.smtp.write_timeout_ms);
 	stream_flush(connection->stream);
 }
 
@@ -269,9 +267,7 @@ static void send_confirmations(struct connection *connection)
 
 static void on_drained(void *owner)
 {
-	struct connection *connection = owner;
-	stream_set_timeout(connection->stream, 0);
-	send_confirmations(connection);
+	send_confirmations(owner);
 }
 
 static void on_closed(void *owner, int err)
@@ -326,6 +322,7 @@ static struct connection *connection_new(struct smtp_role *role, enum service se
 	struct stream_limits limits = { .input_max = MAX((size_t)role->config.max_line + 2, (size_t)65536),
 		                            .output_max = SMTP_OUTPUT_MAX };
 	connection->stream = stream_new(role->process->loop, fd, limits, &stream_events, connection);
+	stream_set_write_timeout(connection->stream, role->process->conf.smtp.write_timeout_ms);
 	return connection;
 }
 

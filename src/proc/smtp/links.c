@@ -43,8 +43,10 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 static void on_closed(void *owner)
 {
 	struct link *link = owner;
-	log_warning("peer-lost", LOG_C("peer", link->peer == PEER_AUTH ? "auth" : "shard"),
-	            LOG_U("index", link->peer == PEER_AUTH ? 0 : link->peer - PEER_SHARD(0)));
+	bool auth = link->peer == PEER_AUTH;
+	if (!link->role->stopping)
+		log_warning("peer-lost", LOG_C("peer", auth ? "auth" : "shard"),
+		            LOG_U("index", auth ? 0 : link->peer - PEER_SHARD(0)));
 	ipc_channel_free(&link->channel);
 	ipc_calls_peer_lost(link->role->calls, link->peer);
 }

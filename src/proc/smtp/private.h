@@ -8,7 +8,7 @@
 #include "ipc/smtp_auth.h"
 #include "loop/listener.h"
 #include "proc/role.h"
-#include "proc/smtp/address_count.h"
+#include "proc/address_count.h"
 #include "proc/smtp/body.h"
 #include "proto/smtp/session.h"
 

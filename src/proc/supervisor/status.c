@@ -2,6 +2,7 @@
  * came within the deadline. Owned by the control connection that asked; freed when done or cancelled. */
 #include "proc/supervisor/supervisor_private.h"
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "proc/role.h"
 
@@ -24,44 +25,20 @@ struct status_request {
 	size_t waiting;
 };
 
-static void json_string(struct buf *out, struct str s)
-{
-	buf_add_byte(out, '"');
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-		if (c == '"' || c == '\\')
-			buf_addf(out, "\\%c", c);
-		else if (c < ' ' || c == 127)
-			buf_addf(out, "\\u%04x", c);
-		else
-			buf_add_byte(out, (char)c);
-	}
-	buf_add_byte(out, '"');
-}
-
-static void json_key(struct buf *out, struct str key)
-{
-	json_string(out, key);
-	buf_add(out, STR(": "));
-}
-
 static void print_listeners(const struct supervisor *s, struct buf *out)
 {
 	for (size_t i = 0; i < s->n_listening; i++) {
 		const struct listening *l = &s->listening[i];
-		buf_add(out, i > 0 ? STR(", {") : STR("{"));
-		json_key(out, STR("service"));
-		json_string(out, service_name(l->service));
-		buf_add(out, STR(", "));
-		json_key(out, STR("address"));
-		json_string(out, l->path.n > 0 ? l->path : str_from_c(l->address.text));
+		json_begin_object(out);
+		json_field_string(out, "service", service_name(l->service));
+		json_field_string(out, "address", l->path.n > 0 ? l->path : str_from_c(l->address.text));
 		if (l->path.n == 0)
-			buf_addf(out, ", \"port\": %u", (unsigned)l->address.port);
-		buf_add_byte(out, '}');
+			json_field_u64(out, "port", l->address.port);
+		json_end_object(out);
 	}
 }
 
-/* Keys are the child's words: checked, so that they can neither break the JSON nor hide the supervisor's own fields. */
+/* Keys are the child's words: checked, so that they cannot hide the supervisor's own fields. */
 static bool good_key(struct str key)
 {
 	static const struct str ours[] = { STR_INIT("role"), STR_INIT("index"), STR_INIT("pid"), STR_INIT("restarts"),
@@ -81,45 +58,55 @@ static void print_counters(struct str counters, struct buf *out)
 		uint64_t value = wire_get_u64(&r);
 		if (r.failed || !good_key(key))
 			continue;
-		buf_add(out, STR(", "));
-		json_key(out, key);
-		buf_add_u64(out, value);
+		json_key_str(out, key);
+		json_put_u64(out, value);
 	}
+}
+
+/* What the supervisor knows of a process; open for its counters. */
+static void begin_process(struct buf *out, enum role role, uint16_t index, pid_t pid, uint64_t restarts, uint64_t uptime_ms,
+                          bool ready)
+{
+	json_begin_object(out);
+	json_field_string(out, "role", role_name(role));
+	json_field_u64(out, "index", index);
+	json_field_u64(out, "pid", (uint64_t)pid);
+	json_field_u64(out, "restarts", restarts);
+	json_field_u64(out, "uptime_seconds", uptime_ms / 1000);
+	json_field_bool(out, "ready", ready);
 }
 
 static void print_processes(const struct status_request *request, struct buf *out)
 {
 	const struct supervisor *s = request->supervisor;
 	uint64_t now = loop_now_ms(s->loop);
-	buf_addf(out, "{\"role\": \"supervisor\", \"index\": 0, \"pid\": %lld, \"restarts\": 0, \"uptime_seconds\": %llu, \"ready\": %s}",
-	         (long long)s->pid, (unsigned long long)((now - s->started_ms) / 1000), s->announced ? "true" : "false");
+	begin_process(out, ROLE_SUPERVISOR, 0, s->pid, 0, now - s->started_ms, s->announced);
+	json_end_object(out);
 	for (size_t i = 0; i < s->n_children; i++) {
 		const struct child *child = &s->children[i];
-		buf_add(out, STR(", {"));
-		json_key(out, STR("role"));
-		json_string(out, role_name(child->role));
-		buf_addf(out, ", \"index\": %u, \"pid\": %lld, \"restarts\": %u, \"uptime_seconds\": %llu, \"ready\": %s",
-		         (unsigned)child->index, (long long)child->pid, (unsigned)child->restarts,
-		         (unsigned long long)(child->pid ? (now - child->started_ms) / 1000 : 0), child->ready ? "true" : "false");
+		begin_process(out, child->role, child->index, child->pid, child->restarts,
+		              child->pid ? now - child->started_ms : 0, child->ready);
 		print_counters(buf_str(&request->questions[i].counters), out);
-		buf_add_byte(out, '}');
+		json_end_object(out);
 	}
 }
 
 static void print_status(const struct status_request *request, struct buf *out)
 {
 	const struct supervisor *s = request->supervisor;
-	buf_add_byte(out, '{');
-	json_key(out, STR("version"));
-	json_string(out, STR(MANSIO_VERSION));
-	buf_addf(out, ", \"uptime_seconds\": %llu, ", (unsigned long long)((loop_now_ms(s->loop) - s->started_ms) / 1000));
-	json_key(out, STR("directory"));
-	json_string(out, str_from_c(s->directory));
-	buf_add(out, STR(", \"listeners\": ["));
+	json_begin_object(out);
+	json_field_string(out, "version", STR(MANSIO_VERSION));
+	json_field_u64(out, "uptime_seconds", (loop_now_ms(s->loop) - s->started_ms) / 1000);
+	json_field_string(out, "directory", str_from_c(s->directory));
+	json_key(out, "listeners");
+	json_begin_array(out);
 	print_listeners(s, out);
-	buf_add(out, STR("], \"processes\": ["));
+	json_end_array(out);
+	json_key(out, "processes");
+	json_begin_array(out);
 	print_processes(request, out);
-	buf_add(out, STR("]}"));
+	json_end_array(out);
+	json_end_object(out);
 }
 
 static void finish(struct status_request *request)

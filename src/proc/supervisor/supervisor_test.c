@@ -113,7 +113,7 @@ static struct control_reply ask(const struct server *server, enum control_comman
 static long number_in(struct str json, const char *after, const char *key)
 {
 	char name[64];
-	snprintf(name, sizeof name, "\"%s\": ", key);
+	snprintf(name, sizeof name, "\"%s\":", key);
 	const char *at = strstr(json.p, after);
 	at = at ? strstr(at, name) : NULL;
 	return at ? strtol(at + strlen(name), NULL, 10) : -1;
@@ -220,14 +220,14 @@ static void every_process_hears_its_peers_and_the_stop_is_clean(void **state)
 	struct server *server = *state;
 	start(server, "");
 	/* auth: authwork, two shards, access, smtp */
-	wait_for_number(server, "\"role\": \"auth\"", "hellos", 5);
-	wait_for_number(server, "\"role\": \"authwork\"", "hellos", 1);
-	wait_for_number(server, "\"role\": \"shard\"", "hellos", 3);
-	wait_for_number(server, "\"role\": \"access\"", "hellos", 3);
-	wait_for_number(server, "\"role\": \"smtp\"", "hellos", 3);
-	assert_int_equal(status_number(server, "\"role\": \"access\"", "listening"), 1);
-	assert_true(status_number(server, "\"role\": \"smtp\"", "listening") >= 2);
-	assert_int_equal(status_number(server, "\"role\": \"access\"", "keys"), 0);
+	wait_for_number(server, "\"role\":\"auth\"", "hellos", 5);
+	wait_for_number(server, "\"role\":\"authwork\"", "hellos", 1);
+	wait_for_number(server, "\"role\":\"shard\"", "hellos", 3);
+	wait_for_number(server, "\"role\":\"access\"", "hellos", 3);
+	wait_for_number(server, "\"role\":\"smtp\"", "hellos", 3);
+	assert_int_equal(status_number(server, "\"role\":\"access\"", "listening"), 1);
+	assert_true(status_number(server, "\"role\":\"smtp\"", "listening") >= 2);
+	assert_int_equal(status_number(server, "\"role\":\"access\"", "keys"), 0);
 	stop(server);
 	assert_true(access(server->control, F_OK) != 0);
 	assert_true(log_says(server, "event=ready"));
@@ -239,14 +239,14 @@ static void a_killed_process_is_replaced_and_hears_its_peers_again(void **state)
 {
 	struct server *server = *state;
 	start(server, "");
-	wait_for_number(server, "\"role\": \"shard\"", "hellos", 3);
-	kill((pid_t)status_number(server, "\"role\": \"shard\"", "pid"), SIGKILL);
-	wait_for_number(server, "\"role\": \"shard\"", "restarts", 1);
-	wait_for_number(server, "\"role\": \"shard\"", "hellos", 3);
-	wait_for_number(server, "\"role\": \"auth\"", "hellos", 6);
-	assert_int_equal(status_number(server, "\"role\": \"auth\"", "restarts"), 0);
-	kill((pid_t)status_number(server, "\"role\": \"auth\"", "pid"), SIGKILL);
-	wait_for_number(server, "\"role\": \"auth\"", "hellos", 5);
+	wait_for_number(server, "\"role\":\"shard\"", "hellos", 3);
+	kill((pid_t)status_number(server, "\"role\":\"shard\"", "pid"), SIGKILL);
+	wait_for_number(server, "\"role\":\"shard\"", "restarts", 1);
+	wait_for_number(server, "\"role\":\"shard\"", "hellos", 3);
+	wait_for_number(server, "\"role\":\"auth\"", "hellos", 6);
+	assert_int_equal(status_number(server, "\"role\":\"auth\"", "restarts"), 0);
+	kill((pid_t)status_number(server, "\"role\":\"auth\"", "pid"), SIGKILL);
+	wait_for_number(server, "\"role\":\"auth\"", "hellos", 5);
 	stop(server);
 	assert_true(log_says(server, "event=process-ended of=shard index=0"));
 }
@@ -277,10 +277,10 @@ static void a_forbidden_system_call_kills_the_process_and_the_log_says_so(void *
 		skip();
 	}
 	start(server, "");
-	wait_for_number(server, "\"role\": \"auth\"", "hellos", 5);
+	wait_for_number(server, "\"role\":\"auth\"", "hellos", 5);
 	struct control_reply reply = ask(server, CONTROL_DOMAIN_ADD, &room);
 	assert_int_equal(reply.result, ERR_UNAVAILABLE);
-	wait_for_number(server, "\"role\": \"auth\"", "restarts", 1);
+	wait_for_number(server, "\"role\":\"auth\"", "restarts", 1);
 	stop(server);
 	assert_true(log_says(server, "signal=SYS"));
 	buf_free(&room);
@@ -313,20 +313,20 @@ static void sighup_passes_new_keys_on_and_keeps_the_old_when_they_are_bad(void *
 	snprintf(more, sizeof more, "imaps = [\"127.0.0.1:0\"]\npop3s = []\n[tls]\ncertificate = \"%s/certificate.pem\"\nkey = \"%s/key.pem\"\n",
 	         server->folder, server->folder);
 	start(server, more);
-	wait_for_number(server, "\"role\": \"access\"", "keys", 1);
-	assert_int_equal(status_number(server, "\"role\": \"access\"", "listening"), 2);
-	assert_int_equal(status_number(server, "\"role\": \"shard\"", "keys"), 0);
+	wait_for_number(server, "\"role\":\"access\"", "keys", 1);
+	assert_int_equal(status_number(server, "\"role\":\"access\"", "listening"), 2);
+	assert_int_equal(status_number(server, "\"role\":\"shard\"", "keys"), 0);
 	kill(server->pid, SIGHUP);
-	wait_for_number(server, "\"role\": \"access\"", "keys", 2);
-	wait_for_number(server, "\"role\": \"smtp\"", "keys", 2);
+	wait_for_number(server, "\"role\":\"access\"", "keys", 2);
+	wait_for_number(server, "\"role\":\"smtp\"", "keys", 2);
 	write_file(server, "key.pem", STR("no key\n"));
 	kill(server->pid, SIGHUP);
 	wait_for_log(server, "event=keys certificate=");
-	assert_int_equal(status_number(server, "\"role\": \"access\"", "keys"), 2);
+	assert_int_equal(status_number(server, "\"role\":\"access\"", "keys"), 2);
 	/* A process that starts now gets the good ones. */
-	kill((pid_t)status_number(server, "\"role\": \"access\"", "pid"), SIGKILL);
-	wait_for_number(server, "\"role\": \"access\"", "restarts", 1);
-	wait_for_number(server, "\"role\": \"access\"", "keys", 1);
+	kill((pid_t)status_number(server, "\"role\":\"access\"", "pid"), SIGKILL);
+	wait_for_number(server, "\"role\":\"access\"", "restarts", 1);
+	wait_for_number(server, "\"role\":\"access\"", "keys", 1);
 	stop(server);
 	/* But a start with bad ones fails. */
 	assert_int_equal(wait_for_end(launch(server)), 1);
@@ -342,7 +342,7 @@ static void two_servers_never_run_on_one_store(void **state)
 	second.pid = launch(&second);
 	assert_int_equal(wait_for_end(second.pid), 1);
 	assert_true(log_says(server, "event=store-in-use"));
-	wait_for_number(server, "\"role\": \"auth\"", "hellos", 5);
+	wait_for_number(server, "\"role\":\"auth\"", "hellos", 5);
 	stop(server);
 }
 
@@ -358,8 +358,8 @@ static void the_children_die_with_the_supervisor(void **state)
 {
 	struct server *server = *state;
 	start(server, "");
-	wait_for_number(server, "\"role\": \"auth\"", "hellos", 5);
-	pid_t shard = (pid_t)status_number(server, "\"role\": \"shard\"", "pid");
+	wait_for_number(server, "\"role\":\"auth\"", "hellos", 5);
+	pid_t shard = (pid_t)status_number(server, "\"role\":\"shard\"", "pid");
 	kill(server->pid, SIGKILL);
 	waitpid(server->pid, NULL, 0);
 	bool gone = false;

@@ -6,7 +6,7 @@
 static void mailbox_changed(void *owner)
 {
 	struct imap_session *s = owner;
-	s->world->want_resume(s->owner, IMAP_RESUME_SOON);
+	s->world->want_resume(s->owner, SESSION_RESUME_SOON);
 }
 
 enum imap_step imap_cmd_idle(struct imap_session *s)
@@ -20,7 +20,7 @@ enum imap_step imap_cmd_idle(struct imap_session *s)
 		mailbox_watch_start(s->selected.mailbox, &s->watch);
 		s->watching = true;
 		if (imap_tell_notices(s, true) == IMAP_STEP_OUTPUT)
-			s->world->want_resume(s->owner, IMAP_RESUME_OUTPUT);
+			s->world->want_resume(s->owner, SESSION_RESUME_OUTPUT);
 	}
 	return IMAP_STEP_IDLE;
 }

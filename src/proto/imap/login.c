@@ -1,85 +1,29 @@
 /* login.c: the engine of a connection without a login. Owned by the access process, one for each IMAP connection until
  * it is handed over or closed. Bad input is answered and counted; passwords are wiped as soon as they have been passed
- * on.
- *
- *             greeting
- *                │            STARTTLS             imap_login_tls_started
- *             COMMAND ───────────────────▶ TLS ───────────────────────────▶ COMMAND
- *              │  ▲ │ AUTHENTICATE without initial response
- *              │  │ └──────────▶ RESPONSE ──┐ the client's line
- *              │  └─────────────────────────┤ (cancelled, malformed)
- *        LOGIN │                            │
- *              └────────▶ ASKING ◀──────────┘
- *                          │  │ imap_login_answer: denied       imap_login_timer
- *                 answer:  │  └───────────────▶ DELAYED ───────────────────▶ COMMAND
- *                 OK       ▼
- *                        HANDED_OVER                    any ──▶ CLOSED (LOGOUT, limits, imap_login_bye)
- */
+ * on. The states are those of proto/login.h. */
 #include "proto/imap/login.h"
 
-#include "base/log.h"
 #include "base/mem.h"
 #include "proto/imap/capability.h"
 #include "syntax/imap_reader.h"
 #include "syntax/sasl_plain.h"
 #include "text/base64.h"
 
-#define LOGIN_STATE_LIST(X)                                                                                            \
-	X(LOGIN_COMMAND, "command")                                                                                        \
-	X(LOGIN_RESPONSE, "response")                                                                                      \
-	X(LOGIN_ASKING, "asking")                                                                                          \
-	X(LOGIN_DELAYED, "delayed")                                                                                        \
-	X(LOGIN_TLS, "tls")                                                                                                \
-	X(LOGIN_HANDED_OVER, "handed-over")                                                                                \
-	X(LOGIN_CLOSED, "closed")
-
-enum login_state {
-#define LOGIN_STATE_ENUM(name, text) name,
-	LOGIN_STATE_LIST(LOGIN_STATE_ENUM)
-#undef LOGIN_STATE_ENUM
-};
-
-#define BIT(state) (1u << (state))
-
 struct imap_login_session {
-	const struct imap_login_world *world;
+	const struct login_world *world;
 	void *owner;
-	const struct imap_login_settings *settings;
-	struct imap_login_facts facts;
+	const struct login_settings *settings;
+	struct login_facts facts;
 	struct imap_limits limits;
 	struct imap_reader reader;
 	enum login_state state;
-	enum imap_login_result result; /* that a DELAYED login will be answered with */
+	enum login_verdict result; /* that a DELAYED login will be answered with */
 	uint32_t bad_commands, failures;
 };
 
-static const char *state_name(enum login_state state)
-{
-	static const char *const names[] = {
-#define LOGIN_STATE_NAME(name, text) text,
-		LOGIN_STATE_LIST(LOGIN_STATE_NAME)
-#undef LOGIN_STATE_NAME
-	};
-	return names[state];
-}
-
 static void enter_state(struct imap_login_session *l, enum login_state state)
 {
-	static const unsigned legal[] = {
-		[LOGIN_COMMAND] =
-		    BIT(LOGIN_RESPONSE) | BIT(LOGIN_ASKING) | BIT(LOGIN_DELAYED) | BIT(LOGIN_TLS) | BIT(LOGIN_CLOSED),
-		[LOGIN_RESPONSE] = BIT(LOGIN_COMMAND) | BIT(LOGIN_ASKING) | BIT(LOGIN_DELAYED) | BIT(LOGIN_CLOSED),
-		[LOGIN_ASKING] = BIT(LOGIN_COMMAND) | BIT(LOGIN_DELAYED) | BIT(LOGIN_HANDED_OVER) | BIT(LOGIN_CLOSED),
-		[LOGIN_DELAYED] = BIT(LOGIN_COMMAND) | BIT(LOGIN_CLOSED),
-		[LOGIN_TLS] = BIT(LOGIN_COMMAND) | BIT(LOGIN_CLOSED),
-		[LOGIN_HANDED_OVER] = 0,
-		[LOGIN_CLOSED] = 0,
-	};
-	if (!(legal[l->state] & BIT(state)))
-		abort();
-	log_debug("imap-login-state", LOG_ID(l->facts.session), LOG_C("from", state_name(l->state)),
-	          LOG_C("to", state_name(state)));
-	l->state = state;
+	login_enter_state(&l->state, state, l->facts.session);
 }
 
 static struct outq *output(struct imap_login_session *l)
@@ -118,23 +62,18 @@ static void answer_bad(struct imap_login_session *l, struct str tag, const char 
 		close_with(l, STR("Too many bad commands."));
 }
 
-static bool may_send_password(const struct imap_login_session *l)
-{
-	return l->facts.tls || l->facts.plain_allowed;
-}
-
 static void put_capabilities(struct imap_login_session *l)
 {
 	struct outq *out = output(l);
 	outq_add(out, STR("CAPABILITY " IMAP_CAPABILITIES_BEFORE_LOGIN));
-	if (!l->facts.tls && l->facts.can_start_tls)
+	if (login_may_start_tls(&l->facts))
 		outq_add(out, STR(" STARTTLS"));
-	outq_add(out, may_send_password(l) ? STR(" AUTH=PLAIN") : STR(" LOGINDISABLED"));
+	outq_add(out, login_may_send_password(&l->facts) ? STR(" AUTH=PLAIN") : STR(" LOGINDISABLED"));
 }
 
-struct imap_login_session *imap_login_new(const struct imap_login_world *world, void *owner,
-                                          const struct imap_login_settings *settings,
-                                          const struct imap_login_facts *facts)
+struct imap_login_session *imap_login_new(const struct login_world *world, void *owner,
+                                          const struct login_settings *settings,
+                                          const struct login_facts *facts)
 {
 	struct imap_login_session *l = mem_alloc(1, sizeof *l);
 	l->world = world;
@@ -170,33 +109,27 @@ void imap_login_free(struct imap_login_session **login)
 
 /* --- who is it? --- */
 
-static void wipe(struct str secret)
-{
-	if (secret.n)
-		mem_wipe((char *)(uintptr_t)secret.p, secret.n);
-}
-
 static void finish_failure(struct imap_login_session *l)
 {
-	if (l->result == IMAP_LOGIN_UNAVAILABLE)
+	if (l->result == LOGIN_VERDICT_UNAVAILABLE)
 		reply_tagged(l, "NO [UNAVAILABLE] Logins cannot be checked now, please try again later.");
 	else
 		reply_tagged(l, "NO [AUTHENTICATIONFAILED] Wrong user name or password.");
 	enter_state(l, LOGIN_COMMAND);
-	if (l->result == IMAP_LOGIN_DENIED && ++l->failures >= l->settings->max_failures)
+	if (l->result == LOGIN_VERDICT_DENIED && ++l->failures >= l->settings->max_failures)
 		close_with(l, STR("Too many failed logins."));
 }
 
 static void deny(struct imap_login_session *l)
 {
-	l->result = IMAP_LOGIN_DENIED;
+	l->result = LOGIN_VERDICT_DENIED;
 	enter_state(l, LOGIN_DELAYED);
 	l->world->start_timer(l->owner, l->settings->failure_delay_ms);
 }
 
 static void ask(struct imap_login_session *l, struct str user, struct str password)
 {
-	if (user.n == 0 || user.n > IMAP_LOGIN_USER_MAX || password.n > IMAP_LOGIN_PASSWORD_MAX || !str_is_utf8(user)) {
+	if (!login_is_possible(user, password)) {
 		deny(l);
 		return;
 	}
@@ -204,19 +137,19 @@ static void ask(struct imap_login_session *l, struct str user, struct str passwo
 	l->world->authenticate(l->owner, user, password);
 }
 
-void imap_login_answer(struct imap_login_session *l, enum imap_login_result result)
+void imap_login_answer(struct imap_login_session *l, enum login_verdict result)
 {
 	if (l->state != LOGIN_ASKING)
 		return; /* closed meanwhile */
 	switch (result) {
-	case IMAP_LOGIN_OK:
+	case LOGIN_VERDICT_OK:
 		enter_state(l, LOGIN_HANDED_OVER);
 		l->world->hand_over(l->owner, l->reader.command.tag);
 		return;
-	case IMAP_LOGIN_DENIED:
+	case LOGIN_VERDICT_DENIED:
 		deny(l);
 		return;
-	case IMAP_LOGIN_UNAVAILABLE:
+	case LOGIN_VERDICT_UNAVAILABLE:
 		l->result = result;
 		finish_failure(l);
 		return;
@@ -231,7 +164,7 @@ void imap_login_timer(struct imap_login_session *l)
 
 static bool refuse_without_tls(struct imap_login_session *l)
 {
-	if (may_send_password(l))
+	if (login_may_send_password(&l->facts))
 		return false;
 	reply_tagged(l, "NO [PRIVACYREQUIRED] No passwords without TLS, please.");
 	return true;
@@ -242,7 +175,7 @@ static void run_login(struct imap_login_session *l)
 	struct str user = l->reader.command.login.user, password = l->reader.command.login.password;
 	if (!refuse_without_tls(l))
 		ask(l, user, password);
-	wipe(password);
+	mem_wipe_str(password);
 }
 
 /* The message of RFC 4616. A name or password that is too long, and acting for somebody else, are denied like a wrong
@@ -259,7 +192,7 @@ static void run_plain(struct imap_login_session *l, struct str message)
 	} else {
 		deny(l);
 	}
-	wipe(message);
+	mem_wipe_str(message);
 }
 
 static void run_authenticate(struct imap_login_session *l)
@@ -270,7 +203,7 @@ static void run_authenticate(struct imap_login_session *l)
 		return;
 	}
 	if (refuse_without_tls(l)) {
-		wipe(authenticate->initial);
+		mem_wipe_str(authenticate->initial);
 		return;
 	}
 	enter_state(l, LOGIN_RESPONSE);
@@ -295,7 +228,7 @@ static void take_response(struct imap_login_session *l, struct str line)
 	} else {
 		run_plain(l, buf_str(&message));
 	}
-	wipe(line);
+	mem_wipe_str(line);
 	buf_free(&message);
 }
 

@@ -11,7 +11,7 @@
 
 struct fixture {
 	struct imap_login_session *login;
-	struct imap_login_settings settings;
+	struct login_settings settings;
 	struct outq out;
 	struct buf written; /* what the client has got so far */
 	char user[400], password[1100], tag[300];
@@ -64,7 +64,7 @@ static void close_connection(void *owner)
 	((struct fixture *)owner)->closed++;
 }
 
-static const struct imap_login_world world = {
+static const struct login_world world = {
 	.output = output,
 	.start_tls = start_tls,
 	.authenticate = authenticate,
@@ -82,10 +82,10 @@ static void drain(struct fixture *f)
 	}
 }
 
-static void begin(struct fixture *f, struct imap_login_facts facts)
+static void begin(struct fixture *f, struct login_facts facts)
 {
 	*f = (struct fixture){ .out = OUTQ_INIT(65536), .written = BUF_INIT(1 << 20) };
-	f->settings = (struct imap_login_settings){
+	f->settings = (struct login_settings){
 		.max_line = 8192, .max_bad_commands = 3, .max_failures = 2, .failure_delay_ms = 2000
 	};
 	f->login = imap_login_new(&world, f, &f->settings, &facts);
@@ -120,9 +120,9 @@ static void expect_part(struct fixture *f, const char *text)
 		fail_msg("got \"%.*s\" without \"%s\"", STR_ARG(buf_str(&f->written)), text);
 }
 
-static const struct imap_login_facts with_tls = { .session = 1, .tls = true };
-static const struct imap_login_facts before_tls = { .session = 1, .can_start_tls = true };
-static const struct imap_login_facts on_loopback = { .session = 1, .plain_allowed = true };
+static const struct login_facts with_tls = { .session = 1, .tls = true };
+static const struct login_facts before_tls = { .session = 1, .can_start_tls = true };
+static const struct login_facts on_loopback = { .session = 1, .plain_allowed = true };
 
 static void test_greeting_says_what_is_possible(void **state)
 {
@@ -163,7 +163,7 @@ static void test_login_is_handed_over_with_unread_bytes(void **state)
 	assert_string_equal(f.user, "alice");
 	assert_string_equal(f.password, "pass word");
 	assert_false(imap_login_wants_input(f.login));
-	imap_login_answer(f.login, IMAP_LOGIN_OK);
+	imap_login_answer(f.login, LOGIN_VERDICT_OK);
 	drain(&f);
 	expect(&f, "");
 	assert_int_equal(f.handed_over, 1);
@@ -188,7 +188,7 @@ static void test_denied_login_waits_then_counts(void **state)
 	struct fixture f;
 	begin(&f, with_tls);
 	say(&f, "a LOGIN alice wrong\r\n");
-	imap_login_answer(f.login, IMAP_LOGIN_DENIED);
+	imap_login_answer(f.login, LOGIN_VERDICT_DENIED);
 	drain(&f);
 	expect(&f, "");
 	assert_int_equal(f.delay, 2000);
@@ -196,7 +196,7 @@ static void test_denied_login_waits_then_counts(void **state)
 	drain(&f);
 	expect(&f, "a NO [AUTHENTICATIONFAILED] Wrong user name or password.\r\n");
 	say(&f, "b LOGIN alice wrong\r\n");
-	imap_login_answer(f.login, IMAP_LOGIN_DENIED);
+	imap_login_answer(f.login, LOGIN_VERDICT_DENIED);
 	imap_login_timer(f.login);
 	drain(&f);
 	expect_part(&f, "b NO [AUTHENTICATIONFAILED]");
@@ -211,7 +211,7 @@ static void test_unavailable_is_not_a_failure(void **state)
 	begin(&f, with_tls);
 	for (int i = 0; i < 4; i++) {
 		say(&f, "a LOGIN alice right\r\n");
-		imap_login_answer(f.login, IMAP_LOGIN_UNAVAILABLE);
+		imap_login_answer(f.login, LOGIN_VERDICT_UNAVAILABLE);
 		drain(&f);
 		expect_part(&f, "a NO [UNAVAILABLE]");
 	}
@@ -226,7 +226,7 @@ static void test_plain_with_and_without_initial_response(void **state)
 	say(&f, "a AUTHENTICATE PLAIN AGFsaWNlAHNlY3JldA==\r\n");
 	assert_string_equal(f.user, "alice");
 	assert_string_equal(f.password, "secret");
-	imap_login_answer(f.login, IMAP_LOGIN_UNAVAILABLE);
+	imap_login_answer(f.login, LOGIN_VERDICT_UNAVAILABLE);
 	drain(&f);
 	say(&f, "b authenticate plain\r\n");
 	expect(&f, "+ \r\n");
@@ -292,7 +292,7 @@ static void test_starttls_forgets_what_came_in_the_clear(void **state)
 	say(&f, "d LOGIN alice secret\r\n");
 	assert_string_equal(f.user, "alice");
 	say(&f, "");
-	imap_login_answer(f.login, IMAP_LOGIN_UNAVAILABLE);
+	imap_login_answer(f.login, LOGIN_VERDICT_UNAVAILABLE);
 	say(&f, "e STARTTLS\r\n");
 	expect_part(&f, "e BAD ");
 	end(&f);
@@ -362,7 +362,7 @@ static void test_owner_may_end_it(void **state)
 	imap_login_bye(f.login, STR("No login in time."));
 	drain(&f);
 	expect(&f, "* BYE No login in time.\r\n");
-	imap_login_answer(f.login, IMAP_LOGIN_OK); /* too late */
+	imap_login_answer(f.login, LOGIN_VERDICT_OK); /* too late */
 	assert_int_equal(f.handed_over, 0);
 	end(&f);
 }

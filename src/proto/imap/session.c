@@ -54,7 +54,7 @@ static void enter_state(struct imap_session *s, enum session_state state)
 	s->state = state;
 }
 
-struct imap_session *imap_session_new(const struct imap_world *world, void *owner, const struct imap_settings *settings,
+struct imap_session *imap_session_new(const struct session_world *world, void *owner, const struct imap_settings *settings,
                                       struct account *account, uint64_t id, struct str tag)
 {
 	struct imap_session *s = mem_alloc(1, sizeof *s);
@@ -160,7 +160,7 @@ static void finish(struct imap_session *s)
 		return;
 	if (s->selected.mailbox && s->handler && s->handler->notices != IMAP_NOTICES_NONE &&
 	    imap_tell_notices(s, may_tell_expunges(s)) == IMAP_STEP_OUTPUT) {
-		s->world->want_resume(s->owner, IMAP_RESUME_OUTPUT);
+		s->world->want_resume(s->owner, SESSION_RESUME_OUTPUT);
 		return;
 	}
 	struct outq *out = imap_output(s);
@@ -193,13 +193,13 @@ static void take_step(struct imap_session *s, enum imap_step step)
 		begin_finish(s);
 		return;
 	case IMAP_STEP_AGAIN:
-		s->world->want_resume(s->owner, IMAP_RESUME_SOON);
+		s->world->want_resume(s->owner, SESSION_RESUME_SOON);
 		return;
 	case IMAP_STEP_OUTPUT:
-		s->world->want_resume(s->owner, IMAP_RESUME_OUTPUT);
+		s->world->want_resume(s->owner, SESSION_RESUME_OUTPUT);
 		return;
 	case IMAP_STEP_WRITABLE:
-		s->world->want_resume(s->owner, IMAP_RESUME_WRITABLE);
+		s->world->want_resume(s->owner, SESSION_RESUME_WRITABLE);
 		return;
 	case IMAP_STEP_IDLE:
 		enter_state(s, SESSION_IDLING);
@@ -211,7 +211,7 @@ static void take_step(struct imap_session *s, enum imap_step step)
 static void try_gate(struct imap_session *s)
 {
 	if (!store_writable(account_store(s->account))) {
-		s->world->want_resume(s->owner, IMAP_RESUME_WRITABLE);
+		s->world->want_resume(s->owner, SESSION_RESUME_WRITABLE);
 		return;
 	}
 	enter_state(s, SESSION_RUNNING);
@@ -393,7 +393,7 @@ size_t imap_session_input(struct imap_session *s, struct str bytes)
 		over = s->world->microseconds(s->owner) > end;
 	}
 	if (rest.n && accepts_input(s))
-		s->world->want_resume(s->owner, over ? IMAP_RESUME_SOON : IMAP_RESUME_OUTPUT);
+		s->world->want_resume(s->owner, over ? SESSION_RESUME_SOON : SESSION_RESUME_OUTPUT);
 	settle(s);
 	return s->state == SESSION_CLOSED ? bytes.n : bytes.n - rest.n;
 }
@@ -410,7 +410,7 @@ void imap_session_resume(struct imap_session *s)
 		break;
 	case SESSION_RUNNING:
 		if (imap_output_full(s))
-			s->world->want_resume(s->owner, IMAP_RESUME_OUTPUT);
+			s->world->want_resume(s->owner, SESSION_RESUME_OUTPUT);
 		else
 			take_step(s, s->handler->step(s));
 		break;
@@ -419,7 +419,7 @@ void imap_session_resume(struct imap_session *s)
 		break;
 	case SESSION_IDLING:
 		if (s->selected.mailbox && imap_tell_notices(s, true) == IMAP_STEP_OUTPUT)
-			s->world->want_resume(s->owner, IMAP_RESUME_OUTPUT);
+			s->world->want_resume(s->owner, SESSION_RESUME_OUTPUT);
 		break;
 	case SESSION_READY:
 	case SESSION_APPENDING:

@@ -1,13 +1,11 @@
 /* session.h: IMAP after login (RFC 3501 and the extensions of capability.h) for one connection, on the store.
  *
- * Does no I/O: bytes in, bytes out, and a table of functions for the rest. The owner holds the session, the account and
- * the output queue; it frees the session, but never from within a function of the world. Whether output may leave yet
- * is the owner's question too: it compares account_batch with store_durable after each world.flush. */
+ * Does no I/O: bytes in, bytes out, and a table of functions for the rest (proto/session.h). */
 #ifndef PROTO_IMAP_SESSION_H
 #define PROTO_IMAP_SESSION_H
 
-#include "base/outq.h"
 #include "mail/mail.h"
+#include "proto/session.h"
 #include "syntax/imap.h"
 #include "text/charset.h"
 
@@ -28,29 +26,9 @@ struct imap_settings {
 	struct str spool_directory;
 };
 
-enum imap_resume {
-	IMAP_RESUME_SOON,     /* in a later turn of the loop: a slice is over, or a watched mailbox changed */
-	IMAP_RESUME_OUTPUT,   /* when less than half of output_pause waits */
-	IMAP_RESUME_WRITABLE, /* when the store is writable again */
-};
-
-struct imap_world {
-	/* Where responses go; the same queue each time. */
-	struct outq *(*output)(void *owner);
-	/* Call imap_session_resume once when this has come true. Several wishes may stand at once; too many calls do no
-	 * harm. */
-	void (*want_resume)(void *owner, enum imap_resume reason);
-	/* The queue has what is to be sent for now; called at the end of each call from outside that wrote something. */
-	void (*flush)(void *owner);
-	/* A clock that only grows, for the length of slices. */
-	uint64_t (*microseconds)(void *owner);
-	/* The queue ends with BYE, or failed: close when it is written. No more input is wanted. */
-	void (*close)(void *owner);
-};
-
 /* A session of an account that is logged in. Queues "tag OK [CAPABILITY ...]" as the answer to the login, unless the
  * tag is empty. `id` is the session's name in the log and the origin of its changes in the store. */
-struct imap_session *imap_session_new(const struct imap_world *world, void *owner, const struct imap_settings *settings,
+struct imap_session *imap_session_new(const struct session_world *world, void *owner, const struct imap_settings *settings,
                                       struct account *account, uint64_t id, struct str tag)
     __attribute__((returns_nonnull));
 void imap_session_free(struct imap_session **session);
@@ -61,7 +39,7 @@ void imap_session_free(struct imap_session **session);
 size_t imap_session_input(struct imap_session *session, struct str bytes);
 bool imap_session_wants_input(const struct imap_session *session);
 
-/* Goes on with what waited (see enum imap_resume). */
+/* Goes on with what waited (see enum session_resume). */
 void imap_session_resume(struct imap_session *session);
 
 /* True in IDLE, where a client may be silent for long (the owner may want other time-outs). */

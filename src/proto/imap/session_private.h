@@ -70,7 +70,7 @@ struct selected {
 };
 
 struct imap_session {
-	const struct imap_world *world;
+	const struct session_world *world;
 	void *owner;
 	const struct imap_settings *settings;
 	struct account *account; /* held by the owner */

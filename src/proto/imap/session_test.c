@@ -271,7 +271,7 @@ static void test_a_slow_client_stops_its_commands(void **state)
 		test_turn(w, &c);
 		struct str rest = STR("");
 		imap_session_input(c.session, rest);
-		c.wishes |= 1u << IMAP_RESUME_OUTPUT;
+		c.wishes |= 1u << SESSION_RESUME_OUTPUT;
 		struct outq_piece piece;
 		while (outq_peek(&c.out, &piece)) {
 			buf_add(&c.text, piece.bytes);

@@ -122,7 +122,7 @@ static struct outq *output(void *owner)
 	return &((struct test_client *)owner)->out;
 }
 
-static void want_resume(void *owner, enum imap_resume reason)
+static void want_resume(void *owner, enum session_resume reason)
 {
 	((struct test_client *)owner)->wishes |= 1u << reason;
 }
@@ -143,7 +143,7 @@ static void close_session(void *owner)
 	((struct test_client *)owner)->closed = true;
 }
 
-static const struct imap_world imap_world = { output, want_resume, flush, microseconds, close_session };
+static const struct session_world imap_world = { output, want_resume, flush, microseconds, close_session };
 
 static void drain(struct test_client *c)
 {
@@ -165,11 +165,11 @@ static void drain(struct test_client *c)
 /* Fulfils the wishes that can come true; false when there were none. */
 static bool fulfil(struct test_client *c)
 {
-	unsigned ready = c->wishes & 1u << IMAP_RESUME_SOON;
+	unsigned ready = c->wishes & 1u << SESSION_RESUME_SOON;
 	if (c->out.total < c->world->settings.output_pause / 2)
-		ready |= c->wishes & 1u << IMAP_RESUME_OUTPUT;
+		ready |= c->wishes & 1u << SESSION_RESUME_OUTPUT;
 	if (store_writable(c->world->store))
-		ready |= c->wishes & 1u << IMAP_RESUME_WRITABLE;
+		ready |= c->wishes & 1u << SESSION_RESUME_WRITABLE;
 	if (!ready || c->closed)
 		return false;
 	c->wishes &= ~ready;

@@ -24,7 +24,7 @@ struct test_client {
 	struct imap_session *session;
 	struct outq out;
 	struct buf text; /* what the client got since the last test_say */
-	unsigned wishes; /* bits 1 << enum imap_resume */
+	unsigned wishes; /* bits 1 << enum session_resume */
 	unsigned resumes;
 	unsigned flushes;
 	bool closed;

@@ -1,85 +1,29 @@
 /* login.c: the engine of a connection without a login. Owned by the access process, one for each POP3 connection
  * until it is handed over or closed. Bad input is answered and counted; passwords are wiped as soon as they have
- * been passed on.
- *
- *             greeting
- *                │              STLS               pop3_login_tls_started
- *             COMMAND ───────────────────▶ TLS ───────────────────────────▶ COMMAND
- *              │  ▲ │ AUTH without initial response
- *              │  │ └──────────▶ RESPONSE ──┐ the client's line
- *              │  └─────────────────────────┤ (cancelled, malformed)
- *         PASS │                            │
- *              └────────▶ ASKING ◀──────────┘
- *                          │  │ pop3_login_answer: denied       pop3_login_timer
- *                 answer:  │  └───────────────▶ DELAYED ───────────────────▶ COMMAND
- *                 OK       ▼
- *                        HANDED_OVER                    any ──▶ CLOSED (QUIT, limits, pop3_login_bye)
- * */
+ * been passed on. The states are those of proto/login.h. */
 #include "proto/pop3/login.h"
 
 #include "base/checked.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "proto/pop3/capability.h"
 #include "syntax/pop3.h"
 #include "syntax/sasl_plain.h"
 #include "text/base64.h"
 
-#define LOGIN_STATE_LIST(X)                                                                                            \
-	X(LOGIN_COMMAND, "command")                                                                                        \
-	X(LOGIN_RESPONSE, "response")                                                                                      \
-	X(LOGIN_ASKING, "asking")                                                                                          \
-	X(LOGIN_DELAYED, "delayed")                                                                                        \
-	X(LOGIN_TLS, "tls")                                                                                                \
-	X(LOGIN_HANDED_OVER, "handed-over")                                                                                \
-	X(LOGIN_CLOSED, "closed")
-
-enum login_state {
-#define LOGIN_STATE_ENUM(name, text) name,
-	LOGIN_STATE_LIST(LOGIN_STATE_ENUM)
-#undef LOGIN_STATE_ENUM
-};
-
-#define BIT(state) (1u << (state))
-
 struct pop3_login {
-	const struct pop3_login_world *world;
+	const struct login_world *world;
 	void *owner;
-	const struct pop3_login_settings *settings;
-	struct pop3_login_facts facts;
+	const struct login_settings *settings;
+	struct login_facts facts;
 	struct pop3_reader reader;
 	char *user; /* of USER, until PASS; NULL: none */
 	enum login_state state;
 	uint32_t bad_commands, failures;
 };
 
-static const char *state_name(enum login_state state)
-{
-	static const char *const names[] = {
-#define LOGIN_STATE_NAME(name, text) text,
-		LOGIN_STATE_LIST(LOGIN_STATE_NAME)
-#undef LOGIN_STATE_NAME
-	};
-	return names[state];
-}
-
 static void enter_state(struct pop3_login *l, enum login_state state)
 {
-	static const unsigned legal[] = {
-		[LOGIN_COMMAND] = BIT(LOGIN_RESPONSE) | BIT(LOGIN_ASKING) | BIT(LOGIN_DELAYED) | BIT(LOGIN_TLS) |
-		                  BIT(LOGIN_CLOSED),
-		[LOGIN_RESPONSE] = BIT(LOGIN_COMMAND) | BIT(LOGIN_ASKING) | BIT(LOGIN_DELAYED) | BIT(LOGIN_CLOSED),
-		[LOGIN_ASKING] = BIT(LOGIN_COMMAND) | BIT(LOGIN_DELAYED) | BIT(LOGIN_HANDED_OVER) | BIT(LOGIN_CLOSED),
-		[LOGIN_DELAYED] = BIT(LOGIN_COMMAND) | BIT(LOGIN_CLOSED),
-		[LOGIN_TLS] = BIT(LOGIN_COMMAND) | BIT(LOGIN_CLOSED),
-		[LOGIN_HANDED_OVER] = 0,
-		[LOGIN_CLOSED] = 0,
-	};
-	if (!(legal[l->state] & BIT(state)))
-		abort();
-	log_debug("pop3-login-state", LOG_ID(l->facts.session), LOG_C("from", state_name(l->state)),
-	          LOG_C("to", state_name(state)));
-	l->state = state;
+	login_enter_state(&l->state, state, l->facts.session);
 }
 
 static struct outq *output(struct pop3_login *l)
@@ -106,18 +50,8 @@ static void answer_bad(struct pop3_login *l, const char *text)
 		close_login(l);
 }
 
-static bool may_send_password(const struct pop3_login *l)
-{
-	return l->facts.tls || l->facts.plain_allowed;
-}
-
-static bool may_start_tls(const struct pop3_login *l)
-{
-	return !l->facts.tls && l->facts.can_start_tls;
-}
-
-struct pop3_login *pop3_login_new(const struct pop3_login_world *world, void *owner,
-                                  const struct pop3_login_settings *settings, const struct pop3_login_facts *facts)
+struct pop3_login *pop3_login_new(const struct login_world *world, void *owner,
+                                  const struct login_settings *settings, const struct login_facts *facts)
 {
 	struct pop3_login *l = mem_alloc(1, sizeof *l);
 	l->world = world;
@@ -148,12 +82,6 @@ void pop3_login_free(struct pop3_login **login)
 
 /* --- who is it? --- */
 
-static void wipe(struct str secret)
-{
-	if (secret.n)
-		mem_wipe((char *)(uintptr_t)secret.p, secret.n);
-}
-
 static void deny(struct pop3_login *l)
 {
 	enter_state(l, LOGIN_DELAYED);
@@ -162,7 +90,7 @@ static void deny(struct pop3_login *l)
 
 static void ask(struct pop3_login *l, struct str user, struct str password)
 {
-	if (user.n == 0 || user.n > POP3_LOGIN_USER_MAX || password.n > POP3_LOGIN_PASSWORD_MAX || !str_is_utf8(user)) {
+	if (!login_is_possible(user, password)) {
 		deny(l);
 		return;
 	}
@@ -170,19 +98,19 @@ static void ask(struct pop3_login *l, struct str user, struct str password)
 	l->world->authenticate(l->owner, user, password);
 }
 
-void pop3_login_answer(struct pop3_login *l, enum pop3_login_result result)
+void pop3_login_answer(struct pop3_login *l, enum login_verdict result)
 {
 	if (l->state != LOGIN_ASKING)
 		return; /* closed meanwhile */
 	switch (result) {
-	case POP3_LOGIN_OK:
+	case LOGIN_VERDICT_OK:
 		enter_state(l, LOGIN_HANDED_OVER);
-		l->world->hand_over(l->owner);
+		l->world->hand_over(l->owner, STR(""));
 		return;
-	case POP3_LOGIN_DENIED:
+	case LOGIN_VERDICT_DENIED:
 		deny(l);
 		return;
-	case POP3_LOGIN_UNAVAILABLE:
+	case LOGIN_VERDICT_UNAVAILABLE:
 		enter_state(l, LOGIN_COMMAND);
 		reply(l, "-ERR [SYS/TEMP] Logins cannot be checked now, please try again later.");
 		return;
@@ -201,7 +129,7 @@ void pop3_login_timer(struct pop3_login *l)
 
 static bool refuse_without_tls(struct pop3_login *l)
 {
-	if (may_send_password(l))
+	if (login_may_send_password(&l->facts))
 		return false;
 	answer_bad(l, "No passwords without TLS, please.");
 	return true;
@@ -227,7 +155,7 @@ static void run_pass(struct pop3_login *l, struct str password)
 			answer_bad(l, "USER comes first.");
 		forget_user(l);
 	}
-	wipe(password);
+	mem_wipe_str(password);
 }
 
 /* A response as it came, in base64 (RFC 5034, 4). In RESPONSE. */
@@ -251,9 +179,9 @@ static void take_response(struct pop3_login *l, struct str text)
 		answer_bad(l, "That is no PLAIN response.");
 		break;
 	}
-	wipe(buf_str(&message));
+	mem_wipe_str(buf_str(&message));
 	buf_free(&message);
-	wipe(text);
+	mem_wipe_str(text);
 }
 
 static void run_auth(struct pop3_login *l, const struct pop3_command *command)
@@ -267,7 +195,7 @@ static void run_auth(struct pop3_login *l, const struct pop3_command *command)
 		else
 			take_response(l, str_eq(command->initial, STR("=")) ? STR("") : command->initial);
 	}
-	wipe(command->initial);
+	mem_wipe_str(command->initial);
 }
 
 static void take_response_line(struct pop3_login *l, struct str line)
@@ -284,7 +212,7 @@ static void take_response_line(struct pop3_login *l, struct str line)
 
 static void run_stls(struct pop3_login *l)
 {
-	if (!may_start_tls(l)) {
+	if (!login_may_start_tls(&l->facts)) {
 		answer_bad(l, l->facts.tls ? "TLS is on already." : "There is no TLS here.");
 		return;
 	}
@@ -307,9 +235,9 @@ static void run_capa(struct pop3_login *l)
 {
 	struct outq *out = output(l);
 	outq_add(out, STR("+OK Capabilities follow.\r\n" POP3_CAPABILITIES));
-	if (may_send_password(l))
+	if (login_may_send_password(&l->facts))
 		outq_add(out, STR(POP3_CAPABILITIES_PASSWORD));
-	if (may_start_tls(l))
+	if (login_may_start_tls(&l->facts))
 		outq_add(out, STR(POP3_CAPABILITIES_TLS));
 	outq_add(out, STR(".\r\n"));
 }

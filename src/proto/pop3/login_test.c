@@ -15,7 +15,7 @@
 
 struct fixture {
 	struct pop3_login *login;
-	struct pop3_login_settings settings;
+	struct login_settings settings;
 	struct outq out;
 	struct buf said;
 	char user[400], password[1100];
@@ -48,8 +48,9 @@ static void start_timer(void *owner, uint64_t milliseconds)
 	f->delay = milliseconds;
 }
 
-static void hand_over(void *owner)
+static void hand_over(void *owner, struct str tag)
 {
+	assert_int_equal(tag.n, 0);
 	((struct fixture *)owner)->handed_over++;
 }
 
@@ -58,7 +59,7 @@ static void close_connection(void *owner)
 	((struct fixture *)owner)->closed++;
 }
 
-static const struct pop3_login_world world = {
+static const struct login_world world = {
 	.output = output,
 	.start_tls = start_tls,
 	.authenticate = authenticate,
@@ -81,7 +82,7 @@ static void assert_said(struct fixture *f, const char *wanted)
 
 static void begin(struct fixture *f, bool tls, bool can_start_tls, bool plain_allowed)
 {
-	struct pop3_login_facts facts = { 1, tls, can_start_tls, plain_allowed };
+	struct login_facts facts = { 1, tls, can_start_tls, plain_allowed };
 	f->login = pop3_login_new(&world, f, &f->settings, &facts);
 	assert_said(f, "+OK Mansio is ready.\r\n");
 }
@@ -122,7 +123,7 @@ static void user_and_pass_ask_and_hand_over(void **state)
 	assert_string_equal(f->user, "alice");
 	assert_string_equal(f->password, "a b ");
 	assert_false(pop3_login_wants_input(f->login));
-	pop3_login_answer(f->login, POP3_LOGIN_OK);
+	pop3_login_answer(f->login, LOGIN_VERDICT_OK);
 	assert_int_equal(f->handed_over, 1);
 	/* What follows is the shard's. */
 	assert_int_equal(say(f, "STAT\r\n"), 0);
@@ -136,14 +137,14 @@ static void plain_works_with_and_without_initial_response(void **state)
 	say(f, "AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n");
 	assert_string_equal(f->user, "alice");
 	assert_string_equal(f->password, "secret");
-	pop3_login_answer(f->login, POP3_LOGIN_UNAVAILABLE);
+	pop3_login_answer(f->login, LOGIN_VERDICT_UNAVAILABLE);
 	assert_said(f, "-ERR [SYS/TEMP] Logins cannot be checked now, please try again later.\r\n");
 	say(f, "auth plain\r\n");
 	assert_said(f, "+ \r\n");
 	say(f, "AGJvYgBvdGhlcg==\r\n");
 	assert_string_equal(f->user, "bob");
 	assert_int_equal(f->asked, 2);
-	pop3_login_answer(f->login, POP3_LOGIN_OK);
+	pop3_login_answer(f->login, LOGIN_VERDICT_OK);
 	assert_int_equal(f->handed_over, 1);
 }
 
@@ -213,7 +214,7 @@ static void failures_are_delayed_and_counted(void **state)
 	for (unsigned i = 1; i <= 2; i++) {
 		say(f, "USER a\r\nPASS b\r\n");
 		assert_said(f, "+OK The password, please.\r\n");
-		pop3_login_answer(f->login, POP3_LOGIN_DENIED);
+		pop3_login_answer(f->login, LOGIN_VERDICT_DENIED);
 		assert_said(f, "");
 		assert_int_equal(f->timers, i);
 		assert_int_equal(f->delay, 2000);
@@ -256,7 +257,7 @@ static void an_answer_after_the_end_is_ignored(void **state)
 	say(f, "USER a\r\nPASS b\r\n");
 	pop3_login_bye(f->login, STR("Too slow."));
 	assert_said(f, "+OK The password, please.\r\n-ERR [SYS/TEMP] Too slow.\r\n");
-	pop3_login_answer(f->login, POP3_LOGIN_OK);
+	pop3_login_answer(f->login, LOGIN_VERDICT_OK);
 	pop3_login_timer(f->login);
 	pop3_login_tls_started(f->login);
 	pop3_login_bye(f->login, STR("Again."));

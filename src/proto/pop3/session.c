@@ -118,7 +118,7 @@ static int take_snapshot(struct pop3_session *s)
 	return 0;
 }
 
-struct pop3_session *pop3_session_new(const struct pop3_world *world, void *owner, const struct pop3_settings *settings,
+struct pop3_session *pop3_session_new(const struct session_world *world, void *owner, const struct pop3_settings *settings,
                                       struct account *account, uint64_t id)
 {
 	struct pop3_session *s = mem_alloc(1, sizeof *s);
@@ -160,7 +160,7 @@ void pop3_session_free(struct pop3_session **session)
 static void try_update(struct pop3_session *s)
 {
 	if (!store_writable(account_store(s->account))) {
-		s->world->want_resume(s->owner, POP3_RESUME_WRITABLE);
+		s->world->want_resume(s->owner, SESSION_RESUME_WRITABLE);
 		return;
 	}
 	struct set expunged = SET_INIT;
@@ -168,7 +168,7 @@ static void try_update(struct pop3_session *s)
 	uint64_t removed = set_count(&expunged);
 	set_free(&expunged);
 	if (err == ERR_UNAVAILABLE && !store_writable(account_store(s->account))) {
-		s->world->want_resume(s->owner, POP3_RESUME_WRITABLE);
+		s->world->want_resume(s->owner, SESSION_RESUME_WRITABLE);
 		return;
 	}
 	if (err < 0) {
@@ -210,10 +210,10 @@ static void take_step(struct pop3_session *s, enum pop3_step step)
 		enter_state(s, SESSION_READY);
 		return;
 	case POP3_STEP_AGAIN:
-		s->world->want_resume(s->owner, POP3_RESUME_SOON);
+		s->world->want_resume(s->owner, SESSION_RESUME_SOON);
 		return;
 	case POP3_STEP_OUTPUT:
-		s->world->want_resume(s->owner, POP3_RESUME_OUTPUT);
+		s->world->want_resume(s->owner, SESSION_RESUME_OUTPUT);
 		return;
 	case POP3_STEP_BROKEN:
 		close_session(s);
@@ -328,7 +328,7 @@ size_t pop3_session_input(struct pop3_session *s, struct str bytes)
 			answer_bad(s, "That line is too long.");
 	}
 	if (rest.n && s->state == SESSION_READY)
-		s->world->want_resume(s->owner, POP3_RESUME_OUTPUT);
+		s->world->want_resume(s->owner, SESSION_RESUME_OUTPUT);
 	settle(s);
 	return s->state == SESSION_CLOSED ? bytes.n : bytes.n - rest.n;
 }

@@ -5,14 +5,12 @@
  * messages answer -ERR. Messages are removed by QUIT and by nothing else. The unique id of a message is its entry id
  * in 16 hexadecimal digits.
  *
- * Does no I/O, and has the shape of proto/imap/session.h: bytes in, bytes out, and a table of functions for the
- * rest. The owner holds the session, the account and the output queue; it frees the session, but never from within a
- * function of the world. Whether output may leave yet is the owner's question too: it compares account_batch with
- * store_durable after each world.flush, so that QUIT's +OK leaves when what it promises is on disk. */
+ * Does no I/O: bytes in, bytes out, and a table of functions for the rest (proto/session.h). The owner holds output
+ * back until it is durable, so that QUIT's +OK leaves when what it promises is on disk. */
 #ifndef PROTO_POP3_SESSION_H
 #define PROTO_POP3_SESSION_H
 
-#include "base/outq.h"
+#include "proto/session.h"
 #include "store/store.h"
 
 struct pop3_session;
@@ -24,29 +22,9 @@ struct pop3_settings {
 	uint64_t output_pause;     /* bytes waiting (file ranges too) at which commands and input pause */
 };
 
-enum pop3_resume {
-	POP3_RESUME_SOON,     /* in a later turn of the loop: a slice is over */
-	POP3_RESUME_OUTPUT,   /* when less than half of output_pause waits */
-	POP3_RESUME_WRITABLE, /* when the store is writable again */
-};
-
-struct pop3_world {
-	/* Where responses go; the same queue each time. */
-	struct outq *(*output)(void *owner);
-	/* Call pop3_session_resume once when this has come true. Several wishes may stand at once; too many calls do no
-	 * harm. */
-	void (*want_resume)(void *owner, enum pop3_resume reason);
-	/* The queue has what is to be sent for now; called at the end of each call from outside that wrote something. */
-	void (*flush)(void *owner);
-	/* A clock that only grows, for the length of slices. */
-	uint64_t (*microseconds)(void *owner);
-	/* The session is over, or the queue failed: close when it is written. No more input is wanted. */
-	void (*close)(void *owner);
-};
-
 /* A session of an account that is logged in. Queues +OK as the answer to the login; or -ERR and world.close (inside
  * this call) when the INBOX cannot be opened. `id` is the session's name in the log. */
-struct pop3_session *pop3_session_new(const struct pop3_world *world, void *owner, const struct pop3_settings *settings,
+struct pop3_session *pop3_session_new(const struct session_world *world, void *owner, const struct pop3_settings *settings,
                                       struct account *account, uint64_t id) __attribute__((returns_nonnull));
 /* Deletes nothing. */
 void pop3_session_free(struct pop3_session **session);
@@ -57,7 +35,7 @@ void pop3_session_free(struct pop3_session **session);
 size_t pop3_session_input(struct pop3_session *session, struct str bytes);
 bool pop3_session_wants_input(const struct pop3_session *session);
 
-/* Goes on with what waited (see enum pop3_resume). */
+/* Goes on with what waited (see enum session_resume). */
 void pop3_session_resume(struct pop3_session *session);
 
 /* The owner ends the session (time ran out, the server stops): world.close, without a word to the client and without

@@ -32,7 +32,7 @@ struct pop3_transfer {
 enum session_state { SESSION_READY, SESSION_RUNNING, SESSION_GATE, SESSION_CLOSED };
 
 struct pop3_session {
-	const struct pop3_world *world;
+	const struct session_world *world;
 	void *owner;
 	const struct pop3_settings *settings;
 	struct account *account; /* held by the owner */

@@ -85,12 +85,12 @@ static struct outq *output(void *owner)
 	return &((struct fixture *)owner)->out;
 }
 
-static void want_resume(void *owner, enum pop3_resume reason)
+static void want_resume(void *owner, enum session_resume reason)
 {
 	struct fixture *f = owner;
-	f->soon |= reason == POP3_RESUME_SOON;
-	f->on_output |= reason == POP3_RESUME_OUTPUT;
-	f->on_writable |= reason == POP3_RESUME_WRITABLE;
+	f->soon |= reason == SESSION_RESUME_SOON;
+	f->on_output |= reason == SESSION_RESUME_OUTPUT;
+	f->on_writable |= reason == SESSION_RESUME_WRITABLE;
 }
 
 static void flush(void *owner)
@@ -108,7 +108,7 @@ static void close_connection(void *owner)
 	((struct fixture *)owner)->closed++;
 }
 
-static const struct pop3_world world = { output, want_resume, flush, microseconds, close_connection };
+static const struct session_world world = { output, want_resume, flush, microseconds, close_connection };
 
 static void drain(struct fixture *f)
 {

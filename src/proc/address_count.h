@@ -1,6 +1,6 @@
 /* address_count.h: how many connections each client address has. An IPv6 client owns a /64, so that counts as one. */
-#ifndef PROC_SMTP_ADDRESS_COUNT_H
-#define PROC_SMTP_ADDRESS_COUNT_H
+#ifndef PROC_ADDRESS_COUNT_H
+#define PROC_ADDRESS_COUNT_H
 
 #include "base/str.h"
 

@@ -1,5 +1,5 @@
 /* Connections are counted by IPv4 address and by /64 of IPv6, and given back exactly. */
-#include "proc/smtp/address_count.h"
+#include "proc/address_count.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* address_count.c: a table of chains, as large as the maximum of connections asks for. Owned by the role. The hash
  * has a random seed, so nobody can aim at one chain. */
-#include "proc/smtp/address_count.h"
+#include "proc/address_count.h"
 
 #include "base/mem.h"
 

@@ -1,0 +1,91 @@
+/* login.h: what the engines before login (proto/imap/login.h, proto/pop3/login.h) have in common: what they are told,
+ * what they ask of their owner, and their states. They run in a process that holds no mail: a right password ends in a
+ * hand-over to the account's shard, which answers the command.
+ *
+ * Engines do no I/O. One engine serves one connection; it is freed by its owner, never from within a function of the
+ * world. */
+#ifndef PROTO_LOGIN_H
+#define PROTO_LOGIN_H
+
+#include "base/outq.h"
+
+/* Bytes; longer names and passwords are denied without asking anybody. */
+#define LOGIN_ENGINE_USER_MAX     320
+#define LOGIN_ENGINE_PASSWORD_MAX 1024
+
+/* Lives as long as the engines that use it. */
+struct login_settings {
+	size_t max_line;           /* bytes of a command, and of its literals together, and of a SASL response */
+	uint32_t max_bad_commands; /* this many bad commands close the connection */
+	uint32_t max_failures;     /* this many failed logins */
+	uint64_t failure_delay_ms; /* before a failed login is answered */
+};
+
+struct login_facts {
+	uint64_t session;   /* for the log, and the same in the shard */
+	bool tls;           /* the connection is encrypted already */
+	bool can_start_tls; /* there is a certificate: offer STARTTLS (STLS) while it is not */
+	bool plain_allowed; /* passwords may cross this connection without TLS */
+};
+
+enum login_verdict { LOGIN_VERDICT_OK, LOGIN_VERDICT_DENIED, LOGIN_VERDICT_UNAVAILABLE };
+
+struct login_world {
+	/* Where replies go; the same queue each time. */
+	struct outq *(*output)(void *owner);
+	/* The queue holds OK for STARTTLS: when it is written, do the handshake, then call the engine's tls_started. Every
+	 * byte read in plain text before it is thrown away (RFC 3501, 6.2.1; RFC 2595, 4). */
+	void (*start_tls)(void *owner);
+	/* Ask who this is; the engine's answer function brings the verdict, later. The slices are wiped when this returns. */
+	void (*authenticate)(void *owner, struct str user, struct str password);
+	/* Call the engine's timer once after this many milliseconds. */
+	void (*start_timer)(void *owner, uint64_t milliseconds);
+	/* Logged in: give the connection to the shard, which answers `tag` (IMAP; else empty). Unread are the bytes that the
+	 * engine's input did not take. */
+	void (*hand_over)(void *owner, struct str tag);
+	/* The queue ends with the last reply: close when it is written. */
+	void (*close)(void *owner);
+};
+
+/* --- for the engines --- */
+
+/*             greeting
+ *                │             STARTTLS                 the handshake is done
+ *             COMMAND ───────────────────▶ TLS ───────────────────────────▶ COMMAND
+ *              │  ▲ │ AUTHENTICATE without initial response
+ *              │  │ └──────────▶ RESPONSE ──┐ the client's line
+ *              │  └─────────────────────────┤ (cancelled, malformed)
+ *     password │                            │
+ *              └────────▶ ASKING ◀──────────┘
+ *                          │  │ verdict: denied                 the timer
+ *                 verdict: │  └───────────────▶ DELAYED ───────────────────▶ COMMAND
+ *                 OK       ▼
+ *                        HANDED_OVER                    any ──▶ CLOSED (good-bye, limits, the owner's bye)
+ */
+enum login_state {
+	LOGIN_COMMAND,
+	LOGIN_RESPONSE,
+	LOGIN_ASKING,
+	LOGIN_DELAYED,
+	LOGIN_TLS,
+	LOGIN_HANDED_OVER,
+	LOGIN_CLOSED,
+};
+
+/* Logs the change under the session's id and aborts when the diagram does not have it. */
+void login_enter_state(enum login_state *state, enum login_state to, uint64_t session);
+
+/* False when name or password can belong to nobody: deny without asking. */
+bool login_is_possible(struct str user, struct str password);
+
+static inline bool login_may_send_password(const struct login_facts *facts)
+{
+	return facts->tls || facts->plain_allowed;
+}
+
+static inline bool login_may_start_tls(const struct login_facts *facts)
+{
+	return !facts->tls && facts->can_start_tls;
+}
+
+#endif

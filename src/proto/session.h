@@ -1,0 +1,33 @@
+/* session.h: what a session engine after login (proto/imap/session.h, proto/pop3/session.h) asks of its owner: a table
+ * of functions, since engines do no I/O.
+ *
+ * The owner holds the session, the account and the output queue; it frees the session, but never from within one of
+ * these functions. Whether output may leave yet is the owner's question too: it compares account_batch with
+ * store_durable after each flush. */
+#ifndef PROTO_SESSION_H
+#define PROTO_SESSION_H
+
+#include "base/outq.h"
+
+enum session_resume {
+	SESSION_RESUME_SOON,     /* in a later turn of the loop: a slice is over, or a watched mailbox changed */
+	SESSION_RESUME_OUTPUT,   /* when less than half of output_pause waits */
+	SESSION_RESUME_WRITABLE, /* when the store is writable again */
+};
+
+struct session_world {
+	/* Where responses go; the same queue each time. */
+	struct outq *(*output)(void *owner);
+	/* Call the engine's resume once when this has come true. Several wishes may stand at once; too many calls do no
+	 * harm. */
+	void (*want_resume)(void *owner, enum session_resume reason);
+	/* The queue has what is to be sent for now; called at the end of each call from outside that wrote something. */
+	void (*flush)(void *owner);
+	/* A clock that only grows, for the length of slices. */
+	uint64_t (*microseconds)(void *owner);
+	/* The session is over (its last words are queued), or the queue failed: close when it is written. No more input is
+	 * wanted. */
+	void (*close)(void *owner);
+};
+
+#endif
