@@ -261,7 +261,7 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void report(double seconds, double cpu, uint64_t memory)
+static void report(double seconds, double cpu, double memory)
 {
 	double n = (double)options.count, mb = (double)atomic_load(&moved) / 1e6;
 	qsort(latencies, options.count, sizeof *latencies, by_value);
@@ -270,7 +270,7 @@ static void report(double seconds, double cpu, uint64_t memory)
 		printf("{\"work\":\"%s\",\"count\":%llu,\"connections\":%llu,\"seconds\":%.3f,\"rate\":%.1f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,"
 		       "\"max_ms\":%.3f,\"cpu_ms\":%.4f,\"megabytes\":%.1f,\"memory_bytes_each\":%.0f}\n",
 		       work->name, (unsigned long long)options.count, (unsigned long long)options.connections, seconds, n / seconds, p50, p99, max,
-		       cpu * 1e3 / n, mb, (double)memory / n);
+		       cpu * 1e3 / n, mb, memory / n);
 		return;
 	}
 	printf("%-10s %8llu  %9.1f/s  p50 %8.3f ms  p99 %8.3f ms  max %8.3f ms", work->name, (unsigned long long)options.count, n / seconds, p50, p99, max);
@@ -279,7 +279,7 @@ static void report(double seconds, double cpu, uint64_t memory)
 	if (options.pid && mb > 0)
 		printf(" (%.2f s/GB)", cpu / mb * 1e3);
 	if (work->once == idle_once)
-		printf("  memory %.1f KB each", (double)memory / n / 1024);
+		printf("  memory %.1f KB each", memory / n / 1024);
 	printf("\n");
 }
 
@@ -350,7 +350,7 @@ int main(int argc, char **argv)
 	}
 	latencies = mem_alloc(options.count, sizeof *latencies);
 	struct task *tasks = mem_alloc(options.connections, sizeof *tasks);
-	uint64_t memory = memory_bytes(options.pid);
+	double memory = (double)memory_bytes(options.pid);
 	double cpu = cpu_seconds(options.pid);
 	uint64_t start = clock_monotonic_us();
 	for (uint64_t i = 0; i < options.connections; i++) {
@@ -361,6 +361,6 @@ int main(int argc, char **argv)
 	for (uint64_t i = 0; i < options.connections; i++)
 		pthread_join(tasks[i].thread, NULL);
 	double seconds = (double)(clock_monotonic_us() - start) / 1e6;
-	report(seconds, cpu_seconds(options.pid) - cpu, memory_bytes(options.pid) - memory);
+	report(seconds, cpu_seconds(options.pid) - cpu, (double)memory_bytes(options.pid) - memory);
 	return 0;
 }

@@ -336,21 +336,30 @@ int directory_account_remove(struct directory *directory, struct str address, st
 	return 0;
 }
 
+int directory_bind_page(sqlite3_stmt *stmt, struct str domain, struct str after, uint32_t max,
+			struct directory_page *page)
+{
+	size_t n = 0;
+	*page = (struct directory_page){ .after.text = "" };
+	int err = after.n ? address_read(after, &page->after) : 0;
+	if (!err && domain.n)
+		err = domain_read(domain, page->domain, &n);
+	if (err)
+		return err;
+	bind_address(stmt, 1, &page->after);
+	db_bind_text(stmt, 3, str_of(page->domain, n));
+	db_bind_int(stmt, 4, max);
+	return 0;
+}
+
 int directory_accounts(struct directory *directory, struct str domain, struct str after, uint32_t max,
 		       directory_account_fn *fn, void *owner)
 {
-	struct folded_address start = { .text = "" };
-	char name[ADDRESS_DOMAIN_MAX];
-	size_t n = 0;
-	int result = after.n ? address_read(after, &start) : 0;
-	if (!result && domain.n)
-		result = domain_read(domain, name, &n);
+	struct directory_page page;
+	USING(stmt, directory, account_list);
+	int result = directory_bind_page(stmt, domain, after, max, &page);
 	if (result)
 		return result;
-	USING(stmt, directory, account_list);
-	bind_address(stmt, 1, &start);
-	db_bind_text(stmt, 3, str_of(name, n));
-	db_bind_int(stmt, 4, max);
 	while ((result = db_step(stmt)) == DB_ROW) {
 		struct directory_account account;
 		result = column_account(stmt, &account);

@@ -271,18 +271,11 @@ int directory_alias_remove(struct directory *directory, struct str address, cons
 int directory_aliases(struct directory *directory, struct str domain, struct str after, uint32_t max,
 		      directory_alias_fn *fn, void *owner)
 {
-	struct folded_address start = { .text = "" };
-	char name[ADDRESS_DOMAIN_MAX];
-	size_t n = 0;
-	int result = after.n ? address_read(after, &start) : 0;
-	if (!result && domain.n)
-		result = domain_read(domain, name, &n);
+	struct directory_page page;
+	USING(stmt, directory, alias_list);
+	int result = directory_bind_page(stmt, domain, after, max, &page);
 	if (result)
 		return result;
-	USING(stmt, directory, alias_list);
-	bind_address(stmt, 1, &start);
-	db_bind_text(stmt, 3, str_of(name, n));
-	db_bind_int(stmt, 4, max);
 	while ((result = db_step(stmt)) == DB_ROW) {
 		struct folded_address alias, target;
 		result = directory_column_address(stmt, 0, &alias);

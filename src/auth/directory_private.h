@@ -88,6 +88,17 @@ static inline void bind_address(sqlite3_stmt *stmt, int first, const struct fold
 	db_bind_text(stmt, first + 1, address->local);
 }
 
+/* Where a page of a list begins; the statement reads it until it is reset. */
+struct directory_page {
+	struct folded_address after;
+	char domain[ADDRESS_DOMAIN_MAX];
+};
+
+/* Binds 1 to 4 of account_list or alias_list to what comes after `after` (empty: from the start) in `domain` (empty: in
+ * all), at most `max`. ERR_SYNTAX: one of them is none. */
+int directory_bind_page(sqlite3_stmt *stmt, struct str domain, struct str after, uint32_t max,
+			struct directory_page *page) MUST_CHECK;
+
 /* Ends the transaction that db_begin began: commits if err is 0, else rolls back. The result of the whole. */
 int directory_finish(struct directory *directory, int err) MUST_CHECK;
 

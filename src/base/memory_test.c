@@ -151,6 +151,30 @@ static void several_pieces_are_seen_at_once(void **state)
 	assert_true(outq_empty(&q));
 }
 
+/* Blocks are 512 bytes first, then 16 KB: what fits is printed in place, what does not gets a block of its own. */
+static void formatted_text_is_whole_wherever_a_block_ends(void **state)
+{
+	for (int width = 1; width < 1100; width += 7) {
+		struct outq q = OUTQ_INIT(1 << 20);
+		struct buf expected = BUF_INIT(1 << 20);
+		for (int i = 0; i < 40; i++) {
+			outq_addf(&q, "%*d", width, i % 10);
+			buf_addf(&expected, "%*d", width, i % 10);
+		}
+		assert_int_equal(expected.n, 40 * width);
+		assert_comes_out(&q, buf_str(&expected), UINT64_MAX);
+		outq_free(&q);
+		buf_free(&expected);
+	}
+	struct outq small = OUTQ_INIT(20);
+	outq_addf(&small, "%d", 1234567890);
+	assert_false(small.failed);
+	outq_addf(&small, "%d", 1234567890);
+	assert_true(small.failed); /* there is no room for the NUL of vsnprintf */
+	assert_comes_out(&small, STR("1234567890"), 3);
+	outq_free(&small);
+}
+
 static void a_queue_that_is_full_has_failed(void **state)
 {
 	struct outq q = OUTQ_INIT(100000);
@@ -176,6 +200,7 @@ int main(void)
 		cmocka_unit_test(an_arena_gives_aligned_zeroed_memory_up_to_its_maximum),
 		cmocka_unit_test(what_goes_in_comes_out_in_order),
 		cmocka_unit_test(several_pieces_are_seen_at_once),
+		cmocka_unit_test(formatted_text_is_whole_wherever_a_block_ends),
 		cmocka_unit_test(a_queue_that_is_full_has_failed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

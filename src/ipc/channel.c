@@ -2,7 +2,7 @@
  * callbacks (`busy` keeps the memory until the last call of ours returns).
  *
  * Descriptors: each travels in the ancillary data of the first byte of its frame, so the kernel delivers it no later than that byte.
- * The receiver queues what comes; a frame that announces one takes the oldest. A frame without its descriptor, or more waiting
+ * The receiver queues what comes (IPC_FD_LOST for what it had no room for); a frame that announces one takes the oldest. A frame without its descriptor, or more waiting
  * descriptors than frames can still claim (FD_QUEUE_MAX), closes the channel.
  * Reading: into the loop's scratch room; only an incomplete frame is kept, and its memory goes when it is complete. */
 #include "ipc/channel.h"
@@ -69,8 +69,10 @@ static void drop_output(struct ipc_channel *channel)
 
 static void drop_descriptors(struct ipc_channel *channel)
 {
-	for (size_t i = 0; i < channel->n_fds; i++)
-		close(channel->fds[i]);
+	for (size_t i = 0; i < channel->n_fds; i++) {
+		if (channel->fds[i] >= 0)
+			close(channel->fds[i]);
+	}
 	channel->n_fds = 0;
 }
 
@@ -295,9 +297,24 @@ static size_t take_frames(struct ipc_channel *channel, struct str bytes, size_t 
 	return taken;
 }
 
+static int queue_descriptor(struct ipc_channel *channel, int fd)
+{
+	if (channel->n_fds < FD_QUEUE_MAX) {
+		channel->fds[channel->n_fds++] = fd;
+		return 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	return ERR_LIMIT;
+}
+
+/* The kernel cuts off what finds no room in our table of descriptors; one a message is all that we send, so its place is known. More
+ * than one is not from us. */
 static int queue_descriptors(struct ipc_channel *channel, struct msghdr *message)
 {
-	int err = message->msg_flags & MSG_CTRUNC ? ERR_LIMIT : 0;
+	bool cut = message->msg_flags & MSG_CTRUNC;
+	size_t came = 0;
+	int err = 0;
 	for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header)) {
 		if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
 			continue;
@@ -305,14 +322,15 @@ static int queue_descriptors(struct ipc_channel *channel, struct msghdr *message
 		for (size_t i = 0; i < n; i++) {
 			int fd;
 			memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
-			if (channel->n_fds < FD_QUEUE_MAX) {
-				channel->fds[channel->n_fds++] = fd;
-			} else {
-				close(fd);
+			if (queue_descriptor(channel, fd) != 0)
 				err = ERR_LIMIT;
-			}
+			came++;
 		}
 	}
+	if (cut && came > 0)
+		err = ERR_LIMIT;
+	else if (cut)
+		err = queue_descriptor(channel, IPC_FD_LOST);
 	return err;
 }
 

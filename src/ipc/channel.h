@@ -13,7 +13,11 @@
 
 struct ipc_channel;
 
-/* A message has come. `body` is valid during the call; *fd is -1 or a descriptor: set it to -1 to keep it, else it is closed.
+/* In place of a descriptor that came when this process could have no more (EMFILE): the message is whole, the descriptor gone. */
+#define IPC_FD_LOST (-2)
+
+/* A message has come. `body` is valid during the call; *fd is -1 (none), IPC_FD_LOST, or a descriptor: set it to -1 to keep it, else it
+ * is closed.
  * Negative result: the message was malformed or not allowed now; the channel is closed and closed() is called. */
 typedef int ipc_message_fn(void *owner, uint16_t type, struct str body, int *fd);
 /* The peer is gone (or was dropped). The owner frees the channel now or later. */

@@ -12,6 +12,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -23,7 +24,7 @@ struct end {
 	uint16_t last_type;
 	struct buf last;
 	uint64_t bytes;
-	int descriptors, wrong_descriptors;
+	int descriptors, wrong_descriptors, lost;
 	int answer; /* what the handler returns */
 	bool free_inside;
 };
@@ -36,6 +37,7 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 	end->bytes += body.n;
 	buf_clear(&end->last);
 	buf_add(&end->last, str_first(body, 1000));
+	end->lost += *fd == IPC_FD_LOST;
 	if (*fd >= 0) {
 		/* Each descriptor is a file that holds the number that its frame says. */
 		char text[16] = "";
@@ -100,6 +102,32 @@ static void messages_arrive_whole_and_in_order(void **state)
 	TEST_UNTIL(both.loop, both.b.bytes == sent && both.b.last_type == 4);
 	assert_int_equal(both.b.closes + both.a.closes, 0);
 	free(large);
+	finish(&both);
+}
+
+/* What comes when the table of descriptors is full is lost; its frame comes, those behind it keep theirs. */
+static void a_descriptor_without_room_is_lost_and_its_frame_is_not(void **state)
+{
+	(void)state;
+	struct both both;
+	struct rlimit before, none;
+	begin(&both);
+	int fd = memfd_create("number", MFD_CLOEXEC);
+	assert_int_equal(write(fd, "1", 1), 1);
+	assert_int_equal(ipc_send(both.a.channel, 1, STR("1"), fd), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	TEST_UNTIL(both.loop, both.b.messages == 1);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(both.b.lost, 1);
+	assert_int_equal(ipc_send(both.a.channel, 1, STR("1"), fd), 0);
+	TEST_UNTIL(both.loop, both.b.messages == 2);
+	assert_int_equal(both.b.descriptors, 1);
+	assert_int_equal(both.b.lost, 1);
+	assert_int_equal(both.b.wrong_descriptors + both.b.closes, 0);
+	close(fd);
 	finish(&both);
 }
 
@@ -361,6 +389,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(messages_arrive_whole_and_in_order),
 		cmocka_unit_test(descriptors_stay_with_their_frames),
+		cmocka_unit_test(a_descriptor_without_room_is_lost_and_its_frame_is_not),
 		cmocka_unit_test(a_full_queue_says_unavailable),
 		cmocka_unit_test(a_refused_message_closes_both_sides),
 		cmocka_unit_test(a_channel_may_be_freed_inside_its_handler),

@@ -43,7 +43,7 @@ struct str service_name(enum service service);
 enum {
 	SUPERVISOR_SETUP = 1,    /* first message: struct setup */
 	SUPERVISOR_LISTENER = 2, /* u8 service; descriptor beside it */
-	SUPERVISOR_PEER = 3,     /* u8 role, u16 index; descriptor beside it: a new channel to that process, replacing any old one */
+	SUPERVISOR_PEER = 3,     /* u8 role, u16 index, u32 pair; descriptor beside it: a new channel to that process, replacing any old one */
 	SUPERVISOR_KEYS = 4,     /* certificate and key as PEM: also sent again at SIGHUP */
 	SUPERVISOR_START = 5,    /* everything was sent: begin to serve */
 	SUPERVISOR_STOP = 6,     /* finish cleanly and exit */
@@ -52,6 +52,7 @@ enum {
 	CHILD_READY = 32,        /* the role serves */
 	CHILD_STATUS = 33,       /* u64 request, then pairs (short key, u64 value) */
 	CHILD_CONTROL_REPLY = 34, /* u64 request, then the answer */
+	CHILD_PEER_LOST = 35,    /* u8 role, u16 index, u32 pair as in SUPERVISOR_PEER: that channel closed; where both live on, a new one comes */
 };
 
 #define SETUP_CONFIG_MAX (1024 * 1024)

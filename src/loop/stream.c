@@ -153,7 +153,8 @@ static void offer(struct stream *stream, struct str bytes, bool is_kept)
 /* The result of a read: bytes, 0 for the end, negative enum err, or ERR_INCOMPLETE when there is nothing now. */
 static ssize_t read_plain(struct stream *stream, char *to, size_t n)
 {
-	ssize_t got = recv(stream->fd, to, n, 0);
+	/* Not by O_NONBLOCK alone: who handed the socket over may still share that flag. */
+	ssize_t got = recv(stream->fd, to, n, MSG_DONTWAIT);
 	if (got >= 0)
 		return got;
 	if (errno == EAGAIN || errno == EINTR)

@@ -6,7 +6,6 @@
 
 #include "base/checked.h"
 #include "base/random.h"
-#include "loop/helper.h"
 #include "loop/stream.h"
 #include "loop/test_support.h"
 
@@ -14,7 +13,6 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #define INPUT_MAX  1000
@@ -468,7 +466,6 @@ static void a_client_that_never_reads_is_given_up_whatever_it_says(void **state)
 	}
 	assert_int_equal(s.closes, 1);
 	assert_int_equal(s.closed_with, ERR_TIMEOUT);
-	assert_true(loop_now_ms(s.loop) - began < 1500);
 	end(&s);
 	free(bytes);
 }
@@ -537,135 +534,6 @@ static void the_owner_may_say_last_words_to_an_idle_client(void **state)
 	assert_int_equal(s.closed_with, 0);
 	assert_int_equal(s.idles, 1);
 	buf_free(&words);
-	end(&s);
-}
-
-/* --- files that are not in the page cache --- */
-
-#define FILE_SIZE (3 * 1024 * 1024)
-
-/* A file of random bytes on a disk, out of the page cache as far as the kernel likes. */
-static int cold_file(char *bytes)
-{
-	char name[] = "stream_test.XXXXXX";
-	int fd = mkstemp(name);
-	assert_true(fd >= 0);
-	unlink(name);
-	random_bytes(bytes, FILE_SIZE);
-	assert_int_equal(write(fd, bytes, FILE_SIZE), FILE_SIZE);
-	assert_int_equal(fdatasync(fd), 0);
-	assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
-	return fd;
-}
-
-static bool is_cold(int fd, size_t offset)
-{
-	char byte;
-	struct iovec iov = { &byte, 1 };
-	return preadv2(fd, &iov, 1, (off_t)offset, RWF_NOWAIT) < 0 && errno == EAGAIN;
-}
-
-static void a_cold_file_is_read_by_the_helper_and_leaves_in_order(void **state)
-{
-	(void)state;
-	struct session s;
-	char *bytes = malloc(FILE_SIZE);
-	struct buf wanted = BUF_INIT(OUTPUT_MAX), read_back = BUF_INIT(OUTPUT_MAX);
-	begin(&s);
-	struct loop_helper *helper = loop_helper_new(s.loop);
-	loop_set_read_helper(s.loop, helper);
-	int fd = cold_file(bytes);
-	bool cold = is_cold(fd, 0);
-	if (!cold)
-		print_message("(this file system cannot tell what is in the page cache)\n");
-	const size_t ranges[][2] = { { 2900000, 9000 }, { 0, 1500000 }, { 1800000, 100 }, { 1700000, 15000 }, { 2000000, 40000 } };
-	for (size_t i = 0; i < COUNT_OF(ranges); i++) {
-		outq_addf(stream_output(s.stream), "{%zu}\r\n", ranges[i][1]);
-		buf_addf(&wanted, "{%zu}\r\n", ranges[i][1]);
-		outq_add_file(stream_output(s.stream), fd, ranges[i][0], ranges[i][1]);
-		buf_add(&wanted, str_of(bytes + ranges[i][0], ranges[i][1]));
-	}
-	stream_flush(s.stream);
-	client_reads(&s, &read_back, wanted.n);
-	assert_true(str_eq(buf_str(&read_back), buf_str(&wanted)));
-	TEST_UNTIL(s.loop, s.drains == 1);
-	assert_true(!cold || loop_cold_reads(s.loop) > 0);
-	/* What is in the page cache needs no helper. */
-	uint64_t reads = loop_cold_reads(s.loop);
-	buf_clear(&read_back);
-	outq_add_file(stream_output(s.stream), fd, 0, 1500000);
-	stream_flush(s.stream);
-	client_reads(&s, &read_back, 1500000);
-	assert_memory_equal(read_back.p, bytes, 1500000);
-	assert_int_equal(loop_cold_reads(s.loop), reads);
-	loop_set_read_helper(s.loop, NULL);
-	loop_helper_free(&helper);
-	close(fd);
-	free(bytes);
-	buf_free(&wanted);
-	buf_free(&read_back);
-	end(&s);
-}
-
-static int sleep_a_little(struct loop_job *job)
-{
-	(void)job;
-	usleep(100 * 1000);
-	return 0;
-}
-
-static void count_done(struct loop_job *job, int result)
-{
-	(void)result;
-	++*(int *)job->owner;
-}
-
-/* The helper is kept busy, so that the reads of the streams are still out when something happens to these. */
-static void others_go_on_while_a_file_is_read_and_its_stream_may_go(void **state)
-{
-	(void)state;
-	struct session s, other;
-	char *bytes = malloc(FILE_SIZE);
-	struct buf answer = BUF_INIT(FILE_SIZE);
-	int naps = 0;
-	begin(&s);
-	struct loop_helper *helper = loop_helper_new(s.loop);
-	struct loop_job nap = { .work = sleep_a_little, .done = count_done, .owner = &naps };
-	loop_set_read_helper(s.loop, helper);
-	loop_helper_submit(helper, &nap);
-	int fd = cold_file(bytes);
-	if (!is_cold(fd, 0))
-		print_message("(this file system cannot tell what is in the page cache)\n");
-	outq_add_file(stream_output(s.stream), fd, 0, 1000);
-	stream_flush(s.stream);
-	/* Another stream of the same loop. */
-	int pair[2];
-	other = (struct session){ .loop = s.loop, .take = SIZE_MAX, .detached = -1 };
-	other.got = other.offered = other.unread = BUF_INIT(1000);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
-	other.client = pair[1];
-	other.stream = stream_new(s.loop, pair[0], (struct stream_limits){ INPUT_MAX, OUTPUT_MAX }, &events, &other);
-	outq_add(stream_output(other.stream), STR("quick"));
-	stream_flush(other.stream);
-	client_reads(&other, &answer, 5);
-	assert_true(str_eq(buf_str(&answer), STR("quick")));
-	assert_int_equal(naps, 0);
-	/* One goes while its read is out; the other's is dropped with the helper. */
-	stream_free(&s.stream);
-	TEST_UNTIL(s.loop, naps == 1);
-	loop_helper_submit(helper, &nap);
-	outq_add_file(stream_output(other.stream), fd, 2000000, 50000);
-	stream_flush(other.stream);
-	test_run(s.loop, 5);
-	loop_set_read_helper(s.loop, NULL);
-	loop_helper_free(&helper);
-	stream_free(&other.stream);
-	close(other.client);
-	close(fd);
-	free(bytes);
-	buf_free(&other.got);
-	buf_free(&other.offered);
-	buf_free(&answer);
 	end(&s);
 }
 
@@ -819,8 +687,6 @@ int main(void)
 		cmocka_unit_test(a_client_that_never_reads_is_given_up_whatever_it_says),
 		cmocka_unit_test(a_slow_reader_and_held_output_are_no_reason_to_give_up),
 		cmocka_unit_test(the_owner_may_say_last_words_to_an_idle_client),
-		cmocka_unit_test(a_cold_file_is_read_by_the_helper_and_leaves_in_order),
-		cmocka_unit_test(others_go_on_while_a_file_is_read_and_its_stream_may_go),
 		cmocka_unit_test(a_vanished_client_shows_as_an_end_or_at_the_next_write),
 		cmocka_unit_test(finish_sends_shuts_down_and_waits_for_the_other_side),
 		cmocka_unit_test(finish_does_not_wait_longer_than_told),

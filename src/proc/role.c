@@ -18,6 +18,7 @@
 
 #define CONTROL_FD      3
 #define ROLE_LABEL_SIZE 32
+#define PEERS_OF_A_ROLE 256
 
 enum phase { WAITING, SET_UP, SERVING, STOPPING };
 
@@ -30,6 +31,7 @@ struct role_channel {
 	enum phase phase;
 	bool prepared;
 	int exit_code;
+	uint32_t pairs[ROLE_COUNT][PEERS_OF_A_ROLE]; /* the supervisor's number of each peer's channel */
 };
 
 static void end_with(struct role_channel *channel, int exit_code)
@@ -169,8 +171,14 @@ static int on_peer(struct role_channel *channel, struct str body, int *fd)
 	struct wire_reader r = wire_reader(body);
 	uint8_t role = wire_get_u8(&r);
 	uint16_t index = wire_get_u16(&r);
-	if (wire_finish(&r) != 0 || role >= ROLE_COUNT || *fd < 0 || !channel->definition->peer)
+	uint32_t pair = wire_get_u32(&r);
+	if (wire_finish(&r) != 0 || role >= ROLE_COUNT || index >= PEERS_OF_A_ROLE || *fd == -1 || !channel->definition->peer)
 		return ERR_CORRUPT;
+	channel->pairs[role][index] = pair;
+	if (*fd == IPC_FD_LOST) {
+		role_peer_lost(channel->process, (enum role)role, index);
+		return 0;
+	}
 	channel->definition->peer(channel->process, (enum role)role, index, *fd);
 	*fd = -1;
 	return 0;
@@ -274,6 +282,18 @@ void role_control_reply(struct role_process *process, uint64_t request, struct s
 	if (ipc_send2(process->channel->ipc, CHILD_CONTROL_REPLY, buf_str(&head), body, -1) != 0)
 		log_error("control-reply-lost", LOG_U("bytes", body.n));
 	buf_free(&head);
+}
+
+void role_peer_lost(struct role_process *process, enum role peer, uint16_t index)
+{
+	char room[16];
+	struct buf body = { .p = room, .size = sizeof room, .max = sizeof room };
+	if (index >= PEERS_OF_A_ROLE)
+		return;
+	wire_put_u8(&body, (uint8_t)peer);
+	wire_put_u16(&body, index);
+	wire_put_u32(&body, process->channel->pairs[peer][index]);
+	send_to_supervisor(process, CHILD_PEER_LOST, buf_str(&body));
 }
 
 void role_stopped(struct role_process *process)

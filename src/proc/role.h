@@ -73,6 +73,9 @@ void role_status_add(struct buf *out, struct str key, uint64_t value);
 /* The answer (an encoded control_reply) to the control() call of that number. */
 void role_control_reply(struct role_process *process, uint64_t request, struct str body);
 
+/* The channel to that process has closed, or was closed over what came: a new one comes, soon, by peer(). */
+void role_peer_lost(struct role_process *process, enum role peer, uint16_t index);
+
 /* Stopping is done: role_main returns 0 when what was sent to the supervisor has left. */
 void role_stopped(struct role_process *process);
 

@@ -109,12 +109,31 @@ static void one_holds_the_lock(void **state)
 	close(second);
 }
 
+/* Roles run as other users and must get through, though an administrator's shell has umask 077. */
+static void a_narrow_umask_closes_no_folder(void **state)
+{
+	static const char *const open_to_pass[] = { "a", "a/b", "a/b/shards" };
+	struct store_identity identity;
+	struct stat status;
+	mode_t before = umask(077);
+	char store[96];
+	snprintf(store, sizeof store, "%s/a/b", (const char *)*state);
+	assert_int_equal(store_folder_make(store), 0);
+	assert_int_equal(store_folder_fill(store, 1, &owners, &identity), 0);
+	umask(before);
+	for (size_t i = 0; i < sizeof open_to_pass / sizeof *open_to_pass; i++) {
+		assert_int_equal(stat(in(*state, open_to_pass[i]), &status), 0);
+		assert_int_equal(status.st_mode & 07777, 0711);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_was_made_is_read_again, make_temporary, remove_temporary),
 		cmocka_unit_test_setup_teardown(a_damaged_or_newer_store_is_refused, make_temporary, remove_temporary),
 		cmocka_unit_test_setup_teardown(mail_without_a_store_file_is_never_given_a_new_identity, make_temporary, remove_temporary),
+		cmocka_unit_test_setup_teardown(a_narrow_umask_closes_no_folder, make_temporary, remove_temporary),
 		cmocka_unit_test_setup_teardown(one_holds_the_lock, make_temporary, remove_temporary),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include "base/checked.h"
 #include "syntax/date.h"
 #include "syntax/imap_name.h"
+#include "text/utf8.h"
 
 #define ATOM    IMAP_CLASS_ATOM
 #define ASTRING IMAP_CLASS_ASTRING
@@ -221,30 +222,38 @@ bool imap_nz_number(struct imap_cursor *c, uint32_t *out)
 }
 
 /* Modified UTF-7 to UTF-8; the usual name needs no copy. */
-static bool decode_name(struct imap_cursor *c, struct str wire, struct str *out)
+static int decode_name(struct imap_cursor *c, struct str wire, struct str *out)
 {
 	bool plain = true;
 	for (size_t i = 0; i < wire.n && plain; i++)
 		plain = wire.p[i] >= ' ' && wire.p[i] < 0x7f && wire.p[i] != '&';
 	if (plain) {
 		*out = wire;
-		return true;
+		return 0;
 	}
 	struct buf name = BUF_INIT(wire.n * 2);
 	int err = imap_utf7_decode(wire, &name);
 	if (!err)
 		err = arena_copy(c->arena, buf_str(&name), out);
 	buf_free(&name);
+	return err;
+}
+
+static bool fail_name(struct imap_cursor *c, int err)
+{
 	if (err == ERR_SYNTAX)
 		return fail(c, ERR_SYNTAX, IMAP_ANSWER_NO, "mailbox name is not valid modified UTF-7");
-	return !err || imap_fail_limit(c, "command needs too much memory");
+	return imap_fail_limit(c, "command needs too much memory");
 }
 
 bool imap_mailbox(struct imap_cursor *c, struct str *out)
 {
 	struct str wire, name;
-	if (!imap_astring(c, "expected a mailbox name", &wire) || !decode_name(c, wire, &name))
+	if (!imap_astring(c, "expected a mailbox name", &wire))
 		return false;
+	int err = decode_name(c, wire, &name);
+	if (err)
+		return fail_name(c, err);
 	if (imap_name_is_inbox(str_first(name, 5)) && (name.n == 5 || name.p[5] == IMAP_SEPARATOR)) {
 		char *copy = arena_alloc(c->arena, name.n, 1);
 		if (!copy)
@@ -262,7 +271,12 @@ bool imap_list_mailbox(struct imap_cursor *c, struct str *out)
 	struct str wire = imap_run(c, IMAP_CLASS_LIST);
 	if (!wire.n && !imap_string(c, "expected a mailbox pattern", &wire))
 		return false;
-	return decode_name(c, wire, out);
+	int err = decode_name(c, wire, out);
+	if (err != ERR_SYNTAX || !str_is_utf8(wire))
+		return !err || fail_name(c, err);
+	/* part of a name need not decode ("&AO*"): no error, it matches what looks like it, mostly nothing */
+	*out = wire;
+	return true;
 }
 
 bool imap_grow(struct imap_cursor *c, void **items, uint32_t n, size_t size, uint32_t max)

@@ -1,55 +1,7 @@
 /* imap_query_test.c: FETCH items and SEARCH keys, from their text to their structs, and back. */
-#include "syntax/imap_test_helper.h"
+#include "syntax/imap_test_parse.h"
 
 #include "base/checked.h"
-
-struct parsed {
-	struct arena arena;
-	struct imap_command command;
-};
-
-static struct imap_command *good(struct parsed *p, const char *text)
-{
-	struct imap_error error;
-	*p = (struct parsed){ .arena = ARENA_INIT(test_limits.arena_bytes) };
-	if (imap_parse(str_from_c(text), &test_limits, &p->arena, &p->command, &error))
-		fail_msg("'%s': %s at %zu", text, error.message, error.offset);
-	return &p->command;
-}
-
-static void done(struct parsed *p)
-{
-	arena_free(&p->arena);
-}
-
-static void prints(const char *text, const char *expected)
-{
-	struct parsed p;
-	struct buf out = BUF_INIT(100000);
-	imap_command_print(good(&p, text), &out);
-	assert_str(buf_str(&out), str_from_c(expected));
-	buf_free(&out);
-	done(&p);
-}
-
-static void same(const char *text)
-{
-	prints(text, text);
-}
-
-static void bad(const char *text, const char *message)
-{
-	struct arena arena = ARENA_INIT(test_limits.arena_bytes);
-	struct imap_command command;
-	struct imap_error error;
-	struct buf out = BUF_INIT(1000);
-	if (!imap_parse(str_from_c(text), &test_limits, &arena, &command, &error))
-		fail_msg("'%s' was taken", text);
-	imap_error_print(&error, &out);
-	assert_str(buf_str(&out), str_from_c(message));
-	buf_free(&out);
-	arena_free(&arena);
-}
 
 static void test_fetch_items(void **state)
 {

@@ -143,13 +143,8 @@ static void text_add_character(struct toml_scan *scan, uint32_t c)
 /* The value of a digit in any base up to 16; 16 when it is none. */
 static unsigned digit_value(int c)
 {
-	if (c >= '0' && c <= '9')
-		return (unsigned)(c - '0');
-	if (c >= 'a' && c <= 'f')
-		return (unsigned)(c - 'a' + 10);
-	if (c >= 'A' && c <= 'F')
-		return (unsigned)(c - 'A' + 10);
-	return 16;
+	int value = c < 0 ? -1 : ascii_hex_value((char)c);
+	return value < 0 ? 16 : (unsigned)value;
 }
 
 static int escape_unicode(struct toml_scan *scan, unsigned digits)

@@ -7,10 +7,11 @@
  * limits for odd ones). */
 #include "proto/imap/login.h"
 #include "proto/imap/session.h"
-#include "store/store_open.h"
+#include "store/test_store.h"
 
-#include <ftw.h>
 #include <unistd.h>
+
+#include "session_world.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -18,20 +19,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define UIDS_MAX  1024
 
 static struct world {
-	char directory[64];
-	struct store *store;
+	struct store_fixture fixture;
 	struct imap_settings settings;
-	int syncs[16];
-	unsigned n_syncs;
 	uint64_t accounts, turns;
 } world;
 
 /* What a client knows, and where its reading of the responses is. */
 struct client {
 	struct imap_session *session;
-	struct outq out;
-	unsigned wishes;
-	bool closed;
+	struct session_client world;
 	uint64_t exists;
 	uint64_t uids[UIDS_MAX]; /* by sequence number - 1, where the client was told; else 0 */
 	struct buf line;
@@ -125,78 +121,33 @@ static void read_bytes(struct client *c, struct str bytes)
 static void drain(struct client *c)
 {
 	struct outq_piece piece;
-	while (outq_peek(&c->out, &piece)) {
+	while (outq_peek(&c->world.out, &piece)) {
 		if (piece.file_fd < 0) {
 			read_bytes(c, piece.bytes);
-			outq_consume(&c->out, piece.bytes.n);
+			outq_consume(&c->world.out, piece.bytes.n);
 		} else {
 			check(piece.n <= c->literal_left);
 			c->literal_left -= piece.n;
-			outq_consume(&c->out, piece.n);
+			outq_consume(&c->world.out, piece.n);
 		}
 	}
 }
 
 /* --- the world --- */
 
-static void sync_later(void *owner, int fd)
-{
-	check(world.n_syncs < sizeof world.syncs / sizeof *world.syncs);
-	world.syncs[world.n_syncs++] = fd;
-}
-
-static void on_writable(void *owner)
-{
-}
-
-static void on_durable(void *owner, uint64_t batch)
-{
-}
-
-static void on_voided(void *owner, uint64_t batch, int err)
-{
-	abort();
-}
-
-static void on_failed(void *owner, const char *what, int err)
-{
-	abort();
-}
-
-static const struct store_world store_world = { sync_later, on_writable, on_durable, on_voided, on_failed };
-
-static int remove_entry(const char *path, const struct stat *facts, int kind, struct FTW *where)
-{
-	return remove(path);
-}
-
 static void remove_world(void)
 {
-	store_close(&world.store);
+	fixture_end(&world.fixture);
 	mail_reader_free(&world.settings.mail.reader);
 	charsets_free(&world.settings.charsets);
-	nftw(world.directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static void make_world(void)
 {
-	static const char template[] = "/tmp/mansio-fuzz-XXXXXX";
 	const struct mime_limits mime = MIME_LIMITS_DEFAULT;
-	const char *what;
-	memcpy(world.directory, template, sizeof template);
-	check(mkdtemp(world.directory) != NULL);
-	struct store_settings settings = {
-		.directory = str_from_c(world.directory),
-		.segment_size = 16 << 20,
-		.view_memory = 16 << 20,
-		.reserve = 1 << 20,
-		.checkpoint_size = 4 << 20,
-		.database_cache_kb = 8192,
-		.change_retention = 86400,
-		.undelete_window = 86400,
-		.delivery_lifetime = 86400,
-	};
-	check(store_open(&settings, &store_world, NULL, &world.store, &what) == 0);
+	fixture_begin(&world.fixture);
+	world.fixture.no_syncs = true;
+	fixture_open(&world.fixture);
 	world.settings = (struct imap_settings){
 		.limits = { .line_bytes = 4096,
 		            .literal_bytes = 1000,
@@ -215,60 +166,27 @@ static void make_world(void)
 		.max_mailbox_name = 100,
 		.max_keyword_length = 20,
 		.spool_threshold = 100,
-		.spool_directory = str_from_c(world.directory),
+		.spool_directory = str_from_c(world.fixture.directory),
 	};
 	atexit(remove_world);
 }
-
-static struct outq *output(void *owner)
-{
-	return &((struct client *)owner)->out;
-}
-
-static void want_resume(void *owner, enum session_resume reason)
-{
-	((struct client *)owner)->wishes |= 1u << reason;
-}
-
-static void flush(void *owner)
-{
-}
-
-static uint64_t microseconds(void *owner)
-{
-	static uint64_t clock;
-	return clock += 700;
-}
-
-static void close_session(void *owner)
-{
-	struct client *c = owner;
-	check(!c->closed);
-	c->closed = true;
-}
-
-static const struct session_world imap_world = { output, want_resume, flush, microseconds, close_session };
 
 /* One turn of the loop: what is in flight comes back (lazy: at every third turn), wishes come true. */
 static void turn(struct client *clients, bool lazy)
 {
 	bool hold = lazy && ++world.turns % 3 != 0;
 	for (bool busy = true; busy;) {
-		busy = false;
-		store_turn(world.store);
-		while (world.n_syncs && !hold) {
-			world.n_syncs--;
-			store_synced(world.store, 0);
-			busy = true;
-		}
+		check(!world.fixture.failed && !world.fixture.voids);
+		store_turn(world.fixture.store);
+		busy = !hold && fixture_sync(&world.fixture, 0);
 		for (int i = 0; i < 2; i++) {
 			drain(&clients[i]);
-			unsigned wishes = clients[i].wishes;
-			if (!store_writable(world.store))
+			unsigned wishes = clients[i].world.wishes;
+			if (!store_writable(world.fixture.store))
 				wishes &= ~(1u << SESSION_RESUME_WRITABLE);
-			if (!wishes || clients[i].closed)
+			if (!wishes || clients[i].world.closed)
 				continue;
-			clients[i].wishes &= ~wishes;
+			clients[i].world.wishes &= ~wishes;
 			imap_session_resume(clients[i].session);
 			busy = true;
 		}
@@ -296,12 +214,13 @@ static void run_sessions(unsigned mode, struct str text)
 	uint64_t messages, bytes, number = ++world.accounts;
 	memcpy(id.bytes, &number, sizeof number);
 	world.settings.output_pause = mode % 2 ? 500 : 65536;
-	check(account_create(world.store, &id) == 0 && account_open(world.store, &id, &account) == 0);
+	check(account_create(world.fixture.store, &id) == 0 && account_open(world.fixture.store, &id, &account) == 0);
 	for (int i = 0; i < 2; i++) {
-		clients[i].out = OUTQ_INIT(4 << 20);
+		clients[i].world.out = OUTQ_INIT(4 << 20);
 		clients[i].line = BUF_INIT(4 << 20);
 		clients[i].session =
-		    imap_session_new(&imap_world, &clients[i], &world.settings, account, number * 2 + (uint64_t)i, STR("t"));
+		    imap_session_new(&session_client_world, &clients[i].world, &world.settings, account,
+		                     number * 2 + (uint64_t)i, STR("t"));
 	}
 	turn(clients, false);
 	for (int speaker = 0; text.p; speaker = !speaker) {
@@ -312,15 +231,15 @@ static void run_sessions(unsigned mode, struct str text)
 	}
 	for (int i = 0; i < 2; i++) {
 		imap_session_free(&clients[i].session);
-		outq_free(&clients[i].out);
+		outq_free(&clients[i].world.out);
 		buf_free(&clients[i].line);
 	}
 	account_close(&account);
-	static struct client nobody[2] = { { .closed = true }, { .closed = true } };
+	static struct client nobody[2] = { { .world.closed = true }, { .world.closed = true } };
 	turn(nobody, false);
-	check(account_destroy(world.store, &id, &messages, &bytes) == 0);
+	check(account_destroy(world.fixture.store, &id, &messages, &bytes) == 0);
 	turn(nobody, false);
-	while (store_idle_work(world.store))
+	while (store_idle_work(world.fixture.store))
 		turn(nobody, false);
 }
 
@@ -395,7 +314,7 @@ static void run_login(struct str text)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct str text = str_of((const char *)data, size);
-	if (!world.store)
+	if (!world.fixture.store)
 		make_world();
 	if (size < 2)
 		return 0;

@@ -7,12 +7,13 @@
 #include "mail/mail.h"
 #include "proto/pop3/login.h"
 #include "proto/pop3/session.h"
-#include "store/store_open.h"
+#include "store/test_store.h"
 #include "syntax/pop3.h"
 #include "syntax/smtp_data.h"
 
-#include <ftw.h>
 #include <unistd.h>
+
+#include "session_world.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -171,115 +172,40 @@ static void fuzz_login(struct str bytes)
 /* --- sessions on a store --- */
 
 static struct {
-	char directory[64];
-	struct store *store;
+	struct store_fixture fixture;
 	struct mail_reader *reader;
 	uint64_t accounts;
-	bool syncing;
 } world;
 
 /* A client's reading of what it gets. */
 struct client {
 	struct pop3_session *session;
-	struct outq out;
+	struct session_client world;
 	struct buf line;
-	unsigned wishes;
-	bool closed, drained_after_close;
+	bool drained_after_close;
 	bool in_body; /* of a multi-line response */
 };
 
-static void on_sync(void *owner, int fd)
-{
-	world.syncing = true;
-}
-
-static void on_writable(void *owner)
-{
-}
-
-static void on_batch(void *owner, uint64_t batch)
-{
-}
-
-static void on_voided(void *owner, uint64_t batch, int err)
-{
-	abort();
-}
-
-static void on_failed(void *owner, const char *what, int err)
-{
-	abort();
-}
-
-static const struct store_world store_world = { on_sync, on_writable, on_batch, on_voided, on_failed };
-
 static void settle_store(void)
 {
-	do {
-		store_turn(world.store);
-		if (world.syncing) {
-			world.syncing = false;
-			store_synced(world.store, 0);
-		}
-	} while (world.syncing || !store_is_idle(world.store));
-}
-
-static int remove_entry(const char *path, const struct stat *facts, int kind, struct FTW *where)
-{
-	return remove(path);
+	fixture_settle(&world.fixture);
+	check(!world.fixture.failed && !world.fixture.voids);
 }
 
 static void remove_world(void)
 {
-	store_close(&world.store);
+	fixture_end(&world.fixture);
 	mail_reader_free(&world.reader);
-	nftw(world.directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static void make_world(void)
 {
-	static const char template[] = "/tmp/mansio-fuzz-XXXXXX";
-	const char *what;
-	memcpy(world.directory, template, sizeof template);
-	check(mkdtemp(world.directory) != NULL);
-	struct store_settings settings = {
-		.directory = str_from_c(world.directory), .segment_size = 16 << 20, .view_memory = 16 << 20, .reserve = 1 << 20,
-		.checkpoint_size = 4 << 20, .database_cache_kb = 8192, .change_retention = 86400, .undelete_window = 86400,
-		.delivery_lifetime = 86400,
-	};
-	check(store_open(&settings, &store_world, NULL, &world.store, &what) == 0);
+	fixture_begin(&world.fixture);
+	world.fixture.no_syncs = true;
+	fixture_open(&world.fixture);
 	world.reader = mail_reader_new(&MIME_LIMITS_DEFAULT);
 	atexit(remove_world);
 }
-
-static struct outq *output(void *owner)
-{
-	return &((struct client *)owner)->out;
-}
-
-static void want_resume(void *owner, enum session_resume reason)
-{
-	((struct client *)owner)->wishes |= 1u << reason;
-}
-
-static void flush(void *owner)
-{
-}
-
-static uint64_t microseconds(void *owner)
-{
-	static uint64_t clock;
-	return clock += 700;
-}
-
-static void close_session(void *owner)
-{
-	struct client *c = owner;
-	check(!c->closed);
-	c->closed = true;
-}
-
-static const struct session_world pop3_world = { output, want_resume, flush, microseconds, close_session };
 
 static void read_line(struct client *c, struct str line)
 {
@@ -313,26 +239,26 @@ static void drain(struct client *c)
 {
 	struct outq_piece piece;
 	char bytes[8192];
-	while (outq_peek(&c->out, &piece)) {
+	while (outq_peek(&c->world.out, &piece)) {
 		if (piece.file_fd < 0) {
 			read_bytes(c, piece.bytes);
-			outq_consume(&c->out, piece.bytes.n);
+			outq_consume(&c->world.out, piece.bytes.n);
 			continue;
 		}
 		size_t n = piece.n < sizeof bytes ? (size_t)piece.n : sizeof bytes;
 		check(pread(piece.file_fd, bytes, n, (off_t)piece.offset) == (ssize_t)n);
 		read_bytes(c, str_of(bytes, n));
-		outq_consume(&c->out, n);
+		outq_consume(&c->world.out, n);
 	}
-	c->drained_after_close = c->closed;
+	c->drained_after_close = c->world.closed;
 }
 
 /* Goes on until nothing waits. */
 static void turn(struct client *c)
 {
-	for (unsigned rounds = 0; c->wishes && !c->closed; rounds++) {
+	for (unsigned rounds = 0; c->world.wishes && !c->world.closed; rounds++) {
 		check(rounds < 10000);
-		c->wishes = 0;
+		c->world.wishes = 0;
 		settle_store();
 		drain(c);
 		pop3_session_resume(c->session);
@@ -342,11 +268,11 @@ static void turn(struct client *c)
 
 static void speak(struct client *c, struct str bytes, size_t piece)
 {
-	for (unsigned rounds = 0; bytes.n && !c->closed; rounds++) {
+	for (unsigned rounds = 0; bytes.n && !c->world.closed; rounds++) {
 		struct str offered = str_first(bytes, piece);
 		size_t taken = pop3_session_input(c->session, offered);
 		check(taken <= offered.n);
-		check(taken == offered.n || c->wishes);
+		check(taken == offered.n || c->world.wishes);
 		bytes = str_from(bytes, taken);
 		turn(c);
 		check(rounds < 100000);
@@ -366,10 +292,10 @@ static void append(struct mailbox *inbox, struct str bytes)
 static void begin_client(struct client *c, struct account *account)
 {
 	static const struct pop3_settings settings = { LINE_MAX_BYTES, 20, 50 };
-	*c = (struct client){ .out = OUTQ_INIT(1 << 20), .line = BUF_INIT(1 << 16) };
-	c->session = pop3_session_new(&pop3_world, c, &settings, account, 1);
+	*c = (struct client){ .world.out = OUTQ_INIT(1 << 20), .line = BUF_INIT(1 << 16) };
+	c->session = pop3_session_new(&session_client_world, &c->world, &settings, account, 1);
 	drain(c);
-	check(!c->closed);
+	check(!c->world.closed);
 }
 
 static void end_client(struct client *c)
@@ -377,7 +303,7 @@ static void end_client(struct client *c)
 	turn(c);
 	check(!c->in_body);
 	pop3_session_free(&c->session);
-	outq_free(&c->out);
+	outq_free(&c->world.out);
 	buf_free(&c->line);
 }
 
@@ -387,13 +313,13 @@ static void fuzz_sessions(struct str bytes, size_t piece)
 	struct account *account;
 	struct client clients[2];
 	uint64_t messages, octets;
-	if (!world.store)
+	if (!world.fixture.store)
 		make_world();
 	world.accounts++;
 	memcpy(id.bytes, &world.accounts, sizeof world.accounts);
 	settle_store();
-	check(account_create(world.store, &id) == 0);
-	check(account_open(world.store, &id, &account) == 0);
+	check(account_create(world.fixture.store, &id) == 0);
+	check(account_open(world.fixture.store, &id, &account) == 0);
 	struct mailbox *inbox = account_mailbox(account, STR("INBOX"));
 	append(inbox, STR("Subject: plain\r\n\r\nHello\r\n"));
 	append(inbox, STR("Subject: dots\r\n\r\n.\r\n..\r\n.x\r\nno end"));
@@ -407,9 +333,9 @@ static void fuzz_sessions(struct str bytes, size_t piece)
 		end_client(&clients[i]);
 	account_close(&account);
 	settle_store();
-	check(account_destroy(world.store, &id, &messages, &octets) == 0);
+	check(account_destroy(world.fixture.store, &id, &messages, &octets) == 0);
 	settle_store();
-	while (store_idle_work(world.store))
+	while (store_idle_work(world.fixture.store))
 		settle_store();
 }
 

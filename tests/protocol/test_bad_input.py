@@ -332,6 +332,48 @@ def test_a_client_that_never_reads_costs_bounded_memory(fresh_server):
         server.wait_for(lambda: sessions(server) == 0, "the server to give that client up")
 
 
+@pytest.mark.parametrize("service", ["imap", "imaps"])
+def test_imap_silence_is_an_autologout(fresh_server, service):
+    """RFC 3501 section 5.4; in IDLE too."""
+    server = fresh_server({"imap": {"idle_timeout": "1s"}})
+    account = server.add_account()
+    for idling in (False, True):
+        with server.imap(account, service=service) as imap:
+            imap.select()
+            if idling:
+                imap.line.send(b"i IDLE\r\n")
+                assert imap.line.read_line().startswith(b"+")
+            assert imap.line.read_line() == b"* BYE Autologout; idle for too long"
+            assert imap.line.closed()
+
+
+def test_pop3_silence_is_an_end_without_a_word(fresh_server):
+    """RFC 1939 section 3; and nothing is deleted."""
+    server = fresh_server({"pop3": {"timeout": "2s"}})
+    account = server.add_account()
+    server.deliver(account, message())
+    with server.pop3(account) as pop3:
+        pop3.ok("DELE 1")
+        assert pop3.line.closed()
+    with server.pop3(account) as pop3:
+        assert pop3.stat()[0] == 1
+
+
+def test_an_smtp_client_that_never_reads_is_given_up(fresh_server):
+    server = fresh_server({"smtp": {"write_timeout": "1s", "max_bad_commands": 1000}})
+    with server.smtp() as client:
+        client.line.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.line.sock.settimeout(0.2)
+        started = time.monotonic()
+        with pytest.raises(OSError):
+            while time.monotonic() - started < 20:
+                try:
+                    client.line.sock.send(b"NOOP\r\n" * 1000)
+                except TimeoutError:
+                    pass
+        assert time.monotonic() - started < 15
+
+
 def resident_kilobytes(pid):
     return int(subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True).stdout)
 

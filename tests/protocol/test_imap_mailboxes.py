@@ -48,6 +48,12 @@ def test_percent_stays_on_one_level_and_star_does_not(imap):
     assert set(imap.list("inbox")) == {b"INBOX"}
 
 
+@pytest.mark.parametrize("pattern", ["a&b", "R&D*", "&AO*", "%&", "&!!-"])
+def test_a_pattern_need_not_be_modified_utf7(imap, pattern):
+    """RFC 3501 section 6.3.8: a pattern may be part of a name, and to match nothing is no error."""
+    imap.ok("LIST \"\" ", wire.quoted(pattern))
+
+
 def test_children_are_told(imap):
     imap.ok("CREATE parent/child")
     listed = imap.list("*")
@@ -177,8 +183,9 @@ def test_a_subscription_outlives_its_mailbox(imap):
     imap.ok("CREATE brief")
     imap.ok("SUBSCRIBE brief")
     imap.ok("DELETE brief")
-    assert b"brief" in imap.list("*", command="LSUB")
+    assert imap.list("*", command="LSUB")[b"brief"] == set(), "\\Noselect would say: not subscribed"
     imap.ok("UNSUBSCRIBE brief")
+    assert b"brief" not in imap.list("*", command="LSUB")
 
 
 def test_lsub_percent_shows_the_unsubscribed_parent(imap):
@@ -221,6 +228,17 @@ def test_recent_is_told_to_one_session_only(server, account, imap):
     with server.imap(account) as other:
         assert other.select().numbered(b"RECENT") == [0]
         assert b"\\Recent" not in other.flags()[1]
+
+
+def test_a_mail_that_examine_hears_of_first_is_recent_and_stays_so(server, account, imap):
+    """RFC 3501 section 2.3.2"""
+    imap.select(command="EXAMINE")
+    server.deliver(account, message())
+    answer = imap.ok("NOOP")
+    assert answer.numbered(b"EXISTS") == [1] and answer.numbered(b"RECENT") == [1]
+    assert b"\\Recent" in imap.flags()[1]
+    with server.imap(account) as other:
+        assert other.select().numbered(b"RECENT") == [1]
 
 
 def test_a_failed_select_leaves_nothing_selected(imap):

@@ -233,7 +233,9 @@ def test_a_message_without_a_final_line_end_is_given_one(server, account):
     with server.imap(account) as imap:
         imap.append("INBOX", b"Subject: x\r\n\r\nno line end")
     with server.pop3(account) as pop3:
-        assert pop3.multiline("RETR 1") == b"Subject: x\r\n\r\nno line end\r\n"
+        whole = pop3.multiline("RETR 1")
+        assert whole == b"Subject: x\r\n\r\nno line end\r\n"
+        assert pop3.stat() == (1, len(whole)) and pop3.ok("LIST 1") == b"+OK 1 %d" % len(whole)
         pop3.ok("NOOP")
 
 

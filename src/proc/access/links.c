@@ -27,7 +27,7 @@ static int on_session_closed(struct link *link, struct str body)
 static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 {
 	struct link *link = owner;
-	if (*fd >= 0)
+	if (*fd != -1)
 		return ERR_CORRUPT;
 	if (link->peer == PEER_AUTH && type == AUTH_ACCESS_LOGIN_REPLY)
 		return on_login_reply(link, body);
@@ -53,6 +53,7 @@ static void on_closed(void *owner)
 		log_warning("peer-lost", LOG_C("peer", auth ? "auth" : "shard"),
 		            LOG_U("index", auth ? 0 : link->peer - PEER_SHARD(0)));
 	lose(link);
+	role_peer_lost(link->role->process, auth ? ROLE_AUTH : ROLE_SHARD, auth ? 0 : (uint16_t)(link->peer - PEER_SHARD(0)));
 }
 
 void access_link_open(struct access_role *role, uint32_t peer, int fd)

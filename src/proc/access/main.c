@@ -32,7 +32,7 @@ static int prepare(struct role_process *process)
 
 static void on_accept(void *owner, int fd, const struct peer_address *peer)
 {
-	struct access_listener *listener = owner;
+	struct role_listener *listener = owner;
 	access_connection_accept(listener->role, listener->service, fd, peer);
 }
 
@@ -55,12 +55,7 @@ static bool is_ours(enum service service)
 static void add_listener(struct role_process *process, enum service service, int fd)
 {
 	struct access_role *role = process->state;
-	if (role->n_listeners == LISTENERS_MAX || !is_ours(service)) {
-		log_error("listener-refused", LOG_S("service", service_name(service)));
-		close(fd);
-		return;
-	}
-	role->listeners[role->n_listeners++] = (struct access_listener){ .role = role, .service = service, .fd = fd };
+	role_listeners_add(&role->listeners, role, is_ours(service), service, fd);
 }
 
 static void add_peer(struct role_process *process, enum role peer_role, uint16_t index, int fd)
@@ -78,28 +73,14 @@ static void add_peer(struct role_process *process, enum role peer_role, uint16_t
 static void start(struct role_process *process)
 {
 	struct access_role *role = process->state;
-	for (uint32_t i = 0; i < role->n_listeners; i++) {
-		struct access_listener *listener = &role->listeners[i];
-		listener->listener = listener_new(process->loop, listener->fd, on_accept, listener);
-		listener->fd = -1;
-	}
+	role_listeners_start(&role->listeners, process->loop, on_accept);
 	role_ready(process);
-}
-
-static void close_listeners(struct access_role *role)
-{
-	for (uint32_t i = 0; i < role->n_listeners; i++) {
-		listener_free(&role->listeners[i].listener);
-		if (role->listeners[i].fd >= 0)
-			close(role->listeners[i].fd);
-		role->listeners[i].fd = -1;
-	}
 }
 
 static void stop(struct role_process *process)
 {
 	struct access_role *role = process->state;
-	close_listeners(role);
+	role_listeners_close(&role->listeners);
 	access_connections_stop(role);
 }
 
@@ -118,7 +99,7 @@ static void status(struct role_process *process, struct buf *out)
 static void finish(struct role_process *process)
 {
 	struct access_role *role = process->state;
-	close_listeners(role);
+	role_listeners_close(&role->listeners);
 	access_connections_free(role);
 	access_links_free(role);
 	ipc_calls_free(&role->calls);

@@ -7,9 +7,9 @@
 #include "ipc/channel.h"
 #include "proc/access/engine.h"
 #include "proc/access/handed.h"
+#include "proc/listeners.h"
 #include "proc/role.h"
 
-#define LISTENERS_MAX 64
 /* Beside the delays that auth itself imposes on who failed before (login.failure_delay_max). */
 #define LOGIN_ANSWER_MS (30 * 1000)
 /* Time for the last reply to leave; less when the server stops, which has a time-out of its own. */
@@ -31,18 +31,10 @@ struct link {
 #define PEER_AUTH 0
 #define PEER_SHARD(index) ((uint32_t)(index) + 1)
 
-struct access_listener {
-	struct access_role *role;
-	enum service service;
-	int fd; /* until start; then -1 */
-	struct listener *listener;
-};
-
 struct access_role {
 	struct role_process *process;
 	struct login_settings settings;
-	struct access_listener listeners[LISTENERS_MAX];
-	uint32_t n_listeners;
+	struct role_listeners listeners;
 	struct link *links; /* by peer */
 	uint32_t n_links;
 	struct ipc_calls *calls;

@@ -5,8 +5,8 @@
 #include "ipc/access_shard.h"
 #include "ipc/channel.h"
 #include "loop/tls.h"
-#include "proc/role.h"
 #include "proc/roles.h"
+#include "proc/test_role.h"
 
 #include "base/checked.h"
 #include "base/mem.h"
@@ -62,16 +62,9 @@ struct fixture {
 	bool auth_silent, stopped;
 };
 
-static const struct role_definition *definition;
 static struct fixture *current; /* for the functions of role.h below */
 
 /* --- role.h, played --- */
-
-int role_main(const struct role_definition *role)
-{
-	definition = role;
-	return 0;
-}
 
 void role_ready(struct role_process *process)
 {
@@ -85,15 +78,10 @@ void role_stopped(struct role_process *process)
 	current->stopped = true;
 }
 
-void role_status_add(struct buf *out, struct str key, uint64_t value)
-{
-	buf_addf(out, "%.*s=%llu\n", STR_ARG(key), (unsigned long long)value);
-}
-
 static void assert_status(struct fixture *f, const char *line)
 {
 	struct buf status = BUF_INIT(4096);
-	definition->status(&f->process, &status);
+	definitions[ROLE_ACCESS]->status(&f->process, &status);
 	if (str_find(buf_str(&status), str_from_c(line)) < 0)
 		fail_msg("wanted %s, got:\n%.*s", line, STR_ARG(buf_str(&status)));
 	buf_free(&status);
@@ -176,7 +164,7 @@ static struct ipc_channel *connect_peer(struct fixture *f, enum role role, uint1
 {
 	int ends[2];
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
-	definition->peer(&f->process, role, index, ends[0]);
+	definitions[ROLE_ACCESS]->peer(&f->process, role, index, ends[0]);
 	return ipc_channel_new(f->process.loop, ends[1], message, ignore_close, owner);
 }
 
@@ -321,7 +309,7 @@ static void add_listener(struct fixture *f, enum service service)
 	assert_int_equal(listen(fd, 10), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &n), 0);
 	f->ports[service] = ntohs(address.sin_port);
-	definition->listener(&f->process, service, fd);
+	definitions[ROLE_ACCESS]->listener(&f->process, service, fd);
 }
 
 static struct tls_context *make_tls(void)
@@ -365,7 +353,7 @@ static int set_up(void **state)
 	f->process.conf.login.max_connections_per_address = 3;
 	f->process.conf.login.failure_delay_ms = 150;
 	f->process.conf.login.max_failures = 2;
-	assert_int_equal(definition->prepare(&f->process), 0);
+	assert_int_equal(definitions[ROLE_ACCESS]->prepare(&f->process), 0);
 	for (unsigned service = SERVICE_IMAP; service <= SERVICE_POP3S; service++)
 		add_listener(f, (enum service)service);
 	f->auth = connect_peer(f, ROLE_AUTH, 0, auth_message, f);
@@ -373,7 +361,7 @@ static int set_up(void **state)
 		make_shard(&f->shards[i]);
 		connect_shard(f, i);
 	}
-	definition->start(&f->process);
+	definitions[ROLE_ACCESS]->start(&f->process);
 	*state = f;
 	return 0;
 }
@@ -391,7 +379,7 @@ static int tear_down(void **state)
 {
 	struct fixture *f = *state;
 	client_close(&f->client);
-	definition->finish(&f->process);
+	definitions[ROLE_ACCESS]->finish(&f->process);
 	ipc_channel_free(&f->auth);
 	for (unsigned i = 0; i < SHARDS; i++)
 		free_shard(&f->shards[i]);
@@ -648,7 +636,7 @@ static void a_stop_says_good_bye_and_ends_relays(void **state)
 	f->client = (struct client){ .fd = -1, .received = BUF_INIT(TEXT_MAX) };
 	client_connect(f, SERVICE_POP3);
 	wait_for(f, "+OK ");
-	definition->stop(&f->process);
+	definitions[ROLE_ACCESS]->stop(&f->process);
 	wait_for(f, "-ERR [SYS/TEMP] The server is stopping.\r\n");
 	TEST_UNTIL(f->process.loop, client_ended(&f->client));
 	client_close(&f->client);

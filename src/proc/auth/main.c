@@ -107,6 +107,8 @@ static size_t sandbox_paths(struct role_process *process, struct sandbox_path *p
 static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 {
 	struct auth_peer *peer = owner;
+	if (*fd != -1)
+		return ERR_CORRUPT;
 	switch (peer->role) {
 	case ROLE_ACCESS:
 		return login_message(peer, type, body);
@@ -124,16 +126,22 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 	return ERR_STATE;
 }
 
-/* The supervisor sends a new channel when the peer is back. */
-static void on_closed(void *owner)
+static void lose(struct auth_peer *peer)
 {
-	struct auth_peer *peer = owner;
 	ipc_channel_free(&peer->channel);
 	peer->generation++;
 	if (peer->role == ROLE_AUTHWORK)
 		passwords_peer_lost(peer->auth, peer);
 	else if (peer->role == ROLE_SHARD)
 		orders_peer_lost(peer->auth, peer);
+}
+
+/* The supervisor sends a new channel when the peer is back. */
+static void on_closed(void *owner)
+{
+	struct auth_peer *peer = owner;
+	lose(peer);
+	role_peer_lost(peer->auth->process, peer->role, peer->index);
 }
 
 static void on_peer(struct role_process *process, enum role role, uint16_t index, int fd)
@@ -147,7 +155,7 @@ static void on_peer(struct role_process *process, enum role role, uint16_t index
 	}
 	struct auth_peer *peer = &peers[index];
 	if (peer->channel)
-		on_closed(peer);
+		lose(peer);
 	peer->channel = ipc_channel_new(process->loop, fd, on_message, on_closed, peer);
 	if (role == ROLE_AUTHWORK)
 		passwords_dispatch(auth);
@@ -214,7 +222,7 @@ int auth_main(void)
 {
 	static const struct role_definition definition = {
 		.role = ROLE_AUTH,
-		.sandbox = SANDBOX_SOCKETS | SANDBOX_FILES,
+		.sandbox = SANDBOX_FILES,
 		.sandbox_paths = sandbox_paths,
 		.prepare = prepare,
 		.peer = on_peer,

@@ -8,8 +8,8 @@
 #include "ipc/channel.h"
 #include "ipc/control.h"
 #include "ipc/smtp_auth.h"
-#include "proc/role.h"
 #include "proc/roles.h"
+#include "proc/test_role.h"
 #include "proc/store_folder.h"
 #include "syntax/json.h"
 
@@ -47,16 +47,9 @@ struct fixture {
 	bool shard_is_silent;
 };
 
-static const struct role_definition *definitions[ROLE_COUNT];
 static struct fixture *current; /* for the functions of role.h below */
 
 /* --- role.h, played --- */
-
-int role_main(const struct role_definition *role)
-{
-	definitions[role->role] = role;
-	return 0;
-}
 
 void role_ready(struct role_process *process)
 {
@@ -69,11 +62,6 @@ void role_stopped(struct role_process *process)
 void role_failed(struct role_process *process)
 {
 	fail();
-}
-
-void role_status_add(struct buf *out, struct str key, uint64_t value)
-{
-	buf_addf(out, "%.*s=%llu\n", STR_ARG(key), (unsigned long long)value);
 }
 
 static void got(struct fixture *f)

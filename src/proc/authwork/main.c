@@ -58,7 +58,7 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 	struct password_job job;
 	char encoded[PASSWORD_ENCODED_MAX];
 	size_t n = 0;
-	if (type != AUTH_AUTHWORK_VERIFY && type != AUTH_AUTHWORK_HASH)
+	if (*fd != -1 || (type != AUTH_AUTHWORK_VERIFY && type != AUTH_AUTHWORK_HASH))
 		return ERR_STATE;
 	int err = password_job_decode(body, &job);
 	if (err)
@@ -83,6 +83,7 @@ static void on_closed(void *owner)
 {
 	struct authwork *work = owner;
 	ipc_channel_free(&work->auth);
+	role_peer_lost(work->process, ROLE_AUTH, 0);
 }
 
 static void on_peer(struct role_process *process, enum role role, uint16_t index, int fd)

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "ipc/access_shard.h"
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define WISH(reason) (1u << (reason))
@@ -230,13 +231,23 @@ static void refuse(struct shard *shard, const struct handover *handover, int fd,
 	log_warning("session-refused", LOG_ID(handover->session), LOG_S("why", why));
 	(handover->protocol == HANDOVER_IMAP ? &engine_imap : &engine_pop3)->refuse(&out, handover->tag, why);
 	while (outq_peek(&out, &piece)) {
-		ssize_t ignored = write(fd, piece.bytes.p, piece.bytes.n);
+		ssize_t ignored = send(fd, piece.bytes.p, piece.bytes.n, MSG_DONTWAIT | MSG_NOSIGNAL);
 		(void)ignored; /* it is the last word; a client that does not take it hears nothing */
 		outq_consume(&out, piece.bytes.n);
 	}
 	outq_free(&out);
-	close(fd);
+	if (fd != IPC_FD_LOST)
+		close(fd);
 	shard->count.refused++;
+}
+
+/* Access may have been taken over: what is no connection would stop us, or end us. */
+static bool is_connection(int fd)
+{
+	int type = 0, listens = 1;
+	socklen_t n = sizeof type;
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_STREAM &&
+	       getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n) == 0 && !listens;
 }
 
 static struct str check_ticket(struct shard *shard, const struct handover *handover, struct ticket *ticket)
@@ -284,13 +295,15 @@ int connection_hand_over(struct shard *shard, uint16_t access, struct str body, 
 	struct ticket ticket;
 	struct account *account;
 	int result = handover_decode(body, &handover);
-	if (result < 0 || *fd < 0)
+	if (result < 0 || *fd == -1 || (*fd != IPC_FD_LOST && !is_connection(*fd)))
 		return ERR_SYNTAX;
 	int client = *fd;
 	*fd = -1;
 	struct str why = check_ticket(shard, &handover, &ticket);
 	if (why.n == 0 && shard->stopping)
 		why = STR("the server is stopping");
+	if (why.n == 0 && (client == IPC_FD_LOST || shard->count.sessions >= shard->max_sessions))
+		why = STR("too many sessions");
 	if (why.n == 0) {
 		result = account_open(shard->store, &ticket.account, &account);
 		if (result == ERR_NOT_FOUND)

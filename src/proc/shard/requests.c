@@ -11,7 +11,9 @@
 
 #include <unistd.h>
 
-#define DECODE_ARENA_MAX (256 * 1024) /* recipients of one delivery */
+#define DECODE_ARENA_MAX  (256 * 1024) /* recipients of one delivery */
+#define REQUEST_FILES_MAX 256          /* waiting requests with a descriptor; further ones are refused for now */
+#define RUN_SLICE_US      10000        /* sessions wait no longer for requests that waited */
 
 /* Waits for the gate. */
 struct request {
@@ -155,16 +157,20 @@ static void deliver_all(struct shard *shard, const struct deliver *deliver, cons
 	         LOG_U("size", deliver->head.n + deliver->body_length), LOG_C("result", worst == 0 ? "ok" : err_text(worst)));
 }
 
-static int run_delivery(struct peer *peer, struct str body, int fd)
+/* fd: -1, a file with the body, or IPC_FD_LOST. Without `room`, or without its file, all recipients are to be tried again. */
+static int run_delivery(struct peer *peer, struct str body, int fd, bool room)
 {
 	struct arena arena = ARENA_INIT(DECODE_ARENA_MAX);
 	struct deliver deliver;
-	int result = deliver_decode(body, fd >= 0, &arena, &deliver);
+	int result = deliver_decode(body, fd != -1, &arena, &deliver);
 	if (result == 0) {
 		struct mail_source source = { .head = deliver.head, .bytes = deliver.body, .fd = fd, .length = deliver.body_length };
 		struct promise *promise = mem_alloc(1, sizeof *promise + deliver.n_recipients);
 		*promise = (struct promise){ .peer = peer, .generation = peer->generation, .request = deliver.request, .n_results = deliver.n_recipients };
-		deliver_all(peer->shard, &deliver, &source, promise);
+		if (room && fd != IPC_FD_LOST)
+			deliver_all(peer->shard, &deliver, &source, promise);
+		else
+			memset(promise->results, DELIVER_UNAVAILABLE, deliver.n_recipients);
 		keep_promise(peer->shard, promise);
 	}
 	arena_free(&arena);
@@ -221,23 +227,30 @@ static int run_order(struct peer *peer, struct str body)
 static int run(struct peer *peer, struct str body, int fd)
 {
 	shard_turn(peer->shard);
-	return peer->role == ROLE_SMTP ? run_delivery(peer, body, fd) : run_order(peer, body);
+	return peer->role == ROLE_SMTP ? run_delivery(peer, body, fd, true) : run_order(peer, body);
+}
+
+/* No room to wait. Auth has few orders out, so its channel closes over it. */
+static int refuse(struct peer *peer, struct str body, int fd)
+{
+	log_warning("requests-full", LOG_S("peer", role_name(peer->role)), LOG_U("bytes", peer->shard->requests_bytes));
+	return peer->role == ROLE_SMTP ? run_delivery(peer, body, fd, false) : ERR_LIMIT;
 }
 
 static int queue(struct peer *peer, struct str body, int *fd)
 {
 	struct shard *shard = peer->shard;
-	if (shard->requests_bytes + body.n > REQUESTS_MAX) {
-		log_warning("requests-full", LOG_U("bytes", shard->requests_bytes));
-		return ERR_LIMIT; /* closes the channel: smtp answers 451, and comes back */
-	}
+	size_t cost = sizeof(struct request) + body.n;
+	if (shard->requests_bytes + cost > REQUESTS_MAX || (*fd >= 0 && shard->requests_files == REQUEST_FILES_MAX))
+		return refuse(peer, body, *fd);
 	struct request *request = mem_alloc(1, sizeof *request + body.n);
 	*request = (struct request){ .peer = peer, .generation = peer->generation, .fd = *fd, .n = body.n };
 	memcpy(request->body, body.p, body.n);
+	shard->requests_files += *fd >= 0;
 	*fd = -1;
 	*shard->requests_end = request;
 	shard->requests_end = &request->next;
-	shard->requests_bytes += body.n;
+	shard->requests_bytes += cost;
 	return 0;
 }
 
@@ -255,14 +268,14 @@ int request_from_smtp(struct peer *peer, uint16_t type, struct str body, int *fd
 	case SMTP_SHARD_DELIVER:
 		return run_or_queue(peer, body, fd);
 	case SMTP_SHARD_CONFIRM:
-		return confirm(peer->shard, body);
+		return *fd == -1 ? confirm(peer->shard, body) : ERR_SYNTAX;
 	}
 	return ERR_SYNTAX;
 }
 
 int request_from_auth(struct peer *peer, uint16_t type, struct str body, int *fd)
 {
-	return type == AUTH_SHARD_ORDER ? run_or_queue(peer, body, fd) : ERR_SYNTAX;
+	return type == AUTH_SHARD_ORDER && *fd == -1 ? run_or_queue(peer, body, fd) : ERR_SYNTAX;
 }
 
 static void free_first(struct shard *shard)
@@ -271,7 +284,8 @@ static void free_first(struct shard *shard)
 	shard->requests = request->next;
 	if (!shard->requests)
 		shard->requests_end = &shard->requests;
-	shard->requests_bytes -= request->n;
+	shard->requests_bytes -= sizeof *request + request->n;
+	shard->requests_files -= request->fd >= 0;
 	if (request->fd >= 0)
 		close(request->fd);
 	mem_free(request);
@@ -279,13 +293,18 @@ static void free_first(struct shard *shard)
 
 void requests_run(struct shard *shard)
 {
+	uint64_t end_us = clock_monotonic_us() + RUN_SLICE_US;
 	while (shard->requests && store_writable(shard->store)) {
+		if (clock_monotonic_us() >= end_us) {
+			loop_later(shard->process->loop, &shard->work);
+			return;
+		}
 		struct request *request = shard->requests;
 		struct peer *peer = request->peer;
 		/* What a process asked that is gone since is not done: nobody waits for it, and the sender will come again. */
 		if (peer->channel && peer->generation == request->generation && run(peer, str_of(request->body, request->n), request->fd) < 0) {
 			log_error("malformed-request", LOG_S("peer", role_name(peer->role)), LOG_U("index", peer->index));
-			ipc_channel_free(&peer->channel);
+			shard_drop_peer(peer);
 		}
 		free_first(shard);
 	}

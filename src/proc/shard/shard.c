@@ -11,6 +11,7 @@
 #include "proc/store_folder.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -125,9 +126,15 @@ static int auth_message(void *owner, uint16_t type, struct str body, int *fd)
 static void peer_closed(void *owner)
 {
 	struct peer *peer = owner;
-	if (!peer->shard->stopping)
-		log_warning("peer-lost", LOG_S("peer", role_name(peer->role)), LOG_U("index", peer->index));
+	/* At a stop access and smtp go first; whether it is one is the supervisor's knowledge, which says what ended and why. */
+	log_debug("peer-lost", LOG_S("peer", role_name(peer->role)), LOG_U("index", peer->index));
+	shard_drop_peer(peer);
+}
+
+void shard_drop_peer(struct peer *peer)
+{
 	ipc_channel_free(&peer->channel);
+	role_peer_lost(peer->shard->process, peer->role, peer->index);
 }
 
 static void shard_peer(struct role_process *process, enum role role, uint16_t index, int fd)
@@ -157,6 +164,14 @@ static struct store_settings settings_from(const struct conf *conf, struct str d
 	};
 }
 
+static uint64_t sessions_possible(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+		return UINT64_MAX;
+	return limit.rlim_cur > 2 * FILES_RESERVED ? limit.rlim_cur - FILES_RESERVED : limit.rlim_cur / 2;
+}
+
 static int shard_prepare(struct role_process *process)
 {
 	const struct conf *conf = &process->conf;
@@ -165,6 +180,7 @@ static int shard_prepare(struct role_process *process)
 	const char *what;
 	process->state = shard;
 	shard->process = process;
+	shard->max_sessions = sessions_possible();
 	shard->directory = BUF_INIT(PATH_MAX_BYTES);
 	shard->requests_end = &shard->requests;
 	shard->promises_end = &shard->promises;
@@ -229,7 +245,7 @@ static void shard_status(struct role_process *process, struct buf *out)
 
 static const struct role_definition definition = {
 	.role = ROLE_SHARD,
-	.sandbox = SANDBOX_FILES | SANDBOX_THREADS | SANDBOX_SOCKETS,
+	.sandbox = SANDBOX_FILES | SANDBOX_THREADS,
 	.sandbox_paths = shard_paths,
 	.prepare = shard_prepare,
 	.peer = shard_peer,

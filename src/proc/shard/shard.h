@@ -20,6 +20,7 @@
 #define REQUESTS_MAX      (64 * 1024 * 1024) /* bytes of requests that wait for the gate; more are refused for now */
 #define LINGER_MS         5000               /* for the last words of a session */
 #define IDLE_WORK_PACE_MS 50                 /* between slices of background work */
+#define FILES_RESERVED    512                /* descriptors for the store, the channels and requests that wait */
 #define IDLE_WORK_REST_MS (60 * 60 * 1000)   /* when there is nothing to do */
 
 struct shard;
@@ -54,9 +55,11 @@ struct shard {
 	struct loop_later work;      /* requests that waited for the gate */
 	struct request *requests, **requests_end;
 	size_t requests_bytes;
+	uint32_t requests_files;     /* of them, with a descriptor */
 	struct promise *promises, **promises_end;
 	uint64_t voids;              /* batches that were rolled back */
 	bool stopping;
+	uint64_t max_sessions;       /* each is a descriptor: what the system allows, less those for the store */
 	struct {
 		uint64_t sessions, logins, deliveries, refused;
 	} count;
@@ -64,6 +67,9 @@ struct shard {
 
 /* Asks for store_turn at the end of this turn: call after anything that may have written. */
 void shard_turn(struct shard *shard);
+
+/* Closes the channel to it; the supervisor makes a new one. */
+void shard_drop_peer(struct peer *peer);
 
 /* --- connection.c --- */
 

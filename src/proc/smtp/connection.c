@@ -326,7 +326,7 @@ static struct connection *connection_new(struct smtp_role *role, enum service se
 	return connection;
 }
 
-void connection_accept(struct smtp_role *role, enum service service, int fd, const struct peer_address *peer)
+void smtp_connection_accept(struct smtp_role *role, enum service service, int fd, const struct peer_address *peer)
 {
 	bool smtp = service == SERVICE_SMTP;
 	uint32_t limit = smtp ? (uint32_t)role->process->conf.smtp.max_connections_per_address : UINT32_MAX;
@@ -349,7 +349,7 @@ void connection_accept(struct smtp_role *role, enum service service, int fd, con
 	settle(connection);
 }
 
-void connections_stop(struct smtp_role *role)
+void smtp_connections_stop(struct smtp_role *role)
 {
 	role->stopping = true;
 	if (role->n_connections == 0) {
@@ -362,7 +362,7 @@ void connections_stop(struct smtp_role *role)
 	}
 }
 
-void connections_free(struct smtp_role *role)
+void smtp_connections_free(struct smtp_role *role)
 {
 	role->stopping = false; /* role_stopped was said, or does not matter any more */
 	while (role->connections)

@@ -31,7 +31,7 @@ static int on_deliver_reply(struct link *link, struct str body)
 static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 {
 	struct link *link = owner;
-	if (*fd >= 0)
+	if (*fd != -1)
 		return ERR_CORRUPT;
 	if (link->peer == PEER_AUTH && type == AUTH_SMTP_RESOLVE_REPLY)
 		return on_resolve_reply(link, body);
@@ -49,9 +49,10 @@ static void on_closed(void *owner)
 		            LOG_U("index", auth ? 0 : link->peer - PEER_SHARD(0)));
 	ipc_channel_free(&link->channel);
 	ipc_calls_peer_lost(link->role->calls, link->peer);
+	role_peer_lost(link->role->process, auth ? ROLE_AUTH : ROLE_SHARD, auth ? 0 : (uint16_t)(link->peer - PEER_SHARD(0)));
 }
 
-void link_open(struct smtp_role *role, uint32_t peer, int fd)
+void smtp_link_open(struct smtp_role *role, uint32_t peer, int fd)
 {
 	struct link *link = &role->links[peer];
 	if (link->channel) {
@@ -61,7 +62,7 @@ void link_open(struct smtp_role *role, uint32_t peer, int fd)
 	link->channel = ipc_channel_new(role->process->loop, fd, on_message, on_closed, link);
 }
 
-void links_free(struct smtp_role *role)
+void smtp_links_free(struct smtp_role *role)
 {
 	for (uint32_t i = 0; i < role->n_links; i++)
 		if (role->links[i].channel)

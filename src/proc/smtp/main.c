@@ -92,19 +92,14 @@ static size_t sandbox_paths(struct role_process *process, struct sandbox_path *p
 
 static void on_accept(void *owner, int fd, const struct peer_address *peer)
 {
-	struct smtp_listener *listener = owner;
-	connection_accept(listener->role, listener->service, fd, peer);
+	struct role_listener *listener = owner;
+	smtp_connection_accept(listener->role, listener->service, fd, peer);
 }
 
 static void add_listener(struct role_process *process, enum service service, int fd)
 {
 	struct smtp_role *role = process->state;
-	if (role->n_listeners == LISTENERS_MAX || (service != SERVICE_SMTP && service != SERVICE_LMTP)) {
-		log_error("listener-refused", LOG_S("service", service_name(service)));
-		close(fd);
-		return;
-	}
-	role->listeners[role->n_listeners++] = (struct smtp_listener){ .role = role, .service = service, .fd = fd };
+	role_listeners_add(&role->listeners, role, service == SERVICE_SMTP || service == SERVICE_LMTP, service, fd);
 }
 
 static void add_peer(struct role_process *process, enum role peer_role, uint16_t index, int fd)
@@ -116,36 +111,21 @@ static void add_peer(struct role_process *process, enum role peer_role, uint16_t
 		close(fd);
 		return;
 	}
-	link_open(role, peer, fd);
+	smtp_link_open(role, peer, fd);
 }
 
 static void start(struct role_process *process)
 {
 	struct smtp_role *role = process->state;
-	for (uint32_t i = 0; i < role->n_listeners; i++) {
-		struct smtp_listener *listener = &role->listeners[i];
-		listener->listener = listener_new(process->loop, listener->fd, on_accept, listener);
-		listener->fd = -1;
-	}
+	role_listeners_start(&role->listeners, process->loop, on_accept);
 	role_ready(process);
-}
-
-static void close_listeners(struct smtp_role *role)
-{
-	for (uint32_t i = 0; i < role->n_listeners; i++) {
-		if (role->listeners[i].listener)
-			listener_free(&role->listeners[i].listener);
-		if (role->listeners[i].fd >= 0)
-			close(role->listeners[i].fd);
-		role->listeners[i].fd = -1;
-	}
 }
 
 static void stop(struct role_process *process)
 {
 	struct smtp_role *role = process->state;
-	close_listeners(role);
-	connections_stop(role);
+	role_listeners_close(&role->listeners);
+	smtp_connections_stop(role);
 }
 
 static void status(struct role_process *process, struct buf *out)
@@ -163,9 +143,9 @@ static void status(struct role_process *process, struct buf *out)
 static void finish(struct role_process *process)
 {
 	struct smtp_role *role = process->state;
-	close_listeners(role);
-	connections_free(role);
-	links_free(role);
+	role_listeners_close(&role->listeners);
+	smtp_connections_free(role);
+	smtp_links_free(role);
 	ipc_calls_free(&role->calls);
 	address_count_free(&role->addresses);
 	body_store_free(&role->bodies);

@@ -6,13 +6,12 @@
 #include "ipc/call.h"
 #include "ipc/channel.h"
 #include "ipc/smtp_auth.h"
-#include "loop/listener.h"
-#include "proc/role.h"
 #include "proc/address_count.h"
+#include "proc/listeners.h"
+#include "proc/role.h"
 #include "proc/smtp/body.h"
 #include "proto/smtp/session.h"
 
-#define LISTENERS_MAX  64
 #define SPOOL_PATH_MAX (CONF_PATH_MAX + 16)
 /* How long auth may take for an address, and the shards for a message (RFC 5321, 4.5.3.2.6: the client waits 10
  * minutes). */
@@ -37,21 +36,13 @@ struct link {
 #define PEER_AUTH 0
 #define PEER_SHARD(index) ((uint32_t)(index) + 1)
 
-struct smtp_listener {
-	struct smtp_role *role;
-	enum service service;
-	int fd; /* until start; then -1 */
-	struct listener *listener;
-};
-
 struct smtp_role {
 	struct role_process *process;
 	struct smtp_config config;
 	struct body_store bodies;
 	char spool_path[SPOOL_PATH_MAX];
 	int spool; /* -1: could not be opened */
-	struct smtp_listener listeners[LISTENERS_MAX];
-	uint32_t n_listeners;
+	struct role_listeners listeners;
 	struct link *links; /* by peer */
 	uint32_t n_links;
 	struct ipc_calls *calls;
@@ -64,14 +55,14 @@ struct smtp_role {
 };
 
 /* links.c: a peer's new channel, replacing an older one. */
-void link_open(struct smtp_role *role, uint32_t peer, int fd);
-void links_free(struct smtp_role *role);
+void smtp_link_open(struct smtp_role *role, uint32_t peer, int fd);
+void smtp_links_free(struct smtp_role *role);
 
 /* connection.c: the role's listeners lead here; the descriptor becomes the connection's. */
-void connection_accept(struct smtp_role *role, enum service service, int fd, const struct peer_address *peer);
+void smtp_connection_accept(struct smtp_role *role, enum service service, int fd, const struct peer_address *peer);
 /* The server stops: role_stopped is called when the last connection is gone. */
-void connections_stop(struct smtp_role *role);
+void smtp_connections_stop(struct smtp_role *role);
 /* At the end of the process: frees all at once. */
-void connections_free(struct smtp_role *role);
+void smtp_connections_free(struct smtp_role *role);
 
 #endif

@@ -9,8 +9,8 @@
 #include "ipc/smtp_shard.h"
 #include "loop/listener.h"
 #include "loop/stream.h"
-#include "proc/role.h"
 #include "proc/roles.h"
+#include "proc/test_role.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -48,16 +48,9 @@ struct fixture {
 	bool client_closed, ready, stopped, timed_out;
 };
 
-static const struct role_definition *definition;
 static struct fixture *current; /* for the functions of role.h below */
 
 /* --- role.h, played --- */
-
-int role_main(const struct role_definition *role)
-{
-	definition = role;
-	return 0;
-}
 
 void role_ready(struct role_process *process)
 {
@@ -68,11 +61,6 @@ void role_stopped(struct role_process *process)
 {
 	current->stopped = true;
 	loop_stop(process->loop);
-}
-
-void role_status_add(struct buf *out, struct str key, uint64_t value)
-{
-	buf_addf(out, "%.*s=%llu\n", STR_ARG(key), (unsigned long long)value);
 }
 
 /* --- auth and shards --- */
@@ -158,7 +146,7 @@ static struct ipc_channel *connect_peer(struct fixture *fixture, enum role role,
 {
 	int ends[2];
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
-	definition->peer(&fixture->process, role, index, ends[0]);
+	definitions[ROLE_SMTP]->peer(&fixture->process, role, index, ends[0]);
 	return ipc_channel_new(fixture->process.loop, ends[1], message, ignore_close, owner);
 }
 
@@ -249,7 +237,7 @@ static void add_listener(struct fixture *fixture, enum service service)
 	assert_int_equal(listen(fd, 10), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &n), 0);
 	fixture->ports[service] = ntohs(address.sin_port);
-	definition->listener(&fixture->process, service, fd);
+	definitions[ROLE_SMTP]->listener(&fixture->process, service, fd);
 }
 
 static int set_up(void **state)
@@ -267,7 +255,7 @@ static int set_up(void **state)
 	conf_defaults(&fixture->process.conf);
 	fixture->process.conf.smtp.max_connections_per_address = 2;
 	fixture->process.conf.store.reserve_free_space = 0;
-	assert_int_equal(definition->prepare(&fixture->process), 0);
+	assert_int_equal(definitions[ROLE_SMTP]->prepare(&fixture->process), 0);
 	add_listener(fixture, SERVICE_SMTP);
 	add_listener(fixture, SERVICE_LMTP);
 	fixture->auth = connect_peer(fixture, ROLE_AUTH, 0, auth_message, fixture);
@@ -276,7 +264,7 @@ static int set_up(void **state)
 		fixture->shards[i].body = fixture->shards[i].head = BUF_INIT(10 * 1024 * 1024);
 		fixture->shards[i].channel = connect_peer(fixture, ROLE_SHARD, i, shard_message, &fixture->shards[i]);
 	}
-	definition->start(&fixture->process);
+	definitions[ROLE_SMTP]->start(&fixture->process);
 	assert_true(fixture->ready);
 	*state = fixture;
 	return 0;
@@ -288,7 +276,7 @@ static int tear_down(void **state)
 	char path[200];
 	snprintf(path, sizeof path, "%.*s", STR_ARG(fixture->process.setup.directory));
 	stream_free(&fixture->client);
-	definition->finish(&fixture->process);
+	definitions[ROLE_SMTP]->finish(&fixture->process);
 	ipc_channel_free(&fixture->auth);
 	for (uint16_t i = 0; i < SHARDS; i++) {
 		ipc_channel_free(&fixture->shards[i].channel);
@@ -436,7 +424,7 @@ static void an_address_has_so_many_connections(void **state)
 	for (unsigned i = 0; i < 2; i++)
 		stream_free(&others[i]);
 	struct buf status = BUF_INIT(4096);
-	definition->status(&fixture->process, &status);
+	definitions[ROLE_SMTP]->status(&fixture->process, &status);
 	assert_true(str_find(buf_str(&status), STR("connections_refused=1\n")) >= 0);
 	buf_free(&status);
 }
@@ -446,7 +434,7 @@ static void a_stop_says_goodbye(void **state)
 	struct fixture *fixture = *state;
 	client_connect(fixture, SERVICE_SMTP);
 	talk(fixture, "", "220 ");
-	definition->stop(&fixture->process);
+	definitions[ROLE_SMTP]->stop(&fixture->process);
 	talk(fixture, "", "421 4.3.2 ");
 	while (!fixture->stopped)
 		run(fixture);

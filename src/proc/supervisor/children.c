@@ -1,7 +1,9 @@
 /* children.c: the processes of the server: their start, what they are sent, their end and restart, their stop.
  *
  * A child that starts is sent SETUP, KEYS, its LISTENERs, one PEER for each running process that it talks to (which is sent the
- * other end), START. A child that ends is started again after a pause that doubles while it keeps ending soon. */
+ * other end), START. A child that ends is started again after a pause that doubles while it keeps ending soon.
+ *
+ * Children close a channel over what they cannot understand, and say so; it is made anew after a moment where both still live. */
 #include "proc/supervisor/supervisor_private.h"
 
 #include "base/checked.h"
@@ -15,6 +17,7 @@
 
 #define LIVED_LONG_MS 10000
 #define GOING_MS      2000 /* between the end of a child's channel and its own */
+#define MEND_MS       1000 /* before a channel between two living children is made anew */
 
 /* Who talks to whom. */
 static const enum role relations[][2] = {
@@ -125,6 +128,7 @@ static void send_setup(struct child *child)
 	setup_encode(&setup, &body);
 	send_to(child, SUPERVISOR_SETUP, buf_str(&body), -1);
 	mem_wipe(&setup, sizeof setup);
+	mem_wipe(body.p, body.n);
 	buf_free(&body);
 }
 
@@ -164,8 +168,25 @@ static void send_peer(struct child *to, const struct child *peer, int fd)
 	struct buf body = BUF_INIT(16);
 	wire_put_u8(&body, (uint8_t)peer->role);
 	wire_put_u16(&body, peer->index);
+	wire_put_u32(&body, to->supervisor->n_pairs);
 	send_to(to, SUPERVISOR_PEER, buf_str(&body), fd);
 	buf_free(&body);
+}
+
+/* To be made anew; once, though both ends tell. What does not fit in the list is told again by nobody, but needs a crowd of hostile
+ * processes. */
+static void mend_later(struct child *a, struct child *b, uint32_t pair)
+{
+	struct supervisor *s = a->supervisor;
+	for (size_t i = 0; i < s->n_lost; i++) {
+		if ((s->lost[i].a == a && s->lost[i].b == b) || (s->lost[i].a == b && s->lost[i].b == a))
+			return;
+	}
+	if (s->n_lost == LOST_MAX)
+		return;
+	s->lost[s->n_lost++] = (struct lost_pair){ a, b, pair };
+	if (s->n_lost == 1)
+		loop_timer_start(s->mending, MEND_MS);
 }
 
 static void connect_pair(struct child *a, struct child *b)
@@ -173,15 +194,57 @@ static void connect_pair(struct child *a, struct child *b)
 	int ends[2];
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
 		log_error("socketpair", LOG_C("error", strerror(errno)));
+		mend_later(a, b, 0);
 		return;
 	}
+	a->supervisor->n_pairs++;
 	send_peer(a, b, ends[0]);
 	send_peer(b, a, ends[1]);
 	close(ends[0]);
 	close(ends[1]);
 }
 
+/* A channel of an earlier life was replaced when its process started again. */
+static bool is_of_this_life(const struct child *child, uint32_t pair)
+{
+	return child->channel && pair > child->pairs_before;
+}
+
+static void mend(void *owner)
+{
+	struct supervisor *s = owner;
+	struct lost_pair lost[LOST_MAX];
+	size_t n = s->n_lost;
+	memcpy(lost, s->lost, n * sizeof lost[0]);
+	s->n_lost = 0;
+	for (size_t i = 0; i < n && !s->stopping; i++) {
+		struct child *a = lost[i].a, *b = lost[i].b;
+		bool never_made = lost[i].pair == 0 && a->channel && b->channel;
+		if (!never_made && !(is_of_this_life(a, lost[i].pair) && is_of_this_life(b, lost[i].pair)))
+			continue;
+		log_warning("channel-mended", LOG_S("of", role_name(a->role)), LOG_U("index", a->index), LOG_S("with", role_name(b->role)),
+		            LOG_U("with-index", b->index));
+		connect_pair(a, b);
+	}
+}
+
 /* --- what a child says --- */
+
+static int on_peer_lost(struct child *child, struct str body)
+{
+	struct wire_reader r = wire_reader(body);
+	uint8_t role = wire_get_u8(&r);
+	uint16_t index = wire_get_u16(&r);
+	uint32_t pair = wire_get_u32(&r);
+	if (wire_finish(&r) != 0 || role >= ROLE_COUNT || !related(child->role, (enum role)role))
+		return ERR_CORRUPT;
+	struct child *peer = child_of(child->supervisor, (enum role)role, index);
+	if (!peer || pair == 0)
+		return ERR_CORRUPT;
+	if (is_of_this_life(child, pair) && is_of_this_life(peer, pair))
+		mend_later(child, peer, pair);
+	return 0;
+}
 
 static void announce(struct supervisor *s)
 {
@@ -222,6 +285,8 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 		struct str answer = str_from(body, sizeof request);
 		ipc_call_end(child->supervisor->calls, child_number(child), request, &answer);
 		return 0;
+	case CHILD_PEER_LOST:
+		return on_peer_lost(child, body);
 	default:
 		return ERR_CORRUPT;
 	}
@@ -263,6 +328,7 @@ static bool spawn(struct child *child)
 		return false;
 	}
 	child->started_ms = loop_now_ms(s->loop);
+	child->pairs_before = s->n_pairs;
 	child->ready = child->stop_sent = false;
 	child->channel = ipc_channel_new(s->loop, ends[0], on_message, on_closed, child);
 	send_setup(child);
@@ -297,6 +363,7 @@ void children_make(struct supervisor *s)
 {
 	static const enum role order[] = { ROLE_AUTH, ROLE_AUTHWORK, ROLE_SHARD, ROLE_ACCESS, ROLE_SMTP };
 	s->children = mem_alloc(CHILDREN_MAX, sizeof *s->children);
+	s->mending = loop_timer_new(s->loop, mend, s);
 	for (size_t i = 0; i < COUNT_OF(order); i++) {
 		for (uint16_t index = 0; index < count_of(s, order[i]) && s->n_children < CHILDREN_MAX; index++) {
 			struct child *child = &s->children[s->n_children++];
@@ -419,6 +486,7 @@ void children_free(struct supervisor *s)
 		ipc_channel_free(&s->children[i].channel);
 		loop_timer_free(&s->children[i].timer);
 	}
+	loop_timer_free(&s->mending);
 	mem_free(s->children);
 	s->children = NULL;
 	s->n_children = 0;

@@ -99,7 +99,7 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 {
 	struct control_client *client = owner;
 	struct control_request request;
-	if (type != CONTROL_REQUEST || *fd >= 0 || client->call || client->status)
+	if (type != CONTROL_REQUEST || *fd != -1 || client->call || client->status)
 		return ERR_STATE;
 	int err = control_request_decode(body, &request);
 	if (err != 0)
@@ -161,7 +161,7 @@ static int open_control_socket(const char *path)
 	return good ? fd : -1;
 }
 
-int control_open(struct supervisor *s)
+int control_socket_open(struct supervisor *s)
 {
 	int fd = open_control_socket(s->conf.server.control_socket.p);
 	if (fd < 0) {
@@ -175,7 +175,7 @@ int control_open(struct supervisor *s)
 	return 0;
 }
 
-void control_free(struct supervisor *s)
+void control_socket_free(struct supervisor *s)
 {
 	if (!s->control)
 		return;

@@ -22,6 +22,8 @@ static void become_role(char *const arguments[], int control_fd, pid_t superviso
 		fcntl(control_fd, F_SETFD, 0);
 	else if (dup2(control_fd, CHILD_CONTROL_FD) < 0)
 		_exit(1);
+	/* What our own parent left open is nobody's business. A kernel before 5.9 does not have the call. */
+	(void)close_range(CHILD_CONTROL_FD + 1, ~0U, 0);
 	execv("/proc/self/exe", arguments);
 	_exit(1);
 }

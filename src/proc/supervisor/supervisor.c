@@ -118,7 +118,7 @@ static int open_all(struct supervisor *s)
 	if (err == 0)
 		err = sockets_bind(s);
 	if (err == 0)
-		err = control_open(s);
+		err = control_socket_open(s);
 	if (err == 0)
 		err = watch_signals(s);
 	return err;
@@ -126,7 +126,7 @@ static int open_all(struct supervisor *s)
 
 static void close_all(struct supervisor *s)
 {
-	control_free(s);
+	control_socket_free(s);
 	sockets_close(s);
 	children_free(s);
 	ipc_calls_free(&s->calls);

@@ -14,6 +14,7 @@
 
 #define CHILDREN_MAX  512
 #define LISTENING_MAX 256
+#define LOST_MAX      256
 #define PEM_MAX       (256 * 1024)
 
 struct supervisor;
@@ -32,6 +33,13 @@ struct child {
 	uint32_t restarts;
 	uint64_t started_ms;
 	uint64_t delay_ms; /* before the next restart */
+	uint32_t pairs_before; /* channels between processes that were made before this one started */
+};
+
+/* A channel between two processes that was lost although both live. */
+struct lost_pair {
+	struct child *a, *b;
+	uint32_t pair; /* its number; 0: it could not be made */
 };
 
 /* A bound socket, shared by all processes of the role that serves it. */
@@ -60,6 +68,10 @@ struct supervisor {
 	uint64_t started_ms;
 	struct child *children;
 	size_t n_children;
+	uint32_t n_pairs; /* made: numbers of channels between children */
+	struct lost_pair lost[LOST_MAX];
+	size_t n_lost;
+	struct loop_timer *mending; /* while there are lost ones */
 	struct listening listening[LISTENING_MAX];
 	size_t n_listening;
 	struct ipc_calls *calls; /* to children; peer: index in children */
@@ -97,8 +109,8 @@ void start_name_host(struct supervisor *s);
 void start_choose_users(struct supervisor *s);
 
 /* --- control.c: the control socket --- */
-int control_open(struct supervisor *s) MUST_CHECK;
-void control_free(struct supervisor *s);
+int control_socket_open(struct supervisor *s) MUST_CHECK;
+void control_socket_free(struct supervisor *s);
 
 /* --- status.c: asks all children and calls done with the JSON, once, later; cancel by status_cancel --- */
 struct status_request;

@@ -8,20 +8,6 @@
 
 #include <cmocka.h>
 
-static int begin(void **state)
-{
-	static struct test_store w;
-	test_store_begin(&w);
-	*state = &w;
-	return 0;
-}
-
-static int end(void **state)
-{
-	test_store_end(*state);
-	return 0;
-}
-
 static void test_append_byte_by_byte(void **state)
 {
 	struct test_client c;
@@ -133,7 +119,7 @@ static void test_the_mailbox_may_vanish_meanwhile(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, test_store_set_up, test_store_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_append_byte_by_byte),
 		TEST(test_refusals_come_before_the_message),

@@ -99,7 +99,7 @@ static void put_name(struct imap_session *s, struct buf *line, const struct list
 	buf_add(line, is_lsub(s) ? STR("* LSUB (") : STR("* LIST ("));
 	if (!is_lsub(s))
 		put_list_attributes(line, list, name);
-	else if (!name->subscribed || !name->exists)
+	else if (!name->subscribed) /* all that \Noselect tells here (6.3.9): a name that is gone is subscribed still */
 		put_attribute(line, STR("\\Noselect"));
 	buf_add(line, STR(") \"/\" "));
 	imap_put_mailbox(line, name->name);

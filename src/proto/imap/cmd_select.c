@@ -1,6 +1,5 @@
 /* cmd_select.c: SELECT and EXAMINE (RFC 3501, 6.3.1 and 6.3.2), CLOSE (6.4.2) and UNSELECT (RFC 3691). The selected
  * mailbox is held open until it is deselected. */
-#include "base/checked.h"
 #include "proto/imap/session_private.h"
 
 void imap_deselect(struct imap_session *s)
@@ -14,22 +13,6 @@ void imap_deselect(struct imap_session *s)
 	set_free(&selected->flagged);
 	set_free(&selected->recent);
 	*selected = (struct selected){ 0 };
-}
-
-/* SELECT takes what is recent, so that no other session has it; EXAMINE changes nothing and only looks (RFC
- * 3501, 6.3.2). */
-static void learn_recent(struct selected *selected, const struct mailbox_counts *counts)
-{
-	uint32_t first = 0;
-	uint64_t n = set_count(&selected->known.uids);
-	if (!selected->read_only)
-		first = mailbox_take_recent(selected->mailbox);
-	else if (counts->recent == 0 || counts->recent > n || !set_at(&selected->known.uids, n - counts->recent, &first))
-		return;
-	struct set from = SET_INIT;
-	set_add(&from, MAX(first, 1u), UINT32_MAX);
-	set_intersection(&selected->known.uids, &from, &selected->recent);
-	set_free(&from);
 }
 
 static void tell_facts(struct imap_session *s, const struct mailbox_counts *counts)
@@ -64,7 +47,7 @@ enum imap_step imap_cmd_select(struct imap_session *s)
 	s->selected.read_only = command->kind == IMAP_COMMAND_EXAMINE;
 	mailbox_counts(mailbox, &counts);
 	mailbox_know_all(mailbox, &s->selected.known);
-	learn_recent(&s->selected, &counts);
+	imap_learn_recent(&s->selected, &s->selected.known.uids);
 	tell_facts(s, &counts);
 	if (s->selected.read_only)
 		imap_ok(s, "READ-ONLY", "EXAMINE completed.");

@@ -8,20 +8,6 @@
 
 #include <cmocka.h>
 
-static int begin(void **state)
-{
-	static struct test_store w;
-	test_store_begin(&w);
-	*state = &w;
-	return 0;
-}
-
-static int end(void **state)
-{
-	test_store_end(*state);
-	return 0;
-}
-
 static const char header[] = "Received: from a\r\n"
                              "From: Alice <alice@example.test>\r\n"
                              "To: bob@example.test\r\n"
@@ -218,7 +204,7 @@ static void test_many_bodies_pause_and_go_on(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, test_store_set_up, test_store_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_facts_come_from_the_row),
 		TEST(test_sections),

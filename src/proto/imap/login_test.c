@@ -9,93 +9,34 @@
 
 #include <cmocka.h>
 
+#include "proto/test_login.h"
+
 struct fixture {
 	struct imap_login_session *login;
 	struct login_settings settings;
-	struct outq out;
+	struct test_login world;
 	struct buf written; /* what the client has got so far */
-	char user[400], password[1100], tag[300];
-	unsigned asked, tls_starts, handed_over, closed, timers;
-	uint64_t delay;
-};
-
-static struct outq *output(void *owner)
-{
-	return &((struct fixture *)owner)->out;
-}
-
-static void start_tls(void *owner)
-{
-	((struct fixture *)owner)->tls_starts++;
-}
-
-static void keep(char *to, size_t size, struct str s)
-{
-	assert_true(s.n < size);
-	if (s.n)
-		memcpy(to, s.p, s.n);
-	to[s.n] = '\0';
-}
-
-static void authenticate(void *owner, struct str user, struct str password)
-{
-	struct fixture *f = owner;
-	f->asked++;
-	keep(f->user, sizeof f->user, user);
-	keep(f->password, sizeof f->password, password);
-}
-
-static void start_timer(void *owner, uint64_t milliseconds)
-{
-	struct fixture *f = owner;
-	f->timers++;
-	f->delay = milliseconds;
-}
-
-static void hand_over(void *owner, struct str tag)
-{
-	struct fixture *f = owner;
-	f->handed_over++;
-	keep(f->tag, sizeof f->tag, tag);
-}
-
-static void close_connection(void *owner)
-{
-	((struct fixture *)owner)->closed++;
-}
-
-static const struct login_world world = {
-	.output = output,
-	.start_tls = start_tls,
-	.authenticate = authenticate,
-	.start_timer = start_timer,
-	.hand_over = hand_over,
-	.close = close_connection,
 };
 
 static void drain(struct fixture *f)
 {
-	struct outq_piece piece;
-	while (outq_peek(&f->out, &piece)) {
-		buf_add(&f->written, piece.bytes);
-		outq_consume(&f->out, piece.bytes.n);
-	}
+	test_login_drain(&f->world, &f->written);
 }
 
 static void begin(struct fixture *f, struct login_facts facts)
 {
-	*f = (struct fixture){ .out = OUTQ_INIT(65536), .written = BUF_INIT(1 << 20) };
+	*f = (struct fixture){ .world.out = OUTQ_INIT(65536), .written = BUF_INIT(1 << 20) };
 	f->settings = (struct login_settings){
 		.max_line = 8192, .max_bad_commands = 3, .max_failures = 2, .failure_delay_ms = 2000
 	};
-	f->login = imap_login_new(&world, f, &f->settings, &facts);
+	f->login = imap_login_new(&test_login_world, &f->world, &f->settings, &facts);
 	drain(f);
 }
 
 static void end(struct fixture *f)
 {
 	imap_login_free(&f->login);
-	outq_free(&f->out);
+	outq_free(&f->world.out);
 	buf_free(&f->written);
 }
 
@@ -149,7 +90,7 @@ static void test_simple_commands(void **state)
 	expect_part(&f, "* CAPABILITY IMAP4rev1 ");
 	say(&f, "d LOGOUT\r\n");
 	expect(&f, "* BYE Good-bye.\r\nd OK LOGOUT completed.\r\n");
-	assert_int_equal(f.closed, 1);
+	assert_int_equal(f.world.closed, 1);
 	end(&f);
 }
 
@@ -160,14 +101,14 @@ static void test_login_is_handed_over_with_unread_bytes(void **state)
 	begin(&f, with_tls);
 	assert_int_equal(say(&f, text), strlen("a1 LOGIN alice \"pass word\"\r\n"));
 	expect(&f, "");
-	assert_string_equal(f.user, "alice");
-	assert_string_equal(f.password, "pass word");
+	assert_string_equal(f.world.user, "alice");
+	assert_string_equal(f.world.password, "pass word");
 	assert_false(imap_login_wants_input(f.login));
 	imap_login_answer(f.login, LOGIN_VERDICT_OK);
 	drain(&f);
 	expect(&f, "");
-	assert_int_equal(f.handed_over, 1);
-	assert_string_equal(f.tag, "a1");
+	assert_int_equal(f.world.handed_over, 1);
+	assert_string_equal(f.world.tag, "a1");
 	end(&f);
 }
 
@@ -178,8 +119,8 @@ static void test_login_with_literals(void **state)
 	say(&f, "a LOGIN {5}\r\n");
 	expect(&f, "+ OK\r\n");
 	say(&f, "alice {6+}\r\nse\"ret\r\n");
-	assert_string_equal(f.user, "alice");
-	assert_string_equal(f.password, "se\"ret");
+	assert_string_equal(f.world.user, "alice");
+	assert_string_equal(f.world.password, "se\"ret");
 	end(&f);
 }
 
@@ -191,7 +132,7 @@ static void test_denied_login_waits_then_counts(void **state)
 	imap_login_answer(f.login, LOGIN_VERDICT_DENIED);
 	drain(&f);
 	expect(&f, "");
-	assert_int_equal(f.delay, 2000);
+	assert_int_equal(f.world.delay, 2000);
 	imap_login_timer(f.login);
 	drain(&f);
 	expect(&f, "a NO [AUTHENTICATIONFAILED] Wrong user name or password.\r\n");
@@ -201,7 +142,7 @@ static void test_denied_login_waits_then_counts(void **state)
 	drain(&f);
 	expect_part(&f, "b NO [AUTHENTICATIONFAILED]");
 	expect_part(&f, "* BYE Too many failed logins.\r\n");
-	assert_int_equal(f.closed, 1);
+	assert_int_equal(f.world.closed, 1);
 	end(&f);
 }
 
@@ -215,7 +156,7 @@ static void test_unavailable_is_not_a_failure(void **state)
 		drain(&f);
 		expect_part(&f, "a NO [UNAVAILABLE]");
 	}
-	assert_int_equal(f.closed, 0);
+	assert_int_equal(f.world.closed, 0);
 	end(&f);
 }
 
@@ -224,15 +165,15 @@ static void test_plain_with_and_without_initial_response(void **state)
 	struct fixture f;
 	begin(&f, with_tls);
 	say(&f, "a AUTHENTICATE PLAIN AGFsaWNlAHNlY3JldA==\r\n");
-	assert_string_equal(f.user, "alice");
-	assert_string_equal(f.password, "secret");
+	assert_string_equal(f.world.user, "alice");
+	assert_string_equal(f.world.password, "secret");
 	imap_login_answer(f.login, LOGIN_VERDICT_UNAVAILABLE);
 	drain(&f);
 	say(&f, "b authenticate plain\r\n");
 	expect(&f, "+ \r\n");
 	say(&f, "AGJvYgBzZWNyZXQ=\r\n");
-	assert_string_equal(f.user, "bob");
-	assert_int_equal(f.asked, 2);
+	assert_string_equal(f.world.user, "bob");
+	assert_int_equal(f.world.asked, 2);
 	end(&f);
 }
 
@@ -246,7 +187,7 @@ static void test_plain_may_be_cancelled_or_broken(void **state)
 	expect_part(&f, "b BAD ");
 	say(&f, "c AUTHENTICATE CRAM-MD5\r\n");
 	expect_part(&f, "c NO ");
-	assert_int_equal(f.asked, 0);
+	assert_int_equal(f.world.asked, 0);
 	end(&f);
 }
 
@@ -255,8 +196,8 @@ static void test_plain_for_somebody_else_is_denied(void **state)
 	struct fixture f;
 	begin(&f, with_tls);
 	say(&f, "a AUTHENTICATE PLAIN Ym9iAGFsaWNlAHNlY3JldA==\r\n"); /* bob NUL alice NUL secret */
-	assert_int_equal(f.asked, 0);
-	assert_int_equal(f.timers, 1);
+	assert_int_equal(f.world.asked, 0);
+	assert_int_equal(f.world.timers, 1);
 	imap_login_timer(f.login);
 	drain(&f);
 	expect_part(&f, "a NO [AUTHENTICATIONFAILED]");
@@ -273,7 +214,7 @@ static void test_no_password_before_tls(void **state)
 	expect_part(&f, "b NO [PRIVACYREQUIRED]");
 	say(&f, "c AUTHENTICATE PLAIN AGFsaWNlAHNlY3JldA==\r\n");
 	expect_part(&f, "c NO [PRIVACYREQUIRED]");
-	assert_int_equal(f.asked, 0);
+	assert_int_equal(f.world.asked, 0);
 	end(&f);
 }
 
@@ -284,13 +225,13 @@ static void test_starttls_forgets_what_came_in_the_clear(void **state)
 	begin(&f, before_tls);
 	assert_int_equal(say(&f, text), strlen(text));
 	expect(&f, "a OK Begin the TLS handshake now.\r\n");
-	assert_int_equal(f.tls_starts, 1);
+	assert_int_equal(f.world.tls_starts, 1);
 	assert_false(imap_login_wants_input(f.login));
 	imap_login_tls_started(f.login);
 	say(&f, "c CAPABILITY\r\n");
 	expect_part(&f, " AUTH=PLAIN\r\n");
 	say(&f, "d LOGIN alice secret\r\n");
-	assert_string_equal(f.user, "alice");
+	assert_string_equal(f.world.user, "alice");
 	say(&f, "");
 	imap_login_answer(f.login, LOGIN_VERDICT_UNAVAILABLE);
 	say(&f, "e STARTTLS\r\n");
@@ -309,7 +250,7 @@ static void test_bad_commands_are_counted(void **state)
 	say(&f, "\r\n");
 	expect_part(&f, "* BAD ");
 	expect_part(&f, "* BYE Too many bad commands.\r\n");
-	assert_int_equal(f.closed, 1);
+	assert_int_equal(f.world.closed, 1);
 	assert_int_equal(say(&f, "d NOOP\r\n"), strlen("d NOOP\r\n"));
 	expect(&f, "");
 	end(&f);
@@ -331,11 +272,11 @@ static void test_endless_line_is_cut_off(void **state)
 	char chunk[4096];
 	begin(&f, with_tls);
 	memset(chunk, 'x', sizeof chunk);
-	for (int i = 0; i < 100 && !f.closed; i++) {
+	for (int i = 0; i < 100 && !f.world.closed; i++) {
 		imap_login_input(f.login, str_of(chunk, sizeof chunk));
 		drain(&f);
 	}
-	assert_int_equal(f.closed, 1);
+	assert_int_equal(f.world.closed, 1);
 	expect_part(&f, "* BYE ");
 	end(&f);
 }
@@ -349,8 +290,8 @@ static void test_long_user_names_reach_nobody(void **state)
 	memset(line + n, 'u', 400);
 	memcpy(line + n + 400, " p\r\n", 5);
 	say(&f, line);
-	assert_int_equal(f.asked, 0);
-	assert_int_equal(f.timers, 1);
+	assert_int_equal(f.world.asked, 0);
+	assert_int_equal(f.world.timers, 1);
 	end(&f);
 }
 
@@ -363,7 +304,7 @@ static void test_owner_may_end_it(void **state)
 	drain(&f);
 	expect(&f, "* BYE No login in time.\r\n");
 	imap_login_answer(f.login, LOGIN_VERDICT_OK); /* too late */
-	assert_int_equal(f.handed_over, 0);
+	assert_int_equal(f.world.handed_over, 0);
 	end(&f);
 }
 

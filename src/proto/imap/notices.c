@@ -45,6 +45,26 @@ void imap_tell_keywords(struct imap_session *s, bool always)
 		put_flag_list(s, keywords, n, STR(")] These flags are kept; there can be no more keywords.\r\n"));
 }
 
+void imap_learn_recent(struct selected *selected, const struct set *newest)
+{
+	struct set taken = SET_INIT, mine = SET_INIT;
+	struct mailbox_counts counts;
+	uint64_t n = set_count(newest);
+	uint32_t first = UINT32_MAX;
+	if (!selected->read_only) {
+		first = mailbox_take_recent(selected->mailbox);
+	} else {
+		mailbox_counts(selected->mailbox, &counts);
+		if (counts.recent == 0 || !set_at(newest, n - MIN(n, (uint64_t)counts.recent), &first))
+			return;
+	}
+	set_add(&taken, MAX(first, 1u), UINT32_MAX);
+	set_intersection(newest, &taken, &mine);
+	set_add_set(&selected->recent, &mine);
+	set_free(&taken);
+	set_free(&mine);
+}
+
 /* Takes in what the store knows newer than the session. New messages count as known from here on. */
 static void learn(struct imap_session *s)
 {
@@ -61,15 +81,7 @@ static void learn(struct imap_session *s)
 	set_add_set(&selected->flagged, &delta.flags);
 	if (delta.fresh.n) {
 		set_add_set(&selected->known.uids, &delta.fresh);
-		if (!selected->read_only) {
-			uint32_t first = mailbox_take_recent(selected->mailbox);
-			struct set taken = SET_INIT, mine = SET_INIT;
-			set_add(&taken, MAX(first, 1u), UINT32_MAX);
-			set_intersection(&delta.fresh, &taken, &mine);
-			set_add_set(&selected->recent, &mine);
-			set_free(&taken);
-			set_free(&mine);
-		}
+		imap_learn_recent(selected, &delta.fresh);
 		imap_tell_counts(s);
 	}
 	delta_free(&delta);

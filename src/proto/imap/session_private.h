@@ -130,6 +130,9 @@ bool imap_refuse_read_only(struct imap_session *s);
 enum imap_step imap_tell_notices(struct imap_session *s, bool expunges);
 /* FLAGS and PERMANENTFLAGS, when there are keywords that the client was not told about, or `always`. */
 void imap_tell_keywords(struct imap_session *s, bool always);
+/* Of the newest messages, which the session hears of now, those that are \Recent to it: SELECT takes them, so that no
+ * other session has them; EXAMINE changes nothing and only looks (RFC 3501, 2.3.2 and 6.3.2). */
+void imap_learn_recent(struct selected *selected, const struct set *newest);
 /* "* n EXISTS" and "* n RECENT". */
 void imap_tell_counts(struct imap_session *s);
 

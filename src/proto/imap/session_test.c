@@ -7,20 +7,6 @@
 
 #include <cmocka.h>
 
-static int begin(void **state)
-{
-	static struct test_store w;
-	test_store_begin(&w);
-	*state = &w;
-	return 0;
-}
-
-static int end(void **state)
-{
-	test_store_end(*state);
-	return 0;
-}
-
 static void test_commands_of_any_state(void **state)
 {
 	struct test_client c;
@@ -225,7 +211,7 @@ static void test_writing_waits_at_the_gate(void **state)
 	test_say(&c, "a SELECT INBOX\r\n");
 	w->hold_syncs = true;
 	test_append(&c, "INBOX", "two", 1); /* sealed at the turn's end; the sync of its body does not come back */
-	assert_false(store_writable(w->store));
+	assert_false(store_writable(w->fixture.store));
 	test_say(&c, "c FETCH 1 (FLAGS ENVELOPE)\r\n"); /* reading goes on */
 	test_expect_part(&c, "c OK ");
 	test_say(&c, "x SELECT INBOX\r\n");
@@ -406,7 +392,7 @@ static void test_owner_may_end_it(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, test_store_set_up, test_store_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_commands_of_any_state),
 		TEST(test_select_of_an_empty_mailbox),

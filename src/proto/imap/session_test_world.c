@@ -7,64 +7,24 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <ftw.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-/* --- the store's world --- */
-
-static void sync_later(void *owner, int fd)
-{
-	struct test_store *w = owner;
-	assert_true(w->n_syncs < TEST_SYNCS_MAX);
-	w->syncs[w->n_syncs++] = fd;
-}
-
-static void writable(void *owner)
-{
-}
-
-static void durable(void *owner, uint64_t batch)
-{
-}
-
-static void voided(void *owner, uint64_t batch, int err)
-{
-}
-
-static void failed(void *owner, const char *what, int err)
-{
-	fail_msg("the store failed: %s: %s", what, err_text(err));
-}
-
-static const struct store_world store_world = { sync_later, writable, durable, voided, failed };
+/* --- the store --- */
 
 static const struct account_id account_id = { { 1, 2, 3 } };
-
-static void open_store(struct test_store *w, uint64_t reserve)
-{
-	const char *what;
-	struct store_settings settings = {
-		.directory = str_from_c(w->directory),
-		.segment_size = 64 << 20,
-		.view_memory = 64 << 20,
-		.reserve = reserve,
-		.checkpoint_size = 4 << 20,
-		.database_cache_kb = 16384,
-		.change_retention = 86400,
-		.undelete_window = 86400,
-		.delivery_lifetime = 86400,
-	};
-	assert_int_equal(store_open(&settings, &store_world, w, &w->store, &what), 0);
-}
 
 void test_store_begin(struct test_store *w)
 {
 	const struct mime_limits mime = MIME_LIMITS_DEFAULT;
-	*w = (struct test_store){ .directory = "/tmp/mansio-imap-XXXXXX" };
-	assert_non_null(mkdtemp(w->directory));
-	open_store(w, 1 << 20);
+	*w = (struct test_store){ 0 };
+	fixture_begin(&w->fixture);
+	w->fixture.no_syncs = true; /* nobody cuts the power of a test */
+	w->fixture.settings.segment_size = 64 << 20;
+	w->fixture.settings.checkpoint_size = 4 << 20;
+	w->fixture.settings.reserve = 1 << 20;
+	fixture_open(&w->fixture);
 	w->settings = (struct imap_settings){
 		.limits = IMAP_LIMITS_DEFAULT,
 		.mail = { mail_reader_new(&mime), 1 << 20, 64 },
@@ -76,32 +36,27 @@ void test_store_begin(struct test_store *w)
 		.max_keyword_length = 100,
 		.output_pause = 65536,
 		.spool_threshold = 65536,
-		.spool_directory = str_from_c(w->directory),
+		.spool_directory = str_from_c(w->fixture.directory),
 	};
-	assert_int_equal(account_create(w->store, &account_id), 0);
+	assert_int_equal(account_create(w->fixture.store, &account_id), 0);
 	test_turn(w, NULL);
-	assert_int_equal(account_open(w->store, &account_id, &w->account), 0);
+	assert_int_equal(account_open(w->fixture.store, &account_id, &w->account), 0);
 }
 
 void test_store_fill_disk(struct test_store *w)
 {
 	test_turn(w, NULL);
 	account_close(&w->account);
-	store_close(&w->store);
-	open_store(w, UINT64_MAX / 4);
-	assert_int_equal(account_open(w->store, &account_id, &w->account), 0);
+	w->fixture.settings.reserve = UINT64_MAX / 4;
+	fixture_reopen(&w->fixture);
+	assert_int_equal(account_open(w->fixture.store, &account_id, &w->account), 0);
 }
 
 void test_store_destroy_account(struct test_store *w)
 {
 	uint64_t messages, bytes;
-	assert_int_equal(account_destroy(w->store, &account_id, &messages, &bytes), 0);
+	assert_int_equal(account_destroy(w->fixture.store, &account_id, &messages, &bytes), 0);
 	test_turn(w, NULL);
-}
-
-static int remove_entry(const char *path, const struct stat *facts, int kind, struct FTW *where)
-{
-	return remove(path);
 }
 
 void test_store_end(struct test_store *w)
@@ -109,10 +64,24 @@ void test_store_end(struct test_store *w)
 	w->hold_syncs = false;
 	test_turn(w, NULL);
 	account_close(&w->account);
-	store_close(&w->store);
+	assert_int_equal(w->fixture.failed, 0);
+	fixture_end(&w->fixture);
 	mail_reader_free(&w->settings.mail.reader);
 	charsets_free(&w->settings.charsets);
-	nftw(w->directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+int test_store_set_up(void **state)
+{
+	static struct test_store w;
+	test_store_begin(&w);
+	*state = &w;
+	return 0;
+}
+
+int test_store_tear_down(void **state)
+{
+	test_store_end(*state);
+	return 0;
 }
 
 /* --- the session's world --- */
@@ -168,7 +137,7 @@ static bool fulfil(struct test_client *c)
 	unsigned ready = c->wishes & 1u << SESSION_RESUME_SOON;
 	if (c->out.total < c->world->settings.output_pause / 2)
 		ready |= c->wishes & 1u << SESSION_RESUME_OUTPUT;
-	if (store_writable(c->world->store))
+	if (store_writable(c->world->fixture.store))
 		ready |= c->wishes & 1u << SESSION_RESUME_WRITABLE;
 	if (!ready || c->closed)
 		return false;
@@ -184,12 +153,9 @@ void test_turn(struct test_store *w, struct test_client *c)
 	bool busy = true;
 	while (busy) {
 		busy = c && fulfil(c);
-		store_turn(w->store);
-		while (w->n_syncs && !w->hold_syncs) {
-			w->n_syncs--;
-			store_synced(w->store, 0); /* nobody cuts the power of a test */
+		store_turn(w->fixture.store);
+		if (!w->hold_syncs && fixture_sync(&w->fixture, 0))
 			busy = true;
-		}
 	}
 }
 

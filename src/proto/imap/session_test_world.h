@@ -5,17 +5,12 @@
 #define PROTO_IMAP_SESSION_TEST_WORLD_H
 
 #include "proto/imap/session.h"
-#include "store/store_open.h"
-
-#define TEST_SYNCS_MAX 16
+#include "store/test_store.h"
 
 struct test_store {
-	char directory[64];
-	struct store *store;
+	struct store_fixture fixture;
 	struct account *account;
 	struct imap_settings settings;
-	int syncs[TEST_SYNCS_MAX];
-	unsigned n_syncs;
 	bool hold_syncs; /* the gate stays closed once it closed */
 };
 
@@ -34,6 +29,9 @@ struct test_client {
 };
 
 void test_store_begin(struct test_store *w);
+/* The same for cmocka's tests with set-up and tear-down: *state is the test_store. */
+int test_store_set_up(void **state);
+int test_store_tear_down(void **state);
 /* From here on the disk is full: its reserve is larger than it. No client may be there. */
 void test_store_fill_disk(struct test_store *w);
 void test_store_destroy_account(struct test_store *w);

@@ -20,7 +20,7 @@ static int read_size(struct message_cursor *rows, const struct entry *entry, uin
 	int err = message_cursor_get(rows, entry->message, &row);
 	if (err < 0)
 		return err;
-	*out = (uint32_t)MIN(row.size, (uint64_t)SIZE_MOST);
+	*out = (uint32_t)MIN(pop3_octets(&row), (uint64_t)SIZE_MOST);
 	return 0;
 }
 
@@ -133,7 +133,7 @@ static enum pop3_step list_one(struct pop3_session *s)
 	if (err < 0)
 		pop3_reply_error(s, err);
 	else
-		outq_addf(pop3_output(s), "+OK %" PRIu32 " %" PRIu64 "\r\n", s->command.number, row.size);
+		outq_addf(pop3_output(s), "+OK %" PRIu32 " %" PRIu64 "\r\n", s->command.number, pop3_octets(&row));
 	return POP3_STEP_DONE;
 }
 

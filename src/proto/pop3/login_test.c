@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "proto/test_login.h"
+
 #define CAPABILITIES                                                                                                   \
 	"+OK Capabilities follow.\r\nTOP\r\nUIDL\r\nPIPELINING\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\n"                        \
 	"EXPIRE NEVER\r\nIMPLEMENTATION Mansio\r\n"
@@ -16,66 +18,14 @@
 struct fixture {
 	struct pop3_login *login;
 	struct login_settings settings;
-	struct outq out;
+	struct test_login world;
 	struct buf said;
-	char user[400], password[1100];
-	unsigned asked, tls_starts, handed_over, closed, timers;
-	uint64_t delay;
-};
-
-static struct outq *output(void *owner)
-{
-	return &((struct fixture *)owner)->out;
-}
-
-static void start_tls(void *owner)
-{
-	((struct fixture *)owner)->tls_starts++;
-}
-
-static void authenticate(void *owner, struct str user, struct str password)
-{
-	struct fixture *f = owner;
-	f->asked++;
-	snprintf(f->user, sizeof f->user, "%.*s", STR_ARG(user));
-	snprintf(f->password, sizeof f->password, "%.*s", STR_ARG(password));
-}
-
-static void start_timer(void *owner, uint64_t milliseconds)
-{
-	struct fixture *f = owner;
-	f->timers++;
-	f->delay = milliseconds;
-}
-
-static void hand_over(void *owner, struct str tag)
-{
-	assert_int_equal(tag.n, 0);
-	((struct fixture *)owner)->handed_over++;
-}
-
-static void close_connection(void *owner)
-{
-	((struct fixture *)owner)->closed++;
-}
-
-static const struct login_world world = {
-	.output = output,
-	.start_tls = start_tls,
-	.authenticate = authenticate,
-	.start_timer = start_timer,
-	.hand_over = hand_over,
-	.close = close_connection,
 };
 
 static void assert_said(struct fixture *f, const char *wanted)
 {
-	struct outq_piece piece;
 	buf_clear(&f->said);
-	while (outq_peek(&f->out, &piece)) {
-		buf_add(&f->said, piece.bytes);
-		outq_consume(&f->out, piece.bytes.n);
-	}
+	test_login_drain(&f->world, &f->said);
 	buf_add_byte(&f->said, '\0');
 	assert_string_equal(f->said.p, wanted);
 }
@@ -83,7 +33,7 @@ static void assert_said(struct fixture *f, const char *wanted)
 static void begin(struct fixture *f, bool tls, bool can_start_tls, bool plain_allowed)
 {
 	struct login_facts facts = { 1, tls, can_start_tls, plain_allowed };
-	f->login = pop3_login_new(&world, f, &f->settings, &facts);
+	f->login = pop3_login_new(&test_login_world, &f->world, &f->settings, &facts);
 	assert_said(f, "+OK Mansio is ready.\r\n");
 }
 
@@ -97,7 +47,7 @@ static int set_up(void **state)
 	static struct fixture fixture;
 	fixture = (struct fixture){
 		.settings = { .max_line = 512, .max_bad_commands = 3, .max_failures = 2, .failure_delay_ms = 2000 },
-		.out = OUTQ_INIT(100000),
+		.world.out = OUTQ_INIT(100000),
 		.said = BUF_INIT(100000),
 	};
 	*state = &fixture;
@@ -108,7 +58,7 @@ static int tear_down(void **state)
 {
 	struct fixture *f = *state;
 	pop3_login_free(&f->login);
-	outq_free(&f->out);
+	outq_free(&f->world.out);
 	buf_free(&f->said);
 	return 0;
 }
@@ -119,12 +69,13 @@ static void user_and_pass_ask_and_hand_over(void **state)
 	begin(f, true, true, false);
 	assert_int_equal(say(f, "USER alice\r\nPASS a b \r\nSTAT\r\n"), 23);
 	assert_said(f, "+OK The password, please.\r\n");
-	assert_int_equal(f->asked, 1);
-	assert_string_equal(f->user, "alice");
-	assert_string_equal(f->password, "a b ");
+	assert_int_equal(f->world.asked, 1);
+	assert_string_equal(f->world.user, "alice");
+	assert_string_equal(f->world.password, "a b ");
 	assert_false(pop3_login_wants_input(f->login));
 	pop3_login_answer(f->login, LOGIN_VERDICT_OK);
-	assert_int_equal(f->handed_over, 1);
+	assert_int_equal(f->world.handed_over, 1);
+	assert_string_equal(f->world.tag, "");
 	/* What follows is the shard's. */
 	assert_int_equal(say(f, "STAT\r\n"), 0);
 	assert_said(f, "");
@@ -135,17 +86,17 @@ static void plain_works_with_and_without_initial_response(void **state)
 	struct fixture *f = *state;
 	begin(f, true, true, false);
 	say(f, "AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n");
-	assert_string_equal(f->user, "alice");
-	assert_string_equal(f->password, "secret");
+	assert_string_equal(f->world.user, "alice");
+	assert_string_equal(f->world.password, "secret");
 	pop3_login_answer(f->login, LOGIN_VERDICT_UNAVAILABLE);
 	assert_said(f, "-ERR [SYS/TEMP] Logins cannot be checked now, please try again later.\r\n");
 	say(f, "auth plain\r\n");
 	assert_said(f, "+ \r\n");
 	say(f, "AGJvYgBvdGhlcg==\r\n");
-	assert_string_equal(f->user, "bob");
-	assert_int_equal(f->asked, 2);
+	assert_string_equal(f->world.user, "bob");
+	assert_int_equal(f->world.asked, 2);
 	pop3_login_answer(f->login, LOGIN_VERDICT_OK);
-	assert_int_equal(f->handed_over, 1);
+	assert_int_equal(f->world.handed_over, 1);
 }
 
 static void a_sasl_exchange_can_be_cancelled_or_wrong(void **state)
@@ -161,11 +112,11 @@ static void a_sasl_exchange_can_be_cancelled_or_wrong(void **state)
 	assert_said(f, "-ERR That is no PLAIN response.\r\n");
 	say(f, "AUTH CRAM-MD5\r\n");
 	assert_said(f, "-ERR The only mechanism here is PLAIN.\r\n");
-	assert_int_equal(f->asked, 0);
+	assert_int_equal(f->world.asked, 0);
 	/* To act for somebody else is a wrong login, with its delay. */
 	say(f, "AUTH PLAIN Ym9iAGFsaWNlAHNlY3JldA==\r\n");
 	assert_said(f, "");
-	assert_int_equal(f->timers, 1);
+	assert_int_equal(f->world.timers, 1);
 }
 
 static void no_password_crosses_without_tls(void **state)
@@ -178,7 +129,7 @@ static void no_password_crosses_without_tls(void **state)
 	say(f, "USER a\r\nPASS b\r\nAUTH PLAIN AGEAYg==\r\n");
 	assert_said(f, "-ERR No passwords without TLS, please.\r\n-ERR No passwords without TLS, please.\r\n"
 	               "-ERR No passwords without TLS, please.\r\n");
-	assert_int_equal(f->asked, 0);
+	assert_int_equal(f->world.asked, 0);
 }
 
 static void stls_forgets_what_came_before(void **state)
@@ -187,7 +138,7 @@ static void stls_forgets_what_came_before(void **state)
 	begin(f, false, true, true);
 	assert_int_equal(say(f, "USER mallory\r\nSTLS\r\nPASS injected\r\n"), 35);
 	assert_said(f, "+OK The password, please.\r\n+OK Begin the TLS handshake now.\r\n");
-	assert_int_equal(f->tls_starts, 1);
+	assert_int_equal(f->world.tls_starts, 1);
 	assert_false(pop3_login_wants_input(f->login));
 	pop3_login_tls_started(f->login);
 	assert_said(f, "");
@@ -195,7 +146,7 @@ static void stls_forgets_what_came_before(void **state)
 	assert_said(f, "-ERR USER comes first.\r\n-ERR TLS is on already.\r\n");
 	say(f, "CAPA\r\n");
 	assert_said(f, CAPABILITIES "USER\r\nSASL PLAIN\r\n.\r\n");
-	assert_int_equal(f->asked, 0);
+	assert_int_equal(f->world.asked, 0);
 }
 
 static void stls_needs_a_certificate(void **state)
@@ -204,7 +155,7 @@ static void stls_needs_a_certificate(void **state)
 	begin(f, false, false, true);
 	say(f, "STLS\r\n");
 	assert_said(f, "-ERR There is no TLS here.\r\n");
-	assert_int_equal(f->tls_starts, 0);
+	assert_int_equal(f->world.tls_starts, 0);
 }
 
 static void failures_are_delayed_and_counted(void **state)
@@ -216,13 +167,13 @@ static void failures_are_delayed_and_counted(void **state)
 		assert_said(f, "+OK The password, please.\r\n");
 		pop3_login_answer(f->login, LOGIN_VERDICT_DENIED);
 		assert_said(f, "");
-		assert_int_equal(f->timers, i);
-		assert_int_equal(f->delay, 2000);
+		assert_int_equal(f->world.timers, i);
+		assert_int_equal(f->world.delay, 2000);
 		assert_int_equal(say(f, "QUIT\r\n"), 0);
 		pop3_login_timer(f->login);
 		assert_said(f, "-ERR [AUTH] Wrong user name or password.\r\n");
 	}
-	assert_int_equal(f->closed, 1);
+	assert_int_equal(f->world.closed, 1);
 }
 
 static void bad_commands_are_counted(void **state)
@@ -231,12 +182,12 @@ static void bad_commands_are_counted(void **state)
 	begin(f, true, true, false);
 	say(f, "STAT\r\nHELLO\r\n");
 	assert_said(f, "-ERR Log in first.\r\n-ERR There is no such command.\r\n");
-	assert_int_equal(f->closed, 0);
+	assert_int_equal(f->world.closed, 0);
 	char line[600];
 	memset(line, 'x', sizeof line);
 	assert_int_equal(pop3_login_input(f->login, str_of(line, sizeof line)), sizeof line);
 	assert_said(f, "-ERR That line is too long.\r\n");
-	assert_int_equal(f->closed, 1);
+	assert_int_equal(f->world.closed, 1);
 }
 
 static void an_endless_user_name_is_denied_without_asking(void **state)
@@ -246,8 +197,8 @@ static void an_endless_user_name_is_denied_without_asking(void **state)
 	char line[600];
 	snprintf(line, sizeof line, "USER %0400d\r\nPASS x\r\n", 0);
 	say(f, line);
-	assert_int_equal(f->asked, 0);
-	assert_int_equal(f->timers, 1);
+	assert_int_equal(f->world.asked, 0);
+	assert_int_equal(f->world.timers, 1);
 }
 
 static void an_answer_after_the_end_is_ignored(void **state)
@@ -262,8 +213,8 @@ static void an_answer_after_the_end_is_ignored(void **state)
 	pop3_login_tls_started(f->login);
 	pop3_login_bye(f->login, STR("Again."));
 	assert_said(f, "");
-	assert_int_equal(f->handed_over, 0);
-	assert_int_equal(f->closed, 1);
+	assert_int_equal(f->world.handed_over, 0);
+	assert_int_equal(f->world.closed, 1);
 }
 
 static void quit_says_good_bye(void **state)
@@ -272,7 +223,7 @@ static void quit_says_good_bye(void **state)
 	begin(f, false, true, false);
 	say(f, "QUIT\r\nCAPA\r\n");
 	assert_said(f, "+OK Good-bye.\r\n");
-	assert_int_equal(f->closed, 1);
+	assert_int_equal(f->world.closed, 1);
 }
 
 int main(void)

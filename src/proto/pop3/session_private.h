@@ -75,6 +75,8 @@ void pop3_reply_error(struct pop3_session *s, int err);
 bool pop3_find_message(struct pop3_session *s, uint32_t *uid, const struct entry **entry);
 /* Its row; slices of the row are not valid. */
 int pop3_read_row(struct pop3_session *s, uint64_t message, struct message_row *out) MUST_CHECK;
+/* What RETR sends of it, dot-stuffing aside: an open last line is given its end (RFC 1939, 11). */
+uint64_t pop3_octets(const struct message_row *row);
 
 /* Commands (listing.c, transfer.c): the first step is taken by the same function as the others, after begin. */
 void pop3_listing_begin(struct pop3_session *s);

@@ -5,9 +5,8 @@
 #include "base/checked.h"
 #include "base/mem.h"
 #include "mail/mail.h"
-#include "store/store_open.h"
+#include "store/test_store.h"
 
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <unistd.h>
@@ -21,8 +20,7 @@
 	"EXPIRE NEVER\r\nIMPLEMENTATION Mansio\r\n"
 
 struct fixture {
-	char directory[64];
-	struct store *store;
+	struct store_fixture world;
 	struct account *account;
 	struct mailbox *inbox;
 	struct mail_reader *reader;
@@ -31,52 +29,9 @@ struct fixture {
 	struct outq out;
 	struct buf said;
 	uint64_t clock;
-	bool syncing, soon, on_output, on_writable;
+	bool soon, on_output, on_writable;
 	unsigned closed;
 };
-
-/* --- the store's world: syncs are done when the test says so --- */
-
-static void on_sync(void *owner, int fd)
-{
-	(void)fd;
-	((struct fixture *)owner)->syncing = true;
-}
-
-static void on_store_writable(void *owner)
-{
-	(void)owner;
-}
-
-static void on_durable(void *owner, uint64_t batch)
-{
-	(void)owner, (void)batch;
-}
-
-static void on_voided(void *owner, uint64_t batch, int err)
-{
-	(void)owner, (void)batch;
-	fail_msg("batch voided: %s", err_text(err));
-}
-
-static void on_failed(void *owner, const char *what, int err)
-{
-	(void)owner;
-	fail_msg("%s: %s", what, err_text(err));
-}
-
-static const struct store_world store_world = { on_sync, on_store_writable, on_durable, on_voided, on_failed };
-
-static void settle_store(struct fixture *f)
-{
-	do {
-		store_turn(f->store);
-		if (f->syncing) {
-			f->syncing = false;
-			store_synced(f->store, 0);
-		}
-	} while (f->syncing || !store_is_idle(f->store));
-}
 
 /* --- the session's world --- */
 
@@ -135,7 +90,7 @@ static void say(struct fixture *f, struct str text)
 		text = str_from(text, taken);
 		drain(f);
 		if (f->on_writable)
-			settle_store(f);
+			fixture_settle(&f->world);
 		bool wanted = f->soon || f->on_output || f->on_writable;
 		f->soon = f->on_output = f->on_writable = false;
 		if (wanted)
@@ -165,7 +120,7 @@ static void log_out(struct fixture *f)
 	pop3_session_free(&f->session);
 	f->soon = f->on_output = f->on_writable = false;
 	f->closed = 0;
-	settle_store(f);
+	fixture_settle(&f->world);
 }
 
 /* --- the mailbox --- */
@@ -176,7 +131,7 @@ static void append(struct fixture *f, struct str bytes)
 	struct mail_source source = { .bytes = bytes, .fd = -1 };
 	struct mail_facts facts = { .internal_date = 1700000000 };
 	uint32_t uid;
-	settle_store(f);
+	fixture_settle(&f->world);
 	assert_int_equal(mail_append(f->inbox, &mail, &source, &facts, &uid), 0);
 }
 
@@ -184,7 +139,7 @@ static void expunge(struct fixture *f, uint32_t uid)
 {
 	struct set uids = SET_INIT, expunged = SET_INIT;
 	set_add(&uids, uid, uid);
-	settle_store(f);
+	fixture_settle(&f->world);
 	assert_int_equal(mailbox_expunge(f->inbox, &uids, false, &expunged), 0);
 	assert_int_equal(set_count(&expunged), 1);
 	set_free(&uids);
@@ -206,31 +161,19 @@ static int set_up(void **state)
 {
 	static const struct account_id id = { { 7 } };
 	struct fixture *f = mem_alloc(1, sizeof *f);
-	const char *what;
-	snprintf(f->directory, sizeof f->directory, "/tmp/mansio-pop3-XXXXXX");
-	assert_non_null(mkdtemp(f->directory));
-	struct store_settings settings = {
-		.directory = str_from_c(f->directory), .segment_size = 1 << 20, .view_memory = 1 << 20, .reserve = 1 << 20,
-		.checkpoint_size = 1 << 20, .database_cache_kb = 1024, .change_retention = 86400, .undelete_window = 86400,
-		.delivery_lifetime = 86400,
-	};
+	fixture_begin(&f->world);
+	f->world.no_syncs = true;
+	fixture_open(&f->world);
 	f->settings = (struct pop3_settings){ .max_line = 255, .max_bad_commands = 3, .output_pause = OUTPUT_PAUSE };
 	f->reader = mail_reader_new(&MIME_LIMITS_DEFAULT);
 	f->out = OUTQ_INIT(1 << 20);
 	f->said = BUF_INIT(16 << 20);
-	assert_int_equal(store_open(&settings, &store_world, f, &f->store, &what), 0);
-	assert_int_equal(account_create(f->store, &id), 0);
-	settle_store(f);
-	assert_int_equal(account_open(f->store, &id, &f->account), 0);
+	assert_int_equal(account_create(f->world.store, &id), 0);
+	fixture_settle(&f->world);
+	assert_int_equal(account_open(f->world.store, &id, &f->account), 0);
 	f->inbox = account_mailbox(f->account, STR("INBOX"));
 	*state = f;
 	return 0;
-}
-
-static int remove_one(const char *path, const struct stat *status, int flag, struct FTW *where)
-{
-	(void)status, (void)flag, (void)where;
-	return remove(path);
 }
 
 static int tear_down(void **state)
@@ -238,9 +181,10 @@ static int tear_down(void **state)
 	struct fixture *f = *state;
 	log_out(f);
 	account_close(&f->account);
-	store_close(&f->store);
+	assert_int_equal(f->world.failed, 0);
+	assert_int_equal(f->world.voids, 0);
+	fixture_end(&f->world);
 	mail_reader_free(&f->reader);
-	nftw(f->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	outq_free(&f->out);
 	buf_free(&f->said);
 	mem_free(f);
@@ -266,12 +210,12 @@ static void messages_come_back_byte_for_byte(void **state)
 	struct fixture *f = *state;
 	append_three(f);
 	log_in(f, "+OK Logged in, 3 messages.\r\n");
-	assert_says(f, "STAT\r\n", "+OK 3 84\r\n");
-	assert_says(f, "LIST\r\n", "+OK 3 messages (84 octets)\r\n1 30\r\n2 32\r\n3 22\r\n.\r\n");
-	assert_says(f, "LIST 2\r\n", "+OK 2 32\r\n");
+	assert_says(f, "STAT\r\n", "+OK 3 88\r\n");
+	assert_says(f, "LIST\r\n", "+OK 3 messages (88 octets)\r\n1 30\r\n2 34\r\n3 24\r\n.\r\n");
+	assert_says(f, "LIST 2\r\n", "+OK 2 34\r\n");
 	assert_says(f, "RETR 1\r\n", "+OK 30 octets follow.\r\n" FIRST ".\r\n");
-	assert_says(f, "RETR 2\r\n", "+OK 32 octets follow.\r\nSubject: two\r\n\r\n..dot\r\n...\r\nno end\r\n.\r\n");
-	assert_says(f, "RETR 3\r\n", "+OK 22 octets follow.\r\n" THIRD "\r\n.\r\n");
+	assert_says(f, "RETR 2\r\n", "+OK 34 octets follow.\r\nSubject: two\r\n\r\n..dot\r\n...\r\nno end\r\n.\r\n");
+	assert_says(f, "RETR 3\r\n", "+OK 24 octets follow.\r\n" THIRD "\r\n.\r\n");
 	assert_says(f, "NOOP\r\n", "+OK Still here.\r\n");
 }
 
@@ -282,11 +226,11 @@ static void top_gives_header_and_lines(void **state)
 	log_in(f, "+OK Logged in, 3 messages.\r\n");
 	assert_says(f, "TOP 1 0\r\n", "+OK The top of 30 octets follows.\r\nSubject: one\r\n\r\n.\r\n");
 	assert_says(f, "TOP 1 1\r\n", "+OK The top of 30 octets follows.\r\nSubject: one\r\n\r\nHello\r\n.\r\n");
-	assert_says(f, "TOP 2 0\r\n", "+OK The top of 32 octets follows.\r\nSubject: two\r\n\r\n.\r\n");
-	assert_says(f, "TOP 2 1\r\n", "+OK The top of 32 octets follows.\r\nSubject: two\r\n\r\n..dot\r\n.\r\n");
+	assert_says(f, "TOP 2 0\r\n", "+OK The top of 34 octets follows.\r\nSubject: two\r\n\r\n.\r\n");
+	assert_says(f, "TOP 2 1\r\n", "+OK The top of 34 octets follows.\r\nSubject: two\r\n\r\n..dot\r\n.\r\n");
 	assert_says(f, "TOP 2 3\r\n",
-	            "+OK The top of 32 octets follows.\r\nSubject: two\r\n\r\n..dot\r\n...\r\nno end\r\n.\r\n");
-	assert_says(f, "TOP 3 999999999999999999999\r\n", "+OK The top of 22 octets follows.\r\n" THIRD "\r\n.\r\n");
+	            "+OK The top of 34 octets follows.\r\nSubject: two\r\n\r\n..dot\r\n...\r\nno end\r\n.\r\n");
+	assert_says(f, "TOP 3 999999999999999999999\r\n", "+OK The top of 24 octets follows.\r\n" THIRD "\r\n.\r\n");
 	assert_says(f, "TOP 4 1\r\n", "-ERR There is no such message.\r\n");
 }
 
@@ -295,7 +239,7 @@ static void bare_line_ends_cannot_end_a_response(void **state)
 	struct fixture *f = *state;
 	append(f, STR("Subject: bare\r\n\r\na\n.\r\nb\n"));
 	log_in(f, "+OK Logged in, 1 messages.\r\n");
-	assert_says(f, "RETR 1\r\n", "+OK 24 octets follow.\r\nSubject: bare\r\n\r\na\n..\r\nb\n\r\n.\r\n");
+	assert_says(f, "RETR 1\r\n", "+OK 26 octets follow.\r\nSubject: bare\r\n\r\na\n..\r\nb\n\r\n.\r\n");
 }
 
 static void only_quit_removes(void **state)
@@ -305,8 +249,8 @@ static void only_quit_removes(void **state)
 	log_in(f, "+OK Logged in, 3 messages.\r\n");
 	assert_says(f, "DELE 2\r\nDELE 2\r\nRETR 2\r\nSTAT\r\n",
 	            "+OK Marked as deleted.\r\n-ERR That message is marked as deleted.\r\n"
-	            "-ERR That message is marked as deleted.\r\n+OK 2 52\r\n");
-	assert_says(f, "LIST\r\n", "+OK 2 messages (52 octets)\r\n1 30\r\n3 22\r\n.\r\n");
+	            "-ERR That message is marked as deleted.\r\n+OK 2 54\r\n");
+	assert_says(f, "LIST\r\n", "+OK 2 messages (54 octets)\r\n1 30\r\n3 24\r\n.\r\n");
 	log_out(f); /* the client vanished */
 	log_in(f, "+OK Logged in, 3 messages.\r\n");
 	assert_says(f, "DELE 1\r\nRSET\r\nDELE 3\r\n",
@@ -315,27 +259,27 @@ static void only_quit_removes(void **state)
 	assert_int_equal(f->closed, 1);
 	log_out(f);
 	log_in(f, "+OK Logged in, 2 messages.\r\n");
-	assert_says(f, "LIST\r\n", "+OK 2 messages (62 octets)\r\n1 30\r\n2 32\r\n.\r\n");
+	assert_says(f, "LIST\r\n", "+OK 2 messages (64 octets)\r\n1 30\r\n2 34\r\n.\r\n");
 }
 
 static void quit_waits_for_the_store(void **state)
 {
 	struct fixture *f = *state;
 	append(f, STR(FIRST));
-	settle_store(f);
+	fixture_settle(&f->world);
 	log_in(f, "+OK Logged in, 1 messages.\r\n");
 	append(f, STR(SECOND));
-	store_turn(f->store); /* sealed: the gate is closed until the sync returns */
-	assert_false(store_writable(f->store));
+	store_turn(f->world.store); /* sealed: the gate is closed until the sync returns */
+	assert_false(store_writable(f->world.store));
 	assert_int_equal(pop3_session_input(f->session, STR("DELE 1\r\nQUIT\r\nNOOP\r\n")), 14);
 	assert_true(f->on_writable);
 	assert_int_equal(f->closed, 0);
 	assert_false(pop3_session_wants_input(f->session));
-	settle_store(f);
+	fixture_settle(&f->world);
 	pop3_session_resume(f->session);
 	assert_int_equal(f->closed, 1);
 	/* The +OK is in the queue, and the owner holds it back. */
-	assert_true(account_batch(f->account) > store_durable(f->store));
+	assert_true(account_batch(f->account) > store_durable(f->world.store));
 }
 
 static void others_may_remove_messages_meanwhile(void **state)
@@ -345,8 +289,8 @@ static void others_may_remove_messages_meanwhile(void **state)
 	log_in(f, "+OK Logged in, 3 messages.\r\n");
 	expunge(f, 2);
 	assert_says(f, "RETR 2\r\n", "-ERR That message was removed meanwhile by another session.\r\n");
-	assert_says(f, "STAT\r\n", "+OK 2 52\r\n");
-	assert_says(f, "LIST\r\n", "+OK 2 messages (52 octets)\r\n1 30\r\n3 22\r\n.\r\n");
+	assert_says(f, "STAT\r\n", "+OK 2 54\r\n");
+	assert_says(f, "LIST\r\n", "+OK 2 messages (54 octets)\r\n1 30\r\n3 24\r\n.\r\n");
 	expunge(f, 3);
 	assert_says(f, "TOP 3 0\r\n", "-ERR That message was removed meanwhile by another session.\r\n");
 	append(f, STR(FIRST)); /* new ones are not seen */
@@ -456,8 +400,8 @@ static void a_removed_account_ends_the_session(void **state)
 	uint64_t messages, bytes;
 	append(f, STR(FIRST));
 	log_in(f, "+OK Logged in, 1 messages.\r\n");
-	settle_store(f);
-	assert_int_equal(account_destroy(f->store, &id, &messages, &bytes), 0);
+	fixture_settle(&f->world);
+	assert_int_equal(account_destroy(f->world.store, &id, &messages, &bytes), 0);
 	assert_says(f, "STAT\r\n", "-ERR [SYS/TEMP] The mailbox is not available now.\r\n");
 	assert_int_equal(f->closed, 1);
 }

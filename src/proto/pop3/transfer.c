@@ -17,6 +17,12 @@ int pop3_read_row(struct pop3_session *s, uint64_t message, struct message_row *
 	return err;
 }
 
+uint64_t pop3_octets(const struct message_row *row)
+{
+	bool open_line = row->size > 0 && (row->traits & MESSAGE_ENDS_WITHOUT_CRLF);
+	return row->size + (open_line ? 2 : 0);
+}
+
 /* The first n bytes, as they are. */
 static enum pop3_step send_range(struct pop3_session *s, const struct message_row *row, int fd, uint64_t offset,
                                  uint64_t n)
@@ -50,7 +56,7 @@ enum pop3_step pop3_transfer_begin(struct pop3_session *s)
 	bool top = s->command.verb == POP3_TOP, stuff = row.traits & (MESSAGE_NEEDS_STUFFING | MESSAGE_BARE_LINE_ENDS);
 	uint64_t header_end = MIN((uint64_t)row.header_size, row.size);
 	const char *format = top ? "+OK The top of %" PRIu64 " octets follows.\r\n" : "+OK %" PRIu64 " octets follow.\r\n";
-	outq_addf(pop3_output(s), format, row.size);
+	outq_addf(pop3_output(s), format, pop3_octets(&row));
 	if (!top && !stuff)
 		return send_range(s, &row, fd, offset, row.size);
 	if (top && !stuff && s->command.lines == 0)

@@ -1,0 +1,27 @@
+/* test_role.h: the parts of role.h that every test of a whole role plays alike; the test plays the rest. To be included
+ * by one file of an executable. */
+#ifndef PROC_TEST_ROLE_H
+#define PROC_TEST_ROLE_H
+
+#include "proc/role.h"
+
+/* What the roles under test gave to role_main. */
+static const struct role_definition *definitions[ROLE_COUNT];
+
+int role_main(const struct role_definition *role)
+{
+	definitions[role->role] = role;
+	return 0;
+}
+
+void role_status_add(struct buf *out, struct str key, uint64_t value)
+{
+	buf_addf(out, "%.*s=%llu\n", STR_ARG(key), (unsigned long long)value);
+}
+
+/* Nobody mends it: tests hand out channels themselves. */
+void role_peer_lost(struct role_process *process, enum role peer, uint16_t index)
+{
+}
+
+#endif

@@ -1,0 +1,50 @@
+/* session_world.h: what sessions on a store ask of their owner (proto/session.h), played for fuzz targets. */
+#ifndef TESTS_FUZZ_SESSION_WORLD_H
+#define TESTS_FUZZ_SESSION_WORLD_H
+
+#include "proto/session.h"
+
+struct session_client {
+	struct outq out;
+	unsigned wishes; /* bits 1 << enum session_resume */
+	bool closed;
+};
+
+static struct outq *session_client_output(void *owner)
+{
+	return &((struct session_client *)owner)->out;
+}
+
+static void session_client_want_resume(void *owner, enum session_resume reason)
+{
+	((struct session_client *)owner)->wishes |= 1u << reason;
+}
+
+static void session_client_flush(void *owner)
+{
+}
+
+static uint64_t session_client_microseconds(void *owner)
+{
+	static uint64_t clock;
+	return clock += 700;
+}
+
+static void session_client_close(void *owner)
+{
+	struct session_client *client = owner;
+	if (client->closed)
+		abort();
+	client->closed = true;
+}
+
+/* Its owner is a struct session_client. */
+static const struct session_world session_client_world = {
+	.output = session_client_output,
+	.want_resume = session_client_want_resume,
+	.flush = session_client_flush,
+	.microseconds = session_client_microseconds,
+	.close = session_client_close,
+};
+
+#endif

@@ -1,0 +1,59 @@
+"""Message bodies that are not in the page cache: read by the shard's helper thread, inside its sandbox."""
+
+import os
+import time
+
+import pytest
+
+from harness.material import message
+
+
+def cold_reads(server):
+    return sum(one["cold_reads"] for one in server.status()["processes"] if one["role"] == "shard")
+
+
+def is_cold(file, offset):
+    try:
+        os.preadv(file.fileno(), [bytearray(1)], offset, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def drop_from_page_cache(server):
+    """False where the kernel keeps them nevertheless, or does not tell (tmpfs)."""
+    dropped = False
+    for path in server.directory.rglob("body/*.seg"):
+        with path.open("rb") as file:
+            os.fdatasync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            dropped = any([is_cold(file, offset) for offset in range(0, path.stat().st_size, 65536)]) or dropped
+            # asking has begun to read
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return dropped
+
+
+def test_cold_bodies_come_whole_and_stop_nobody(fresh_server):
+    server = fresh_server({"server": {"shards": 1}})
+    account = server.add_account()
+    bodies = [message(body=("%06d\r\n" % number) * (4 ** number * 50)) for number in range(7)]
+    with server.imap(account) as imap, server.imap(account) as other:
+        for body in bodies:
+            imap.append("INBOX", body)
+        imap.select()
+        other.select()
+        if not drop_from_page_cache(server):
+            pytest.skip("this file system does not tell what is in the page cache")
+        tag = imap.send("FETCH 1:* (BODY.PEEK[])")
+        started = time.monotonic()
+        other.ok("NOOP")
+        assert time.monotonic() - started < 5
+        answer = imap.wait(tag)
+        assert [one[b"BODY[]"] for one in answer.fetched().values()] == bodies
+        assert cold_reads(server) > 0
+        drop_from_page_cache(server)
+    with server.pop3(account) as pop3:
+        for number, body in enumerate(bodies, 1):
+            assert pop3.multiline(f"RETR {number}") == body

@@ -1,0 +1,169 @@
+"""A disk that is truly full, under a crowd: mail is put off, nothing acknowledged is lost, and with space all works again."""
+
+import concurrent.futures
+import contextlib
+import os
+import re
+import subprocess
+
+import pytest
+
+from harness import wire
+from harness.material import message
+from harness.server import Server
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a full disk needs root, to mount a small one")
+
+LARGE = ("x" * 76 + "\r\n") * 6000  # travels as a file
+SMALL = "hello\r\n"
+
+
+def mount(folder, options):
+    return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def small_disk(request):
+    """A running server whose store has 24 MB; the reserve is the parameter."""
+    server = Server({"server": {"shards": 1}, "store": {"reserve_free_space": request.param, "wal_checkpoint_size": "1MB"}})
+    server.directory.mkdir()
+    mounted = mount(server.directory, "size=24m,mode=755")
+    if mounted.returncode != 0:
+        server.close()
+        pytest.skip(f"cannot mount a small disk here: {mounted.stderr.strip()}")
+    try:
+        server.start()
+        server.add_domain()
+        yield server
+    finally:
+        try:
+            server.stop(expect=None)
+        finally:
+            server.kill_everything()
+            subprocess.run(["umount", "-l", server.directory], check=True)
+            server.close()
+
+
+def fill(server, account, name):
+    """Delivers large and small messages until the disk is full; gives the subjects that were acknowledged, and the refusals."""
+    done, refusals = [], []
+    for number in range(400):
+        if len(refusals) >= 20:
+            break
+        subject = f"{name}-{number}"
+        data = message(subject=subject, body=LARGE if number % 4 == 0 else SMALL)
+        with contextlib.suppress(wire.Closed, ConnectionError):
+            if number % 5 == 3:
+                with server.imap(account) as imap:
+                    answer = imap.command("APPEND INBOX ", wire.Literal(data))
+                    if answer.status == b"OK":
+                        done.append(subject)
+                    else:
+                        refusals.append(("imap", answer.status, answer.code))
+                continue
+            with server.lmtp() if number % 2 else server.smtp() as client:
+                answer = client.command("MAIL FROM:<sender@example.net>")
+                if answer[0] == 250:
+                    client.expect(250, f"RCPT TO:<{account.address}>")
+                    client.expect(354, "DATA")
+                    client.line.send(wire.dot_stuffed(data))
+                    answer = client.read()
+                if answer[0] == 250:
+                    done.append(subject)
+                else:
+                    refusals.append(("smtp", answer[0], answer[1][-1].split()[0]))
+    return done, refusals
+
+
+def subjects(server, account):
+    """{subject: how often it is there}, every message whole."""
+    found = {}
+    with server.imap(account) as imap:
+        answer = imap.select()
+        if answer.numbered(b"EXISTS") == [0]:
+            return found
+        for one in imap.fetch("1:*", "(RFC822.SIZE BODY.PEEK[])").values():
+            body = one[b"BODY[]"]
+            assert len(body) == int(one[b"RFC822.SIZE"])
+            subject = re.search(rb"(?m)^Subject: (.*)\r$", body).group(1).decode()
+            text = body.partition(b"\r\n\r\n")[2]
+            assert text in (LARGE.encode(), SMALL.encode()), (subject, len(text))
+            found[subject] = found.get(subject, 0) + 1
+    return found
+
+
+@pytest.mark.parametrize("small_disk", ["4MB", "1MB"], indirect=True, ids=["reserve 4 MB", "reserve 1 MB"])
+def test_a_crowd_fills_the_disk(small_disk):
+    server = small_disk
+    account = server.add_account()
+    # a file of somebody else takes all that the server would keep free: its own writes fail then
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        work = [pool.submit(fill, server, account, f"c{i}") for i in range(6)]
+        results = [one.result() for one in work]
+    acknowledged = {subject for done, _ in results for subject in done}
+    refusals = {refusal for _, refused in results for refusal in refused}
+    assert acknowledged
+    assert refusals <= {("smtp", 452, "4.3.1"), ("imap", b"NO", b"UNAVAILABLE")}, refusals
+    found = subjects(server, account)
+    assert acknowledged <= set(found)
+    filler = server.directory / "filler"
+    with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(65536))
+    with contextlib.suppress(OSError), open(server.directory / "filler2", "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(512))
+    assert acknowledged <= set(subjects(server, account))
+    late, refused = fill(server, account, "late")
+    assert not late and set(refused) <= {("smtp", 452, "4.3.1"), ("imap", b"NO", b"UNAVAILABLE")}, refused
+    with server.imap(account) as imap:
+        imap.select()
+        for command in ("STORE 1 +FLAGS (\\Seen)", "CREATE New", "COPY 1 INBOX"):
+            answer = imap.command(command)
+            assert (answer.status, answer.code) in ((b"NO", b"UNAVAILABLE"), (b"NO", b"OVERQUOTA")), (command, answer)
+    server.kill_everything()
+    # it may not come up without a byte of space; with some, all is there
+    filler.unlink()
+    server.start()
+    assert acknowledged <= set(subjects(server, account))
+    assert mount(server.directory, "remount,size=64m").returncode == 0
+    (server.directory / "filler2").unlink(missing_ok=True)
+    server.deliver(account, message(subject="afterwards", body=LARGE))
+    server.deliver(account, message(subject="afterwards too", body=SMALL))
+    found = subjects(server, account)
+    assert acknowledged | {"afterwards", "afterwards too"} <= set(found)
+    server.restart()
+    assert acknowledged | {"afterwards", "afterwards too"} <= set(subjects(server, account))
+
+
+@pytest.mark.parametrize("small_disk", ["1MB"], indirect=True, ids=["reserve 1 MB"])
+def test_a_disk_that_somebody_else_fills_while_mail_comes(small_disk):
+    """The reserve is eaten from outside between the look at the free space and the write: whole batches fail."""
+    server = small_disk
+    account = server.add_account()
+    ended = False
+
+    def eat():
+        path = server.directory / "eater"
+        while not ended:
+            with contextlib.suppress(OSError), open(path, "wb", buffering=0) as file:
+                while not ended:
+                    file.write(bytes(262144))
+            path.unlink(missing_ok=True)
+
+    with concurrent.futures.ThreadPoolExecutor(7) as pool:
+        eater = pool.submit(eat)
+        work = [pool.submit(fill, server, account, f"e{i}") for i in range(6)]
+        results = [one.result() for one in work]
+        ended = True
+        eater.result()
+    (server.directory / "eater").unlink(missing_ok=True)
+    acknowledged = {subject for done, _ in results for subject in done}
+    server.wait_ready()
+    found = subjects(server, account)
+    assert acknowledged <= set(found), sorted(acknowledged - set(found))
+    assert mount(server.directory, "remount,size=96m").returncode == 0
+    server.deliver(account, message(subject="afterwards", body=LARGE))
+    server.kill_everything()
+    server.start()
+    assert acknowledged | {"afterwards"} <= set(subjects(server, account))

@@ -1,0 +1,334 @@
+"""A process that was taken over says what it likes to a shard: the shard drops it, refuses it, and lives on."""
+
+import ctypes
+import os
+import resource
+import select
+import socket
+import struct
+import time
+
+import pytest
+
+from harness import roles, wire
+from harness.material import message
+
+ACCOUNT = bytes(range(16))
+STRANGER = bytes(16)
+
+
+@pytest.fixture
+def shard():
+    with roles.Role("shard", {"imap": {"max_sessions_per_account": 20}}) as one:
+        for role in ("access", "smtp", "auth"):
+            one.add_peer(role)
+        one.start()
+        one.create_account(ACCOUNT)
+        yield one
+
+
+def log_in(shard, session=1):
+    """A session as it should be; gives its client."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    shard.peers["access"].send(1, roles.handover(session, shard.ticket(ACCOUNT, session)), theirs.fileno())
+    theirs.close()
+    line = wire.Line(ours)
+    ours.settimeout(10)
+    assert line.read_line().startswith(b"a1 OK"), "login"
+    return line
+
+
+def assert_serves(shard, session=4711):
+    """A new session gets its answer, soon."""
+    began = time.monotonic()
+    client = log_in(shard, session)
+    client.send(b"a2 NOOP\r\na3 LOGOUT\r\n")
+    assert client.read_line().startswith(b"a2 OK")
+    assert client.closed()
+    assert time.monotonic() - began < 5
+
+
+def delivered(shard):
+    kind, body = shard.peers["smtp"].receive()
+    assert kind == 2
+    request, n = struct.unpack_from("<QI", body)
+    return request, list(body[12:12 + n])
+
+
+# ---------------------------------------------------------------------- hand-overs
+
+@pytest.mark.parametrize("what", ["forged", "expired", "other session", "other shard", "other right", "cut", "none",
+                                  "unknown account"])
+def test_a_session_needs_its_own_ticket(shard, what):
+    session = 99
+    ticket = {
+        "forged": lambda: shard.ticket(ACCOUNT, session, key=bytes(32)),
+        "expired": lambda: shard.ticket(ACCOUNT, session, lifetime=-1),
+        "other session": lambda: shard.ticket(ACCOUNT, session + 1),
+        "other shard": lambda: shard.ticket(ACCOUNT, session, shard=1),
+        "other right": lambda: shard.ticket(ACCOUNT, session, rights=roles.RIGHT_POP3),
+        "cut": lambda: shard.ticket(ACCOUNT, session)[:-1],
+        "none": lambda: b"",
+        "unknown account": lambda: shard.ticket(STRANGER, session),
+    }[what]()
+    ours, theirs = socket.socketpair()
+    shard.peers["access"].send(1, roles.handover(session, ticket), theirs.fileno())
+    theirs.close()
+    client = wire.Line(ours)
+    assert client.read_line().startswith(b"a1 NO [UNAVAILABLE]")
+    assert client.closed()
+    assert shard.peers["access"].receive() == (2, struct.pack("<Q", session))
+    assert shard.counters()["sessions"] == 0
+    assert_serves(shard)
+
+
+@pytest.mark.parametrize("what", ["trailing", "unknown type", "too long", "no descriptor", "cut", "zero byte", "two descriptors",
+                                  "unannounced descriptor", "bad enum"])
+def test_a_malformed_message_costs_access_its_channel_only(shard, what):
+    kept = log_in(shard, 5)
+    good = roles.handover(6, shard.ticket(ACCOUNT, 6))
+    ours, theirs = socket.socketpair()
+    access = shard.peers["access"]
+    {
+        "trailing": lambda: access.send(1, good + b"x", theirs.fileno()),
+        "unknown type": lambda: access.send(77, b""),
+        "too long": lambda: access.send_raw(struct.pack("<IHBB", 0x7fffffff, 1, 0, 0)),
+        "no descriptor": lambda: access.send(1, good),
+        "cut": lambda: access.send(1, good[:-1], theirs.fileno()),
+        "zero byte": lambda: access.send_raw(struct.pack("<IHBB", 0, 1, 0, 9)),
+        "two descriptors": lambda: access.send_raw(struct.pack("<IHBB", len(good), 1, 2, 0) + good, [theirs.fileno()] * 2),
+        "unannounced descriptor": lambda: access.send_raw(struct.pack("<IHBB", len(good), 1, 0, 0) + good, [theirs.fileno()]),
+        "bad enum": lambda: access.send(1, good[:8] + b"\x09" + good[9:], theirs.fileno()),
+    }[what]()
+    assert access.closed()
+    assert shard.lost() == (roles.ROLES.index("access"), 0, 1)
+    shard.add_peer("access")
+    assert_serves(shard)
+    kept.send(b"a2 NOOP\r\n")
+    assert kept.read_line().startswith(b"a2 OK")
+    kept.close()
+    ours.close()
+    theirs.close()
+
+
+def odd_descriptors():
+    memory = os.memfd_create("x")
+    reader, writer = os.pipe()
+    listening = socket.create_server(("127.0.0.1", 0))
+    datagrams = socket.socketpair(type=socket.SOCK_DGRAM)
+    return {"file": memory, "pipe": reader, "other end of a pipe": writer, "listening socket": listening.detach(),
+            "datagrams": datagrams[0].detach(), "epoll": select.epoll().fileno(), "folder": os.open("/", os.O_RDONLY)}
+
+
+@pytest.mark.parametrize("what", list(odd_descriptors()))
+def test_what_is_no_connection_is_not_taken_for_one(shard, what):
+    descriptors = odd_descriptors()
+    if what == "epoll":
+        keep = select.epoll()
+        descriptors[what] = keep.fileno()
+    shard.peers["access"].send(1, roles.handover(6, shard.ticket(ACCOUNT, 6)), descriptors[what])
+    assert shard.peers["access"].closed()
+    shard.add_peer("access")
+    assert_serves(shard)
+
+
+def test_a_connection_that_is_full_and_waits_does_not_stop_the_shard(shard):
+    """The socket blocks and has no room, and access goes on sharing its flags."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    try:
+        while True:
+            theirs.send(bytes(65536))
+    except BlockingIOError:
+        pass
+    theirs.setblocking(True)
+    shard.peers["access"].send(1, roles.handover(6, b"forged"), theirs.fileno())
+    assert_serves(shard, 7)
+    shard.peers["access"].send(1, roles.handover(8, shard.ticket(ACCOUNT, 8)), theirs.fileno())
+    time.sleep(0.2)
+    theirs.setblocking(True)
+    ours.send(b"a2 NOOP\r\n")
+    assert_serves(shard, 9)
+    ours.close()
+    theirs.close()
+
+
+def test_a_ticket_that_is_used_again_opens_no_more_than_an_account_may_have(shard):
+    ticket = shard.ticket(ACCOUNT, 1)
+    kept = []
+    for _ in range(60):
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        shard.peers["access"].send(1, roles.handover(1, ticket), theirs.fileno())
+        theirs.close()
+        kept.append(ours)
+    deadline = time.monotonic() + 10
+    while shard.counters()["deliveries_refused"] < 40:
+        assert time.monotonic() < deadline
+    assert shard.counters()["sessions"] == 20
+    for one in kept:
+        one.close()
+    while shard.counters()["sessions"] > 0:
+        assert time.monotonic() < deadline + 10
+    assert_serves(shard)
+
+
+# ---------------------------------------------------------------------- deliveries
+
+def test_a_delivery_for_an_unknown_account_is_put_off_and_one_for_a_known_one_is_not(shard):
+    shard.peers["smtp"].send(1, roles.delivery(5, [STRANGER, ACCOUNT], message()))
+    assert delivered(shard) == (5, [roles.UNAVAILABLE, roles.OK])
+
+
+@pytest.mark.parametrize("what", ["no recipients", "too many", "trailing", "cut", "longer than said", "descriptor and body",
+                                  "confirmation with descriptor", "empty confirmation", "type"])
+def test_a_malformed_delivery_costs_smtp_its_channel_only(shard, what):
+    smtp = shard.peers["smtp"]
+    good = roles.delivery(5, [ACCOUNT], message())
+    file = os.memfd_create("body")
+    os.write(file, message())
+    {
+        "no recipients": lambda: smtp.send(1, roles.delivery(5, [], message())),
+        "too many": lambda: smtp.send(1, roles.delivery(5, [ACCOUNT] * 1001, message())),
+        "trailing": lambda: smtp.send(1, good + b"x"),
+        "cut": lambda: smtp.send(1, good[:-1]),
+        "longer than said": lambda: smtp.send(1, roles.delivery(5, [ACCOUNT], message(), length=1 << 30)),
+        "descriptor and body": lambda: smtp.send(1, good, file),
+        "confirmation with descriptor": lambda: smtp.send(3, struct.pack("<I", 1) + bytes(16), file),
+        "empty confirmation": lambda: smtp.send(3, struct.pack("<I", 0)),
+        "type": lambda: smtp.send(9, good),
+    }[what]()
+    assert smtp.closed()
+    assert shard.lost()[0] == roles.ROLES.index("smtp")
+    shard.add_peer("smtp")
+    shard.peers["smtp"].send(1, good)
+    assert delivered(shard) == (5, [roles.OK])
+    assert_serves(shard)
+    os.close(file)
+
+
+def test_a_body_that_is_no_file_or_shorter_than_said_is_put_off(shard):
+    before = shard.descriptors()
+    short_file = os.memfd_create("body")
+    os.write(short_file, message())
+    reader, writer = os.pipe()
+    ours, theirs = socket.socketpair()
+    for number, file in enumerate((short_file, reader, writer, ours.fileno(), os.open("/", os.O_RDONLY))):
+        shard.peers["smtp"].send(1, roles.delivery(number, [ACCOUNT], b"", length=1000000, inline=False), file)
+        assert delivered(shard) == (number, [roles.UNAVAILABLE])
+    shard.peers["smtp"].send(1, roles.delivery(9, [ACCOUNT], message()))
+    assert delivered(shard) == (9, [roles.OK])
+    assert_serves(shard)
+    assert shard.descriptors() <= before + 2
+    theirs.close()
+
+
+def test_a_file_that_shrinks_while_it_is_read_harms_nobody(shard):
+    file = os.memfd_create("body")
+    whole = message(body="x" * 70 + "\r\n") * 1
+    whole += (b"x" * 78 + b"\r\n") * 100000
+    results = set()
+    for number in range(10):
+        os.pwrite(file, whole, 0)
+        shard.peers["smtp"].send(1, roles.delivery(number, [ACCOUNT] * 5, b"", length=len(whole), inline=False), file)
+        time.sleep(0.005 * number)
+        os.ftruncate(file, 1000)
+        results.update(delivered(shard)[1])
+        os.ftruncate(file, len(whole))
+    assert results <= {roles.OK, roles.UNAVAILABLE, roles.REFUSED}
+    assert_serves(shard)
+
+
+def test_a_flood_of_deliveries_with_files_takes_a_bounded_number_of_descriptors(shard):
+    file = os.memfd_create("body")
+    os.write(file, message())
+    most = 0
+    n = 2000
+    for number in range(n):
+        shard.peers["smtp"].send(1, roles.delivery(number, [ACCOUNT], b"", length=len(message()), inline=False), file)
+        if number % 100 == 0:
+            most = max(most, shard.descriptors())
+    answers = [delivered(shard) for _ in range(n)]
+    assert {number for number, _ in answers} == set(range(n))
+    assert most < 600
+    assert_serves(shard)
+
+
+def test_answers_nobody_asked_for_and_orders_out_of_phase(shard):
+    auth = shard.peers["auth"]
+    auth.send(1, struct.pack("<QB", 1, 9) + ACCOUNT)
+    assert auth.closed()
+    auth = shard.add_peer("auth")
+    auth.send(2, bytes(28))
+    assert auth.closed()
+    auth = shard.add_peer("auth")
+    file = os.memfd_create("x")
+    auth.send(1, struct.pack("<QB", 1, 2) + ACCOUNT, file)
+    assert auth.closed()
+    shard.add_peer("auth")
+    shard.peers["auth"].send(1, struct.pack("<QB", 7, 0) + ACCOUNT)
+    kind, body = shard.peers["auth"].receive()
+    assert kind == 2 and struct.unpack_from("<Qi", body)[1] <= 0
+    assert_serves(shard)
+
+
+def test_a_shard_without_descriptors_says_so_and_keeps_its_channels(shard):
+    limit = shard.descriptors() + 3
+    resource.prlimit(shard.process.pid, resource.RLIMIT_NOFILE, (limit, limit))
+    kept = []
+    for number in range(20):
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        shard.peers["access"].send(1, roles.handover(100 + number, shard.ticket(ACCOUNT, 100 + number)), theirs.fileno())
+        theirs.close()
+        kept.append(wire.Line(ours))
+    deadline = time.monotonic() + 10
+    while (counted := shard.counters())["sessions"] + counted["deliveries_refused"] < len(kept):
+        assert time.monotonic() < deadline, counted
+    assert counted["deliveries_refused"] > 10
+    for _ in range(counted["deliveries_refused"]):
+        assert shard.peers["access"].receive()[0] == 2
+    file = os.memfd_create("body")
+    os.write(file, message())
+    shard.peers["smtp"].send(1, roles.delivery(9, [ACCOUNT], b"", length=len(message()), inline=False), file)
+    assert delivered(shard) == (9, [roles.UNAVAILABLE])
+    for one in kept:
+        one.close()
+    time.sleep(0.3)
+    assert_serves(shard)
+
+
+# ---------------------------------------------------------------------- the supervisor mends what broke between two that live
+
+def socket_of(pid, number):
+    """A socket of another process, or None where this system does not let us have it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    process = os.pidfd_open(pid)
+    fd = libc.syscall(438, process, number, 0)  # pidfd_getfd(2)
+    os.close(process)
+    return socket.socket(fileno=fd) if fd >= 0 else None
+
+
+@pytest.mark.parametrize("role", ["access", "smtp"])
+def test_a_channel_that_broke_is_made_anew_and_nobody_was_restarted(fresh_server, role):
+    server = fresh_server({"server": {"shards": 1}})
+    account = server.add_account()
+    pids = {one: server.processes(one) for one in roles.ROLES[1:]}
+    pid = pids[role][0]
+    broken = 0
+    for entry in os.listdir(f"/proc/{pid}/fd"):
+        if int(entry) > 3 and os.readlink(f"/proc/{pid}/fd/{entry}").startswith("socket:"):
+            taken = socket_of(pid, int(entry))
+            if taken is None:
+                pytest.skip("no descriptors of other processes here")
+            with taken:
+                if taken.family == socket.AF_UNIX and not taken.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    taken.send(b"\xff" * 16)
+                    broken += 1
+    assert broken >= 2
+    server.wait_for(lambda: server.log_text().count("channel-mended") >= 2, "new channels")
+    with server.imap(account) as imap:
+        imap.select()
+    server.deliver(account, message())
+    assert {one: server.processes(one) for one in roles.ROLES[1:]} == pids
