@@ -85,7 +85,7 @@
 	X(INTEGER, login, max_failures, "3", 1, 1000, "Failed logins after which a connection is closed.")             \
 	X(INTEGER, login, max_bad_commands, "5", 1, 1000,                                                              \
 	  "Bad commands before login after which a connection is closed.")                                             \
-	X(SIZE, login, max_line, "\"8KB\"", 1024, CONF_MB, "The longest command line before login.")                   \
+	X(SIZE, login, max_line, "\"32KB\"", 1024, CONF_MB, "The longest command line before login.")                   \
 	X(INTEGER, login, max_connections, "10000", 1, 1000000,                                                        \
 	  "IMAP and POP3 connections of each access process, logged in or not.")                                       \
 	X(INTEGER, login, max_connections_per_address, "50", 1, 1000000,                                               \

@@ -160,6 +160,14 @@ def test_rename_refuses_what_cannot_be(imap):
     imap.no("RENAME a INBOX")
 
 
+def test_rename_takes_no_level_below_over_the_limit(imap):
+    imap.ok("CREATE top/" + "/".join("d" * 18))
+    imap.ok("RENAME top up/top")
+    imap.no("RENAME up one/up", code=b"LIMIT")
+    imap.no("RENAME up/top up/to/top", code=b"LIMIT")
+    imap.ok("RENAME up/top top")
+
+
 def test_rename_of_inbox_moves_its_mails_and_leaves_it(imap):
     """RFC 3501 section 6.3.5"""
     imap.append("INBOX", message())

@@ -5,14 +5,19 @@
 #include "proto/imap/session_private.h"
 #include "syntax/imap_name.h"
 
+static size_t depth_of(struct str name)
+{
+	size_t depth = 1;
+	for (size_t i = 0; i < name.n; i++)
+		depth += name.p[i] == IMAP_SEPARATOR;
+	return depth;
+}
+
 static bool refuse_name(struct imap_session *s, struct str name)
 {
 	const char *why = "That name cannot be used.";
 	int err = imap_name_check(name, &why);
-	size_t depth = 1;
-	for (size_t i = 0; i < name.n; i++)
-		depth += name.p[i] == IMAP_SEPARATOR;
-	if (err == ERR_LIMIT || name.n > s->settings->max_mailbox_name || depth > s->settings->max_mailbox_depth)
+	if (err == ERR_LIMIT || name.n > s->settings->max_mailbox_name || depth_of(name) > s->settings->max_mailbox_depth)
 		imap_no(s, "LIMIT", "That name is too long or has too many levels.");
 	else if (err < 0)
 		imap_no(s, "CANNOT", why);
@@ -87,10 +92,30 @@ enum imap_step imap_cmd_delete(struct imap_session *s)
 	return IMAP_STEP_DONE;
 }
 
+/* What lies below comes along (but of INBOX, 6.3.5), and must not get too deep either: LIST's work grows with the
+ * levels of all names. */
+static bool refuse_depth(struct imap_session *s, const struct imap_rename *rename)
+{
+	struct mailbox *const *mailboxes;
+	size_t n = account_mailboxes(s->account, &mailboxes), from = depth_of(rename->from), to = depth_of(rename->to);
+	if (str_eq(rename->from, STR("INBOX")))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		struct str name = mailbox_facts(mailboxes[i])->name;
+		bool below = str_starts(name, rename->from) && name.n > rename->from.n &&
+		             name.p[rename->from.n] == IMAP_SEPARATOR;
+		if (below && depth_of(name) - from + to > s->settings->max_mailbox_depth) {
+			imap_no(s, "LIMIT", "A name below it would have too many levels.");
+			return true;
+		}
+	}
+	return false;
+}
+
 enum imap_step imap_cmd_rename(struct imap_session *s)
 {
 	const struct imap_rename *rename = &imap_command_of(s)->rename;
-	if (imap_refuse_params(s) || refuse_name(s, rename->to))
+	if (imap_refuse_params(s) || refuse_name(s, rename->to) || refuse_depth(s, rename))
 		return IMAP_STEP_DONE;
 	int err = mailbox_rename(s->account, rename->from, rename->to, s->settings->max_mailboxes);
 	if (err < 0)
