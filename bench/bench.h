@@ -3,6 +3,9 @@
 #define BENCH_BENCH_H
 
 #include "base/buf.h"
+#include "base/openssl.h"
+
+#include <openssl/ssl.h>
 
 /* --- message.c --- */
 
@@ -15,11 +18,15 @@ void bench_message(uint64_t seed, size_t size, struct buf *out);
 /* A blocking connection with lines. Failures end the program: a benchmark that lost an answer has no result. */
 struct wire {
 	int fd;
+	SSL *tls;        /* NULL: plain */
 	char *p;         /* unread bytes */
 	size_t n, size, start;
 };
 
-void wire_open(struct wire *wire, const char *host, int port);
+/* For clients that check no certificate and resume no session. */
+SSL_CTX *wire_tls_context(void);
+/* tls NULL: plain. */
+void wire_open(struct wire *wire, const char *host, int port, SSL_CTX *tls);
 void wire_close(struct wire *wire);
 void wire_send(struct wire *wire, struct str bytes);
 void wire_sendf(struct wire *wire, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -37,9 +44,12 @@ _Noreturn void bench_die(const char *what, struct str detail);
 
 /* --- cpu.c --- */
 
-/* CPU seconds that a process and all its children have used so far (those that ended, too); 0 when pid is 0. */
+/* CPU seconds that a process and all its descendants have used so far: of the living to the nanosecond, of those that ended and were waited for to the
+ * clock tick; 0 when pid is 0. */
 double cpu_seconds(int pid);
-/* Proportional memory (PSS) of the process and its children, in bytes. */
+/* The same of a control group, from its cpu.stat (version 2) or cpuacct.usage (version 1): exact, whoever has ended. */
+double cpu_file_seconds(const char *path);
+/* Proportional memory (PSS) of the process and its descendants, in bytes. */
 uint64_t memory_bytes(int pid);
 
 #endif

@@ -1,5 +1,6 @@
-/* load.c: puts load on a mail server and prints rate, latency and the server's CPU time per operation. Speaks plain LMTP, IMAP and POP3 to any
- * server on an IPv4 address. One thread a connection; the first wrong answer ends it. */
+/* load.c: puts load on a mail server and prints rate, latency and the server's CPU time per operation. Speaks LMTP, IMAP and POP3 to any server
+ * on an IPv4 address, IMAP and POP3 over TLS as well. One thread a connection; the first wrong answer ends it. What is measured begins when all
+ * connections are ready, and ends with the last logout; a work that prepares a mailbox for each operation measures the operations alone. */
 #include "bench.h"
 
 #include "base/checked.h"
@@ -10,16 +11,18 @@
 #include <getopt.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 #define CONNECTIONS_MAX 4096
 #define MESSAGE_MAX     (4 * 1024 * 1024)
-#define POOL            512 /* messages made before the clock starts, sent round and round */
+#define POOL            2048  /* messages made before the clock starts, sent round and round */
+#define SETTLE_US       30000 /* what a server does right after its answer belongs to the operation */
 
 struct options {
-	const char *host, *password, *pattern, *mailbox;
+	const char *host, *password, *pattern, *mailbox, *cpu_file;
 	int port, pid;
 	uint64_t count, connections, users, size, first;
-	bool json;
+	bool json, tls;
 };
 
 struct task {
@@ -33,6 +36,9 @@ static struct options options = { .host = "127.0.0.1", .password = "secret", .pa
 static struct buf pool[POOL];
 static atomic_uint_fast64_t taken, moved; /* operations begun; bytes of answers */
 static uint32_t *latencies;               /* microseconds, by operation */
+static pthread_barrier_t ready;           /* all connections and main: before the first operation */
+static double prepared_cpu;               /* of the operations alone; one thread writes it */
+static SSL_CTX *tls;
 
 static void user_name(uint64_t number, char *out, size_t size)
 {
@@ -54,14 +60,16 @@ static bool take(uint64_t *number)
 struct work {
 	const char *name, *unit, *help;
 	void (*begin)(struct task *task);
+	void (*prepare)(struct task *task); /* before each operation, not measured; only with one connection */
 	void (*once)(struct task *task, uint64_t number);
+	void (*restore)(struct task *task); /* after each operation, not measured */
 	void (*end)(struct task *task);
 	bool sends; /* needs the pool of messages */
 };
 
 static void lmtp_begin(struct task *task)
 {
-	wire_open(&task->wire, options.host, options.port);
+	wire_open(&task->wire, options.host, options.port, tls);
 	wire_expect(&task->wire, STR("220"));
 	wire_sendf(&task->wire, "LHLO bench.example.net\r\n");
 	while (!str_starts(wire_line(&task->wire), STR("250 ")))
@@ -95,7 +103,7 @@ static void imap_login(struct task *task, uint64_t number)
 {
 	char user[256];
 	user_name(number, user, sizeof user);
-	wire_open(&task->wire, options.host, options.port);
+	wire_open(&task->wire, options.host, options.port, tls);
 	wire_expect(&task->wire, STR("* OK"));
 	wire_sendf(&task->wire, "l LOGIN %s %s\r\n", user, options.password);
 	wire_until(&task->wire, STR("l "), STR("OK"));
@@ -172,6 +180,59 @@ static void noop_once(struct task *task, uint64_t number)
 	wire_until(&task->wire, STR("n "), STR("OK"));
 }
 
+static void command(struct task *task, const char *text)
+{
+	wire_sendf(&task->wire, "c %s\r\n", text);
+	wire_until(&task->wire, STR("c "), STR("OK"));
+}
+
+static void select_mailbox(struct task *task, const char *name)
+{
+	wire_sendf(&task->wire, "s SELECT %s\r\n", name);
+	wire_until(&task->wire, STR("s "), STR("OK"));
+}
+
+static void subject_once(struct task *task, uint64_t number)
+{
+	command(task, "SEARCH SUBJECT budget");
+}
+
+#define COPIES "BenchCopies"
+
+static void copy_prepare(struct task *task)
+{
+	command(task, "CREATE " COPIES);
+}
+
+static void copy_once(struct task *task, uint64_t number)
+{
+	command(task, "COPY 1:* " COPIES);
+}
+
+static void copy_restore(struct task *task)
+{
+	command(task, "DELETE " COPIES);
+}
+
+static void expunge_prepare(struct task *task)
+{
+	copy_prepare(task);
+	copy_once(task, 0);
+	select_mailbox(task, COPIES);
+	command(task, "STORE 1:* +FLAGS.SILENT (\\Deleted)");
+}
+
+static void expunge_once(struct task *task, uint64_t number)
+{
+	command(task, "EXPUNGE");
+}
+
+static void expunge_restore(struct task *task)
+{
+	select_mailbox(task, options.mailbox);
+	copy_restore(task);
+}
+
 static void append_begin(struct task *task)
 {
 	imap_login(task, task->number);
@@ -190,7 +251,7 @@ static void pop3_once(struct task *task, uint64_t number)
 {
 	char user[256];
 	user_name(number, user, sizeof user);
-	wire_open(&task->wire, options.host, options.port);
+	wire_open(&task->wire, options.host, options.port, tls);
 	wire_expect(&task->wire, STR("+OK"));
 	wire_sendf(&task->wire, "USER %s\r\n", user);
 	wire_expect(&task->wire, STR("+OK"));
@@ -223,19 +284,47 @@ static void idle_once(struct task *task, uint64_t number)
 }
 
 static const struct work works[] = {
-	{ "lmtp", "delivery", "LMTP deliveries over open connections", lmtp_begin, lmtp_once, lmtp_end, true },
-	{ "append", "message", "IMAP APPEND over open connections", append_begin, append_once, imap_logout, true },
-	{ "session", "session", "IMAP: connect, LOGIN, SELECT, FETCH of the newest 10, LOGOUT", NULL, session_once, NULL, false },
-	{ "flags", "fetch", "FETCH 1:* (UID FLAGS)", selected_begin, flags_once, imap_logout, false },
-	{ "envelopes", "fetch", "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)", selected_begin, envelope_once, imap_logout, false },
-	{ "bodies", "fetch", "FETCH 1:* (UID BODY.PEEK[])", selected_begin, body_once, imap_logout, false },
-	{ "store", "store", "STORE 1:* +FLAGS and -FLAGS (\\Seen) in turn", selected_begin, store_once, imap_logout, false },
-	{ "noop", "command", "NOOP", selected_begin, noop_once, imap_logout, false },
-	{ "pop3", "session", "POP3: login, STAT, RETR of every message, QUIT", NULL, pop3_once, NULL, false },
-	{ "idle", "connection", "connections that stay in IDLE: memory of the server each", NULL, idle_once, NULL, false },
+	{ "lmtp", "delivery", "LMTP deliveries over open connections", lmtp_begin, NULL, lmtp_once, NULL, lmtp_end, true },
+	{ "append", "message", "IMAP APPEND over open connections", append_begin, NULL, append_once, NULL, imap_logout, true },
+	{ "session", "session", "IMAP: connect, LOGIN, SELECT, FETCH of the newest 10, LOGOUT", NULL, NULL, session_once, NULL, NULL, false },
+	{ "flags", "fetch", "FETCH 1:* (UID FLAGS)", selected_begin, NULL, flags_once, NULL, imap_logout, false },
+	{ "envelopes", "fetch", "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)", selected_begin, NULL, envelope_once, NULL,
+	  imap_logout, false },
+	{ "bodies", "fetch", "FETCH 1:* (UID BODY.PEEK[])", selected_begin, NULL, body_once, NULL, imap_logout, false },
+	{ "store", "store", "STORE 1:* +FLAGS and -FLAGS (\\Seen) in turn", selected_begin, NULL, store_once, NULL, imap_logout, false },
+	{ "copy", "copy", "COPY 1:* to a mailbox made before and deleted after", selected_begin, copy_prepare, copy_once, copy_restore, imap_logout, false },
+	{ "expunge", "expunge", "EXPUNGE of a copied mailbox, all of it \\Deleted", selected_begin, expunge_prepare, expunge_once, expunge_restore,
+	  imap_logout, false },
+	{ "subject", "search", "SEARCH SUBJECT of a word that some have", selected_begin, NULL, subject_once, NULL, imap_logout, false },
+	{ "noop", "command", "NOOP", selected_begin, NULL, noop_once, NULL, imap_logout, false },
+	{ "pop3", "session", "POP3: login, STAT, RETR of every message, QUIT", NULL, NULL, pop3_once, NULL, NULL, false },
+	{ "idle", "connection", "connections that stay in IDLE: memory of the server each", NULL, NULL, idle_once, NULL, NULL, false },
 };
 
 static const struct work *work;
+
+static double cpu_now(void)
+{
+	return options.cpu_file ? cpu_file_seconds(options.cpu_file) : cpu_seconds(options.pid);
+}
+
+static void run_once(struct task *task, uint64_t number)
+{
+	double cpu = 0;
+	if (work->prepare) {
+		work->prepare(task);
+		usleep(SETTLE_US);
+		cpu = cpu_now();
+	}
+	uint64_t start = clock_monotonic_us();
+	work->once(task, number);
+	latencies[number] = (uint32_t)(clock_monotonic_us() - start);
+	if (work->prepare) {
+		usleep(SETTLE_US);
+		prepared_cpu += cpu_now() - cpu;
+		work->restore(task);
+	}
+}
 
 static void *run(void *arg)
 {
@@ -243,11 +332,10 @@ static void *run(void *arg)
 	uint64_t number;
 	if (work->begin)
 		work->begin(task);
-	while (take(&number)) {
-		uint64_t start = clock_monotonic_us();
-		work->once(task, number);
-		latencies[number] = (uint32_t)(clock_monotonic_us() - start);
-	}
+	pthread_barrier_wait(&ready); /* all are here */
+	pthread_barrier_wait(&ready); /* the meter is read */
+	while (take(&number))
+		run_once(task, number);
 	if (work->end)
 		work->end(task);
 	return NULL;
@@ -263,7 +351,11 @@ static int by_value(const void *a, const void *b)
 
 static void report(double seconds, double cpu, double memory)
 {
-	double n = (double)options.count, mb = (double)atomic_load(&moved) / 1e6;
+	double n = (double)options.count, mb = (double)atomic_load(&moved) / 1e6, alone = 0;
+	for (uint64_t i = 0; i < options.count; i++)
+		alone += latencies[i] / 1e6;
+	if (work->prepare)
+		seconds = alone;
 	qsort(latencies, options.count, sizeof *latencies, by_value);
 	double p50 = latencies[options.count / 2] / 1e3, p99 = latencies[options.count * 99 / 100] / 1e3, max = latencies[options.count - 1] / 1e3;
 	if (options.json) {
@@ -274,13 +366,32 @@ static void report(double seconds, double cpu, double memory)
 		return;
 	}
 	printf("%-10s %8llu  %9.1f/s  p50 %8.3f ms  p99 %8.3f ms  max %8.3f ms", work->name, (unsigned long long)options.count, n / seconds, p50, p99, max);
-	if (options.pid)
+	if (options.pid || options.cpu_file)
 		printf("  server CPU %8.4f ms a %s", cpu * 1e3 / n, work->unit);
-	if (options.pid && mb > 0)
+	if ((options.pid || options.cpu_file) && mb > 0)
 		printf(" (%.2f s/GB)", cpu / mb * 1e3);
 	if (work->once == idle_once)
 		printf("  memory %.1f KB each", memory / n / 1024);
 	printf("\n");
+}
+
+/* What the generator makes, by size: printed so that a reader can compare it with real mail. */
+static void report_corpus(void)
+{
+	struct buf message = BUF_INIT(MESSAGE_MAX);
+	uint32_t *sizes = mem_alloc(options.count, sizeof *sizes);
+	double sum = 0;
+	uint64_t large = 0;
+	for (uint64_t i = 0; i < options.count; i++) {
+		buf_clear(&message);
+		bench_message(options.first + i, options.size, &message);
+		sizes[i] = (uint32_t)message.n;
+		sum += (double)message.n;
+		large += message.n >= 1000000;
+	}
+	qsort(sizes, options.count, sizeof *sizes, by_value);
+	printf("{\"work\":\"corpus\",\"count\":%llu,\"median_bytes\":%u,\"mean_bytes\":%.0f,\"max_bytes\":%u,\"megabyte_messages\":%llu}\n",
+	       (unsigned long long)options.count, sizes[options.count / 2], sum / (double)options.count, sizes[options.count - 1], (unsigned long long)large);
 }
 
 static void usage(FILE *to)
@@ -288,12 +399,15 @@ static void usage(FILE *to)
 	fprintf(to, "usage: load WORK [options]\n\nPuts load on a mail server and prints rate, latency and server CPU per operation. Works:\n");
 	for (size_t i = 0; i < COUNT_OF(works); i++)
 		fprintf(to, "  %-10s %s\n", works[i].name, works[i].help);
+	fprintf(to, "  %-10s %s\n", "corpus", "no load: sizes of the first --count messages that the generator makes");
 	fprintf(to, "\nOptions:\n"
 	            "  --host ADDRESS      IPv4 address (127.0.0.1)\n  --port PORT         of the protocol that the work speaks\n"
 	            "  --count N           operations in all (1000)\n  --connections N     in parallel (1)\n"
 	            "  --users N           accounts to spread over (1)\n  --pattern FORMAT    their names (user%%04u@example.test)\n"
 	            "  --password WORD     of all of them (secret)\n  --mailbox NAME      (INBOX)\n  --size BYTES        of each message (0: as real mail)\n"
 	            "  --first N           number of the first message, so that runs differ (0)\n  --pid PID           the server's supervisor, for CPU and memory\n"
+	            "  --cpu-file FILE     cpu.stat or cpuacct.usage of the server's control group, instead of the processes' own figures\n"
+	            "  --tls               TLS from the first byte, a full handshake each, the certificate unchecked\n"
 	            "  --json              one JSON object instead of a line\n\nExample: load lmtp --port 2424 --connections 32 --count 20000 --users 1000\n");
 }
 
@@ -307,12 +421,12 @@ static uint64_t number_option(const char *text)
 
 static void read_options(int argc, char **argv)
 {
-	enum { HOST = 1, PORT, COUNT, CONNECTIONS, USERS, PATTERN, PASSWORD, MAILBOX, SIZE, FIRST, PID, JSON, HELP };
+	enum { HOST = 1, PORT, COUNT, CONNECTIONS, USERS, PATTERN, PASSWORD, MAILBOX, SIZE, FIRST, PID, CPU_FILE, TLS, JSON, HELP };
 	static const struct option longs[] = {
 		{ "host", 1, 0, HOST },         { "port", 1, 0, PORT },       { "count", 1, 0, COUNT }, { "connections", 1, 0, CONNECTIONS },
 		{ "users", 1, 0, USERS },       { "pattern", 1, 0, PATTERN }, { "password", 1, 0, PASSWORD }, { "mailbox", 1, 0, MAILBOX },
 		{ "size", 1, 0, SIZE },         { "first", 1, 0, FIRST },     { "pid", 1, 0, PID },     { "json", 0, 0, JSON },
-		{ "help", 0, 0, HELP },         { 0, 0, 0, 0 },
+		{ "help", 0, 0, HELP },         { "tls", 0, 0, TLS },         { "cpu-file", 1, 0, CPU_FILE }, { 0, 0, 0, 0 },
 	};
 	for (int option; (option = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
 		switch (option) {
@@ -327,15 +441,21 @@ static void read_options(int argc, char **argv)
 		case SIZE: options.size = number_option(optarg); break;
 		case FIRST: options.first = number_option(optarg); break;
 		case PID: options.pid = (int)number_option(optarg); break;
+		case CPU_FILE: options.cpu_file = optarg; break;
+		case TLS: options.tls = true; break;
 		case JSON: options.json = true; break;
 		case HELP: usage(stdout); exit(0);
 		default: usage(stderr); exit(2);
 		}
 	}
+	if (optind < argc && strcmp(argv[optind], "corpus") == 0) {
+		report_corpus();
+		exit(0);
+	}
 	for (size_t i = 0; i < COUNT_OF(works) && optind < argc; i++)
 		if (strcmp(works[i].name, argv[optind]) == 0)
 			work = &works[i];
-	if (!work || options.port == 0 || options.count == 0 || options.connections == 0) {
+	if (!work || options.port == 0 || options.count == 0 || options.connections == 0 || (work->prepare && options.connections != 1)) {
 		usage(stderr);
 		exit(2);
 	}
@@ -344,23 +464,29 @@ static void read_options(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	read_options(argc, argv);
-	for (size_t i = 0; i < POOL && work->sends; i++) {
+	for (size_t i = 0; i < MIN(options.count, (uint64_t)POOL) && work->sends; i++) {
 		pool[i] = BUF_INIT(MESSAGE_MAX);
 		bench_message(options.first + i, options.size, &pool[i]);
 	}
+	if (options.tls)
+		tls = wire_tls_context();
 	latencies = mem_alloc(options.count, sizeof *latencies);
 	struct task *tasks = mem_alloc(options.connections, sizeof *tasks);
+	pthread_barrier_init(&ready, NULL, (unsigned)options.connections + 1);
 	double memory = (double)memory_bytes(options.pid);
-	double cpu = cpu_seconds(options.pid);
-	uint64_t start = clock_monotonic_us();
 	for (uint64_t i = 0; i < options.connections; i++) {
 		tasks[i].number = i;
 		if (pthread_create(&tasks[i].thread, NULL, run, &tasks[i]) != 0)
 			bench_die("cannot make a thread", str_from_c(strerror(errno)));
 	}
+	pthread_barrier_wait(&ready);
+	double cpu = cpu_now();
+	uint64_t start = clock_monotonic_us();
+	pthread_barrier_wait(&ready);
 	for (uint64_t i = 0; i < options.connections; i++)
 		pthread_join(tasks[i].thread, NULL);
 	double seconds = (double)(clock_monotonic_us() - start) / 1e6;
-	report(seconds, cpu_seconds(options.pid) - cpu, (double)memory_bytes(options.pid) - memory);
+	usleep(SETTLE_US);
+	report(seconds, work->prepare ? prepared_cpu : cpu_now() - cpu, (double)memory_bytes(options.pid) - memory);
 	return 0;
 }

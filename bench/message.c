@@ -92,7 +92,7 @@ void bench_message(uint64_t seed, size_t size, struct buf *out)
 {
 	uint64_t state = seed * 0x2545f4914f6cdd1d + 1;
 	uint64_t kind = next(&state) % 1000;
-	size_t text = 1500 + next(&state) % 12000;
+	size_t text = 1500 + next(&state) % 11000;
 	add_header(out, seed, &state);
 	if (size > 0 || kind < 300) {
 		buf_add(out, STR("Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"));
@@ -103,7 +103,7 @@ void bench_message(uint64_t seed, size_t size, struct buf *out)
 		add_alternative(out, &state, text, "alternative-part");
 		return;
 	}
-	size_t attachment = kind < 975 ? 20000 + next(&state) % 150000 : 400000 + next(&state) % 1200000;
+	size_t attachment = kind < 980 ? 20000 + next(&state) % 150000 : 400000 + next(&state) % 1200000;
 	buf_add(out, STR("Content-Type: multipart/mixed; boundary=\"mixed-part\"\r\n\r\nThis is a message in parts.\r\n--mixed-part\r\n"));
 	add_alternative(out, &state, text, "alternative-part");
 	buf_add(out, STR("--mixed-part\r\nContent-Type: application/pdf; name=\"report.pdf\"\r\nContent-Transfer-Encoding: base64\r\n"

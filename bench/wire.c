@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <stdarg.h>
 #include <unistd.h>
 
@@ -18,7 +19,16 @@ _Noreturn void bench_die(const char *what, struct str detail)
 	exit(1);
 }
 
-void wire_open(struct wire *wire, const char *host, int port)
+SSL_CTX *wire_tls_context(void)
+{
+	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+	if (!context)
+		bench_die("no TLS", STR(""));
+	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+	return context;
+}
+
+void wire_open(struct wire *wire, const char *host, int port, SSL_CTX *tls)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
 	int on = 1;
@@ -28,6 +38,8 @@ void wire_open(struct wire *wire, const char *host, int port)
 	if (wire->fd < 0 || connect(wire->fd, (struct sockaddr *)&address, sizeof address) < 0)
 		bench_die("cannot connect", str_from_c(strerror(errno)));
 	setsockopt(wire->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	if (tls && (!(wire->tls = SSL_new(tls)) || SSL_set_fd(wire->tls, wire->fd) != 1 || SSL_connect(wire->tls) != 1))
+		bench_die("TLS handshake failed", STR(""));
 	if (!wire->p)
 		wire->p = mem_alloc(1, wire->size = WIRE_BUFFER);
 	wire->n = wire->start = 0;
@@ -35,13 +47,18 @@ void wire_open(struct wire *wire, const char *host, int port)
 
 void wire_close(struct wire *wire)
 {
+	if (wire->tls)
+		SSL_shutdown(wire->tls);
+	SSL_free(wire->tls);
+	wire->tls = NULL;
 	close(wire->fd);
 }
 
 void wire_send(struct wire *wire, struct str bytes)
 {
 	while (bytes.n > 0) {
-		ssize_t sent = send(wire->fd, bytes.p, bytes.n, MSG_NOSIGNAL);
+		ssize_t sent = wire->tls ? SSL_write(wire->tls, bytes.p, (int)MIN(bytes.n, (size_t)INT32_MAX))
+		                         : send(wire->fd, bytes.p, bytes.n, MSG_NOSIGNAL);
 		if (sent <= 0)
 			bench_die("send failed", str_from_c(strerror(errno)));
 		bytes = str_from(bytes, (size_t)sent);
@@ -67,7 +84,8 @@ static void fill(struct wire *wire)
 	}
 	if (wire->n == wire->size)
 		bench_die("line too long", str_first(str_of(wire->p, wire->n), 80));
-	ssize_t got = recv(wire->fd, wire->p + wire->n, wire->size - wire->n, 0);
+	ssize_t got = wire->tls ? SSL_read(wire->tls, wire->p + wire->n, (int)(wire->size - wire->n))
+	                        : recv(wire->fd, wire->p + wire->n, wire->size - wire->n, 0);
 	if (got <= 0)
 		bench_die("connection closed by the server", str_of(wire->p, MIN(wire->n, (size_t)80)));
 	wire->n += (size_t)got;

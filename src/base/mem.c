@@ -21,6 +21,14 @@ void *mem_alloc(size_t count, size_t size)
 	return p;
 }
 
+void *mem_alloc_unset(size_t n)
+{
+	void *p = malloc(n ? n : 1);
+	if (!p)
+		out_of_memory();
+	return p;
+}
+
 void *mem_resize(void *p, size_t count, size_t size)
 {
 	size_t n;

@@ -30,9 +30,8 @@ void outq_free(struct outq *q)
 
 static struct outq_block *append_block(struct outq *q, size_t size)
 {
-	struct outq_block *block = mem_alloc(1, sizeof *block + size);
-	block->file_fd = -1;
-	block->size = size;
+	struct outq_block *block = mem_alloc_unset(sizeof *block + size);
+	*block = (struct outq_block){ .file_fd = -1, .size = size };
 	if (q->last)
 		q->last->next = block;
 	else

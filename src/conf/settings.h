@@ -180,6 +180,8 @@
 	  "The write-ahead log of a database is folded back into it at this size.")                                    \
 	X(DURATION, store, undelete_window, "\"7d\"", 0, 3650 * CONF_DAY,                                              \
 	  "Expunged messages can be brought back for this time.")                                                      \
+	X(SIZE, store, compaction_rate, "\"20MB\"", 64 * CONF_KB, 64 * CONF_GB,                                         \
+	  "What each shard copies in a second at most, in the background, to give the space of removed mail back.")    \
 	X(DURATION, store, change_log_retention, "\"30d\"", CONF_HOUR, 3650 * CONF_DAY,                                \
 	  "Clients that were away for less than this time learn what changed without reading everything anew.")        \
 	X(DURATION, store, delivery_key_lifetime, "\"5d\"", CONF_HOUR, 90 * CONF_DAY,                                  \

@@ -15,7 +15,8 @@
 #include <xxhash.h>
 
 #define RECORD_MAGIC      0x3142534du /* "MSB1" */
-#define RECORD_HEADER_MAX 2048
+#define RECORD_HEADER_MAX BODYLOG_HEADER_MAX
+#define RECORD_HEADER_MIN 61 /* with the shortest mailbox name, none */
 #define COPY_CHUNK        (256 * 1024)
 #define SEGMENTS_MAX      1000000
 
@@ -26,6 +27,7 @@ struct bodylog {
 	uint64_t flushed; /* end of what is written to the current segment */
 	struct buf waiting; /* behind it, in memory */
 	bool unsynced;
+	bool held; /* a record is being filled: no new segment */
 	int *fds; /* by segment number; -1: not opened yet */
 	uint32_t n_fds;
 };
@@ -193,7 +195,7 @@ static int append_large(struct bodylog *log, struct body_record *record, const s
 		result = write_all(fd, header.p, header.n, log->flushed);
 	}
 	if (result == 0) {
-		*out = (struct body_place){ log->segment, log->flushed + header.n };
+		*out = (struct body_place){ log->segment, log->flushed + header.n, record->checksum };
 		log->flushed += header.n + record->length;
 		log->unsynced = true;
 	}
@@ -233,7 +235,7 @@ int bodylog_append(struct bodylog *log, const struct body_record *facts, const s
 	}
 	record.checksum = checksum_of(pieces, n_pieces);
 	put_header(&log->waiting, &record);
-	*out = (struct body_place){ log->segment, log->flushed + log->waiting.n };
+	*out = (struct body_place){ log->segment, log->flushed + log->waiting.n, record.checksum };
 	for (size_t i = 0; i < n_pieces; i++)
 		buf_add(&log->waiting, pieces[i]);
 	log->unsynced = true;
@@ -270,11 +272,13 @@ void bodylog_rewind(struct bodylog *log, uint32_t segment, uint64_t end)
 int bodylog_roll(struct bodylog *log)
 {
 	int fd, result;
-	if (log->flushed + log->waiting.n < log->segment_size)
+	if (log->held || log->flushed + log->waiting.n < log->segment_size)
 		return 0;
 	result = open_segment(log, log->segment + 1, true, &fd);
-	if (result == 0 && (ftruncate(fd, 0) < 0 || fsync(log->folder) < 0))
-		result = ERR_IO;
+	if (result == 0 && ftruncate(fd, 0) < 0)
+		result = err_from_errno(errno);
+	if (result == 0 && fsync(log->folder) < 0)
+		result = ERR_STATE;
 	if (result < 0)
 		return result;
 	log->segment++;
@@ -307,4 +311,186 @@ int bodylog_file(struct bodylog *log, uint32_t segment, uint64_t end, int *fd)
 			return ERR_CORRUPT;
 	}
 	return open_segment(log, segment, false, fd);
+}
+
+/* --- reading and moving records --- */
+
+/* n bytes, fewer only at the end of the file. */
+static int read_some(int fd, uint64_t at, char *to, size_t n, size_t *got)
+{
+	for (*got = 0; *got < n;) {
+		ssize_t more = pread(fd, to + *got, n - *got, (off_t)(at + *got));
+		if (more < 0 && errno == EINTR)
+			continue;
+		if (more < 0)
+			return err_from_errno(errno);
+		if (more == 0)
+			break;
+		*got += (size_t)more;
+	}
+	return 0;
+}
+
+/* The header that `bytes` begin with; its size, or ERR_CORRUPT. */
+static int read_header(struct str bytes, struct body_record *out)
+{
+	struct wire_reader r = wire_reader(bytes);
+	uint32_t magic = wire_get_u32(&r);
+	uint16_t size = wire_get_u16(&r);
+	if (r.failed || magic != RECORD_MAGIC || size < RECORD_HEADER_MIN || size > bytes.n)
+		return ERR_CORRUPT;
+	r.end = r.p - 6 + size;
+	struct body_record record = { .zone_minutes = (int16_t)wire_get_u16(&r) };
+	record.length = wire_get_u64(&r);
+	record.checksum = wire_get_u64(&r);
+	wire_get_copy(&r, record.account.bytes, sizeof record.account.bytes);
+	record.message = wire_get_u64(&r);
+	record.internal_date = (int64_t)wire_get_u64(&r);
+	record.mailbox = wire_get_short(&r, RECORD_HEADER_MAX);
+	uint32_t sum = wire_get_u32(&r);
+	if (wire_finish(&r) < 0 || sum != (uint32_t)XXH3_64bits(bytes.p, size - sizeof sum))
+		return ERR_CORRUPT;
+	*out = record;
+	return size;
+}
+
+int bodylog_record(struct bodylog *log, uint32_t segment, uint64_t at, uint64_t end, char room[BODYLOG_HEADER_MAX], struct body_record *out,
+                   uint64_t *body)
+{
+	struct body_record record;
+	uint64_t record_end;
+	size_t got;
+	int fd, result = bodylog_file(log, segment, end, &fd);
+	if (result == 0)
+		result = read_some(fd, at, room, RECORD_HEADER_MAX, &got);
+	if (result < 0)
+		return result;
+	int size = read_header(str_of(room, got), &record);
+	if (size < 0)
+		return size;
+	if (!checked_add(at + (uint64_t)size, record.length, &record_end) || record_end > end)
+		return ERR_CORRUPT;
+	*out = record;
+	*body = at + (uint64_t)size;
+	return 0;
+}
+
+int bodylog_record_of(struct bodylog *log, uint32_t segment, uint64_t body, uint64_t end, char room[BODYLOG_HEADER_MAX], struct body_record *out)
+{
+	struct body_record record;
+	uint64_t record_end;
+	size_t n = (size_t)MIN(body, (uint64_t)RECORD_HEADER_MAX), got;
+	int fd, result = bodylog_file(log, segment, end, &fd);
+	if (result == 0)
+		result = read_some(fd, body - n, room, n, &got);
+	if (result < 0)
+		return result;
+	for (size_t back = RECORD_HEADER_MIN; back <= got && got == n; back++) {
+		if (read_header(str_of(room + n - back, back), &record) != (int)back)
+			continue;
+		if (!checked_add(body, record.length, &record_end) || record_end > end)
+			return ERR_CORRUPT;
+		*out = record;
+		return 0;
+	}
+	return ERR_CORRUPT;
+}
+
+int bodylog_read(struct bodylog *log, uint32_t segment, uint64_t at, char *to, size_t n)
+{
+	uint64_t end;
+	size_t got;
+	int fd, result = checked_add(at, n, &end) ? bodylog_file(log, segment, end, &fd) : ERR_CORRUPT;
+	if (result == 0)
+		result = read_some(fd, at, to, n, &got);
+	return result == 0 && got < n ? ERR_CORRUPT : result;
+}
+
+void bodylog_will_read(struct bodylog *log, uint32_t segment, uint64_t at, uint64_t n)
+{
+	int fd;
+	if (open_segment(log, segment, false, &fd) == 0)
+		(void)posix_fadvise(fd, (off_t)at, (off_t)n, POSIX_FADV_WILLNEED); /* only a hint */
+}
+
+struct body_sum {
+	XXH3_state_t *state;
+};
+
+struct body_sum *body_sum_new(void)
+{
+	struct body_sum *sum = mem_alloc(1, sizeof *sum);
+	sum->state = XXH3_createState();
+	XXH3_64bits_reset(sum->state);
+	return sum;
+}
+
+void body_sum_add(struct body_sum *sum, struct str bytes)
+{
+	XXH3_64bits_update(sum->state, bytes.p, bytes.n);
+}
+
+uint64_t body_sum_end(struct body_sum **pointer)
+{
+	struct body_sum *sum = *pointer;
+	*pointer = NULL;
+	if (!sum)
+		return 0;
+	uint64_t digest = XXH3_64bits_digest(sum->state);
+	XXH3_freeState(sum->state);
+	mem_free(sum);
+	return digest;
+}
+
+int bodylog_reserve(struct bodylog *log, const struct body_record *record, struct body_place *out)
+{
+	int fd, result = bodylog_flush(log);
+	if (result == 0)
+		result = open_segment(log, log->segment, false, &fd);
+	if (result < 0)
+		return result;
+	put_header(&log->waiting, record);
+	uint64_t body = log->flushed + log->waiting.n;
+	/* the file must not be shorter than its committed end, whatever of the body is there */
+	result = ftruncate(fd, (off_t)(body + record->length)) < 0 ? err_from_errno(errno) : bodylog_flush(log);
+	if (result < 0) {
+		buf_clear(&log->waiting);
+		return result;
+	}
+	*out = (struct body_place){ log->segment, body };
+	log->flushed = body + record->length;
+	log->unsynced = true;
+	log->held = true;
+	return 0;
+}
+
+int bodylog_fill(struct bodylog *log, const struct body_place *place, uint64_t at, struct str bytes)
+{
+	if (place->segment != log->segment)
+		return ERR_STATE;
+	log->unsynced = true;
+	return write_all(log->fds[log->segment], bytes.p, bytes.n, place->offset + at);
+}
+
+void bodylog_release(struct bodylog *log)
+{
+	log->held = false;
+}
+
+int bodylog_remove(struct bodylog *log, uint32_t segment, int *fd)
+{
+	char name[32];
+	if (segment == log->segment)
+		return ERR_STATE;
+	snprintf(name, sizeof name, "%06u.seg", segment);
+	if (unlinkat(log->folder, name, 0) < 0 && errno != ENOENT)
+		return err_from_errno(errno);
+	if (fsync(log->folder) < 0)
+		return ERR_IO;
+	*fd = -1;
+	if (segment < log->n_fds) {
+		*fd = log->fds[segment];
+		log->fds[segment] = -1;
+	}
+	return 0;
 }

@@ -25,6 +25,7 @@ struct body_record {
 struct body_place {
 	uint32_t segment; /* from 1 */
 	uint64_t offset;  /* of the body's first byte */
+	uint64_t checksum; /* XXH3 of the body, as in the record */
 };
 
 /* Opens the folder (made if missing): current segment and the ends of all segments as the database has them. What is behind the end of the current
@@ -45,7 +46,8 @@ void bodylog_position(const struct bodylog *log, uint32_t *segment, uint64_t *en
 /* Forgets everything behind this place (a batch was voided). */
 void bodylog_rewind(struct bodylog *log, uint32_t segment, uint64_t end);
 
-/* Between batches: begins a new segment when the current one is full. The folder is synced. */
+/* Between batches: begins a new segment when the current one is full. The folder is synced; ERR_STATE when that failed: it must not be tried again,
+ * the process must end. ERR_IO, ERR_NO_SPACE: may be tried again. */
 int bodylog_roll(struct bodylog *log) MUST_CHECK;
 
 /* True when something was appended since the last bodylog_synced; the descriptor to sync. */
@@ -56,5 +58,38 @@ void bodylog_synced(struct bodylog *log);
 /* The descriptor of a segment, for reading a range (flushes first if the range is not written yet). Stays open as long as the log. ERR_NOT_FOUND;
  * ERR_CORRUPT when `end` lies behind all records. */
 int bodylog_file(struct bodylog *log, uint32_t segment, uint64_t end, int *fd) MUST_CHECK;
+
+/* --- reading and moving records, for compaction and checks --- */
+
+#define BODYLOG_HEADER_MAX 2048
+
+/* The header of the record that begins at `at`, and where its body begins. `room` backs the slices of *out. ERR_CORRUPT when no record that
+ * bodylog_append made begins there, or it ends behind `end`; ERR_NOT_FOUND (segment), ERR_IO. The body is not looked at. */
+int bodylog_record(struct bodylog *log, uint32_t segment, uint64_t at, uint64_t end, char room[BODYLOG_HEADER_MAX], struct body_record *out,
+                   uint64_t *body) MUST_CHECK;
+/* The same for the record whose body begins at `body`: found by its header, which ends there. */
+int bodylog_record_of(struct bodylog *log, uint32_t segment, uint64_t body, uint64_t end, char room[BODYLOG_HEADER_MAX],
+                      struct body_record *out) MUST_CHECK;
+
+/* Bytes of a segment, exactly n of them. ERR_CORRUPT when it ends before. */
+int bodylog_read(struct bodylog *log, uint32_t segment, uint64_t at, char *to, size_t n) MUST_CHECK;
+/* These will be read soon. */
+void bodylog_will_read(struct bodylog *log, uint32_t segment, uint64_t at, uint64_t n);
+
+/* The checksum of a body, piece by piece. */
+struct body_sum;
+struct body_sum *body_sum_new(void) __attribute__((returns_nonnull));
+void body_sum_add(struct body_sum *sum, struct str bytes);
+uint64_t body_sum_end(struct body_sum **sum); /* frees it; accepts NULL */
+
+/* Appends the header of a record whose body follows later, by bodylog_fill, in other batches too: record->length and ->checksum are given. No new
+ * segment begins until bodylog_release. The record may be pointed to by a row of the batch that its last piece was filled in. */
+int bodylog_reserve(struct bodylog *log, const struct body_record *record, struct body_place *out) MUST_CHECK;
+int bodylog_fill(struct bodylog *log, const struct body_place *place, uint64_t at, struct str bytes) MUST_CHECK;
+void bodylog_release(struct bodylog *log);
+
+/* Removes the file of a segment that is not the current one; on disk when it returns. 0 also when it is gone already. *fd: -1, or the descriptor by
+ * which it may still be read, the caller's to close. */
+int bodylog_remove(struct bodylog *log, uint32_t segment, int *fd) MUST_CHECK;
 
 #endif

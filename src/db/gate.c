@@ -16,6 +16,7 @@ enum gate_state {
 	GATE_OPEN,
 	GATE_SEALED,     /* bodies are being synced */
 	GATE_CHECKPOINT, /* the WAL is being synced, to be copied then */
+	GATE_FAILED,     /* for ever: the owner was told and ends; no later sync may make up for the one that failed */
 };
 
 enum gate_flight { FLIGHT_NONE, FLIGHT_BODIES, FLIGHT_WAL, FLIGHT_DATABASE };
@@ -169,6 +170,12 @@ uint64_t gate_syncs(const struct gate *gate)
 	return gate->syncs;
 }
 
+static void fail(struct gate *gate, const char *what, int err)
+{
+	gate->state = GATE_FAILED;
+	gate->world->failed(gate->owner, what, err);
+}
+
 static bool has_space(const struct gate *gate, uint64_t more)
 {
 	struct statvfs disk;
@@ -190,6 +197,10 @@ int gate_begin(struct gate *gate, uint64_t more, uint64_t *batch)
 	}
 	if (!gate->dirty) {
 		int result = bodylog_roll(gate->bodies);
+		if (result == ERR_STATE) {
+			fail(gate, "fsync of the segments' folder", ERR_IO);
+			return ERR_UNAVAILABLE;
+		}
 		if (result == 0)
 			result = db_begin(gate->db);
 		if (result < 0)
@@ -202,6 +213,8 @@ int gate_begin(struct gate *gate, uint64_t more, uint64_t *batch)
 
 void gate_void(struct gate *gate, int err)
 {
+	if (gate->state == GATE_FAILED)
+		return;
 	uint64_t batch = gate->batch++;
 	db_rollback(gate->db);
 	bodylog_rewind(gate->bodies, gate->segment, gate->segment_end);
@@ -222,6 +235,11 @@ static void commit(struct gate *gate)
 	int result = gate->prepared;
 	if (result == 0)
 		result = db_in_transaction(gate->db) ? db_commit(gate->db) : ERR_IO;
+	/* A WAL that begins anew is synced by SQLite itself, within COMMIT. */
+	if (result < 0 && sqlite3_extended_errcode(gate->db->handle) == SQLITE_IOERR_FSYNC) {
+		fail(gate, "fdatasync of the write-ahead log's beginning", result);
+		return;
+	}
 	if (result < 0) {
 		gate_void(gate, result);
 		return;
@@ -270,7 +288,7 @@ static void checkpoint(struct gate *gate)
 	if (result == ERR_NO_SPACE || result == ERR_UNAVAILABLE)
 		return; /* disk full, or a statement still reads: SQLite counts nothing as copied, and the next batch tries again */
 	if (result < 0) {
-		gate->world->failed(gate->owner, "checkpoint", result);
+		fail(gate, "checkpoint", result);
 		return;
 	}
 	gate->wal_frames = 0;
@@ -298,7 +316,7 @@ void gate_synced(struct gate *gate, int result)
 	bool was_open = gate->state == GATE_OPEN;
 	gate->flight = FLIGHT_NONE;
 	if (result < 0) {
-		gate->world->failed(gate->owner, flight_name(flight), result);
+		fail(gate, flight_name(flight), result);
 		return;
 	}
 	switch (flight) {

@@ -24,6 +24,45 @@ struct world {
 	uint64_t committed_at_prepare;
 };
 
+/* Stands below db/vfs.c, as SQLite's default: the syncs that SQLite asks for by itself fail on order. */
+static struct {
+	sqlite3_vfs vfs;
+	sqlite3_io_methods methods[2]; /* of databases, which are locked, and of other files */
+	const sqlite3_io_methods *real;
+	bool syncs_fail;
+} faulty;
+
+static int faulty_sync(sqlite3_file *file, int flags)
+{
+	return faulty.syncs_fail ? SQLITE_IOERR_FSYNC : faulty.real->xSync(file, flags);
+}
+
+/* How SQLite's own file system syncs is the same for all files. */
+static int faulty_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *out_flags)
+{
+	sqlite3_vfs *real = vfs->pAppData;
+	int result = real->xOpen(real, name, file, flags, out_flags);
+	if (file->pMethods) {
+		sqlite3_io_methods *methods = &faulty.methods[flags & SQLITE_OPEN_MAIN_DB ? 0 : 1];
+		faulty.real = file->pMethods;
+		*methods = *file->pMethods;
+		methods->iVersion = 1;
+		methods->xSync = faulty_sync;
+		file->pMethods = methods;
+	}
+	return result;
+}
+
+static int install_faulty(void **state)
+{
+	sqlite3_vfs *real = sqlite3_vfs_find(NULL);
+	faulty.vfs = *real;
+	faulty.vfs.zName = "faulty";
+	faulty.vfs.pAppData = real;
+	faulty.vfs.xOpen = faulty_open;
+	return sqlite3_vfs_register(&faulty.vfs, 1);
+}
+
 static void say(struct world *w, char letter)
 {
 	w->said[w->n_said++] = letter;
@@ -270,6 +309,18 @@ static void a_transaction_that_sqlite_ended_is_a_void_batch(void **state)
 	assert_int_equal(rows(w), 1);
 }
 
+/* The next sync would work, and the one that failed be forgotten. */
+static void assert_is_over(struct world *w)
+{
+	uint64_t batch;
+	assert_false(gate_is_open(w->gate));
+	assert_false(gate_is_idle(w->gate));
+	assert_int_equal(gate_begin(w->gate, 0, &batch), ERR_UNAVAILABLE);
+	gate_turn(w->gate);
+	gate_void(w->gate, ERR_IO);
+	assert_said(w, "");
+}
+
 static void a_failed_sync_is_the_end(void **state)
 {
 	struct world *w = *state;
@@ -278,6 +329,7 @@ static void a_failed_sync_is_the_end(void **state)
 	gate_synced(w->gate, ERR_IO);
 	assert_said(w, "pwF");
 	assert_int_equal(gate_durable(w->gate), 0);
+	assert_is_over(w);
 }
 
 static void failed_bodies_are_the_end_before_commit(void **state)
@@ -347,6 +399,26 @@ static void a_long_log_is_copied_and_nothing_commits_before_the_database_is_sync
 	assert_int_equal(rows(w), 31);
 }
 
+/* A log that begins anew has its first bytes synced within COMMIT. */
+static void a_failed_sync_within_commit_is_the_end(void **state)
+{
+	struct world *w = *state;
+	close_world(w);
+	open_world(w, 4096, 0);
+	write_row(w);
+	gate_turn(w->gate);
+	gate_synced(w->gate, 0);
+	gate_synced(w->gate, 0);
+	assert_said(w, "pwDdW");
+	faulty.syncs_fail = true;
+	write_row(w);
+	gate_turn(w->gate);
+	faulty.syncs_fail = false;
+	assert_said(w, "pF");
+	assert_int_equal(gate_durable(w->gate), 1);
+	assert_is_over(w);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -360,7 +432,8 @@ int main(void)
 		TEST(failed_bodies_are_the_end_before_commit),
 		TEST(no_batch_begins_in_the_reserve),
 		TEST(a_long_log_is_copied_and_nothing_commits_before_the_database_is_synced),
+		TEST(a_failed_sync_within_commit_is_the_end),
 	};
 #undef TEST
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, install_faulty, NULL);
 }

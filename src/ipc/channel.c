@@ -54,13 +54,20 @@ static void update_watch(struct ipc_channel *channel)
 	loop_watch_set(channel->watch, channel->broken ? 0 : LOOP_READ | (channel->blocked ? LOOP_WRITE : 0));
 }
 
+/* Frames hold passwords and keys. */
+static void free_block(struct out_block *block)
+{
+	mem_wipe(block->data, block->end);
+	mem_free(block);
+}
+
 static void drop_output(struct ipc_channel *channel)
 {
 	while (channel->out_first) {
 		struct out_block *next = channel->out_first->next;
 		if (channel->out_first->fd >= 0)
 			close(channel->out_first->fd);
-		mem_free(channel->out_first);
+		free_block(channel->out_first);
 		channel->out_first = next;
 	}
 	channel->out_last = NULL;
@@ -106,9 +113,8 @@ static void break_off(struct ipc_channel *channel)
 
 static struct out_block *append_block(struct ipc_channel *channel, size_t size, int fd)
 {
-	struct out_block *block = mem_alloc(1, sizeof *block + size);
-	block->fd = fd;
-	block->size = size;
+	struct out_block *block = mem_alloc_unset(sizeof *block + size);
+	*block = (struct out_block){ .fd = fd, .size = size };
 	if (channel->out_last)
 		channel->out_last->next = block;
 	else
@@ -189,7 +195,7 @@ static void consume(struct ipc_channel *channel, size_t sent)
 			channel->out_first = block->next;
 			if (!channel->out_first)
 				channel->out_last = NULL;
-			mem_free(block);
+			free_block(block);
 		}
 	}
 }
@@ -425,7 +431,6 @@ struct ipc_channel *ipc_channel_new(struct loop *loop, int fd, ipc_message_fn *m
 	*channel = (struct ipc_channel){ .loop = loop, .message = message, .closed = closed, .owner = owner, .fd = fd };
 	channel->partial = BUF_INIT(HEADER_SIZE + IPC_BODY_MAX);
 	channel->later = (struct loop_later){ .fn = at_end_of_turn, .owner = channel };
-	(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 	channel->watch = loop_watch_new(loop, fd, on_ready, channel);
 	update_watch(channel);

@@ -62,6 +62,12 @@ static void sample_account_order_reply(struct buf *out)
 	account_order_reply_encode(&m, out);
 }
 
+static void sample_control_place(struct buf *out)
+{
+	struct control_place m = { account_a, 3 };
+	control_place_encode(&m, out);
+}
+
 static void sample_control_request(struct buf *out)
 {
 	struct control_request m = { CONTROL_ACCOUNT_ADD, 2, { STR("alice@example.test"), STR("secret") } };
@@ -138,7 +144,7 @@ static void (*const samples[])(struct buf *out) = {
 	sample_password_job,    sample_password_reply, sample_account_order,   sample_account_order_reply,
 	sample_control_request, sample_control_reply,  sample_resolve_request, sample_resolve_reply,
 	sample_deliver,         sample_deliver_reply,  sample_deliver_confirm, sample_setup,
-	sample_keys,            sample_deliver_descriptor,
+	sample_keys,            sample_deliver_descriptor, sample_control_place,
 };
 
 static void every_message_comes_out_as_it_went_in(void **state)

@@ -7,6 +7,52 @@
 
 #define MESSAGE_MAX 65536
 
+enum control_reach control_reach(enum control_command command)
+{
+	switch (command) {
+	case CONTROL_STATUS:
+		return CONTROL_BY_SUPERVISOR;
+	case CONTROL_UNDELETE_LIST:
+	case CONTROL_UNDELETE_RESTORE:
+		return CONTROL_BY_ITS_SHARD;
+	case CONTROL_STORE_CHECK:
+	case CONTROL_STORE_COMPACT:
+		return CONTROL_BY_ALL_SHARDS;
+	case CONTROL_ACCOUNT_ADD:
+	case CONTROL_ACCOUNT_LIST:
+	case CONTROL_ACCOUNT_SHOW:
+	case CONTROL_ACCOUNT_PASSWORD:
+	case CONTROL_ACCOUNT_REMOVE:
+	case CONTROL_DOMAIN_ADD:
+	case CONTROL_DOMAIN_LIST:
+	case CONTROL_DOMAIN_REMOVE:
+	case CONTROL_ALIAS_ADD:
+	case CONTROL_ALIAS_LIST:
+	case CONTROL_ALIAS_REMOVE:
+	case CONTROL_COMMAND_COUNT:
+		break;
+	}
+	return CONTROL_BY_AUTH;
+}
+
+void control_place_encode(const struct control_place *m, struct buf *out)
+{
+	codec_put_account(out, &m->account);
+	wire_put_u16(out, m->shard);
+}
+
+int control_place_decode(struct str body, struct control_place *out)
+{
+	struct wire_reader r = wire_reader(body);
+	struct control_place m;
+	m.account = codec_get_account(&r);
+	m.shard = wire_get_u16(&r);
+	int err = wire_finish(&r);
+	if (err == 0)
+		*out = m;
+	return err;
+}
+
 void control_request_encode(const struct control_request *m, struct buf *out)
 {
 	wire_put_u8(out, (uint8_t)m->command);

@@ -3,7 +3,7 @@
 #ifndef IPC_CONTROL_H
 #define IPC_CONTROL_H
 
-#include "base/wire.h"
+#include "base/account_id.h"
 
 enum { CONTROL_REQUEST = 1, CONTROL_REPLY = 2 };
 
@@ -19,7 +19,11 @@ enum { CONTROL_REQUEST = 1, CONTROL_REPLY = 2 };
 	X(CONTROL_DOMAIN_REMOVE, "domain remove")                                                                          \
 	X(CONTROL_ALIAS_ADD, "alias add")                                                                                  \
 	X(CONTROL_ALIAS_LIST, "alias list")                                                                                \
-	X(CONTROL_ALIAS_REMOVE, "alias remove")
+	X(CONTROL_ALIAS_REMOVE, "alias remove")                                                                            \
+	X(CONTROL_UNDELETE_LIST, "undelete list")                                                                          \
+	X(CONTROL_UNDELETE_RESTORE, "undelete restore")                                                                    \
+	X(CONTROL_STORE_CHECK, "store check")                                                                              \
+	X(CONTROL_STORE_COMPACT, "store compact")
 
 enum control_command {
 #define CONTROL_ENUM(name, text) name,
@@ -27,6 +31,15 @@ enum control_command {
 #undef CONTROL_ENUM
 	CONTROL_COMMAND_COUNT
 };
+
+/* Who carries out a command. */
+enum control_reach {
+	CONTROL_BY_SUPERVISOR,
+	CONTROL_BY_AUTH,
+	CONTROL_BY_ITS_SHARD,  /* the first argument is an address: auth says where its account is, and its shard gets the account's id in its place */
+	CONTROL_BY_ALL_SHARDS, /* the answer: an array of what each shard says, in order */
+};
+enum control_reach control_reach(enum control_command command);
 
 #define CONTROL_ARGUMENTS_MAX 64
 #define CONTROL_ARGUMENT_MAX  4096
@@ -43,6 +56,14 @@ struct control_reply {
 	struct str json;    /* the answer as one JSON value; the command line prints it, or a table made of it */
 };
 
+/* Where an account is: auth's answer to the supervisor, in place of the JSON, to a command of CONTROL_BY_ITS_SHARD. */
+struct control_place {
+	struct account_id account;
+	uint16_t shard;
+};
+
+void control_place_encode(const struct control_place *m, struct buf *out);
+int control_place_decode(struct str body, struct control_place *out) MUST_CHECK;
 void control_request_encode(const struct control_request *m, struct buf *out);
 int control_request_decode(struct str body, struct control_request *out) MUST_CHECK;
 void control_reply_encode(const struct control_reply *m, struct buf *out);

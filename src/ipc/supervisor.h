@@ -48,7 +48,7 @@ enum {
 	SUPERVISOR_START = 5,    /* everything was sent: begin to serve */
 	SUPERVISOR_STOP = 6,     /* finish cleanly and exit */
 	SUPERVISOR_STATUS = 7,   /* u64 request: answer with CHILD_STATUS */
-	SUPERVISOR_CONTROL = 8,  /* to auth: u64 request, then a command of the control socket (ipc/control.h) */
+	SUPERVISOR_CONTROL = 8,  /* to auth and shards: u64 request, then a command of the control socket (ipc/control.h) */
 	CHILD_READY = 32,        /* the role serves */
 	CHILD_STATUS = 33,       /* u64 request, then pairs (short key, u64 value) */
 	CHILD_CONTROL_REPLY = 34, /* u64 request, then the answer */

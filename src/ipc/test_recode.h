@@ -34,6 +34,7 @@ TEST_RECODE(password_job)
 TEST_RECODE(password_reply)
 TEST_RECODE(account_order)
 TEST_RECODE(account_order_reply)
+TEST_RECODE(control_place)
 TEST_RECODE(control_request)
 TEST_RECODE(control_reply)
 TEST_RECODE(resolve_request)
@@ -81,7 +82,7 @@ static int (*const test_recoders[])(struct str body, struct buf *out) = {
 	recode_password_job,    recode_password_reply,  recode_account_order,      recode_account_order_reply,
 	recode_control_request, recode_control_reply,   recode_resolve_request,    recode_resolve_reply,
 	recode_deliver_inline,  recode_deliver_reply,   recode_deliver_confirm,    recode_setup,
-	recode_keys,            recode_deliver_descriptor,
+	recode_keys,            recode_deliver_descriptor, recode_control_place,
 };
 
 #endif

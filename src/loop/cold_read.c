@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #define SAMPLE_STEP     (64 * 1024)
 #define READ_AT_ONCE    (32 * 1024)   /* on the helper's stack */

@@ -1,5 +1,5 @@
 /* helper.c: one thread, two lists under one mutex: jobs to do and jobs done. The thread takes a job, does it, puts it on the done
- * list and wakes the loop (uv_async, an eventfd); the loop calls done() for all of them. Owned by a role; freeing waits for the
+ * list and wakes the loop by an eventfd; the loop calls done() for all of them. Owned by a role; freeing waits for the
  * running job. A thread that cannot be started ends the process: without it nothing would ever become durable. */
 #include "loop/helper.h"
 
@@ -8,13 +8,16 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 struct job_list {
 	struct loop_job *first, **end;
 };
 
 struct loop_helper {
-	uv_async_t wake;
+	struct loop_watch *watch; /* of wake */
+	int wake;
 	pthread_t thread;
 	pthread_mutex_t mutex; /* guards what follows */
 	pthread_cond_t work_came;
@@ -50,6 +53,7 @@ static struct loop_job *list_take(struct job_list *list)
 static void *work(void *argument)
 {
 	struct loop_helper *helper = argument;
+	const uint64_t one = 1;
 	pthread_mutex_lock(&helper->mutex);
 	while (!helper->stopping) {
 		struct loop_job *job = list_take(&helper->todo);
@@ -60,16 +64,21 @@ static void *work(void *argument)
 		pthread_mutex_unlock(&helper->mutex);
 		job->result = job->work(job);
 		pthread_mutex_lock(&helper->mutex);
+		bool awake = helper->done.first; /* and has not taken them yet */
 		list_add(&helper->done, job);
-		uv_async_send(&helper->wake);
+		if (!awake)
+			(void)!write(helper->wake, &one, sizeof one);
 	}
 	pthread_mutex_unlock(&helper->mutex);
 	return NULL;
 }
 
-static void on_wake(uv_async_t *wake)
+static void on_wake(void *owner, int events)
 {
-	struct loop_helper *helper = wake->data;
+	struct loop_helper *helper = owner;
+	uint64_t ignored;
+	(void)events;
+	(void)!read(helper->wake, &ignored, sizeof ignored);
 	pthread_mutex_lock(&helper->mutex);
 	struct loop_job *job = helper->done.first;
 	list_init(&helper->done);
@@ -89,25 +98,19 @@ struct loop_helper *loop_helper_new(struct loop *loop)
 	list_init(&helper->done);
 	pthread_mutex_init(&helper->mutex, NULL);
 	pthread_cond_init(&helper->work_came, NULL);
-	helper->wake.data = helper;
 	sigset_t all, before;
 	sigfillset(&all);
-	if (uv_async_init(loop_uv(loop), &helper->wake, on_wake) != 0)
+	helper->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (helper->wake < 0)
 		abort();
+	helper->watch = loop_watch_new(loop, helper->wake, on_wake, helper);
+	loop_watch_set(helper->watch, LOOP_READ);
 	/* Signals are the loop's business. */
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	if (pthread_create(&helper->thread, NULL, work, helper) != 0)
 		abort();
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return helper;
-}
-
-static void free_helper(uv_handle_t *handle)
-{
-	struct loop_helper *helper = handle->data;
-	pthread_cond_destroy(&helper->work_came);
-	pthread_mutex_destroy(&helper->mutex);
-	mem_free(helper);
 }
 
 static void drop_all(struct job_list *list)
@@ -131,7 +134,11 @@ void loop_helper_free(struct loop_helper **helper)
 	pthread_join(h->thread, NULL);
 	drop_all(&h->done);
 	drop_all(&h->todo);
-	uv_close((uv_handle_t *)&h->wake, free_helper);
+	loop_watch_free(&h->watch);
+	close(h->wake);
+	pthread_cond_destroy(&h->work_came);
+	pthread_mutex_destroy(&h->mutex);
+	mem_free(h);
 }
 
 void loop_helper_submit(struct loop_helper *helper, struct loop_job *job)

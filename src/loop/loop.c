@@ -1,7 +1,8 @@
-/* loop.c: libuv behind loop.h. One struct loop a process, made by its main. Watches, timers and signal handlers are closed by libuv
- * at the end of a turn, so their memory is freed in its close callback. The work put off to the end of a turn runs in a
- * uv_check, which libuv calls right after the ready descriptors of a turn were served. Running out of kernel objects while
- * making one of these (epoll limits) ends the process, like memory. */
+/* loop.c: an epoll of ours for descriptors, libuv for timers and signals. One struct loop a process, made by its main. libuv's own epoll
+ * descriptor stands in ours, so it gets a turn only when a signal came or a timer is due. (uv_poll would take a descriptor out of epoll and put
+ * it in again at each change: 6 epoll_ctl for a connection that only logs in, of which 2 are left.) What is freed while the ready descriptors of
+ * a turn are served stays in memory until they are. Running out of kernel objects while making one of these (epoll limits) ends the process,
+ * like memory. */
 #include "loop/loop.h"
 
 #include "base/clock.h"
@@ -9,10 +10,15 @@
 #include "loop/loop_private.h"
 #include "loop/timeout.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 #include <uv.h>
 
 #define SIGNALS_MAX 8
+#define EVENTS_MAX  256 /* ready descriptors taken at once */
 
 struct signal_handler {
 	uv_signal_t handle;
@@ -22,8 +28,10 @@ struct signal_handler {
 
 struct loop {
 	uv_loop_t uv;
-	uv_check_t check; /* end of turn */
-	uv_idle_t idle;   /* runs while something is put off: keeps the turn from waiting for events */
+	int epoll;
+	bool uv_due;   /* libuv has a handle that it has not begun to wait for */
+	bool stopping;
+	struct loop_watch *freed; /* in this turn */
 	struct loop_later *later_first, **later_end;
 	struct signal_handler *signals[SIGNALS_MAX];
 	size_t n_signals;
@@ -34,10 +42,14 @@ struct loop {
 };
 
 struct loop_watch {
-	uv_poll_t poll;
+	struct loop *loop;
 	loop_ready_fn *ready;
 	void *owner;
-	int events;
+	int fd;
+	int events;     /* that the owner waits for */
+	int registered; /* that epoll knows of: 0, or at least those */
+	bool dead;
+	struct loop_watch *next; /* in loop->freed */
 };
 
 struct loop_timer {
@@ -46,11 +58,76 @@ struct loop_timer {
 	void *owner;
 };
 
-static void run_later(uv_check_t *check)
+/* --- descriptors --- */
+
+struct loop_watch *loop_watch_new(struct loop *loop, int fd, loop_ready_fn *ready, void *owner)
 {
-	struct loop *loop = check->data;
-	struct loop_later *list = loop->later_first;
-	if (!list)
+	struct loop_watch *watch = mem_alloc(1, sizeof *watch);
+	*watch = (struct loop_watch){ .loop = loop, .fd = fd, .ready = ready, .owner = owner };
+	int flags = fcntl(fd, F_GETFL);
+	if (flags >= 0 && !(flags & O_NONBLOCK))
+		(void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+	return watch;
+}
+
+static void register_events(struct loop_watch *watch, int events)
+{
+	struct epoll_event event = { .events = (events & LOOP_READ ? EPOLLIN : 0) | (events & LOOP_WRITE ? EPOLLOUT : 0), .data.ptr = watch };
+	if (epoll_ctl(watch->loop->epoll, watch->registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, watch->fd, &event) != 0)
+		abort();
+	watch->registered = events;
+}
+
+static void unregister(struct loop_watch *watch)
+{
+	if (watch->registered)
+		(void)epoll_ctl(watch->loop->epoll, EPOLL_CTL_DEL, watch->fd, NULL);
+	watch->registered = 0;
+}
+
+static void tell_epoll(struct loop_watch *watch)
+{
+	if (watch->events == 0)
+		unregister(watch);
+	else if (watch->registered != watch->events)
+		register_events(watch, watch->events);
+}
+
+/* Who stops reading mostly reads again before anything comes, so epoll hears of that only when something does. A socket is mostly ready to be
+ * written, so that is told at once. */
+void loop_watch_set(struct loop_watch *watch, int events)
+{
+	watch->events = events;
+	if ((events & ~watch->registered) || (watch->registered & ~events & LOOP_WRITE))
+		tell_epoll(watch);
+}
+
+void loop_watch_free(struct loop_watch **watch)
+{
+	struct loop_watch *w = *watch;
+	if (!w)
+		return;
+	*watch = NULL;
+	unregister(w);
+	w->dead = true;
+	w->next = w->loop->freed;
+	w->loop->freed = w;
+}
+
+static void free_dead_watches(struct loop *loop)
+{
+	while (loop->freed) {
+		struct loop_watch *next = loop->freed->next;
+		mem_free(loop->freed);
+		loop->freed = next;
+	}
+}
+
+/* --- turns --- */
+
+static void run_later(struct loop *loop)
+{
+	if (!loop->later_first)
 		return;
 	/* What asks again while this list runs comes in the next turn, so that a stream of such work cannot starve descriptors. The
 	 * list stays reachable through later_first for loop_later_cancel; the mark tells where it ends. */
@@ -65,28 +142,21 @@ static void run_later(uv_check_t *check)
 		later->fn(later->owner);
 	}
 	loop->later_first = mark.next;
-	if (!loop->later_first) {
+	if (!loop->later_first)
 		loop->later_end = &loop->later_first;
-		uv_idle_stop(&loop->idle);
-	}
-}
-
-static void idle_tick(uv_idle_t *idle)
-{
-	(void)idle;
 }
 
 struct loop *loop_new(void)
 {
 	struct loop *loop = mem_alloc(1, sizeof *loop);
-	if (uv_loop_init(&loop->uv) != 0)
+	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (loop->epoll < 0 || uv_loop_init(&loop->uv) != 0)
+		abort();
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
+	if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, uv_backend_fd(&loop->uv), &event) != 0)
 		abort();
 	loop->uv.data = loop;
 	loop->later_end = &loop->later_first;
-	uv_check_init(&loop->uv, &loop->check);
-	uv_idle_init(&loop->uv, &loop->idle);
-	loop->check.data = loop;
-	uv_check_start(&loop->check, run_later);
 	signal(SIGPIPE, SIG_IGN);
 	return loop;
 }
@@ -110,31 +180,81 @@ void loop_free(struct loop **loop)
 	while (uv_run(&l->uv, UV_RUN_NOWAIT) != 0)
 		;
 	uv_loop_close(&l->uv);
+	close(l->epoll);
+	free_dead_watches(l);
 	for (size_t i = 0; i < l->n_signals; i++)
 		mem_free(l->signals[i]);
 	mem_free(l->scratch);
 	mem_free(l);
 }
 
+/* Milliseconds until libuv has something to do; -1: nothing. */
+static int uv_rests(struct loop *loop)
+{
+	if (loop->uv_due)
+		return 0;
+	uv_update_time(&loop->uv);
+	return uv_loop_alive(&loop->uv) ? uv_backend_timeout(&loop->uv) : -1;
+}
+
+static void serve(struct loop_watch *watch, uint32_t epoll_events)
+{
+	int ready = 0;
+	if (watch->dead)
+		return;
+	if ((epoll_events & EPOLLERR) && watch->events) {
+		/* The owner learns the error from its next read or write, and is told once only. */
+		watch->events = 0;
+		unregister(watch);
+		watch->ready(watch->owner, LOOP_READ | LOOP_WRITE);
+		return;
+	}
+	if (epoll_events & (EPOLLIN | EPOLLHUP))
+		ready |= LOOP_READ;
+	if (epoll_events & (EPOLLOUT | EPOLLHUP))
+		ready |= LOOP_WRITE;
+	if (ready & watch->events)
+		watch->ready(watch->owner, ready & watch->events);
+	else
+		tell_epoll(watch); /* what came is not waited for any more */
+}
+
+static void turn(struct loop *loop)
+{
+	struct epoll_event events[EVENTS_MAX];
+	int n = epoll_wait(loop->epoll, events, EVENTS_MAX, loop->later_first ? 0 : uv_rests(loop));
+	bool uv_ready = false;
+	for (int i = 0; i < n; i++) {
+		if (events[i].data.ptr)
+			serve(events[i].data.ptr, events[i].events);
+		else
+			uv_ready = true;
+	}
+	/* Descriptors that are always ready must not keep timers from their time. */
+	if (uv_ready || uv_rests(loop) == 0) {
+		loop->uv_due = false;
+		uv_run(&loop->uv, UV_RUN_NOWAIT);
+	}
+	run_later(loop);
+	free_dead_watches(loop);
+}
+
 void loop_run(struct loop *loop)
 {
-	uv_run(&loop->uv, UV_RUN_DEFAULT);
+	while (!loop->stopping)
+		turn(loop);
+	loop->stopping = false;
 }
 
 void loop_stop(struct loop *loop)
 {
-	uv_stop(&loop->uv);
+	loop->stopping = true;
 }
 
 uint64_t loop_now_ms(struct loop *loop)
 {
 	(void)loop;
 	return clock_monotonic_ms();
-}
-
-uv_loop_t *loop_uv(struct loop *loop)
-{
-	return &loop->uv;
 }
 
 char *loop_scratch(struct loop *loop)
@@ -171,61 +291,12 @@ struct loop_wheel *loop_wheel(struct loop *loop)
 	return loop->wheel;
 }
 
-/* --- descriptors --- */
+/* --- timers --- */
 
 static void free_handle(uv_handle_t *handle)
 {
 	mem_free(handle->data);
 }
-
-static void on_poll(uv_poll_t *poll, int status, int events)
-{
-	struct loop_watch *watch = poll->data;
-	if (status < 0) {
-		/* libuv has stopped the poll: the owner learns the error from its next read or write. */
-		watch->events = 0;
-		watch->ready(watch->owner, LOOP_READ | LOOP_WRITE);
-		return;
-	}
-	int ready = 0;
-	if (events & (UV_READABLE | UV_DISCONNECT))
-		ready |= LOOP_READ;
-	if (events & UV_WRITABLE)
-		ready |= LOOP_WRITE;
-	watch->ready(watch->owner, ready);
-}
-
-struct loop_watch *loop_watch_new(struct loop *loop, int fd, loop_ready_fn *ready, void *owner)
-{
-	struct loop_watch *watch = mem_alloc(1, sizeof *watch);
-	watch->ready = ready;
-	watch->owner = owner;
-	if (uv_poll_init(&loop->uv, &watch->poll, fd) != 0)
-		abort();
-	watch->poll.data = watch;
-	return watch;
-}
-
-void loop_watch_set(struct loop_watch *watch, int events)
-{
-	if (events == watch->events)
-		return;
-	watch->events = events;
-	if (events == 0)
-		uv_poll_stop(&watch->poll);
-	else
-		uv_poll_start(&watch->poll, (events & LOOP_READ ? UV_READABLE : 0) | (events & LOOP_WRITE ? UV_WRITABLE : 0), on_poll);
-}
-
-void loop_watch_free(struct loop_watch **watch)
-{
-	if (!*watch)
-		return;
-	uv_close((uv_handle_t *)&(*watch)->poll, free_handle);
-	*watch = NULL;
-}
-
-/* --- timers --- */
 
 static void on_timer(uv_timer_t *timer)
 {
@@ -281,6 +352,7 @@ int loop_on_signal(struct loop *loop, int signum, loop_signal_fn *fn, void *owne
 	uv_signal_init(&loop->uv, &handler->handle);
 	handler->handle.data = handler;
 	loop->signals[loop->n_signals++] = handler;
+	loop->uv_due = true;
 	return uv_signal_start(&handler->handle, on_signal, signum) == 0 ? 0 : ERR_IO;
 }
 
@@ -294,8 +366,6 @@ void loop_later(struct loop *loop, struct loop_later *later)
 	later->next = NULL;
 	*loop->later_end = later;
 	loop->later_end = &later->next;
-	if (!uv_is_active((uv_handle_t *)&loop->idle))
-		uv_idle_start(&loop->idle, idle_tick);
 }
 
 void loop_later_cancel(struct loop *loop, struct loop_later *later)

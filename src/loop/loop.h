@@ -1,5 +1,5 @@
 /* loop.h: the one event loop of a process: readiness of our own descriptors, timers, signals, work put off to the end of
- * the turn, and disk helpers. Wraps libuv; nobody else includes uv.h. */
+ * the turn, and disk helpers. Timers and signals are libuv's; nobody else includes uv.h. */
 #ifndef LOOP_LOOP_H
 #define LOOP_LOOP_H
 
@@ -17,7 +17,7 @@ void loop_stop(struct loop *loop);
 /* --- descriptors --- */
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };
 
-struct loop_watch; /* one descriptor; not owned (the caller closes it after loop_watch_free) */
+struct loop_watch; /* one descriptor, made non-blocking; not owned (the caller closes it after loop_watch_free) */
 typedef void loop_ready_fn(void *owner, int events /* LOOP_READ | LOOP_WRITE; errors and hang-up show as both */);
 struct loop_watch *loop_watch_new(struct loop *loop, int fd, loop_ready_fn *ready, void *owner);
 void loop_watch_set(struct loop_watch *watch, int events); /* 0: watch nothing; cheap when unchanged */

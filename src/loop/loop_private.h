@@ -4,10 +4,6 @@
 
 #include "loop/loop.h"
 
-#include <uv.h>
-
-uv_loop_t *loop_uv(struct loop *loop);
-
 void loop_count_cold_read(struct loop *loop);
 
 struct loop_wheel *loop_wheel(struct loop *loop);

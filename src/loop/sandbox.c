@@ -163,6 +163,8 @@ static int allow_groups(scmp_filter_ctx filter, uint32_t allow)
 		/* Its flags lie in memory where a filter cannot see them; glibc falls back to clone. */
 		failed |= seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 		failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1, SCMP_A0(SCMP_CMP_EQ, 0));
+		/* a helper wakes its loop */
+		failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(eventfd2), 0);
 	}
 	return err != 0 ? err : failed ? ERR_UNSUPPORTED : 0;
 }

@@ -10,7 +10,6 @@
 #include "loop/stream_private.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -422,7 +421,6 @@ struct stream *stream_new(struct loop *loop, int fd, struct stream_limits limits
 	int one = 1;
 	/* Replies are gathered by the turn already; on a unix socket this fails, which is right. */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-	(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	stream->watch = loop_watch_new(loop, fd, on_ready, stream);
 	update_watch(stream);
 	return stream;

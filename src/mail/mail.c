@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #define READ_CHUNK        (256 * 1024)
 #define DERIVED_MAX       (4 * 1024 * 1024) /* each wire form of one message; the limits of the parser keep it far below */
@@ -92,8 +93,9 @@ static void feed_piece(struct mime_parser *parser, struct str piece, char last[2
 		last[1] = piece.p[piece.n - 1];
 }
 
-/* The whole message through the parser; *last gets its last two bytes. */
-static int feed(struct mime_parser *parser, const struct mail_source *source, char last[2])
+/* The whole message through the parser; *last gets its last two bytes. *checksum is set for a file: whoever sent it still has its descriptor and
+ * could change it before it is stored. */
+static int feed(struct mime_parser *parser, const struct mail_source *source, char last[2], uint64_t *checksum)
 {
 	mime_parser_reset(parser);
 	feed_piece(parser, source->head, last);
@@ -101,15 +103,21 @@ static int feed(struct mime_parser *parser, const struct mail_source *source, ch
 		feed_piece(parser, source->bytes, last);
 		return 0;
 	}
+	XXH3_state_t *sum = XXH3_createState();
 	char *chunk = mem_alloc(1, READ_CHUNK);
 	int result = 0;
+	XXH3_64bits_reset(sum);
+	XXH3_64bits_update(sum, source->head.p, source->head.n);
 	for (uint64_t done = 0; done < source->length && result == 0;) {
 		size_t n = (size_t)MIN(source->length - done, (uint64_t)READ_CHUNK);
 		result = read_at(source->fd, chunk, n, done);
 		if (result == 0)
 			feed_piece(parser, str_of(chunk, n), last);
+		XXH3_64bits_update(sum, chunk, n);
 		done += n;
 	}
+	*checksum = XXH3_64bits_digest(sum);
+	XXH3_freeState(sum);
 	mem_free(chunk);
 	return result;
 }
@@ -191,7 +199,7 @@ static int append(struct mailbox *mailbox, const struct mail_settings *settings,
 	char last[2] = { 0, 0 };
 	if (!checked_add(source->head.n, source->fd < 0 ? source->bytes.n : source->length, &arrival.size) || arrival.size > settings->max_message_size)
 		return ERR_LIMIT;
-	int result = feed(settings->reader->parser, source, last);
+	int result = feed(settings->reader->parser, source, last, &arrival.checksum);
 	if (result < 0)
 		return result;
 	const struct mime_message *message = mime_parser_finish(settings->reader->parser);

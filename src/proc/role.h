@@ -55,7 +55,7 @@ struct role_definition {
 	/* Counters for `mansio status`: role_status_add for each. */
 	void (*status)(struct role_process *process, struct buf *out);
 	/* A command of the control socket (ipc/control.h's control_request, encoded); answer with role_control_reply, now or later.
-	 * `body` is valid during the call. Only auth gets these. */
+	 * `body` is valid during the call. Auth and shards get these (control_reach). */
 	void (*control)(struct role_process *process, uint64_t request, struct str body);
 	/* The loop has ended: free the state that prepare made (not called when prepare failed). */
 	void (*finish)(struct role_process *process);

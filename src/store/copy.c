@@ -146,6 +146,7 @@ int mailbox_copy_begin(struct mailbox *from, const struct set *uids, struct mail
 	struct mailbox_copying *copying = mem_alloc(1, sizeof *copying);
 	copying->copy = copy_new(from, to, move, max_keywords);
 	copying->account = from->account;
+	copying->account->copyings++;
 	copying->seen = mailbox_modseq(from);
 	entries_select(from, uids, false, &copying->left);
 	*out = copying;
@@ -168,6 +169,7 @@ void mailbox_copy_free(struct mailbox_copying **pointer)
 	for (uint32_t i = 0; i < copying->n_pages && !copying->attached; i++)
 		page_free(&copying->pages[i]);
 	mem_free(copying->pages);
+	copying->account->copyings--;
 	set_free(&copying->left);
 	set_free(&copying->taken);
 	mailbox_close(copying->copy.to);
@@ -229,6 +231,7 @@ static int stage(struct mailbox_copying *copying, const struct page *from, uint3
 	entry.modseq = 0; /* the run's */
 	if (!copying->copy.move)
 		entry.id = copying->account->next++;
+	sweep_keep(copying->account, entry.message);
 	page_add(page, &entry, &keywords);
 	set_add(&copying->taken, uid, uid);
 	return 0;

@@ -51,6 +51,8 @@ static int insert_message(struct account *account, uint64_t number, const struct
 	db_bind_blob(insert, 12, arrival->derived.body);
 	db_bind_blob(insert, 13, arrival->derived.parts);
 	db_bind_blob(insert, 14, arrival->derived.headers);
+	account->store->added_messages++;
+	account->store->added_bytes += (int64_t)arrival->size;
 	return db_run(insert);
 }
 
@@ -65,6 +67,7 @@ static int append_body(struct mailbox *mailbox, uint64_t number, const struct me
 void entries_append(struct mailbox *mailbox, const struct entry *entry, const struct keyword_bits *keywords)
 {
 	struct page *page = view_page_for_append(mailbox);
+	sweep_keep(mailbox->account, entry->message);
 	page_add(page, entry, keywords);
 	mailbox->uidnext = entry->uid + 1;
 	mailbox->count++;
@@ -91,6 +94,10 @@ int mailbox_add(struct mailbox *mailbox, const struct message_arrival *arrival, 
 		               .message = number, .flags = arrival->flags };
 	set_add(&uids, entry.uid, entry.uid);
 	result = append_body(mailbox, number, arrival, &place);
+	if (result == 0 && arrival->fd >= 0 && place.checksum != arrival->checksum) {
+		set_free(&uids); /* its bytes are dead, a modseq was skipped; nothing else has happened */
+		return ERR_SYNTAX;
+	}
 	if (result == 0)
 		result = insert_message(account, number, &place, arrival);
 	if (result == 0)
@@ -219,6 +226,7 @@ static int log_expunged(struct mailbox *mailbox, const struct set *uids, uint64_
 			record = page_new(mailbox, 0, 0);
 		}
 		page_keywords(page, slot, &keywords);
+		sweep_keep(mailbox->account, page->entries[slot].message);
 		page_add(record, &page->entries[slot], &keywords);
 	}
 	if (result == 0)

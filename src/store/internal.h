@@ -51,10 +51,29 @@
 	X(delivery_find, "SELECT 1 FROM delivery WHERE key = ?1")                                                          \
 	X(delivery_insert, "INSERT OR REPLACE INTO delivery (key, time) VALUES (?1, ?2)")                                  \
 	X(delivery_remove, "DELETE FROM delivery WHERE key = ?1")                                                          \
-	X(segment_write, "INSERT OR REPLACE INTO segment (number, end) VALUES (?1, ?2)")                                   \
+	X(segment_write, "INSERT INTO segment (number, end, messages, bytes) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (number) DO UPDATE SET end = excluded.end, messages = messages + excluded.messages, bytes = bytes + excluded.bytes") \
+	X(segment_less, "UPDATE segment SET messages = messages - ?2, bytes = bytes - ?3 WHERE number = ?1")               \
+	X(segment_space, "SELECT count(*), sum(end), sum(messages), sum(bytes) FROM segment")                              \
+	X(segment_to_compact, "SELECT number, end, messages FROM segment WHERE number > ?1 AND number < ?2 AND (bytes + messages * ?3) * 100 < end * ?4 ORDER BY number LIMIT 1") \
+	X(segment_messages, "SELECT messages FROM segment WHERE number = ?1")                                              \
+	X(segment_remove, "DELETE FROM segment WHERE number = ?1")                                                         \
+	X(account_number, "SELECT number FROM account WHERE id = ?1")                                                      \
+	X(message_place, "SELECT segment, offset, size FROM message WHERE key = ?1")                                       \
+	X(message_move, "UPDATE message SET segment = ?2, offset = ?3 WHERE key = ?1")                                     \
+	X(message_remove, "DELETE FROM message WHERE key = ?1 RETURNING segment, size")                                    \
+	X(forgotten_insert, "INSERT OR IGNORE INTO forgotten (key) VALUES (?1)")                                           \
+	X(forgotten_list, "SELECT key FROM forgotten WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT ?3")                   \
+	X(forgotten_next, "SELECT min(key) FROM forgotten WHERE key > ?1")                                                 \
+	X(forgotten_remove, "DELETE FROM forgotten WHERE key = ?1")                                                        \
+	X(removed_forgotten, "DELETE FROM forgotten WHERE key IN (SELECT key FROM forgotten WHERE key BETWEEN ?1 AND ?2 LIMIT ?3)") \
+	X(account_runs, "SELECT number FROM run WHERE mailbox IN (SELECT number FROM mailbox WHERE account = ?1 UNION ALL SELECT 0) AND account = ?1") \
+	X(account_next, "UPDATE account SET next = max(next, ?2) WHERE number = ?1")                                       \
+	X(expunged_list, "SELECT key, mailbox, time, entries FROM expunged WHERE key BETWEEN ?1 AND ?2 ORDER BY key")      \
+	X(expunged_update, "UPDATE expunged SET entries = ?2 WHERE key = ?1")                                              \
+	X(expunged_remove, "DELETE FROM expunged WHERE key = ?1")                                                          \
 	X(old_deliveries, "DELETE FROM delivery WHERE key IN (SELECT key FROM delivery WHERE time < ?1 LIMIT ?2)")         \
 	X(removed_account, "SELECT number FROM account WHERE removed = 1 LIMIT 1")                                         \
-	X(removed_messages, "DELETE FROM message WHERE key IN (SELECT key FROM message WHERE key BETWEEN ?1 AND ?2 LIMIT ?3)") \
+	X(removed_messages, "DELETE FROM message WHERE key IN (SELECT key FROM message WHERE key BETWEEN ?1 AND ?2 LIMIT ?3) RETURNING segment, size") \
 	X(removed_changes, "DELETE FROM change WHERE key IN (SELECT key FROM change WHERE key BETWEEN ?1 AND ?2 LIMIT ?3)") \
 	X(removed_expunged, "DELETE FROM expunged WHERE key IN (SELECT key FROM expunged WHERE key BETWEEN ?1 AND ?2 LIMIT ?3)") \
 	X(removed_run, "SELECT number FROM run WHERE account = ?1 LIMIT 1")                                                \
@@ -66,7 +85,8 @@
 	X(next_account, "SELECT min(number) FROM account WHERE number > ?1")                                               \
 	X(oldest_delivery, "SELECT min(time) FROM delivery")                                                               \
 	X(oldest_change, "SELECT time FROM change WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT 1")                       \
-	X(account_floor, "UPDATE account SET modseq = max(modseq, (SELECT ifnull(max(key), 0) & ?4 FROM change WHERE key BETWEEN ?2 AND ?3)) WHERE number = ?1") \
+	X(oldest_expunged, "SELECT time FROM expunged WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT 1")                   \
+	X(account_floor, "UPDATE account SET modseq = max(modseq, (SELECT ifnull(max(key), 0) & ?4 FROM change WHERE key BETWEEN ?2 AND ?3), (SELECT ifnull(max(key), 0) & ?4 FROM expunged WHERE key BETWEEN ?2 AND ?3)) WHERE number = ?1") \
 	X(old_changes, "DELETE FROM change WHERE key IN (SELECT key FROM (SELECT key, time FROM change WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT ?4) WHERE time < ?3)")
 
 struct statements {
@@ -96,9 +116,15 @@ struct store {
 	uint64_t n_accounts;
 	uint32_t written_segment;        /* what the segment table says */
 	uint64_t written_end;
+	int64_t added_messages, added_bytes; /* rows that point to the current segment since, and their sizes */
+	struct sweep *sweep;             /* under way; NULL: none */
+	struct compaction *compaction;   /* NULL: never begun */
+	int64_t swept_to;                /* key that the table forgotten was worked off to, in this round */
+	bool compact_now;                /* as fast as possible, whatever is dead */
+	uint64_t compacted_bytes, segments_damaged;
 	int64_t *abandoned;              /* runs of copies that were given up: removed while idle, or at start */
 	uint32_t n_abandoned;
-	int64_t pruned_to;               /* account number that old changes were pruned up to */
+	int64_t pruned_to;               /* account number that old changes and the undelete log were pruned up to, in this round */
 	bool failed;
 };
 
@@ -107,6 +133,7 @@ struct account {
 	struct account_id id;
 	uint32_t number;
 	uint32_t holds, sessions;
+	uint32_t copyings; /* mailbox_copying under way: what they staged is not all in pages yet */
 	bool gone;
 	bool row_dirty;  /* counters to write when the batch is sealed */
 	bool is_touched; /* in store->touched */
@@ -213,6 +240,30 @@ int entries_remove(struct mailbox *mailbox, const struct set *uids, uint64_t mod
 /* change.c */
 int change_write(struct mailbox *mailbox, uint64_t modseq, enum change_kind kind, const struct set *uids, uint64_t origin) MUST_CHECK;
 void changes_forget(struct mailbox *mailbox);
+
+/* maintenance.c */
+int message_rows_removed(struct store *store, sqlite3_stmt *removing, int64_t *n) MUST_CHECK; /* runs a DELETE FROM message ... RETURNING segment, size */
+
+/* sweep.c */
+void sweep_stop(struct store *store);
+int sweep_begin(struct store *store, bool *any) MUST_CHECK; /* picks what to do next; *any: there is some */
+int sweep_step(struct store *store) MUST_CHECK;             /* a slice; may write, in the open batch */
+void sweep_keep_one(struct sweep *sweep, const struct account *account, uint64_t message);
+
+/* An entry with this message comes to stand in a page or in the undelete log. Every place that makes one says so: a sweep that is under way may
+ * have looked there already. */
+static inline void sweep_keep(const struct account *account, uint64_t message)
+{
+	if (__builtin_expect(account->store->sweep != NULL, 0))
+		sweep_keep_one(account->store->sweep, account, message);
+}
+
+/* compact.c */
+void compact_stop(struct store *store); /* the batch was voided: begins its segment again */
+void compact_free(struct store *store);
+int compact_begin(struct store *store, bool *any, bool *writes) MUST_CHECK; /* picks what to do next; writes: compact_step needs a batch */
+int compact_step(struct store *store) MUST_CHECK;
+void compact_space(const struct store *store, struct store_statistics *out);
 
 /* delivery.c */
 int deliveries_forget(struct store *store) MUST_CHECK; /* in prepare */

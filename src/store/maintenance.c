@@ -1,11 +1,14 @@
-/* maintenance.c: background work in small slices: rows of destroyed accounts, changes and delivery keys past their time. Each slice is part of the batch
- * that is open; a failing write voids it, as everywhere. */
+/* maintenance.c: background work in small slices: rows of destroyed accounts; changes, expunged entries and delivery keys past their time; then what
+ * sweep.c and compact.c do. Each slice is part of the batch that is open; a failing write voids it, as everywhere. */
 #include "store/internal.h"
 
+#include "base/checked.h"
 #include "base/clock.h"
 
 #define SLICE_ROWS    200 /* about two milliseconds */
-#define ACCOUNTS_LOOK 100 /* for old changes, in one slice */
+#define ACCOUNTS_LOOK 100 /* for what is past its time, in one slice */
+#define SLICE_ENTRIES 1000 /* of the undelete log, in one slice; a row is not split */
+#define COMPACT_SPACE (BODYLOG_BUFFER_MAX + 1) /* that must be free for compaction, which needs some before it gives some */
 
 /* Runs a DELETE ... LIMIT over a range of keys; *removed grows by what went. */
 static int remove_range(struct store *store, sqlite3_stmt *statement, int64_t first, int64_t last, int64_t *removed)
@@ -16,6 +19,31 @@ static int remove_range(struct store *store, sqlite3_stmt *statement, int64_t fi
 	int result = db_run(statement);
 	*removed += db_changes(&store->db);
 	return result;
+}
+
+int message_rows_removed(struct store *store, sqlite3_stmt *removing, int64_t *n)
+{
+	DB_USING(gone, removing);
+	int row;
+	while ((row = db_step(gone)) == DB_ROW) {
+		db_bind_int(store->sql.segment_less, 1, db_column_int(gone, 0));
+		db_bind_int(store->sql.segment_less, 2, 1);
+		db_bind_int(store->sql.segment_less, 3, db_column_int(gone, 1));
+		int result = db_run(store->sql.segment_less);
+		if (result < 0)
+			return result;
+		++*n;
+	}
+	return row;
+}
+
+static int remove_messages(struct store *store, int64_t first, int64_t last, int64_t *removed)
+{
+	sqlite3_stmt *statement = store->sql.removed_messages;
+	db_bind_int(statement, 1, first);
+	db_bind_int(statement, 2, last);
+	db_bind_int(statement, 3, SLICE_ROWS);
+	return message_rows_removed(store, statement, removed);
 }
 
 /* A slice of a run's pages; when there are none left, its row. */
@@ -67,11 +95,13 @@ static int remove_account(struct store *store, int64_t account)
 	int64_t removed = 0, first = account << KEY_SHIFT, last = first | NUMBER_MAX;
 	int result = remove_first_run(store, account, &removed);
 	if (result == 0 && removed == 0)
-		result = remove_range(store, sql->removed_messages, first, last, &removed);
+		result = remove_messages(store, first, last, &removed);
 	if (result == 0 && removed == 0)
 		result = remove_range(store, sql->removed_changes, first, last, &removed);
 	if (result == 0 && removed == 0)
 		result = remove_range(store, sql->removed_expunged, first, last, &removed);
+	if (result == 0 && removed == 0)
+		result = remove_range(store, sql->removed_forgotten, first, last, &removed);
 	if (result < 0 || removed > 0)
 		return result;
 	result = run_for(sql->removed_mailboxes, account);
@@ -89,24 +119,36 @@ static int first_column(sqlite3_stmt *statement, int64_t *out)
 	return result < 0 ? result : 0;
 }
 
-/* The next account that has changes from before `oldest`, of those behind pruned_to; 0: none of the next ACCOUNTS_LOOK. */
-static int find_old_changes(struct store *store, int64_t oldest, int64_t *account)
+/* Has the account a row in a table, by a statement that gives the time of the first, from before `oldest`? */
+static int has_old(sqlite3_stmt *first_time, int64_t account, int64_t oldest, bool *old)
+{
+	int64_t time;
+	db_bind_int(first_time, 1, account << KEY_SHIFT);
+	db_bind_int(first_time, 2, account << KEY_SHIFT | NUMBER_MAX);
+	int result = first_column(first_time, &time);
+	*old = time != 0 && time < oldest;
+	return result;
+}
+
+/* The next account that has changes or expunged entries from before these times, of those behind pruned_to; 0: none of the next ACCOUNTS_LOOK. */
+static int find_aged(struct store *store, int64_t oldest_change, int64_t oldest_expunged, int64_t *account)
 {
 	struct statements *sql = &store->sql;
 	int result = 0;
 	*account = 0;
 	for (int looked = 0; looked < ACCOUNTS_LOOK && result == 0; looked++) {
-		int64_t next, time = 0;
+		int64_t next;
+		bool changes = false, expunged = false;
 		db_bind_int(sql->next_account, 1, store->pruned_to);
 		result = first_column(sql->next_account, &next);
 		if (result < 0 || next == 0) {
 			store->pruned_to = result < 0 ? store->pruned_to : 0;
 			return result;
 		}
-		db_bind_int(sql->oldest_change, 1, next << KEY_SHIFT);
-		db_bind_int(sql->oldest_change, 2, next << KEY_SHIFT | NUMBER_MAX);
-		result = first_column(sql->oldest_change, &time);
-		if (result == 0 && time != 0 && time < oldest) {
+		result = has_old(sql->oldest_change, next, oldest_change, &changes);
+		if (result == 0)
+			result = has_old(sql->oldest_expunged, next, oldest_expunged, &expunged);
+		if (result == 0 && (changes || expunged)) {
 			*account = next;
 			return 0;
 		}
@@ -115,9 +157,44 @@ static int find_old_changes(struct store *store, int64_t oldest, int64_t *accoun
 	return result;
 }
 
-/* A slice of an account's old changes. Its counter is written first: it must not fall back when the last change row goes. */
-static int prune_changes(struct store *store, int64_t account, int64_t oldest)
+/* The messages of a row of the undelete log may have no other entry. */
+static int doubt_entries(struct store *store, int64_t account, struct str blob, int64_t *n)
 {
+	struct page *page = page_new(NULL, 0, 0);
+	int result = page_decode(blob, 0, page);
+	for (uint32_t i = 0; i < page->n && result == 0; i++) {
+		db_bind_int(store->sql.forgotten_insert, 1, account << KEY_SHIFT | (int64_t)page->entries[i].message);
+		result = db_run(store->sql.forgotten_insert);
+		++*n;
+	}
+	page_free(&page);
+	return result;
+}
+
+/* A slice of an account's old rows of the undelete log, the oldest first. One that cannot be read stays, and those behind it. */
+static int prune_expunged(struct store *store, int64_t account, int64_t oldest, int64_t *pruned)
+{
+	DB_USING(rows, store->sql.expunged_list);
+	int64_t entries = 0;
+	int row = DB_DONE, result = 0;
+	db_bind_int(rows, 1, account << KEY_SHIFT);
+	db_bind_int(rows, 2, account << KEY_SHIFT | NUMBER_MAX);
+	while (result == 0 && entries < SLICE_ENTRIES && (row = db_step(rows)) == DB_ROW && db_column_int(rows, 2) < oldest) {
+		result = doubt_entries(store, account, db_column_blob(rows, 3), &entries);
+		if (result == ERR_CORRUPT)
+			return 0;
+		db_bind_int(store->sql.expunged_remove, 1, db_column_int(rows, 0));
+		if (result == 0)
+			result = db_run(store->sql.expunged_remove);
+		++*pruned;
+	}
+	return result == 0 ? MIN(row, 0) : result;
+}
+
+/* A slice of an account's old changes and expunged entries. Its counter is written first: it must not fall back when the last row goes. */
+static int prune_account(struct store *store, int64_t account, int64_t oldest, int64_t oldest_expunged)
+{
+	int64_t pruned = 0;
 	struct statements *sql = &store->sql;
 	int64_t first = account << KEY_SHIFT, last = first | NUMBER_MAX;
 	db_bind_int(sql->account_floor, 1, account);
@@ -131,7 +208,13 @@ static int prune_changes(struct store *store, int64_t account, int64_t oldest)
 	db_bind_int(sql->old_changes, 2, last);
 	db_bind_int(sql->old_changes, 3, oldest);
 	db_bind_int(sql->old_changes, 4, SLICE_ROWS);
-	return db_run(sql->old_changes);
+	result = db_run(sql->old_changes);
+	pruned = db_changes(&store->db);
+	if (result == 0)
+		result = prune_expunged(store, account, oldest_expunged, &pruned);
+	if (pruned == 0)
+		store->pruned_to = account;
+	return result;
 }
 
 static int forget_old_deliveries(struct store *store, int64_t oldest)
@@ -144,24 +227,32 @@ static int forget_old_deliveries(struct store *store, int64_t oldest)
 /* What there is to do; a batch is begun only for something. */
 struct chores {
 	int64_t removed;     /* account to remove rows of; 0: none */
-	int64_t changes;     /* account to prune changes of */
+	int64_t aged;        /* account to prune changes and expunged entries of */
 	int64_t abandoned;   /* run of a copy that was given up */
 	bool deliveries;     /* keys past their time */
 	bool pages;          /* headers that changed by the way (\Recent) */
-	int64_t oldest_change, oldest_delivery; /* times */
+	bool sweep;          /* one is under way, or there is something to sweep */
+	bool compact;        /* so is a segment */
+	bool compact_writes;
+	int64_t oldest_change, oldest_expunged, oldest_delivery; /* times */
 };
 
 static int find_chores(struct store *store, struct chores *chores)
 {
 	int64_t now = clock_wall_seconds(), delivery = 0;
 	*chores = (struct chores){ .oldest_change = now - store->settings.change_retention,
+		                   .oldest_expunged = now - store->settings.undelete_window,
 		                   .oldest_delivery = now - store->settings.delivery_lifetime, .pages = store->dirty != NULL };
 	int result = first_column(store->sql.removed_account, &chores->removed);
 	if (result == 0)
 		result = first_column(store->sql.oldest_delivery, &delivery);
 	chores->abandoned = store->n_abandoned ? store->abandoned[store->n_abandoned - 1] : 0;
 	chores->deliveries = delivery != 0 && delivery < chores->oldest_delivery;
-	return result == 0 ? find_old_changes(store, chores->oldest_change, &chores->changes) : result;
+	if (result == 0)
+		result = find_aged(store, chores->oldest_change, chores->oldest_expunged, &chores->aged);
+	if (result == 0)
+		result = sweep_begin(store, &chores->sweep);
+	return result == 0 ? compact_begin(store, &chores->compact, &chores->compact_writes) : result;
 }
 
 bool store_idle_work(struct store *store)
@@ -170,17 +261,25 @@ bool store_idle_work(struct store *store)
 	uint64_t batch;
 	if (find_chores(store, &chores) < 0)
 		return false;
-	if (!chores.removed && !chores.abandoned && !chores.changes && !chores.deliveries && !chores.pages)
-		return store->pruned_to != 0;
-	if (gate_begin(store->gate, 0, &batch) < 0)
+	bool rows = chores.removed || chores.abandoned || chores.aged || chores.deliveries || chores.pages || chores.sweep;
+	bool more = rows || chores.compact || store->pruned_to != 0;
+	if (!more)
+		store->compact_now = false;
+	if (!rows && !chores.compact_writes)
+		return more;
+	if (gate_begin(store->gate, chores.compact_writes ? COMPACT_SPACE : 0, &batch) < 0)
 		return false;
 	int result = chores.removed ? remove_account(store, chores.removed) : 0;
 	if (result == 0 && chores.abandoned)
 		result = remove_abandoned(store, chores.abandoned);
 	if (result == 0 && chores.deliveries)
 		result = forget_old_deliveries(store, chores.oldest_delivery);
-	if (result == 0 && chores.changes)
-		result = prune_changes(store, chores.changes, chores.oldest_change);
+	if (result == 0 && chores.aged)
+		result = prune_account(store, chores.aged, chores.oldest_change, chores.oldest_expunged);
+	else if (result == 0 && chores.sweep)
+		result = sweep_step(store);
+	else if (result == 0 && chores.compact_writes)
+		result = compact_step(store);
 	if (result < 0)
 		result = store_void(store, result);
 	return result == 0;

@@ -90,8 +90,16 @@ CREATE TABLE delivery (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX delivery_time ON delivery (time);
 
--- Committed ends: what lies behind them in the files is cut off at start.
+-- Messages that lost an entry for good, when its row of the undelete log went: another entry may still have them, which the next sweep
+-- (store/sweep.c) finds out; those that none has go.
+CREATE TABLE forgotten (
+  key INTEGER PRIMARY KEY -- as in message
+) STRICT;
+
+-- Committed ends: what lies behind them in the files is cut off at start. A segment to which no row of `message` points can go.
 CREATE TABLE segment (
-  number INTEGER PRIMARY KEY,
-  end    INTEGER NOT NULL
+  number   INTEGER PRIMARY KEY,
+  end      INTEGER NOT NULL,
+  messages INTEGER NOT NULL DEFAULT 0, -- rows of `message` that point here
+  bytes    INTEGER NOT NULL DEFAULT 0  -- and the sum of their sizes
 ) STRICT;

@@ -2,6 +2,7 @@
  * lives until it ends. An error while writing voids the batch; a failed sync ends everything (store_world.failed). */
 #include "store/internal.h"
 
+#include "base/checked.h"
 #include "db/migrate.h"
 #include "db/vfs.h"
 #include "store/store_schema.h"
@@ -14,7 +15,15 @@
 #define SCRATCH_MAX       (16 * 1024 * 1024)
 #define LOCK_WAIT_MS      5000 /* a predecessor that was killed may still be ending */
 
-static const struct db_schema schema = { .newest = store_schema, .steps = NULL, .n_steps = 0 };
+/* From each version to the next. */
+static const char *const steps[] = {
+	"CREATE TABLE forgotten (key INTEGER PRIMARY KEY) STRICT;"
+	"ALTER TABLE segment ADD COLUMN messages INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE segment ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;"
+	"UPDATE segment SET messages = held.n, bytes = held.size "
+	"FROM (SELECT segment, count(*) AS n, sum(size) AS size FROM message GROUP BY segment) AS held WHERE held.segment = segment.number;",
+};
+static const struct db_schema schema = { .newest = store_schema, .steps = steps, .n_steps = COUNT_OF(steps) };
 
 /* --- what the gate asks --- */
 
@@ -45,8 +54,11 @@ static int write_segment_end(struct store *store)
 		return 0;
 	db_bind_int(store->sql.segment_write, 1, segment);
 	db_bind_int(store->sql.segment_write, 2, (int64_t)end);
+	db_bind_int(store->sql.segment_write, 3, store->added_messages);
+	db_bind_int(store->sql.segment_write, 4, store->added_bytes);
 	store->written_segment = segment;
 	store->written_end = end;
+	store->added_messages = store->added_bytes = 0;
 	return db_run(store->sql.segment_write);
 }
 
@@ -96,6 +108,9 @@ static void gate_voided(void *owner, uint64_t batch, int err)
 			account_drop(account);
 	}
 	store->written_segment = 0;
+	store->added_messages = store->added_bytes = 0;
+	sweep_stop(store);
+	compact_stop(store);
 	deliveries_forgotten(store, false);
 	store->n_abandoned = 0; /* runs of this batch never were; their numbers come again */
 	store->world->voided(store->owner, batch, err);
@@ -246,6 +261,8 @@ void store_close(struct store **pointer)
 	db_close(&store->db); /* before the gate closes its descriptor of the file: that would drop the lock */
 	gate_free(&store->gate);
 	bodylog_close(&store->bodies);
+	sweep_stop(store);
+	compact_free(store);
 	mem_free(store->confirmed);
 	mem_free(store->abandoned);
 	buf_free(&store->scratch);
@@ -356,10 +373,8 @@ void store_synced(struct store *store, int result)
 
 void store_statistics(const struct store *store, struct store_statistics *out)
 {
-	uint32_t segment;
-	uint64_t end;
-	bodylog_position(store->bodies, &segment, &end);
 	*out = (struct store_statistics){ .batches = gate_batches(store->gate), .syncs = gate_syncs(store->gate),
 		                          .accounts_in_memory = store->n_accounts, .view_bytes = store->view_bytes,
-		                          .body_bytes = (uint64_t)(segment - 1) * store->settings.segment_size + end };
+		                          .segments_damaged = store->segments_damaged, .compacted_bytes = store->compacted_bytes };
+	compact_space(store, out);
 }

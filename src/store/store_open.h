@@ -14,6 +14,7 @@ struct store_settings {
 	int64_t change_retention;  /* seconds */
 	int64_t undelete_window;   /* seconds */
 	int64_t delivery_lifetime; /* seconds */
+	uint64_t compaction_rate;  /* bytes a second that background work copies */
 };
 
 /* What the store asks of its owner. Called from within store functions: put work off to the end of the turn. */
@@ -29,6 +30,8 @@ struct store_world {
 	void (*voided)(void *owner, uint64_t batch, int err);
 	/* Nothing can be promised any more: log one line, end the process. */
 	void (*failed)(void *owner, const char *what, int err);
+	/* Is anything of this file still to be sent? A segment that is gone is closed when not. NULL: never. */
+	bool (*reads)(void *owner, int fd);
 };
 
 /* Opens or makes the shard's files. ERR_CORRUPT, ERR_IO, ERR_NO_SPACE, ERR_UNSUPPORTED (made by a newer version), ERR_UNAVAILABLE (another process has it).
@@ -45,11 +48,20 @@ void store_synced(struct store *store, int result);
 /* Nothing is open or in flight: all that was asked for is on disk. */
 bool store_is_idle(const struct store *store);
 
-/* A slice of background work (rows of destroyed accounts, old changes and delivery keys), at most a few milliseconds. True when there is more to do. */
+/* A slice of background work (rows of destroyed accounts, what is past its time, messages that no entry has, segments that are mostly dead), at most
+ * a few milliseconds. True when there is more to do. */
 bool store_idle_work(struct store *store);
 
+/* From now on, until store_idle_work has found nothing more to do, it compacts every segment with anything dead in it, and as fast as it can. */
+void store_compact_now(struct store *store);
+bool store_is_compacting(const struct store *store);
+
 struct store_statistics {
-	uint64_t batches, syncs, accounts_in_memory, view_bytes, body_bytes;
+	uint64_t batches, syncs, accounts_in_memory, view_bytes;
+	uint64_t segments, body_bytes; /* on disk */
+	uint64_t dead_bytes;           /* of them: of messages that are gone; about */
+	uint64_t compacted_bytes;      /* freed since start */
+	uint64_t segments_damaged;     /* that cannot be compacted: see `mansio store check` */
 };
 void store_statistics(const struct store *store, struct store_statistics *out);
 
@@ -60,6 +72,7 @@ struct message_arrival {
 	size_t n_pieces;
 	int fd;                   /* -1, or a file whose first file_length bytes follow */
 	uint64_t file_length;
+	uint64_t checksum;        /* with a file: XXH3 of what was parsed; its sender might have changed it since */
 	uint64_t size;            /* of all of it */
 	int64_t internal_date;
 	int16_t zone_minutes;
@@ -71,7 +84,8 @@ struct message_arrival {
 	struct keyword_bits keywords;
 };
 
-/* Adds a message to a mailbox; all or nothing. The mailbox need not be open. ERR_LIMIT at the end of uids. */
+/* Adds a message to a mailbox; all or nothing. The mailbox need not be open. ERR_LIMIT at the end of uids;
+ * ERR_SYNTAX when the file is not what its checksum says. */
 int mailbox_add(struct mailbox *mailbox, const struct message_arrival *arrival, uint32_t *uid) MUST_CHECK;
 
 #define DELIVERY_KEY_BYTES 16

@@ -67,7 +67,8 @@ void fixture_begin(struct store_fixture *fixture)
 	*fixture = (struct store_fixture){
 		.sync_fd = -1,
 		.settings = { .segment_size = 256 * 1024, .view_memory = 64 * 1024 * 1024, .checkpoint_size = 512 * 1024,
-		              .database_cache_kb = 4096, .change_retention = 86400, .undelete_window = 86400, .delivery_lifetime = 86400 },
+		              .database_cache_kb = 4096, .change_retention = 86400, .undelete_window = 86400, .delivery_lifetime = 86400,
+		              .compaction_rate = 1024 * 1024 * 1024 },
 	};
 	make_folder(fixture->directory);
 }

@@ -243,7 +243,8 @@ class Server:
 
     def kill_role(self, role, index=0, number=signal.SIGKILL):
         """Kills one process and waits until another one serves in its place; gives the pids of both."""
-        before = self.processes(role)[index]
+        # 0 while it is down, which kill(2) would take for ourselves
+        before = self.wait_for(lambda: self.processes(role)[index], f"{role} {index}")
         os.kill(before, number)
         after = self.wait_for(lambda: (pid := self.processes(role).get(index)) and pid != before and pid,
                               f"a new {role} {index}")

@@ -1,4 +1,4 @@
-"""A process that was taken over says what it likes to a shard: the shard drops it, refuses it, and lives on."""
+"""A process that was taken over says what it likes to a shard or to auth: they drop it, refuse it, and live on."""
 
 import ctypes
 import os
@@ -297,6 +297,136 @@ def test_a_shard_without_descriptors_says_so_and_keeps_its_channels(shard):
         one.close()
     time.sleep(0.3)
     assert_serves(shard)
+
+
+# ---------------------------------------------------------------------- to auth
+
+DENIED, TRY_AGAIN = 1, 2
+QUEUE, QUEUE_PER_ADDRESS = 50, 10
+
+
+@pytest.fixture
+def auth():
+    with roles.Role("auth", {"login": {"password_memory": "8KB", "password_iterations": 1, "failure_delay": "1ms",
+                                       "password_queue": QUEUE, "password_queue_per_address": QUEUE_PER_ADDRESS}}) as one:
+        for role in ("access", "smtp", "authwork", "shard"):
+            one.add_peer(role)
+        one.start()
+        yield one
+
+
+def login(request, user=b"nobody@example.test", password=b"secret", right=1, address=b"192.0.2.1"):
+    return (struct.pack("<QQIB", request, request, right, 0) + roles.short(user) + roles.short(password) +
+            roles.short(address))
+
+
+def job(auth):
+    kind, body = auth.peers["authwork"].receive()
+    assert kind == 1
+    return struct.unpack_from("<Q", body)[0]
+
+
+def verdict(auth):
+    """(request, result, ticket) of the next answer to access."""
+    kind, body = auth.peers["access"].receive()
+    assert kind == 2
+    request, result, _ = struct.unpack_from("<QBH", body)
+    return request, result, body[12:]
+
+
+def assert_answers(auth, request=9000):
+    """A login goes its way through authwork."""
+    auth.peers["access"].send(1, login(request, address=b"198.51.100.7"))
+    auth.peers["authwork"].send(3, struct.pack("<QB", job(auth), 0) + roles.short(b""))
+    assert verdict(auth) == (request, DENIED, b"")
+
+
+def test_a_yes_of_authwork_lets_nobody_in_who_does_not_exist(auth):
+    auth.peers["access"].send(1, login(1))
+    auth.peers["authwork"].send(3, struct.pack("<QB", job(auth), 1) + roles.short(b"$argon2id$"))
+    assert verdict(auth) == (1, DENIED, b"")
+
+
+@pytest.mark.parametrize("what", ["trailing", "cut", "right", "no right", "long user", "long password", "type", "descriptor"])
+def test_a_malformed_login_costs_access_its_channel_only(auth, what):
+    access = auth.peers["access"]
+    {
+        "trailing": lambda: access.send(1, login(1) + b"x"),
+        "cut": lambda: access.send(1, login(1)[:-1]),
+        "right": lambda: access.send(1, login(1, right=3)),
+        "no right": lambda: access.send(1, login(1, right=0)),
+        "long user": lambda: access.send(1, login(1, user=b"u" * 321)),
+        "long password": lambda: access.send(1, login(1, password=b"p" * 1025)),
+        "type": lambda: access.send(2, login(1)),
+        "descriptor": lambda: access.send(1, login(1), 0),
+    }[what]()
+    assert access.closed()
+    assert auth.lost()[0] == roles.ROLES.index("access")
+    auth.add_peer("access")
+    assert_answers(auth)
+
+
+@pytest.mark.parametrize("what", ["other request", "unasked", "malformed", "type"])
+def test_an_authwork_that_answers_what_nobody_asked_is_dropped_and_its_work_goes_on(auth, what):
+    authwork = auth.peers["authwork"]
+    if what != "unasked":
+        auth.peers["access"].send(1, login(1))
+        number = job(auth)
+    {
+        "other request": lambda: authwork.send(3, struct.pack("<QB", number ^ 1, 1) + roles.short(b"")),
+        "unasked": lambda: authwork.send(3, struct.pack("<QB", 1, 1) + roles.short(b"")),
+        "malformed": lambda: authwork.send(3, struct.pack("<QB", number, 7) + roles.short(b"")),
+        "type": lambda: authwork.send(1, struct.pack("<QB", number, 1) + roles.short(b"")),
+    }[what]()
+    assert authwork.closed()
+    auth.add_peer("authwork")
+    if what != "unasked":
+        auth.peers["authwork"].send(3, struct.pack("<QB", job(auth), 0) + roles.short(b""))
+        assert verdict(auth) == (1, DENIED, b"")
+    assert_answers(auth)
+
+
+def test_a_flood_of_logins_is_bounded_for_each_address_and_in_all(auth):
+    access = auth.peers["access"]
+    for request in range(100):
+        access.send(1, login(request, address=b"192.0.2.1"))
+    put_off = {verdict(auth)[:2] for _ in range(100 - QUEUE_PER_ADDRESS - 1)}
+    assert all(result == TRY_AGAIN for _, result in put_off)
+    for request in range(100, 400):
+        access.send(1, login(request, address=b"192.0.2.%d" % (2 + request % 250)))
+    put_off = [verdict(auth) for _ in range(300 - (QUEUE - QUEUE_PER_ADDRESS))]
+    assert all(result == TRY_AGAIN for _, result, _ in put_off)
+    # all that waits is answered, and then the next one is served
+    for _ in range(QUEUE + 1):
+        auth.peers["authwork"].send(3, struct.pack("<QB", job(auth), 0) + roles.short(b""))
+    assert all(verdict(auth)[1] == DENIED for _ in range(QUEUE + 1))
+    assert_answers(auth)
+
+
+@pytest.mark.parametrize("what", ["trailing", "long", "type", "descriptor"])
+def test_a_malformed_question_costs_smtp_its_channel_only(auth, what):
+    smtp = auth.peers["smtp"]
+    good = struct.pack("<QQ", 1, 1) + roles.short(b"nobody@example.test")
+    {
+        "trailing": lambda: smtp.send(1, good + b"x"),
+        "long": lambda: smtp.send(1, struct.pack("<QQ", 1, 1) + roles.short(b"x" * 513)),
+        "type": lambda: smtp.send(7, good),
+        "descriptor": lambda: smtp.send(1, good, 0),
+    }[what]()
+    assert smtp.closed()
+    auth.add_peer("smtp")
+    auth.peers["smtp"].send(1, good)
+    kind, body = auth.peers["smtp"].receive()
+    assert kind == 2 and struct.unpack_from("<QBI", body) == (1, 1, 0)
+    assert_answers(auth)
+
+
+def test_a_shard_that_answers_nonsense_loses_its_channel_only(auth):
+    auth.peers["shard"].send(2, struct.pack("<QiQQ", 77, 0, 0, 0))  # too late, or never asked: no harm
+    assert_answers(auth, 1)
+    auth.peers["shard"].send(2, struct.pack("<QiQQ", 77, 5, 0, 0))
+    assert auth.peers["shard"].closed()
+    assert_answers(auth, 2)
 
 
 # ---------------------------------------------------------------------- the supervisor mends what broke between two that live

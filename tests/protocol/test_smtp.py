@@ -1,6 +1,7 @@
 """SMTP as a receiver (RFC 5321) and its extensions, as other servers meet it."""
 
 import re
+import threading
 
 import pytest
 
@@ -326,3 +327,23 @@ def test_lines_of_any_length_arrive(server, smtp, account):
     sent = message(body="y" * 300_000 + "\r\n")
     smtp.send_message("sender@example.net", [account.address], sent)
     assert received(server, account)[0].endswith(sent)
+
+
+def test_a_client_that_reads_late_is_not_listened_to_meanwhile_and_misses_nothing(server):
+    """Answers that it does not read take no more memory than a pause needs, and come all when it reads."""
+    count = 50000
+    with server.smtp() as client:
+        client.line.sock.settimeout(1)
+        commands, sent = b"RSET\r\n" * count, 0
+        try:
+            while sent < len(commands):
+                sent += client.line.sock.send(commands[sent:sent + 65536])
+        except TimeoutError:
+            pass
+        client.line.sock.settimeout(30)
+        sender = threading.Thread(target=client.line.sock.sendall, args=(commands[sent:],))
+        sender.start()
+        for _ in range(count):
+            assert client.read()[0] == 250
+        sender.join()
+        client.expect(250, "NOOP")

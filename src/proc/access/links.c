@@ -1,5 +1,5 @@
 /* links.c: the channels to auth and the shards. What does not fit closes the channel and fails its calls; the
- * supervisor sends a new one when it has started the other process again. */
+ * supervisor sends a new one, after it has started the other process again if that has ended. */
 #include "proc/access/private.h"
 
 #include "base/log.h"

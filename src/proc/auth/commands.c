@@ -185,6 +185,10 @@ static void begin(struct command *command)
 	case CONTROL_ALIAS_ADD:
 	case CONTROL_ALIAS_LIST:
 	case CONTROL_ALIAS_REMOVE:
+	case CONTROL_UNDELETE_LIST:
+	case CONTROL_UNDELETE_RESTORE:
+	case CONTROL_STORE_CHECK:
+	case CONTROL_STORE_COMPACT:
 	case CONTROL_COMMAND_COUNT:
 		execute(command);
 		return;

@@ -395,6 +395,16 @@ static void alias_list(struct directory *directory, const struct control_request
 		fail_commonly(answer, err, request->arguments[0]);
 }
 
+/* --- what shards carry out: auth says where the account is --- */
+
+static void place(struct directory *directory, const struct control_request *request,
+		  const struct control_usage *usage, struct control_answer *answer)
+{
+	struct directory_account account;
+	if (find_account(directory, request->arguments[0], &account, answer))
+		control_place_encode(&(struct control_place){ account.id, (uint16_t)account.shard }, &answer->json);
+}
+
 /* --- the table --- */
 
 static const struct {
@@ -412,6 +422,8 @@ static const struct {
 	[CONTROL_ALIAS_ADD] = { alias_add, 2, CONTROL_ARGUMENTS_MAX },
 	[CONTROL_ALIAS_LIST] = { alias_list, 2, 2 },
 	[CONTROL_ALIAS_REMOVE] = { alias_remove, 1, CONTROL_ARGUMENTS_MAX },
+	[CONTROL_UNDELETE_LIST] = { place, 1, CONTROL_ARGUMENTS_MAX },
+	[CONTROL_UNDELETE_RESTORE] = { place, 1, CONTROL_ARGUMENTS_MAX },
 };
 
 bool control_check_arguments(const struct control_request *request, struct control_answer *answer)

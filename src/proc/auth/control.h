@@ -11,6 +11,7 @@
  *     domain list        after (domain or empty)                        → array, one page
  *     alias add|remove   address, target…  (remove without: all)        → object
  *     alias list         domain (empty: all), after (address or empty)  → array, one page
+ *     undelete …         address, …                                     → encoded control_place: the shard does the rest
  */
 #ifndef PROC_AUTH_CONTROL_H
 #define PROC_AUTH_CONTROL_H

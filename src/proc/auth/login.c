@@ -208,5 +208,6 @@ int login_message(struct auth_peer *peer, uint16_t type, struct str body)
 	} else {
 		verify(peer, &request, err ? NULL : &account);
 	}
+	mem_wipe_str(request.password); /* in the channel's room, which is used again */
 	return 0;
 }

@@ -70,6 +70,7 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 		reply.ok = hash(work, &job, encoded, &n);
 		reply.hash = str_of(encoded, n);
 	}
+	mem_wipe_str(job.password); /* in the channel's room, which is used again */
 	struct buf out = BUF_INIT(IPC_BODY_MAX);
 	password_reply_encode(&reply, &out);
 	err = buf_error(&out);

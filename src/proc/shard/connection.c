@@ -375,3 +375,9 @@ void connections_bye(struct shard *shard)
 		if (!c->doomed && !c->closing)
 			c->engine->bye(c->state, STR("the server is stopping"));
 }
+
+void connections_free(struct shard *shard)
+{
+	while (shard->connections)
+		connection_free(shard->connections);
+}

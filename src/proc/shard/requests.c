@@ -243,7 +243,7 @@ static int queue(struct peer *peer, struct str body, int *fd)
 	size_t cost = sizeof(struct request) + body.n;
 	if (shard->requests_bytes + cost > REQUESTS_MAX || (*fd >= 0 && shard->requests_files == REQUEST_FILES_MAX))
 		return refuse(peer, body, *fd);
-	struct request *request = mem_alloc(1, sizeof *request + body.n);
+	struct request *request = mem_alloc_unset(sizeof *request + body.n);
 	*request = (struct request){ .peer = peer, .generation = peer->generation, .fd = *fd, .n = body.n };
 	memcpy(request->body, body.p, body.n);
 	shard->requests_files += *fd >= 0;

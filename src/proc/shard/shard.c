@@ -67,6 +67,7 @@ static void world_failed(void *owner, const char *what, int err)
 {
 	struct shard *shard = owner;
 	log_error("store-failed", LOG_C("what", what), LOG_ERR(err), LOG_C("action", "this shard stops and is started again; check the disk"));
+	shard->failed = true;
 	role_failed(shard->process);
 }
 
@@ -243,6 +244,37 @@ static void shard_status(struct role_process *process, struct buf *out)
 	role_status_add(out, STR("cold_reads"), loop_cold_reads(process->loop));
 }
 
+static void free_peers(struct shard *shard)
+{
+	for (size_t i = 0; i < PEERS_MAX; i++) {
+		ipc_channel_free(&shard->access[i].channel);
+		ipc_channel_free(&shard->smtp[i].channel);
+	}
+	ipc_channel_free(&shard->auth.channel);
+}
+
+/* The helpers go before what they work on. A store that failed is left as it is: closing it would write. */
+static void shard_finish(struct role_process *process)
+{
+	struct shard *shard = process->state;
+	connections_free(shard);
+	free_peers(shard);
+	requests_free(shard);
+	loop_set_read_helper(process->loop, NULL);
+	loop_helper_free(&shard->reader);
+	loop_helper_free(&shard->helper);
+	loop_timer_free(&shard->idle_work);
+	if (!shard->failed)
+		store_close(&shard->store);
+	loop_later_cancel(process->loop, &shard->turn);
+	loop_later_cancel(process->loop, &shard->work);
+	mail_reader_free(&shard->mail.reader);
+	charsets_free(&shard->imap.charsets);
+	buf_free(&shard->directory);
+	mem_free(shard);
+	process->state = NULL;
+}
+
 static const struct role_definition definition = {
 	.role = ROLE_SHARD,
 	.sandbox = SANDBOX_FILES | SANDBOX_THREADS,
@@ -252,6 +284,7 @@ static const struct role_definition definition = {
 	.start = shard_start,
 	.stop = shard_stop,
 	.status = shard_status,
+	.finish = shard_finish,
 };
 
 int shard_main(void)

@@ -59,6 +59,7 @@ struct shard {
 	struct promise *promises, **promises_end;
 	uint64_t voids;              /* batches that were rolled back */
 	bool stopping;
+	bool failed;                 /* a sync failed: nothing can be promised any more */
 	uint64_t max_sessions;       /* each is a descriptor: what the system allows, less those for the store */
 	struct {
 		uint64_t sessions, logins, deliveries, refused;
@@ -80,6 +81,7 @@ void connections_durable(struct shard *shard, uint64_t batch);
 void connections_voided(struct shard *shard, uint64_t batch);
 void connections_account_gone(struct shard *shard); /* ends sessions of accounts that are gone */
 void connections_bye(struct shard *shard);          /* the server stops */
+void connections_free(struct shard *shard);         /* at the end of the process */
 
 /* For engines.c: what a session's world does. */
 struct outq *connection_output(void *connection);

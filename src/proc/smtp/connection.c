@@ -16,6 +16,8 @@
 
 /* Keys that wait for their replies to be written; more are not confirmed and grow old in the shard. */
 #define CONFIRMATIONS_MAX (2 * SMTP_TARGETS_MAX)
+/* A client that has so much to read first is not listened to. */
+#define OUTPUT_PAUSE      (32 * 1024)
 
 struct connection {
 	struct connection *next, **at; /* the role's list */
@@ -69,6 +71,7 @@ static void settle(struct connection *connection)
 		connection->patience_ms = patience_ms;
 		loop_timeout_set(role->process->loop, &connection->patience, patience_ms);
 	}
+	stream_pause(connection->stream, stream_output(connection->stream)->held > OUTPUT_PAUSE);
 	stream_flush(connection->stream);
 }
 
@@ -267,7 +270,9 @@ static void send_confirmations(struct connection *connection)
 
 static void on_drained(void *owner)
 {
-	send_confirmations(owner);
+	struct connection *connection = owner;
+	stream_pause(connection->stream, false);
+	send_confirmations(connection);
 }
 
 static void on_closed(void *owner, int err)

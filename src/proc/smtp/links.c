@@ -1,5 +1,5 @@
 /* links.c: the channels to auth and the shards. Their answers end calls (ipc/call.h). What does not fit closes the
- * channel and fails its calls; the supervisor sends a new one when it has started the other process again. */
+ * channel and fails its calls; the supervisor sends a new one, after it has started the other process again if that has ended. */
 #include "proc/smtp/private.h"
 
 #include "base/arena.h"

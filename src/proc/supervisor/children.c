@@ -275,7 +275,7 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 		announce(child->supervisor);
 		return 0;
 	case CHILD_CONTROL_REPLY:
-		if (child->role != ROLE_AUTH)
+		if (child->role != ROLE_AUTH && child->role != ROLE_SHARD)
 			return ERR_CORRUPT;
 		/* fall through */
 	case CHILD_STATUS:

@@ -1,5 +1,5 @@
-/* control.c: the control socket. Each connection is a channel with one request at a time: status is answered here, all else by auth,
- * who decodes it again. Only the server's user and root may connect. */
+/* control.c: the control socket. Each connection is a channel with one request at a time: status is answered here, what concerns the mail by the
+ * shards, all else by auth; they decode it again. Only the server's user and root may connect. */
 #include "proc/supervisor/supervisor_private.h"
 
 #include "base/mem.h"
@@ -19,6 +19,8 @@ struct control_client {
 	struct control_server *server;
 	struct ipc_channel *channel; /* NULL: free */
 	struct status_request *status;
+	struct shard_command *at_shards;
+	struct buf kept; /* a request for the shard that auth is asked for */
 	uint64_t call;
 };
 
@@ -33,6 +35,8 @@ static void drop_client(struct control_client *client)
 	ipc_call_cancel(client->server->supervisor->calls, client->call);
 	client->call = 0;
 	status_cancel(&client->status);
+	shard_command_cancel(&client->at_shards);
+	buf_free(&client->kept);
 	ipc_channel_free(&client->channel);
 }
 
@@ -58,6 +62,28 @@ static void on_status(void *owner, struct str json)
 	reply(client, 0, (struct str){ NULL, 0 }, json);
 }
 
+static void on_shards_reply(void *owner, struct str body)
+{
+	struct control_client *client = owner;
+	client->at_shards = NULL;
+	send_reply(client, body);
+}
+
+/* Auth has said where the account is: on to its shard, with the account's id in place of the address. */
+static void go_to_shard(struct control_client *client, struct str body)
+{
+	struct supervisor *s = client->server->supervisor;
+	struct control_place place;
+	struct control_request request;
+	if (control_place_decode(body, &place) != 0 || place.shard >= s->store.shards ||
+	    control_request_decode(buf_str(&client->kept), &request) != 0) {
+		reply(client, ERR_CORRUPT, STR("the auth process gave a malformed answer"), (struct str){ NULL, 0 });
+		return;
+	}
+	request.arguments[0] = str_of((const char *)place.account.bytes, ACCOUNT_ID_SIZE);
+	client->at_shards = shard_command_begin(s, &request, place.shard, on_shards_reply, client);
+}
+
 static void on_auth_reply(void *owner, int result, const void *answer)
 {
 	struct control_client *client = owner;
@@ -68,10 +94,15 @@ static void on_auth_reply(void *owner, int result, const void *answer)
 		return;
 	}
 	const struct str *body = answer;
-	if (control_reply_decode(*body, &checked) == 0)
-		send_reply(client, *body);
-	else
+	if (control_reply_decode(*body, &checked) == 0) {
+		if (checked.result == 0 && client->kept.n > 0)
+			go_to_shard(client, checked.json);
+		else
+			send_reply(client, *body);
+	} else {
 		reply(client, ERR_CORRUPT, STR("the auth process gave a malformed answer"), (struct str){ NULL, 0 });
+	}
+	buf_free(&client->kept);
 }
 
 static void ask_auth(struct control_client *client, struct str request)
@@ -99,15 +130,30 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 {
 	struct control_client *client = owner;
 	struct control_request request;
-	if (type != CONTROL_REQUEST || *fd != -1 || client->call || client->status)
+	struct supervisor *s = client->server->supervisor;
+	if (type != CONTROL_REQUEST || *fd != -1 || client->call || client->status || client->at_shards)
 		return ERR_STATE;
 	int err = control_request_decode(body, &request);
 	if (err != 0)
 		return err;
-	if (request.command == CONTROL_STATUS)
-		client->status = status_begin(client->server->supervisor, on_status, client);
-	else
+	switch (control_reach(request.command)) {
+	case CONTROL_BY_SUPERVISOR:
+		client->status = status_begin(s, on_status, client);
+		break;
+	case CONTROL_BY_ALL_SHARDS:
+		client->at_shards = shard_command_begin(s, &request, -1, on_shards_reply, client);
+		break;
+	case CONTROL_BY_ITS_SHARD:
+		if (request.n_arguments == 0)
+			return ERR_SYNTAX;
+		client->kept = BUF_INIT(IPC_BODY_MAX);
+		buf_add(&client->kept, body);
 		ask_auth(client, body);
+		break;
+	case CONTROL_BY_AUTH:
+		ask_auth(client, body);
+		break;
+	}
 	return 0;
 }
 

@@ -5,6 +5,7 @@
  *                                                   again later, or stop_timeout over: children_kill */
 #include "proc/supervisor/supervisor.h"
 
+#include "base/checked.h"
 #include "base/mem.h"
 #include "base/random.h"
 #include "proc/supervisor/supervisor_private.h"
@@ -18,6 +19,7 @@
 #define EXIT_USAGE   64
 #define CALLS_MAX    4096
 #define SAME_WISH_MS 2000
+#define DESCRIPTORS_BESIDE 1024 /* of a process, beside its connections */
 #define DEFAULT_FILE "/etc/mansio/mansio.toml"
 
 static const char usage[] =
@@ -85,14 +87,21 @@ static void on_hangup(void *owner, int signum)
 	log_info("keys-read");
 }
 
-/* Each connection is a descriptor: as many as the system allows, for the children too. */
-static void raise_descriptor_limit(void)
+/* Each connection is a descriptor, and two while access relays TLS: as many as the system allows, for the children too. */
+static void raise_descriptor_limit(const struct supervisor *s)
 {
 	struct rlimit limit;
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+	uint64_t wanted = MAX(2 * s->conf.login.max_connections, s->conf.smtp.max_connections) + DESCRIPTORS_BESIDE;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	if (limit.rlim_cur < limit.rlim_max) {
 		limit.rlim_cur = limit.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &limit);
 	}
+	if (limit.rlim_cur < wanted)
+		log_warning("few-descriptors", LOG_U("limit", limit.rlim_cur), LOG_U("wanted", wanted),
+		            LOG_C("meaning", "fewer connections are possible than login.max_connections and smtp.max_connections "
+		                             "allow; raise the limit of open files (ulimit -n, LimitNOFILE)"));
 }
 
 static int watch_signals(struct supervisor *s)
@@ -109,7 +118,7 @@ static int watch_signals(struct supervisor *s)
 
 static int open_all(struct supervisor *s)
 {
-	raise_descriptor_limit();
+	raise_descriptor_limit(s);
 	start_choose_users(s);
 	start_name_host(s);
 	int err = start_read_keys(s, &s->certificate, &s->key);

@@ -1,0 +1,541 @@
+/* Tests of what becomes of expunged mail: pruned after its window, its messages found dead and removed, their segments compacted; and that nothing else
+ * goes. Time is moved by clock_shift. */
+#include "store/internal.h"
+#include "store/test_store.h"
+
+#include "base/clock.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define MANY       1000
+#define BODY       20000
+#define DAY        86400
+#define ROUNDS_MAX 5000
+
+struct test {
+	struct store_fixture fixture;
+	struct account *account;
+	struct mailbox *inbox, *archive;
+};
+
+static void find_mailboxes(struct test *test)
+{
+	test->account = fixture_account(&test->fixture, 1);
+	test->inbox = account_mailbox(test->account, STR("INBOX"));
+	test->archive = account_mailbox(test->account, STR("Archive"));
+}
+
+static int set_up(void **state)
+{
+	static struct test test;
+	test = (struct test){ .account = NULL };
+	fixture_begin(&test.fixture);
+	fixture_open(&test.fixture);
+	find_mailboxes(&test);
+	fixture_settle(&test.fixture);
+	*state = &test;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct test *test = *state;
+	clock_shift(0);
+	account_close(&test->account);
+	fixture_end(&test->fixture);
+	return 0;
+}
+
+static void reopen(struct test *test)
+{
+	account_close(&test->account);
+	fixture_reopen(&test->fixture);
+	find_mailboxes(test);
+}
+
+/* A message whose body says which it is, over and over. */
+static void fill(char *body, size_t size, uint32_t n)
+{
+	for (size_t i = 0; i < size; i++)
+		body[i] = (char)('a' + (n + i / 100) % 26);
+}
+
+static uint32_t add_sized(struct mailbox *mailbox, uint32_t n, size_t size)
+{
+	char *body = mem_alloc(1, size);
+	struct str piece = str_of(body, size);
+	uint32_t uid;
+	fill(body, size, n);
+	struct message_arrival arrival = { .pieces = &piece, .n_pieces = 1, .fd = -1, .size = size, .internal_date = n, .flags = FLAG_SEEN };
+	assert_int_equal(mailbox_add(mailbox, &arrival, &uid), 0);
+	mem_free(body);
+	return uid;
+}
+
+/* The message at this uid has the bytes that it was added with. */
+static void assert_whole(struct test *test, struct mailbox *mailbox, uint32_t uid, uint32_t n, size_t size)
+{
+	struct message_cursor rows;
+	struct message_row row;
+	char *wanted = mem_alloc(1, size), *got = mem_alloc(1, size);
+	assert_int_equal(mailbox_open(mailbox), 0);
+	const struct entry *entry = entry_find(mailbox, uid);
+	assert_non_null(entry);
+	message_cursor_begin(&rows, test->account);
+	assert_int_equal(message_cursor_get(&rows, entry->message, &row), 0);
+	message_cursor_end(&rows);
+	assert_int_equal(row.size, size);
+	assert_int_equal(message_read(test->account, &row, 0, size, got), 0);
+	fill(wanted, size, n);
+	assert_memory_equal(got, wanted, size);
+	mailbox_close(mailbox);
+	mem_free(wanted);
+	mem_free(got);
+}
+
+static void expunge(struct mailbox *mailbox, uint32_t first, uint32_t last)
+{
+	struct set uids = SET_INIT, gone = SET_INIT;
+	set_add(&uids, first, last);
+	assert_int_equal(mailbox_expunge(mailbox, &uids, false, &gone), 0);
+	set_free(&uids);
+	set_free(&gone);
+}
+
+static void copy(struct mailbox *from, uint32_t uid, struct mailbox *to, bool move)
+{
+	struct set uids = SET_INIT, source = SET_INIT, target = SET_INIT;
+	set_add(&uids, uid, uid);
+	assert_int_equal(mailbox_copy(from, &uids, to, move, MANY, &source, &target), 0);
+	set_free(&uids);
+	set_free(&source);
+	set_free(&target);
+}
+
+static int64_t ask(struct test *test, const char *sql)
+{
+	int64_t value = -1;
+	assert_int_equal(db_query_int(&test->fixture.store->db, sql, &value), 0);
+	return value;
+}
+
+static int64_t messages(struct test *test)
+{
+	return ask(test, "SELECT count(*) FROM message");
+}
+
+/* Background work until there is none. */
+static void work(struct test *test)
+{
+	uint32_t rounds = 0;
+	while (store_idle_work(test->fixture.store)) {
+		fixture_settle(&test->fixture);
+		assert_true(++rounds < ROUNDS_MAX);
+	}
+	fixture_settle(&test->fixture);
+}
+
+static void work_fast(struct test *test)
+{
+	store_compact_now(test->fixture.store);
+	work(test);
+	assert_false(store_is_compacting(test->fixture.store));
+}
+
+/* The counters of every segment are what the rows say. */
+static void assert_counters(struct test *test)
+{
+	assert_int_equal(ask(test, "SELECT count(*) FROM segment AS s WHERE messages <> (SELECT count(*) FROM message WHERE segment = s.number) "
+	                           "OR bytes <> (SELECT total(size) FROM message WHERE segment = s.number)"), 0);
+	assert_int_equal(ask(test, "SELECT count(*) FROM message WHERE segment NOT IN (SELECT number FROM segment)"), 0);
+}
+
+static bool segment_exists(struct test *test, uint32_t number)
+{
+	char path[128];
+	snprintf(path, sizeof path, "%s/body/%06u.seg", test->fixture.directory, number);
+	return access(path, F_OK) == 0;
+}
+
+/* --- pruning --- */
+
+static void expunged_entries_stay_for_their_window_and_no_longer(void **state)
+{
+	struct test *test = *state;
+	add_sized(test->inbox, 1, BODY);
+	add_sized(test->inbox, 2, BODY);
+	fixture_settle(&test->fixture);
+	expunge(test->inbox, 1, 1);
+	fixture_settle(&test->fixture);
+	work(test);
+	assert_int_equal(ask(test, "SELECT count(*) FROM expunged"), 1);
+	assert_int_equal(messages(test), 2);
+	clock_shift(2 * DAY);
+	work(test);
+	assert_int_equal(ask(test, "SELECT count(*) FROM expunged"), 0);
+	assert_int_equal(ask(test, "SELECT count(*) FROM forgotten"), 0);
+	assert_int_equal(messages(test), 1);
+	assert_counters(test);
+	assert_whole(test, test->inbox, 2, 2, BODY);
+}
+
+static void a_message_lives_while_another_entry_has_it(void **state)
+{
+	struct test *test = *state;
+	for (uint32_t i = 1; i <= 4; i++)
+		add_sized(test->inbox, i, BODY);
+	copy(test->inbox, 1, test->archive, false);
+	copy(test->inbox, 2, test->archive, true);
+	fixture_settle(&test->fixture);
+	expunge(test->inbox, 1, 4);
+	fixture_settle(&test->fixture);
+	clock_shift(2 * DAY);
+	work(test);
+	assert_int_equal(messages(test), 2);
+	assert_whole(test, test->archive, 1, 1, BODY);
+	assert_whole(test, test->archive, 2, 2, BODY);
+}
+
+static void counters_do_not_fall_back_when_the_last_rows_go(void **state)
+{
+	struct test *test = *state;
+	add_sized(test->inbox, 1, 10);
+	uint32_t uid = add_sized(test->inbox, 2, 10);
+	expunge(test->inbox, 1, uid);
+	uint64_t next = test->account->next, modseq = test->account->modseq;
+	fixture_settle(&test->fixture);
+	clock_shift(40 * DAY);
+	work(test);
+	assert_int_equal(messages(test), 0);
+	assert_int_equal(ask(test, "SELECT count(*) FROM change"), 0);
+	reopen(test);
+	assert_true(test->account->next >= next);
+	assert_true(test->account->modseq >= modseq);
+}
+
+/* --- what happens while a sweep looks --- */
+
+/* Message 1 is in doubt; the sweep has looked at all pages, or has not begun to. */
+static void begin_sweep(struct test *test)
+{
+	bool any = false;
+	add_sized(test->inbox, 1, BODY);
+	copy(test->inbox, 1, test->archive, false);
+	fixture_settle(&test->fixture);
+	expunge(test->inbox, 1, 1);
+	fixture_settle(&test->fixture);
+	clock_shift(2 * DAY);
+	while (ask(test, "SELECT count(*) FROM forgotten") == 0) {
+		assert_true(store_idle_work(test->fixture.store));
+		fixture_settle(&test->fixture);
+	}
+	assert_int_equal(sweep_begin(test->fixture.store, &any), 0);
+	assert_true(any);
+}
+
+static void an_entry_that_moves_while_a_sweep_looks_is_seen(void **state)
+{
+	struct test *test = *state;
+	begin_sweep(test);
+	copy(test->archive, 1, test->inbox, true); /* behind the back of whoever has looked at INBOX already */
+	fixture_settle(&test->fixture);
+	work(test);
+	assert_int_equal(messages(test), 1);
+	assert_whole(test, test->inbox, 2, 1, BODY);
+}
+
+static void an_entry_that_is_expunged_while_a_sweep_looks_can_be_undeleted(void **state)
+{
+	struct test *test = *state;
+	begin_sweep(test);
+	expunge(test->archive, 1, 1);
+	fixture_settle(&test->fixture);
+	work(test);
+	assert_int_equal(messages(test), 1);
+	assert_int_equal(ask(test, "SELECT count(*) FROM expunged"), 1);
+}
+
+static void entries_that_are_in_memory_only_are_seen(void **state)
+{
+	struct test *test = *state;
+	begin_sweep(test);
+	sweep_stop(test->fixture.store);
+	test->fixture.store->swept_to = 0;
+	copy(test->archive, 1, test->inbox, true); /* its page is not written yet */
+	work(test);
+	assert_int_equal(messages(test), 1);
+	assert_whole(test, test->inbox, 2, 1, BODY);
+}
+
+static void a_copy_in_steps_makes_the_sweep_wait(void **state)
+{
+	struct test *test = *state;
+	struct set all = SET_INIT, source = SET_INIT, target = SET_INIT;
+	struct mailbox_copying *copying;
+	bool done = false;
+	add_sized(test->inbox, 1, BODY);
+	set_add(&all, 1, UINT32_MAX);
+	assert_int_equal(mailbox_copy_begin(test->inbox, &all, test->archive, false, MANY, &copying), 0);
+	while (!done)
+		assert_int_equal(mailbox_copy_step(copying, &done), 0);
+	fixture_settle(&test->fixture);
+	expunge(test->inbox, 1, 1);
+	fixture_settle(&test->fixture);
+	clock_shift(2 * DAY);
+	work(test);
+	assert_int_equal(messages(test), 1);
+	assert_int_equal(mailbox_copy_end(copying, &source, &target), 0);
+	mailbox_copy_free(&copying);
+	fixture_settle(&test->fixture);
+	work(test);
+	assert_int_equal(messages(test), 1);
+	assert_whole(test, test->archive, 1, 1, BODY);
+	set_free(&all);
+	set_free(&source);
+	set_free(&target);
+}
+
+static void a_page_that_cannot_be_read_keeps_the_messages_of_its_account(void **state)
+{
+	struct test *test = *state;
+	begin_sweep(test);
+	sweep_stop(test->fixture.store);
+	test->fixture.store->swept_to = 0;
+	assert_int_equal(db_exec(&test->fixture.store->db, "UPDATE page SET entries = x'00'"), 0);
+	work(test);
+	assert_int_equal(messages(test), 1);
+}
+
+/* --- compaction --- */
+
+/* Messages 1 to n in INBOX, over several segments of 256 KB. */
+static void fill_segments(struct test *test, uint32_t n)
+{
+	for (uint32_t i = 1; i <= n; i++) {
+		add_sized(test->inbox, i, BODY);
+		fixture_settle(&test->fixture);
+	}
+}
+
+/* Only every tenth remains. */
+static void thin_out(struct test *test, uint32_t n)
+{
+	for (uint32_t i = 1; i <= n; i++)
+		if (i % 10 != 0)
+			expunge(test->inbox, i, i);
+	fixture_settle(&test->fixture);
+	clock_shift(2 * DAY);
+}
+
+static void assert_thinned(struct test *test, uint32_t n)
+{
+	for (uint32_t i = 10; i <= n; i += 10)
+		assert_whole(test, test->inbox, i, i, BODY);
+	assert_counters(test);
+}
+
+static void segments_that_are_mostly_dead_are_emptied_and_removed(void **state)
+{
+	struct test *test = *state;
+	struct store_statistics before, after;
+	fill_segments(test, 60);
+	store_statistics(test->fixture.store, &before);
+	assert_true(before.segments >= 4);
+	assert_int_equal(before.dead_bytes, 0);
+	thin_out(test, 60);
+	work(test);
+	store_statistics(test->fixture.store, &after);
+	assert_false(segment_exists(test, 1));
+	assert_true(after.segments < before.segments);
+	assert_true(after.compacted_bytes > 512 * 1024);
+	assert_true(after.body_bytes < before.body_bytes / 2);
+	assert_thinned(test, 60);
+	reopen(test);
+	assert_thinned(test, 60);
+}
+
+static void segments_that_are_half_alive_wait_for_the_command(void **state)
+{
+	struct test *test = *state;
+	fill_segments(test, 40);
+	expunge(test->inbox, 1, 3);
+	fixture_settle(&test->fixture);
+	clock_shift(2 * DAY);
+	work(test);
+	assert_int_equal(messages(test), 37);
+	assert_true(segment_exists(test, 1));
+	work_fast(test);
+	assert_false(segment_exists(test, 1));
+	for (uint32_t i = 4; i <= 40; i++)
+		assert_whole(test, test->inbox, i, i, BODY);
+	assert_counters(test);
+}
+
+static void large_messages_are_moved_piece_by_piece(void **state)
+{
+	struct test *test = *state;
+	const size_t large = 3 * 1024 * 1024 + 17;
+	add_sized(test->inbox, 1, large);
+	add_sized(test->inbox, 2, large);
+	add_sized(test->inbox, 3, large);
+	fixture_settle(&test->fixture);
+	add_sized(test->inbox, 4, BODY); /* in the next segment */
+	fixture_settle(&test->fixture);
+	expunge(test->inbox, 1, 1);
+	expunge(test->inbox, 3, 3);
+	fixture_settle(&test->fixture);
+	clock_shift(2 * DAY);
+	work(test);
+	assert_false(segment_exists(test, 1));
+	assert_whole(test, test->inbox, 2, 2, large);
+	assert_counters(test);
+	reopen(test);
+	assert_whole(test, test->inbox, 2, 2, large);
+	assert_whole(test, test->inbox, 4, 4, BODY);
+}
+
+static void a_damaged_record_stays_with_its_segment(void **state)
+{
+	struct test *test = *state;
+	struct store_statistics statistics;
+	char path[128];
+	fill_segments(test, 60);
+	thin_out(test, 60);
+	snprintf(path, sizeof path, "%s/body/000001.seg", test->fixture.directory);
+	int64_t offset = ask(test, "SELECT offset FROM message WHERE key & 1099511627775 = 10");
+	FILE *segment = fopen(path, "r+");
+	assert_non_null(segment);
+	fseek(segment, (long)offset + 100, SEEK_SET);
+	fputc('!', segment);
+	fclose(segment);
+	work(test);
+	store_statistics(test->fixture.store, &statistics);
+	assert_int_equal(statistics.segments_damaged, 1);
+	assert_true(segment_exists(test, 1));
+	assert_false(segment_exists(test, 2));
+	assert_int_equal(ask(test, "SELECT messages FROM segment WHERE number = 1"), 1);
+	for (uint32_t i = 20; i <= 60; i += 10)
+		assert_whole(test, test->inbox, i, i, BODY);
+	assert_counters(test);
+}
+
+static void a_voided_batch_loses_nothing_that_was_moved_in_it(void **state)
+{
+	struct test *test = *state;
+	fill_segments(test, 60);
+	thin_out(test, 60);
+	while (ask(test, "SELECT count(*) FROM message") > 6) {
+		assert_true(store_idle_work(test->fixture.store));
+		fixture_settle(&test->fixture);
+	}
+	while (ask(test, "SELECT min(segment) FROM message") == 1) {
+		assert_true(store_idle_work(test->fixture.store));
+		if (ask(test, "SELECT min(segment) FROM message") != 1)
+			break;
+		fixture_settle(&test->fixture);
+	}
+	account_close(&test->account);
+	assert_true(store_void(test->fixture.store, ERR_IO) < 0);
+	find_mailboxes(test);
+	assert_thinned(test, 60);
+	work_fast(test);
+	assert_false(segment_exists(test, 1));
+	assert_thinned(test, 60);
+}
+
+/* A crash after every slice and every sync: what is on the disk then opens, and is whole. */
+static void a_crash_at_any_moment_of_compaction_loses_nothing(void **state)
+{
+	struct test *test = *state;
+	fill_segments(test, 60);
+	thin_out(test, 60);
+	store_compact_now(test->fixture.store);
+	bool more = true;
+	for (uint32_t round = 0; more && round < ROUNDS_MAX; round++) {
+		more = store_idle_work(test->fixture.store);
+		store_turn(test->fixture.store);
+		do {
+			struct test crashed = { .account = NULL };
+			if (round % 5 != 0 && segment_exists(test, 1) == segment_exists(test, 2))
+				continue; /* all moments would take long: some, and those around the removal of a segment */
+			crashed.fixture = test->fixture;
+			crashed.fixture.store = NULL;
+			crashed.fixture.sync_fd = -1;
+			fixture_copy_folder(&test->fixture, crashed.fixture.directory);
+			fixture_open(&crashed.fixture);
+			find_mailboxes(&crashed);
+			assert_thinned(&crashed, 60);
+			work_fast(&crashed);
+			assert_thinned(&crashed, 60);
+			account_close(&crashed.account);
+			fixture_end(&crashed.fixture);
+		} while (fixture_sync(&test->fixture, 0));
+	}
+	assert_false(more);
+}
+
+static void space_of_a_destroyed_account_comes_back(void **state)
+{
+	struct test *test = *state;
+	struct account_id id = fixture_account_id(2);
+	struct account *other = fixture_account(&test->fixture, 2);
+	uint64_t n, bytes;
+	for (uint32_t i = 1; i <= 40; i++) {
+		add_sized(account_mailbox(other, STR("INBOX")), i, BODY);
+		fixture_settle(&test->fixture);
+	}
+	add_sized(test->inbox, 1, BODY);
+	fixture_settle(&test->fixture);
+	account_close(&other);
+	assert_int_equal(account_destroy(test->fixture.store, &id, &n, &bytes), 0);
+	fixture_settle(&test->fixture);
+	work(test);
+	assert_false(segment_exists(test, 1));
+	assert_whole(test, test->inbox, 1, 1, BODY);
+	assert_counters(test);
+}
+
+/* --- stores of before --- */
+
+static void a_store_of_version_1_gets_its_counters(void **state)
+{
+	struct test *test = *state;
+	fill_segments(test, 20);
+	assert_int_equal(db_exec(&test->fixture.store->db, "DROP TABLE forgotten; ALTER TABLE segment DROP COLUMN messages;"
+	                                                   "ALTER TABLE segment DROP COLUMN bytes; PRAGMA user_version = 1"), 0);
+	account_close(&test->account);
+	store_close(&test->fixture.store);
+	fixture_open(&test->fixture);
+	find_mailboxes(test);
+	assert_counters(test);
+	assert_int_equal(ask(test, "SELECT sum(messages) FROM segment"), 20);
+	assert_whole(test, test->inbox, 7, 7, BODY);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(expunged_entries_stay_for_their_window_and_no_longer, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_message_lives_while_another_entry_has_it, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(counters_do_not_fall_back_when_the_last_rows_go, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_entry_that_moves_while_a_sweep_looks_is_seen, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_entry_that_is_expunged_while_a_sweep_looks_can_be_undeleted, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(entries_that_are_in_memory_only_are_seen, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_copy_in_steps_makes_the_sweep_wait, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_page_that_cannot_be_read_keeps_the_messages_of_its_account, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(segments_that_are_mostly_dead_are_emptied_and_removed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(segments_that_are_half_alive_wait_for_the_command, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(large_messages_are_moved_piece_by_piece, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_damaged_record_stays_with_its_segment, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_voided_batch_loses_nothing_that_was_moved_in_it, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_crash_at_any_moment_of_compaction_loses_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(space_of_a_destroyed_account_comes_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_store_of_version_1_gets_its_counters, set_up, tear_down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
