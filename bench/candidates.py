@@ -115,6 +115,7 @@ class Mansio(Candidate):
     def __init__(self):
         super().__init__("mansio")
         self.server = harness.Server({
+            "imap": {"max_sessions_per_account": 20000},
             "login": {"auth_cache_lifetime": "1h", "max_connections_per_address": 20000, "max_connections": 20000},
             "smtp": {"max_connections_per_address": 1000, "max_transactions": 1000000}})
         self.root = self.server.root

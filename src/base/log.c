@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include "base/buf.h"
+#include "base/checked.h"
 #include "base/clock.h"
 
 #include <unistd.h>
@@ -63,20 +64,60 @@ static void add_value(struct buf *line, struct str value)
 	buf_add_byte(line, '"');
 }
 
+static void add_digits(struct buf *line, unsigned value, int width)
+{
+	char digits[4];
+	for (int i = width; i-- > 0; value /= 10)
+		digits[i] = (char)('0' + value % 10);
+	buf_add(line, str_of(digits, (size_t)width));
+}
+
+/* RFC 3339, in UTC. By hand: each event has one, and with vsnprintf it was half the cost of a line. */
+static void add_time(struct buf *line)
+{
+	static const char before[] = { '-', '-', 'T', ':', ':', '.' };
+	int64_t now = clock_wall_microseconds();
+	time_t seconds = now / 1000000;
+	struct tm tm;
+	gmtime_r(&seconds, &tm);
+	const int parts[] = { tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(now / 1000 % 1000) };
+	add_digits(line, (unsigned)tm.tm_year + 1900, 4);
+	for (size_t i = 0; i < COUNT_OF(parts); i++) {
+		buf_add_byte(line, before[i]);
+		add_digits(line, (unsigned)parts[i], i == COUNT_OF(parts) - 1 ? 3 : 2);
+	}
+	buf_add_byte(line, 'Z');
+}
+
+static void add_key(struct buf *line, const char *key)
+{
+	buf_add_byte(line, ' ');
+	buf_add(line, str_from_c(key));
+	buf_add_byte(line, '=');
+}
+
+static void add_hex(struct buf *line, uint64_t value)
+{
+	for (int shift = 60; shift >= 0; shift -= 4)
+		buf_add_byte(line, "0123456789abcdef"[value >> shift & 0xf]);
+}
+
 void log_write(enum log_level level, const char *event, const struct log_field *fields)
 {
 	char room[LOG_LINE_MAX];
 	struct buf line = { .p = room, .size = sizeof room, .max = sizeof room - 1 };
 	if (level < least)
 		return;
-	int64_t now = clock_wall_microseconds();
-	time_t seconds = now / 1000000;
-	struct tm tm;
-	gmtime_r(&seconds, &tm);
-	buf_addf(&line, "time=%04d-%02d-%02dT%02d:%02d:%02d.%03dZ level=%s role=%s event=%s", tm.tm_year + 1900, tm.tm_mon + 1,
-	         tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(now / 1000 % 1000), level_names[level].p, role_name, event);
+	buf_add(&line, STR("time="));
+	add_time(&line);
+	add_key(&line, "level");
+	buf_add(&line, level_names[level]);
+	add_key(&line, "role");
+	buf_add(&line, str_from_c(role_name));
+	add_key(&line, "event");
+	buf_add(&line, str_from_c(event));
 	for (; fields->key; fields++) {
-		buf_addf(&line, " %s=", fields->key);
+		add_key(&line, fields->key);
 		switch (fields->kind) {
 		case LOG_KIND_STR:
 			add_value(&line, fields->s);
@@ -85,7 +126,7 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 			buf_add_u64(&line, fields->u);
 			break;
 		case LOG_KIND_HEX:
-			buf_addf(&line, "%016llx", (unsigned long long)fields->u);
+			add_hex(&line, fields->u);
 			break;
 		}
 	}

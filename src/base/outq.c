@@ -165,3 +165,11 @@ void outq_consume(struct outq *q, uint64_t n)
 		}
 	}
 }
+
+bool outq_has_file(const struct outq *q, int fd)
+{
+	const struct outq_block *block = q->first;
+	while (block && block->file_fd != fd)
+		block = block->next;
+	return block != NULL;
+}

@@ -35,7 +35,7 @@ void outq_add_u64(struct outq *q, uint64_t value);
 char *outq_reserve(struct outq *q, size_t n);
 void outq_commit(struct outq *q, size_t n);
 
-/* A range of a file. The descriptor is borrowed and must outlive the queue (segments stay open as long as the shard). */
+/* A range of a file. The descriptor is borrowed and must stay open as long as outq_has_file. */
 void outq_add_file(struct outq *q, int fd, uint64_t offset, uint64_t n);
 
 /* What to send next: bytes (file_fd = -1) or a file range. False when empty. */
@@ -48,6 +48,9 @@ bool outq_peek(const struct outq *q, struct outq_piece *out);
 
 /* The same for the first pieces, at most `max`, to be sent together: returns how many. */
 size_t outq_pieces(const struct outq *q, struct outq_piece *out, size_t max);
+
+/* Is a range of this file still to be sent? */
+bool outq_has_file(const struct outq *q, int fd);
 
 /* The first n bytes of the queue have been sent. */
 void outq_consume(struct outq *q, uint64_t n);

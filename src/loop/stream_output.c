@@ -159,7 +159,9 @@ static int send_plain(struct stream *stream, size_t *n)
 	if (err != 0 || batch.n_iov == 0)
 		return err;
 	struct msghdr message = { .msg_iov = batch.iov, .msg_iovlen = batch.n_iov };
-	ssize_t sent = sendmsg(stream->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL | (batch.file_next ? MSG_MORE : 0));
+	/* The last words wait in the socket for the end of our side, which follows at once (after_output): one packet, one wake-up of the client. */
+	bool last = (stream->finishing || stream->ending) && batch.bytes == stream->out.total;
+	ssize_t sent = sendmsg(stream->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL | (batch.file_next || last ? MSG_MORE : 0));
 	if (sent < 0)
 		return write_error(stream);
 	*n = (size_t)sent;

@@ -157,9 +157,14 @@ int compact_begin(struct store *store, bool *any, bool *writes)
 	struct compaction *c = store->compaction;
 	close_retired(store, c);
 	int result = c->segment == 0 && c->n_retired < RETIRED_MAX ? pick(store, c) : 0;
-	*any = c->segment != 0 || c->n_retired > 0;
+	*any = c->segment != 0;
 	*writes = c->segment != 0 && (!c->emptied || store_durable(store) >= c->batch);
 	return result;
+}
+
+bool compact_has_readers(const struct store *store)
+{
+	return store->compaction && store->compaction->n_retired > 0;
 }
 
 /* --- moving --- */

@@ -4,6 +4,7 @@
 #include "store/test_store.h"
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <dirent.h>
@@ -19,6 +20,7 @@
 #define BATCHES    40
 #define PER_BATCH  7
 #define POWER_CUTS 2 /* at each point */
+#define COMPACTIONS 4
 #define FILES_MAX  64
 #define SECTOR     512
 
@@ -322,11 +324,66 @@ static void what_is_durable_survives_a_power_cut_at_any_point(void **state)
 		mem_free(power.files[i].bytes);
 }
 
+/* Mail comes, and what came beside it to another mailbox is expunged, forgotten and compacted away; the power is cut at every sync. */
+static void what_is_durable_survives_a_power_cut_while_segments_are_compacted(void **state)
+{
+	struct store_fixture *fixture = &power.fixture;
+	struct set all = SET_INIT, gone = SET_INIT;
+	struct store_statistics statistics;
+	uint32_t written = 0;
+	memset(&power.files, 0, sizeof power.files);
+	power.n_files = 0;
+	fixture_begin(fixture);
+	fixture->settings.segment_size = 2048;
+	fixture->settings.checkpoint_size = 64 * 1024;
+	fixture->settings.undelete_window = 0;
+	fixture->no_syncs = true;
+	open_and_note(fixture);
+	struct account *account = fixture_account(fixture, 1);
+	struct mailbox *box = account_mailbox(account, STR("INBOX")), *other = account_mailbox(account, STR("Archive"));
+	set_add(&all, 1, UINT32_MAX);
+	for (int round = 1; round <= COMPACTIONS; round++) {
+		for (uint32_t i = 0; i < PER_BATCH; i++)
+			fixture_add(box, ++written, 0, NULL);
+		for (uint32_t i = 0; i < 10 * PER_BATCH; i++)
+			fixture_add(other, i, 0, NULL);
+		set_clear(&gone);
+		assert_int_equal(mailbox_expunge(other, &all, false, &gone), 0);
+		clock_shift(10 * round);
+		store_compact_now(fixture->store);
+		for (bool more = true, begun = false; more || fixture->sync_fd >= 0; begun = true) {
+			uint32_t durable = begun ? written : written - PER_BATCH;
+			store_turn(fixture->store);
+			while (fixture->sync_fd >= 0) {
+				if (store_writable(fixture->store))
+					(void)store_idle_work(fixture->store); /* before the last slice is durable */
+				if (round > 1)
+					cut_power(durable, written);
+				note_synced_fd(fixture->sync_fd);
+				fixture_sync(fixture, 0);
+				if (round > 1)
+					cut_power(durable, written);
+			}
+			more = store_idle_work(fixture->store);
+		}
+	}
+	store_statistics(fixture->store, &statistics);
+	assert_true(statistics.compacted_bytes > 10000);
+	account_close(&account);
+	fixture_end(fixture);
+	clock_shift(0);
+	set_free(&all);
+	set_free(&gone);
+	for (uint32_t i = 0; i < power.n_files; i++)
+		mem_free(power.files[i].bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_durable_survives_a_crash_at_any_point),
 		cmocka_unit_test(what_is_durable_survives_a_power_cut_at_any_point),
+		cmocka_unit_test(what_is_durable_survives_a_power_cut_while_segments_are_compacted),
 	};
 	install_power();
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -263,6 +263,7 @@ void compact_stop(struct store *store); /* the batch was voided: begins its segm
 void compact_free(struct store *store);
 int compact_begin(struct store *store, bool *any, bool *writes) MUST_CHECK; /* picks what to do next; writes: compact_step needs a batch */
 int compact_step(struct store *store) MUST_CHECK;
+bool compact_has_readers(const struct store *store); /* descriptors of removed segments wait to be closed */
 void compact_space(const struct store *store, struct store_statistics *out);
 
 /* delivery.c */

@@ -255,7 +255,7 @@ static int find_chores(struct store *store, struct chores *chores)
 	return result == 0 ? compact_begin(store, &chores->compact, &chores->compact_writes) : result;
 }
 
-bool store_idle_work(struct store *store)
+static bool work_once(struct store *store)
 {
 	struct chores chores;
 	uint64_t batch;
@@ -263,8 +263,6 @@ bool store_idle_work(struct store *store)
 		return false;
 	bool rows = chores.removed || chores.abandoned || chores.aged || chores.deliveries || chores.pages || chores.sweep;
 	bool more = rows || chores.compact || store->pruned_to != 0;
-	if (!more)
-		store->compact_now = false;
 	if (!rows && !chores.compact_writes)
 		return more;
 	if (gate_begin(store->gate, chores.compact_writes ? COMPACT_SPACE : 0, &batch) < 0)
@@ -283,4 +281,12 @@ bool store_idle_work(struct store *store)
 	if (result < 0)
 		result = store_void(store, result);
 	return result == 0;
+}
+
+bool store_idle_work(struct store *store)
+{
+	bool more = work_once(store);
+	if (!more)
+		store->compact_now = false; /* done, or not possible now */
+	return more || compact_has_readers(store);
 }

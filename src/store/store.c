@@ -50,7 +50,7 @@ static int write_segment_end(struct store *store)
 	uint32_t segment;
 	uint64_t end;
 	bodylog_position(store->bodies, &segment, &end);
-	if (segment == store->written_segment && end == store->written_end)
+	if (segment == store->written_segment && end == store->written_end && store->added_messages == 0)
 		return 0;
 	db_bind_int(store->sql.segment_write, 1, segment);
 	db_bind_int(store->sql.segment_write, 2, (int64_t)end);

@@ -250,6 +250,39 @@ int mailbox_copy_step(struct mailbox_copying *copying, bool *done) MUST_CHECK;
 int mailbox_copy_end(struct mailbox_copying *copying, struct set *source, struct set *target) MUST_CHECK;
 void mailbox_copy_free(struct mailbox_copying **copying);
 
+/* --- undelete: what was expunged, during store_settings.undelete_window --- */
+
+/* Which entries: all conditions together. */
+struct undelete_filter {
+	struct str mailbox;  /* expunged from it (and it is still there); empty: from any */
+	int64_t since;       /* expunged at this time or later; seconds since 1970 */
+	const uint64_t *ids; /* of entries */
+	size_t n_ids;        /* 0: all */
+};
+
+struct expunged_entry {
+	const struct entry *entry;
+	struct str mailbox; /* the name that it has now; empty: the mailbox is gone */
+	int64_t time;       /* of the expunge */
+};
+
+/* Where a listing goes on; zero: the beginning, or the end was reached. */
+struct undelete_position {
+	uint64_t row;
+	uint32_t slot;
+};
+
+/* Calls each for at most `max` entries, in the order in which they were expunged; slices and entries are valid during the call, which may read messages but
+ * not write. ERR_IO. */
+int undelete_list(struct account *account, const struct undelete_filter *filter, struct undelete_position *position, uint32_t max,
+                  void (*each)(void *owner, const struct expunged_entry *expunged), void *owner) MUST_CHECK;
+
+/* Puts entries back, at least UNDELETE_AT_ONCE where there are as many (a row of the log is not split, and has at most 4000): as new entries at the end of
+ * the mailbox that they were in, or of INBOX when that is gone; with their flags, \Deleted aside, their keywords (not into INBOX) and their
+ * entry ids. *more: call again. ERR_LIMIT at the end of uids. */
+#define UNDELETE_AT_ONCE 500
+int undelete_restore(struct account *account, const struct undelete_filter *filter, uint32_t *restored, bool *more) MUST_CHECK;
+
 /* --- messages --- */
 
 /* What was derived from a message when it came: facts that replies are copied from. */

@@ -126,6 +126,9 @@ void connection_close(void *connection)
 {
 	struct connection *c = connection;
 	c->closing = true;
+	/* Told now, the stream sends its end along with the last words. */
+	if (!c->held_link)
+		stream_finish(c->stream, LINGER_MS);
 	do_later(c);
 }
 
@@ -360,6 +363,19 @@ void connections_voided(struct shard *shard, uint64_t batch)
 	for (struct connection *c = shard->connections; c; c = c->next)
 		if (account_is_gone(c->account) && !c->doomed)
 			doom(c);
+}
+
+bool connections_read(const struct shard *shard, int fd)
+{
+	for (const struct connection *c = shard->connections; c; c = c->next)
+		if (outq_has_file(stream_output(c->stream), fd))
+			return true;
+	return false;
+}
+
+unsigned connections_held(const struct shard *shard)
+{
+	return !shard->held ? 0 : !shard->held->held_next ? 1 : 2;
 }
 
 void connections_account_gone(struct shard *shard)

@@ -85,6 +85,11 @@ void promises_durable(struct shard *shard, uint64_t batch)
 		send_promise(take_first(shard));
 }
 
+unsigned promises_waiting(const struct shard *shard)
+{
+	return !shard->promises ? 0 : !shard->promises->next ? 1 : 2;
+}
+
 static unsigned char result_of(int err)
 {
 	switch (err) {

@@ -16,14 +16,20 @@
 #include <unistd.h>
 
 #define PATH_MAX_BYTES    4000
+#define SYNC_HERE_MAX_US  2000        /* the last sync took no longer: the next may be done on the loop's thread */
+#define TURN_SMALL_US     1000        /* a turn this short has written little */
 #define TRACE_HEADERS_MAX (64 * 1024) /* what smtp puts on top of a message whose size it has checked */
 
 /* --- the store's world --- */
 
+/* On the helper's thread, or on ours; never both, as one sync is in flight at a time. */
 static int sync_work(struct loop_job *job)
 {
-	const struct shard *shard = job->owner;
-	return fdatasync(shard->sync_fd) < 0 ? ERR_IO : 0;
+	struct shard *shard = job->owner;
+	uint64_t start_us = clock_monotonic_us();
+	int result = fdatasync(shard->sync_fd) < 0 ? ERR_IO : 0;
+	shard->sync_us = clock_monotonic_us() - start_us;
+	return result;
 }
 
 static void sync_done(struct loop_job *job, int result)
@@ -33,11 +39,35 @@ static void sync_done(struct loop_job *job, int result)
 	shard_turn(shard);
 }
 
+/* Is there one client that waits for this sync, with little written, on a disk that was quick the last time? */
+static bool serves_one(const struct shard *shard)
+{
+	return promises_waiting(shard) + connections_held(shard) == 1 && shard->sync_us < SYNC_HERE_MAX_US &&
+	       clock_monotonic_us() - shard->turn_began_us < TURN_SMALL_US;
+}
+
+/* A sync for one client alone is done here, if the next turn finds that nobody has come meanwhile: two switches of threads and their wake-ups cost
+ * more CPU than all the rest of a lone APPEND. Who comes during it waits as long as the last sync took; a slow one sends the next to the
+ * helper again. What is synced before what is the same either way. */
 static void world_sync(void *owner, int fd)
 {
 	struct shard *shard = owner;
 	shard->sync_fd = fd;
-	loop_helper_submit(shard->helper, &shard->sync_job);
+	shard->sync_here = serves_one(shard);
+	shard->stirred = false;
+	if (shard->sync_here)
+		loop_later(shard->process->loop, &shard->turn);
+	else
+		loop_helper_submit(shard->helper, &shard->sync_job);
+}
+
+static void sync_here(struct shard *shard)
+{
+	shard->sync_here = false;
+	if (shard->stirred)
+		loop_helper_submit(shard->helper, &shard->sync_job);
+	else
+		store_synced(shard->store, sync_work(&shard->sync_job));
 }
 
 static void world_writable(void *owner)
@@ -51,6 +81,7 @@ static void world_durable(void *owner, uint64_t batch)
 {
 	struct shard *shard = owner;
 	promises_durable(shard, batch);
+	control_durable(shard, batch);
 	connections_durable(shard, batch);
 }
 
@@ -60,6 +91,7 @@ static void world_voided(void *owner, uint64_t batch, int err)
 	shard->voids++;
 	log_error("batch-voided", LOG_U("batch", batch), LOG_ERR(err), LOG_C("action", "its writers were told to try again"));
 	promises_voided(shard, batch, err);
+	control_voided(shard, batch, err);
 	connections_voided(shard, batch);
 }
 
@@ -71,17 +103,25 @@ static void world_failed(void *owner, const char *what, int err)
 	role_failed(shard->process);
 }
 
+static bool world_reads(void *owner, int fd)
+{
+	return connections_read(owner, fd);
+}
+
 static const struct store_world store_world = {
 	.sync = world_sync,
 	.writable = world_writable,
 	.durable = world_durable,
 	.voided = world_voided,
 	.failed = world_failed,
+	.reads = world_reads,
 };
 
 static void end_of_turn(void *owner)
 {
 	struct shard *shard = owner;
+	if (shard->sync_here)
+		sync_here(shard);
 	store_turn(shard->store);
 	if (shard->stopping && store_is_idle(shard->store) && !shard->connections)
 		role_stopped(shard->process);
@@ -89,12 +129,16 @@ static void end_of_turn(void *owner)
 
 void shard_turn(struct shard *shard)
 {
+	shard->stirred = true;
+	if (!shard->turn.queued)
+		shard->turn_began_us = clock_monotonic_us();
 	loop_later(shard->process->loop, &shard->turn);
 }
 
 static void run_requests(void *owner)
 {
 	requests_run(owner);
+	control_writable(owner);
 }
 
 static void work_while_idle(void *owner)
@@ -102,7 +146,8 @@ static void work_while_idle(void *owner)
 	struct shard *shard = owner;
 	bool waits = !store_writable(shard->store);
 	bool more = !shard->stopping && !waits && store_idle_work(shard->store);
-	loop_timer_start(shard->idle_work, more || waits ? IDLE_WORK_PACE_MS : IDLE_WORK_REST_MS);
+	uint64_t pace_ms = store_is_compacting(shard->store) ? COMPACT_PACE_MS : IDLE_WORK_PACE_MS;
+	loop_timer_start(shard->idle_work, more || waits ? pace_ms : IDLE_WORK_REST_MS);
 	shard_turn(shard);
 }
 
@@ -162,6 +207,7 @@ static struct store_settings settings_from(const struct conf *conf, struct str d
 		.change_retention = (int64_t)(conf->store.change_log_retention_ms / 1000),
 		.undelete_window = (int64_t)(conf->store.undelete_window_ms / 1000),
 		.delivery_lifetime = (int64_t)(conf->store.delivery_key_lifetime_ms / 1000),
+		.compaction_rate = conf->store.compaction_rate,
 	};
 }
 
@@ -185,6 +231,7 @@ static int shard_prepare(struct role_process *process)
 	shard->directory = BUF_INIT(PATH_MAX_BYTES);
 	shard->requests_end = &shard->requests;
 	shard->promises_end = &shard->promises;
+	control_begin(shard);
 	shard->turn = (struct loop_later){ .fn = end_of_turn, .owner = shard };
 	shard->work = (struct loop_later){ .fn = run_requests, .owner = shard };
 	shard->sync_job = (struct loop_job){ .work = sync_work, .done = sync_done, .owner = shard };
@@ -215,6 +262,7 @@ static void shard_start(struct role_process *process)
 	loop_set_read_helper(process->loop, shard->reader);
 	shard->idle_work = loop_timer_new(process->loop, work_while_idle, shard);
 	loop_timer_start(shard->idle_work, IDLE_WORK_PACE_MS);
+	control_start(shard);
 	role_ready(process);
 }
 
@@ -240,7 +288,11 @@ static void shard_status(struct role_process *process, struct buf *out)
 	role_status_add(out, STR("batches_voided"), shard->voids);
 	role_status_add(out, STR("accounts_in_memory"), statistics.accounts_in_memory);
 	role_status_add(out, STR("view_bytes"), statistics.view_bytes);
+	role_status_add(out, STR("segments"), statistics.segments);
+	role_status_add(out, STR("segments_damaged"), statistics.segments_damaged);
 	role_status_add(out, STR("body_bytes"), statistics.body_bytes);
+	role_status_add(out, STR("body_bytes_dead"), statistics.dead_bytes);
+	role_status_add(out, STR("body_bytes_freed"), statistics.compacted_bytes);
 	role_status_add(out, STR("cold_reads"), loop_cold_reads(process->loop));
 }
 
@@ -260,6 +312,7 @@ static void shard_finish(struct role_process *process)
 	connections_free(shard);
 	free_peers(shard);
 	requests_free(shard);
+	control_free(shard);
 	loop_set_read_helper(process->loop, NULL);
 	loop_helper_free(&shard->reader);
 	loop_helper_free(&shard->helper);
@@ -284,6 +337,7 @@ static const struct role_definition definition = {
 	.start = shard_start,
 	.stop = shard_stop,
 	.status = shard_status,
+	.control = control_command,
 	.finish = shard_finish,
 };
 

@@ -3,6 +3,7 @@
  *     shard.c       start and stop, the store's world (helper thread, gate events), peers
  *     connection.c  logged-in clients: socket ↔ session engine, held back until durable
  *     engines.c     IMAP and POP3 behind one table
+ *     control.c     commands of the command line: undelete, compaction
  *     requests.c    what smtp and auth ask: deliveries, accounts begun and ended; answered when durable */
 #ifndef PROC_SHARD_SHARD_H
 #define PROC_SHARD_SHARD_H
@@ -20,6 +21,7 @@
 #define REQUESTS_MAX      (64 * 1024 * 1024) /* bytes of requests that wait for the gate; more are refused for now */
 #define LINGER_MS         5000               /* for the last words of a session */
 #define IDLE_WORK_PACE_MS 50                 /* between slices of background work */
+#define COMPACT_PACE_MS   1                  /* the same while somebody waits for it */
 #define FILES_RESERVED    512                /* descriptors for the store, the channels and requests that wait */
 #define IDLE_WORK_REST_MS (60 * 60 * 1000)   /* when there is nothing to do */
 
@@ -27,6 +29,7 @@ struct shard;
 struct connection;
 struct request;
 struct promise;
+struct shard_control;
 
 /* A channel to another process; it comes anew when that process was started again. */
 struct peer {
@@ -44,6 +47,10 @@ struct shard {
 	struct loop_helper *reader;  /* reads what is not in the page cache */
 	struct loop_job sync_job;
 	int sync_fd;
+	uint64_t sync_us;            /* that the last sync took */
+	uint64_t turn_began_us;
+	bool sync_here;              /* at the end of the next turn, if it has not stirred */
+	bool stirred;                /* something was asked of us since */
 	struct loop_later turn;      /* store_turn at the end of this turn */
 	struct loop_timer *idle_work;
 	struct mail_settings mail;
@@ -57,6 +64,7 @@ struct shard {
 	size_t requests_bytes;
 	uint32_t requests_files;     /* of them, with a descriptor */
 	struct promise *promises, **promises_end;
+	struct shard_control *control;
 	uint64_t voids;              /* batches that were rolled back */
 	bool stopping;
 	bool failed;                 /* a sync failed: nothing can be promised any more */
@@ -79,6 +87,8 @@ int connection_hand_over(struct shard *shard, uint16_t access, struct str body, 
 void connections_writable(struct shard *shard);
 void connections_durable(struct shard *shard, uint64_t batch);
 void connections_voided(struct shard *shard, uint64_t batch);
+bool connections_read(const struct shard *shard, int fd); /* is a range of this file still to be sent? */
+unsigned connections_held(const struct shard *shard); /* whose output waits for a batch: 0, 1, or 2 for more */
 void connections_account_gone(struct shard *shard); /* ends sessions of accounts that are gone */
 void connections_bye(struct shard *shard);          /* the server stops */
 void connections_free(struct shard *shard);         /* at the end of the process */
@@ -105,6 +115,16 @@ struct engine {
 extern const struct engine engine_imap, engine_pop3;
 void engines_set_up(struct shard *shard);
 
+/* --- control.c --- */
+
+void control_begin(struct shard *shard);
+void control_start(struct shard *shard);
+void control_free(struct shard *shard);
+void control_command(struct role_process *process, uint64_t number, struct str body);
+void control_writable(struct shard *shard);
+void control_durable(struct shard *shard, uint64_t batch);
+void control_voided(struct shard *shard, uint64_t batch, int err);
+
 /* --- requests.c --- */
 
 int request_from_smtp(struct peer *peer, uint16_t type, struct str body, int *fd) MUST_CHECK;
@@ -113,5 +133,6 @@ void requests_run(struct shard *shard); /* the gate is open: those that waited *
 void requests_free(struct shard *shard);
 void promises_durable(struct shard *shard, uint64_t batch);
 void promises_voided(struct shard *shard, uint64_t batch, int err);
+unsigned promises_waiting(const struct shard *shard); /* 0, 1, or 2 for more */
 
 #endif

@@ -1,0 +1,238 @@
+/* Tests of the undelete log: what it lists, what comes back and how, and that it survives. */
+#include "store/internal.h"
+#include "store/test_store.h"
+
+#include "base/clock.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#define MANY 1000
+
+struct test {
+	struct store_fixture fixture;
+	struct account *account;
+	struct mailbox *inbox, *archive;
+};
+
+static void find_mailboxes(struct test *test)
+{
+	test->account = fixture_account(&test->fixture, 1);
+	test->inbox = account_mailbox(test->account, STR("INBOX"));
+	test->archive = account_mailbox(test->account, STR("Archive"));
+}
+
+static int set_up(void **state)
+{
+	static struct test test;
+	fixture_begin(&test.fixture);
+	fixture_open(&test.fixture);
+	find_mailboxes(&test);
+	fixture_settle(&test.fixture);
+	*state = &test;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct test *test = *state;
+	clock_shift(0);
+	account_close(&test->account);
+	fixture_end(&test->fixture);
+	return 0;
+}
+
+static void expunge(struct test *test, struct mailbox *mailbox, uint32_t first, uint32_t last)
+{
+	struct set uids = SET_INIT, gone = SET_INIT;
+	set_add(&uids, first, last);
+	assert_int_equal(mailbox_expunge(mailbox, &uids, false, &gone), 0);
+	fixture_settle(&test->fixture);
+	set_free(&uids);
+	set_free(&gone);
+}
+
+struct listed {
+	uint32_t n;
+	uint64_t ids[MANY];
+	uint32_t in_no_mailbox;
+};
+
+static void note(void *owner, const struct expunged_entry *expunged)
+{
+	struct listed *listed = owner;
+	listed->ids[listed->n++] = expunged->entry->id;
+	listed->in_no_mailbox += expunged->mailbox.n == 0;
+	assert_true(expunged->time > 0);
+}
+
+static struct listed list(struct test *test, const struct undelete_filter *filter, uint32_t page)
+{
+	struct listed listed = { 0 };
+	struct undelete_position position = { 0, 0 };
+	do
+		assert_int_equal(undelete_list(test->account, filter, &position, page, note, &listed), 0);
+	while (position.row != 0);
+	return listed;
+}
+
+static uint32_t restore(struct test *test, const struct undelete_filter *filter)
+{
+	uint32_t all = 0, n;
+	bool more;
+	do {
+		assert_int_equal(undelete_restore(test->account, filter, &n, &more), 0);
+		all += n;
+		fixture_settle(&test->fixture);
+	} while (more);
+	return all;
+}
+
+static const struct entry *entry_at(struct mailbox *mailbox, uint32_t uid)
+{
+	assert_int_equal(mailbox_open(mailbox), 0);
+	const struct entry *entry = entry_find(mailbox, uid);
+	mailbox_close(mailbox);
+	return entry;
+}
+
+static uint32_t count(struct mailbox *mailbox)
+{
+	assert_int_equal(mailbox_open(mailbox), 0);
+	uint32_t n = mailbox_count(mailbox);
+	mailbox_close(mailbox);
+	return n;
+}
+
+static const struct undelete_filter everything = { .since = 0 };
+
+static void what_was_expunged_comes_back_with_its_flags_under_a_new_uid(void **state)
+{
+	struct test *test = *state;
+	uint32_t bit;
+	assert_int_equal(keyword_add(test->inbox, STR("$Junk"), MANY, &bit), 0);
+	struct keyword_bits keywords = { { UINT64_C(1) << bit } }, got;
+	uint32_t uid = fixture_add(test->inbox, 1, FLAG_FLAGGED | FLAG_DELETED, &keywords);
+	uint64_t id = entry_at(test->inbox, uid)->id, message = entry_at(test->inbox, uid)->message;
+	expunge(test, test->inbox, uid, uid);
+	assert_int_equal(list(test, &everything, 10).n, 1);
+	assert_int_equal(restore(test, &everything), 1);
+	const struct entry *entry = entry_at(test->inbox, uid + 1);
+	assert_non_null(entry);
+	assert_int_equal(entry->flags, FLAG_FLAGGED);
+	assert_int_equal(entry->id, id);
+	assert_int_equal(entry->message, message);
+	entry_keywords(test->inbox, entry, &got);
+	assert_memory_equal(&got, &keywords, sizeof got);
+	assert_null(entry_at(test->inbox, uid));
+	assert_int_equal(list(test, &everything, 10).n, 0);
+	assert_int_equal(restore(test, &everything), 0);
+}
+
+static void entries_are_chosen_by_mailbox_time_and_id(void **state)
+{
+	struct test *test = *state;
+	for (uint32_t i = 1; i <= 4; i++)
+		fixture_add(test->inbox, i, 0, NULL);
+	fixture_add(test->archive, 5, 0, NULL);
+	expunge(test, test->inbox, 1, 2);
+	clock_shift(1000);
+	int64_t later = clock_wall_seconds();
+	expunge(test, test->inbox, 3, 4);
+	expunge(test, test->archive, 1, 1);
+	assert_int_equal(list(test, &everything, 2).n, 5);
+	assert_int_equal(list(test, &(struct undelete_filter){ .mailbox = STR("Archive") }, 2).n, 1);
+	assert_int_equal(list(test, &(struct undelete_filter){ .mailbox = STR("No such") }, 2).n, 0);
+	struct undelete_filter recent = { .mailbox = STR("INBOX"), .since = later };
+	struct listed listed = list(test, &recent, 1);
+	assert_int_equal(listed.n, 2);
+	struct undelete_filter one = { .ids = &listed.ids[1], .n_ids = 1 };
+	assert_int_equal(restore(test, &one), 1);
+	assert_int_equal(count(test->inbox), 1);
+	assert_int_equal(entry_at(test->inbox, 5)->id, listed.ids[1]);
+	assert_int_equal(restore(test, &recent), 1);
+	assert_int_equal(restore(test, &everything), 3);
+	assert_int_equal(count(test->inbox), 4);
+	assert_int_equal(count(test->archive), 1);
+}
+
+static void mail_of_a_deleted_mailbox_comes_back_into_inbox(void **state)
+{
+	struct test *test = *state;
+	fixture_add(test->archive, 1, FLAG_SEEN, NULL);
+	assert_int_equal(mailbox_delete(test->archive), 0);
+	fixture_settle(&test->fixture);
+	assert_int_equal(list(test, &everything, 10).in_no_mailbox, 1);
+	assert_int_equal(restore(test, &everything), 1);
+	assert_int_equal(entry_at(test->inbox, 1)->flags, FLAG_SEEN);
+}
+
+static void many_come_back_in_steps_and_stay(void **state)
+{
+	struct test *test = *state;
+	for (uint32_t i = 1; i <= 2 * UNDELETE_AT_ONCE / 10; i++) {
+		for (uint32_t k = 0; k < 10; k++)
+			fixture_add(test->inbox, i, 0, NULL);
+		expunge(test, test->inbox, 1, UINT32_MAX);
+	}
+	uint64_t modseq = test->account->modseq;
+	assert_int_equal(restore(test, &everything), 2 * UNDELETE_AT_ONCE);
+	account_close(&test->account);
+	fixture_reopen(&test->fixture);
+	find_mailboxes(test);
+	assert_int_equal(count(test->inbox), 2 * UNDELETE_AT_ONCE);
+	assert_true(test->account->modseq > modseq);
+}
+
+/* The sweep has looked at the pages when the entry leaves the log, where it has not looked yet. */
+static void what_comes_back_while_a_sweep_looks_keeps_its_message(void **state)
+{
+	struct test *test = *state;
+	struct store *store = test->fixture.store;
+	bool any = false;
+	fixture_add(test->inbox, 1, 0, NULL);
+	uint64_t message = entry_at(test->inbox, 1)->message;
+	expunge(test, test->inbox, 1, 1);
+	char sql[100];
+	snprintf(sql, sizeof sql, "INSERT INTO forgotten VALUES (%lld)", (long long)make_key(test->account, message));
+	assert_int_equal(db_exec(&store->db, sql), 0);
+	assert_int_equal(sweep_begin(store, &any), 0);
+	assert_true(any);
+	assert_int_equal(sweep_step(store), 0); /* all pages */
+	assert_int_equal(restore(test, &everything), 1);
+	while (store_idle_work(store))
+		fixture_settle(&test->fixture);
+	int64_t n = 0;
+	assert_int_equal(db_query_int(&store->db, "SELECT count(*) FROM message", &n), 0);
+	assert_int_equal(n, 1);
+}
+
+static void a_voided_restore_has_not_happened(void **state)
+{
+	struct test *test = *state;
+	uint32_t n;
+	bool more;
+	fixture_add(test->inbox, 1, 0, NULL);
+	expunge(test, test->inbox, 1, 1);
+	assert_int_equal(undelete_restore(test->account, &everything, &n, &more), 0);
+	assert_true(store_void(test->fixture.store, ERR_NO_SPACE) < 0);
+	account_close(&test->account);
+	find_mailboxes(test);
+	assert_int_equal(count(test->inbox), 0);
+	assert_int_equal(list(test, &everything, 10).n, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(what_was_expunged_comes_back_with_its_flags_under_a_new_uid, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(entries_are_chosen_by_mailbox_time_and_id, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(mail_of_a_deleted_mailbox_comes_back_into_inbox, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(many_come_back_in_steps_and_stay, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_comes_back_while_a_sweep_looks_keeps_its_message, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_voided_restore_has_not_happened, set_up, tear_down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
