@@ -9,15 +9,19 @@ PYTHON := /usr/bin/python3
 TARGET ?= all
 SECONDS ?= 60
 CYCLES ?= 200
+ROUNDS ?= 1
+ACKNOWLEDGEMENTS ?= 10000
 
-.PHONY: help run test build check bench fuzz crash clean install
+.PHONY: help run test build check bench fuzz crash torture honesty clean install
 
 help:
 	@echo 'make run      install what is needed, build, and start a demo server on this machine'
 	@echo 'make test     build and run every test'
 	@echo 'make build    the server: build/src/proc/mansio'
-	@echo 'make bench    the load generator and its figures'
+	@echo 'make bench    the load generator and its figures; bench/compare --quick: side by side with Dovecot and Cyrus'
 	@echo 'make crash CYCLES=1000   kill -9 of every process under load, and a ledger of what was acknowledged'
+	@echo 'make torture ROUNDS=10    storage calls and allocations that fail under load, and the same ledger'
+	@echo 'make honesty ACKNOWLEDGEMENTS=10000   a trace of system calls: nothing is acknowledged before its sync'
 	@echo 'make fuzz TARGET=name SECONDS=60   one fuzz target (or all) under libFuzzer, with clang'
 	@echo 'make install PREFIX=/usr/local     copy the server and its man pages'
 	@echo 'make clean    remove what was built; the demo and its mail stay'
@@ -53,6 +57,16 @@ crash:
 	@scripts/install-dependencies build test
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) tests/crash/driver.py --cycles $(CYCLES) $(if $(SEED),--seed $(SEED))
+
+torture:
+	@scripts/install-dependencies build test
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) tests/torture/torture.py --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
+
+honesty:
+	@scripts/install-dependencies build test
+	@$(MAKE) --no-print-directory build
+	@MANSIO_ACKNOWLEDGEMENTS=$(ACKNOWLEDGEMENTS) $(PYTHON) -m pytest -c tests/pytest.ini tests/honesty
 
 fuzz:
 	@scripts/install-dependencies build fuzz

@@ -275,6 +275,9 @@ class Dovecot(Peer):
         self.own(self.root / "key.pem")
         service = "service_count = 1000\n  process_min_avail = 16\n  process_limit = 8192\n"
         login = "service_count = 0\n  process_min_avail = 2\n  process_limit = 2\n  client_limit = 10000\n"
+        # only root may change the root folder
+        chroot = "" if os.geteuid() == 0 else "chroot =\n"
+        login += chroot
         (self.root / "dovecot.conf").write_text(f"""
 base_dir = {self.root}/run
 state_dir = {self.root}/state
@@ -322,6 +325,9 @@ service pop3-login {{
   inet_listener pop3s {{
     port = 0
   }}
+}}
+service anvil {{
+  {chroot}
 }}
 service imap {{
   {service}

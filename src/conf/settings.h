@@ -117,7 +117,7 @@
 	X(INTEGER, imap, max_keywords, "128", 16, 256, "Keywords of one mailbox.")                                     \
 	X(SIZE, imap, max_keyword_length, "\"100B\"", 16, 1000, "The longest keyword.")                                \
 	X(SIZE, imap, output_pause, "\"64KB\"", 4 * CONF_KB, 16 * CONF_MB,                                             \
-	  "A command pauses when this much of its answer waits for the client.")                                       \
+	  "A command pauses when this much of its answer waits in memory, or 16 times as much in files.")              \
 	X(SIZE, imap, output_max, "\"4MB\"", 256 * CONF_KB, CONF_GB,                                                   \
 	  "A session that has more than this waiting in memory is closed.")
 

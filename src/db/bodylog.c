@@ -331,8 +331,7 @@ static int read_some(int fd, uint64_t at, char *to, size_t n, size_t *got)
 	return 0;
 }
 
-/* The header that `bytes` begin with; its size, or ERR_CORRUPT. */
-static int read_header(struct str bytes, struct body_record *out)
+int body_record_decode(struct str bytes, struct body_record *out)
 {
 	struct wire_reader r = wire_reader(bytes);
 	uint32_t magic = wire_get_u32(&r);
@@ -365,7 +364,7 @@ int bodylog_record(struct bodylog *log, uint32_t segment, uint64_t at, uint64_t 
 		result = read_some(fd, at, room, RECORD_HEADER_MAX, &got);
 	if (result < 0)
 		return result;
-	int size = read_header(str_of(room, got), &record);
+	int size = body_record_decode(str_of(room, got), &record);
 	if (size < 0)
 		return size;
 	if (!checked_add(at + (uint64_t)size, record.length, &record_end) || record_end > end)
@@ -386,7 +385,7 @@ int bodylog_record_of(struct bodylog *log, uint32_t segment, uint64_t body, uint
 	if (result < 0)
 		return result;
 	for (size_t back = RECORD_HEADER_MIN; back <= got && got == n; back++) {
-		if (read_header(str_of(room + n - back, back), &record) != (int)back)
+		if (body_record_decode(str_of(room + n - back, back), &record) != (int)back)
 			continue;
 		if (!checked_add(body, record.length, &record_end) || record_end > end)
 			return ERR_CORRUPT;

@@ -55,13 +55,16 @@ bool bodylog_needs_sync(const struct bodylog *log);
 int bodylog_sync_fd(const struct bodylog *log);
 void bodylog_synced(struct bodylog *log);
 
-/* The descriptor of a segment, for reading a range (flushes first if the range is not written yet). Stays open as long as the log. ERR_NOT_FOUND;
+/* The descriptor of a segment, for reading a range (flushes first if the range is not written yet). Stays open until bodylog_remove. ERR_NOT_FOUND;
  * ERR_CORRUPT when `end` lies behind all records. */
 int bodylog_file(struct bodylog *log, uint32_t segment, uint64_t end, int *fd) MUST_CHECK;
 
 /* --- reading and moving records, for compaction and checks --- */
 
 #define BODYLOG_HEADER_MAX 2048
+
+/* The header that `bytes` begin with: its size in bytes, or ERR_CORRUPT. Slices of *out point into `bytes`. */
+int body_record_decode(struct str bytes, struct body_record *out) MUST_CHECK;
 
 /* The header of the record that begins at `at`, and where its body begins. `room` backs the slices of *out. ERR_CORRUPT when no record that
  * bodylog_append made begins there, or it ends behind `end`; ERR_NOT_FOUND (segment), ERR_IO. The body is not looked at. */

@@ -109,6 +109,70 @@ static void a_watch_reports_and_rests(void **state)
 	loop_free(&loop);
 }
 
+/* What came while nothing was waited for is reported when it is again, and costs no turns in between. */
+static void a_rested_watch_reports_what_came_meanwhile(void **state)
+{
+	(void)state;
+	struct loop *loop = loop_new();
+	int pair[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	struct counter c = { .loop = loop, .fd = pair[0] };
+	struct loop_watch *watch = loop_watch_new(loop, pair[0], count_ready, &c);
+	loop_watch_set(watch, LOOP_READ | LOOP_WRITE);
+	loop_watch_set(watch, 0);
+	loop_watch_set(watch, LOOP_READ);
+	loop_watch_set(watch, 0);
+	assert_int_equal(write(pair[1], "x", 1), 1);
+	close(pair[1]);
+	struct timespec before, after;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+	test_run(loop, 200);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+	assert_int_equal(c.count, 0);
+	assert_true((after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000 < 100);
+	loop_watch_set(watch, LOOP_READ);
+	TEST_UNTIL(loop, c.count == 1);
+	loop_watch_free(&watch);
+	close(pair[0]);
+	loop_free(&loop);
+}
+
+struct rival {
+	struct loop_watch *own, **other;
+	int calls;
+};
+
+static void free_the_other(void *owner, int events)
+{
+	struct rival *rival = owner;
+	(void)events;
+	rival->calls++;
+	loop_watch_set(rival->own, 0);
+	loop_watch_free(rival->other);
+}
+
+static void a_watch_freed_by_its_neighbour_is_silent(void **state)
+{
+	(void)state;
+	struct loop *loop = loop_new();
+	int pair[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	struct rival a = { 0 }, b = { 0 };
+	a.own = loop_watch_new(loop, pair[0], free_the_other, &a);
+	b.own = loop_watch_new(loop, pair[1], free_the_other, &b);
+	a.other = &b.own;
+	b.other = &a.own;
+	loop_watch_set(a.own, LOOP_WRITE);
+	loop_watch_set(b.own, LOOP_WRITE);
+	test_run(loop, 20); /* both are ready in the same turn */
+	assert_int_equal(a.calls + b.calls, 1);
+	loop_watch_free(&a.own);
+	loop_watch_free(&b.own);
+	close(pair[0]);
+	close(pair[1]);
+	loop_free(&loop);
+}
+
 struct timed {
 	struct loop_timeout timeout;
 	struct loop *loop;
@@ -289,6 +353,8 @@ int main(void)
 		cmocka_unit_test(work_put_off_runs_once_and_may_ask_again),
 		cmocka_unit_test(work_put_off_can_be_cancelled_even_by_its_neighbour),
 		cmocka_unit_test(a_watch_reports_and_rests),
+		cmocka_unit_test(a_rested_watch_reports_what_came_meanwhile),
+		cmocka_unit_test(a_watch_freed_by_its_neighbour_is_silent),
 		cmocka_unit_test(timeouts_fire_once_and_a_touch_postpones_them),
 		cmocka_unit_test(a_timeout_longer_than_the_wheel_fires_at_its_time),
 		cmocka_unit_test(the_helper_does_jobs_in_order),

@@ -500,6 +500,84 @@ static void space_of_a_destroyed_account_comes_back(void **state)
 	assert_counters(test);
 }
 
+/* --- the check --- */
+
+struct found {
+	uint32_t n;
+	uint64_t messages[10];
+	const char *problems[10];
+};
+
+static void note_damage(void *owner, const struct check_damage *damage)
+{
+	struct found *found = owner;
+	assert_true(found->n < 10);
+	found->messages[found->n] = damage->message;
+	found->problems[found->n++] = damage->problem;
+}
+
+static struct found check(struct test *test, struct check_totals *totals)
+{
+	struct found found = { 0 };
+	struct store_check *check = store_check_new(test->fixture.store, note_damage, &found);
+	for (bool done = false; !done;)
+		assert_int_equal(store_check_step(check, &done), 0);
+	*totals = *store_check_totals(check);
+	store_check_free(&check);
+	return found;
+}
+
+static void a_whole_store_is_found_whole(void **state)
+{
+	struct test *test = *state;
+	struct check_totals totals;
+	fill_segments(test, 60);
+	add_sized(test->inbox, 61, 3 * 1024 * 1024);
+	assert_int_equal(check(test, &totals).n, 0); /* what is not written yet as well */
+	thin_out(test, 60);
+	work(test);
+	assert_int_equal(check(test, &totals).n, 0);
+	assert_int_equal(totals.messages, 7);
+	assert_int_equal(totals.entries, 7);
+	assert_int_equal(totals.bytes, 6 * BODY + 3 * 1024 * 1024);
+}
+
+static void scribble(struct test *test, uint32_t message, long from_body)
+{
+	char sql[128], path[128];
+	snprintf(sql, sizeof sql, "SELECT segment FROM message WHERE key & 1099511627775 = %u", message);
+	snprintf(path, sizeof path, "%s/body/%06u.seg", test->fixture.directory, (unsigned)ask(test, sql));
+	snprintf(sql, sizeof sql, "SELECT offset FROM message WHERE key & 1099511627775 = %u", message);
+	FILE *segment = fopen(path, "r+");
+	assert_non_null(segment);
+	fseek(segment, (long)ask(test, sql) + from_body, SEEK_SET);
+	fputc('!', segment);
+	fclose(segment);
+}
+
+static void each_damage_is_named_and_nothing_else(void **state)
+{
+	struct test *test = *state;
+	struct check_totals totals;
+	fill_segments(test, 20);
+	scribble(test, 3, 500);
+	scribble(test, 7, -20);
+	assert_int_equal(db_exec(&test->fixture.store->db, "DELETE FROM message WHERE key & 1099511627775 = 9;"
+	                                                   "UPDATE message SET offset = offset - 5 WHERE key & 1099511627775 = 11;"
+	                                                   "UPDATE message SET segment = 999 WHERE key & 1099511627775 = 12"), 0);
+	struct found found = check(test, &totals);
+	assert_int_equal(found.n, 5);
+	static const uint64_t messages[] = { 9, 3, 7, 11, 12 };
+	for (size_t i = 0; i < 5; i++)
+		assert_int_equal(found.messages[i], messages[i]);
+	assert_string_equal(found.problems[1], "its bytes are not those that came in");
+	assert_string_equal(found.problems[2], "it has no readable record");
+	assert_string_equal(found.problems[4], "the file of its segment is missing");
+	assert_int_equal(totals.messages, 19);
+	for (uint32_t i = 13; i <= 20; i++)
+		assert_whole(test, test->inbox, i, i, BODY);
+}
+
 /* --- stores of before --- */
 
 static void a_store_of_version_1_gets_its_counters(void **state)
@@ -535,6 +613,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_voided_batch_loses_nothing_that_was_moved_in_it, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_crash_at_any_moment_of_compaction_loses_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(space_of_a_destroyed_account_comes_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_whole_store_is_found_whole, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(each_damage_is_named_and_nothing_else, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_store_of_version_1_gets_its_counters, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

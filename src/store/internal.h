@@ -57,6 +57,8 @@
 	X(segment_to_compact, "SELECT number, end, messages FROM segment WHERE number > ?1 AND number < ?2 AND (bytes + messages * ?3) * 100 < end * ?4 ORDER BY number LIMIT 1") \
 	X(segment_messages, "SELECT messages FROM segment WHERE number = ?1")                                              \
 	X(segment_remove, "DELETE FROM segment WHERE number = ?1")                                                         \
+	X(check_account, "SELECT number, id FROM account WHERE number > ?1 AND removed = 0 ORDER BY number LIMIT 1")       \
+	X(check_messages, "SELECT key, segment, offset, size FROM message WHERE key > ?1 AND key <= ?2 ORDER BY key LIMIT ?3") \
 	X(account_number, "SELECT number FROM account WHERE id = ?1")                                                      \
 	X(message_place, "SELECT segment, offset, size FROM message WHERE key = ?1")                                       \
 	X(message_move, "UPDATE message SET segment = ?2, offset = ?3 WHERE key = ?1")                                     \

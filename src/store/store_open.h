@@ -65,6 +65,28 @@ struct store_statistics {
 };
 void store_statistics(const struct store *store, struct store_statistics *out);
 
+/* --- checking --- */
+
+struct check_damage {
+	struct account_id account;
+	uint64_t message;     /* number in the account; 0: the damage is in a mailbox's entries */
+	uint32_t segment;     /* where its bytes should be */
+	uint64_t offset;
+	const char *problem;  /* "it has no readable record"; static */
+};
+
+struct check_totals {
+	uint64_t accounts, entries, messages, bytes, damaged;
+};
+
+/* Reads everything while the store goes on: see check.c. damage() is called for each damaged message from within store_check_step, a slice of a few
+ * milliseconds; *done: all was read. Errors are the database's own: the check cannot go on. Free it before the store. */
+typedef void check_damage_fn(void *owner, const struct check_damage *damage);
+struct store_check *store_check_new(struct store *store, check_damage_fn *damage, void *owner) __attribute__((returns_nonnull));
+int store_check_step(struct store_check *check, bool *done) MUST_CHECK;
+const struct check_totals *store_check_totals(const struct store_check *check);
+void store_check_free(struct store_check **check);
+
 /* --- the way in, for mail/ --- */
 
 struct message_arrival {

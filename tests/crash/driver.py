@@ -6,7 +6,7 @@
 A cycle: clients (workload.py) deliver by SMTP and LMTP, APPEND, STORE, COPY, MOVE, EXPUNGE, and DELE by POP3; after a
 random while a process is killed with SIGKILL: a shard or all of them, smtp, access, auth, authwork, the supervisor
 alone (its children must end with it), everything at once; sometimes the same again while it is only just coming back,
-and smtp and access sometimes after a moment in which they hang. The load goes on against what is left and what comes
+and smtp and access sometimes after a moment in which they hang. Meanwhile the space of removed mail is compacted. The load goes on against what is left and what comes
 back, then stops, and the ledger is compared with the mailboxes through IMAP and POP3 (comparison.py). MANSIO_BIN names
 the server. The seed decides sizes, kinds and moments; how threads and processes interleave is the machine's.
 
@@ -62,7 +62,9 @@ READ_ALL_EVERY = 10     # cycles between two comparisons of all bytes
 POP3_EVERY = 2
 STOP_SECONDS = 60       # for the clients to end
 # processes come back at once however often they are killed
-SETTINGS = {"server": {"restart_delay_max": "50ms"}, "login": {"max_connections": 1000}}
+# files of bodies are small and expunged mail is forgotten at once, so that there is always something to compact
+SETTINGS = {"server": {"restart_delay_max": "50ms"}, "login": {"max_connections": 1000},
+            "store": {"undelete_window": "0ms", "segment_size": "1MB"}}
 
 
 class Killer:
@@ -192,8 +194,11 @@ class Run:
         for client in clients:
             client.start()
         victim = None
+        compaction = threading.Thread(target=lambda: server.cli("store", "compact", check=False))
         try:
             time.sleep(self.luck.uniform(0.05, 0.7))
+            compaction.start()
+            time.sleep(self.luck.uniform(0, 0.1))
             ledger.note("strike")
             victim = killer.strike()
             ledger.note("struck", victim=victim)
@@ -203,6 +208,8 @@ class Run:
             deadline = time.monotonic() + STOP_SECONDS
             for client in clients:
                 client.join(max(0, deadline - time.monotonic()))
+            if compaction.ident:
+                compaction.join()
         if any(client.is_alive() for client in clients):
             ledger.mistake("a client does not end")
         # a request whose client is gone may still be on its way through the processes

@@ -8,7 +8,8 @@ from harness.server import PASSWORD
 
 COMMANDS = ["account add", "account list", "account show", "account password", "account remove", "domain add",
             "domain list",
-            "domain remove", "alias add", "alias list", "alias remove", "status", "serve"]
+            "domain remove", "alias add", "alias list", "alias remove", "status", "serve", "undelete list",
+            "undelete restore", "store check", "store compact"]
 
 
 @pytest.fixture(scope="module", params=["running", "stopped"])

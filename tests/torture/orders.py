@@ -11,12 +11,12 @@ from harness.server import binary
 # As in preload.c.
 ROLES = ["supervisor", "auth", "authwork", "access", "smtp", "shard"]
 INDEXES = 4
-KINDS = ["open", "spool", "write", "read", "fsync", "fsync-folder", "ftruncate", "unlink", "mkdir", "fallocate", "statfs",
-         "malloc"]
+KINDS = ["open", "spool", "write", "read", "fsync", "fsync-folder", "ftruncate", "unlink", "mkdir", "fallocate",
+         "statfs", "malloc"]
 KIND_SLOTS = 16
 ORDER = struct.Struct("=qqqqq")  # wait, times, fault, hits, calls
-FAULTS = {"short": -1, "full": -2, **{name: getattr(errno, name) for name in ("ENOSPC", "EIO", "EDQUOT", "EMFILE", "EINTR",
-                                                                              "ENOMEM")}}
+ERRORS = ["ENOSPC", "EIO", "EDQUOT", "EMFILE", "EINTR", "ENOMEM"]
+FAULTS = {"short": -1, "full": -2, **{name: getattr(errno, name) for name in ERRORS}}
 FOR_EVER = 1 << 40
 
 

@@ -1,7 +1,7 @@
-/* preload.c: system calls and allocations that fail on order. Loaded (LD_PRELOAD) into every process of a server under test, it maps a file of
- * orders before the sandbox is entered; orders.py, which maps it too, writes them while the server runs. Each role and index has a slot, each slot
- * an order for each kind of call: let so many pass, then so many fail in this way. Without MANSIO_ORDERS, and in processes without a
- * slot, every call passes. Nothing here allocates or takes a lock.
+/* preload.c: system calls and allocations that fail on order. Loaded (LD_PRELOAD) into every process of a server under
+ * test, it maps a file of orders before the sandbox is entered; orders.py, which maps it too, writes them while the server
+ * runs. Each role and index has a slot, each slot an order for each kind of call: let so many pass, then so many fail in
+ * this way. Without MANSIO_ORDERS, and in processes without a slot, every call passes. Nothing here allocates or locks.
  *
  * Only calls on storage count as writes and reads: regular files that are not the log. */
 #include <dlfcn.h>
@@ -22,7 +22,21 @@
 #include <unistd.h>
 
 /* As in orders.py. */
-enum kind { OPEN, SPOOL, WRITE, READ, FSYNC, FSYNC_FOLDER, FTRUNCATE, UNLINK, MKDIR, FALLOCATE, STATFS, MALLOC, KINDS = 16 };
+enum kind {
+	OPEN,
+	SPOOL, /* open of an unnamed file */
+	WRITE,
+	READ,
+	FSYNC,
+	FSYNC_FOLDER,
+	FTRUNCATE,
+	UNLINK,
+	MKDIR,
+	FALLOCATE,
+	STATFS,
+	MALLOC,
+	KINDS = 16,
+};
 enum { SHORT = -1, FULL = -2 }; /* faults that are no errno: half of the bytes; no space is free */
 
 #define INDEXES 4

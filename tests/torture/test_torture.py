@@ -15,7 +15,7 @@ LIBRARY = pathlib.Path(binary()).resolve().parents[2] / "tests" / "torture" / "l
 SECONDS = 300
 
 
-@pytest.mark.skipif(not LIBRARY.exists(), reason=f"no preload at {LIBRARY}: the server under test is not from a build folder")
+@pytest.mark.skipif(not LIBRARY.exists(), reason=f"no preload at {LIBRARY}: the server is not from a build folder")
 def test_storage_and_memory_that_fail_lose_nothing(tmp_path):
     done = subprocess.run([sys.executable, DRIVER, "--short", "--evidence", tmp_path / "evidence"],
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS, check=False)

@@ -15,6 +15,8 @@ What a case must look like from outside is its expectation:
  dies        (memory) the process ends in order and comes back, or refuses; it never crashes
  starts      the call fails while the process is starting: it tries again until it is there
 
+EINTR is not given to syncs: the helper thread that makes them takes no signals, and any error of a sync is final.
+
 The sandbox is on: the orders come through a file that each process mapped before it went in. The last line is `cases=N
 faults=N acknowledged=N lost=N altered=N duplicated=N`; the exit status is 0 where the last three are 0 and every case was as
 expected.
@@ -164,12 +166,10 @@ class Administrator(threading.Thread):
         self.stop = stop
         self.made = []
         self.refused = []
-        self.count = 0
 
     def run(self):
         with self.server.password_file() as path:
             while not self.stop.is_set():
-                self.count += 1
                 address = f"made-{time.monotonic_ns()}@example.test"
                 done = self.server.cli("account", "add", address, "--password-file", path, check=False)
                 (self.made if done.returncode == 0 else self.refused).append((address, done.stderr.strip()))
@@ -303,9 +303,11 @@ class Torture:
         within = case.within
         if case.expect == "starts":
             within = max(1, self.at_start[case.role, case.kind])
+        if case.expect == "starts":  # the order is for its successor
+            os.kill(self.pids[case.role, index], signal.SIGSTOP)
         self.orders.give(case.role, index, case.kind, case.fault, self.luck.randint(1, within), case.times)
         if case.expect == "starts":
-            self.server.kill_role(case.role, index, signal.SIGKILL)
+            self.server.kill_role(case.role, index)
         deadline = time.monotonic() + HIT_SECONDS
         while not (hits := self.orders.hits(case.role, index, case.kind)) and time.monotonic() < deadline:
             self._provoke(case, index)

@@ -338,6 +338,10 @@ const struct ctl_command CTL_COMMANDS[] = {
 	{ "alias", "add", CONTROL_ALIAS_ADD, 2, CTL_ARGUMENTS_MAX, run_change, CTL_HELP_ALIAS_ADD },
 	{ "alias", "list", CONTROL_ALIAS_LIST, 0, 1, run_list, CTL_HELP_ALIAS_LIST },
 	{ "alias", "remove", CONTROL_ALIAS_REMOVE, 1, CTL_ARGUMENTS_MAX, run_change, CTL_HELP_ALIAS_REMOVE },
+	{ "undelete", "list", CONTROL_UNDELETE_LIST, 1, 1, ctl_run_undelete_list, CTL_HELP_UNDELETE_LIST },
+	{ "undelete", "restore", CONTROL_UNDELETE_RESTORE, 1, 1, ctl_run_undelete_restore, CTL_HELP_UNDELETE_RESTORE },
+	{ "store", "check", CONTROL_STORE_CHECK, 0, 0, ctl_run_store_check, CTL_HELP_STORE_CHECK },
+	{ "store", "compact", CONTROL_STORE_COMPACT, 0, 0, ctl_run_store_compact, CTL_HELP_STORE_COMPACT },
 	{ "status", NULL, CONTROL_STATUS, 0, 0, run_status, CTL_HELP_STATUS },
 };
 const size_t CTL_N_COMMANDS = COUNT_OF(CTL_COMMANDS);

@@ -3,7 +3,7 @@
  *     main.c        arguments → struct ctl, which command       commands.c   one function a command
  *     request.c     through the control socket, or offline      offline.c    on the directory itself
  *     prompt.c      passwords and yes-or-no from people         table.c      answers for people
- *     help.c        all help texts */
+ *     help.c        all help texts                         shard_commands.c  undelete and store: the server must run */
 #ifndef PROC_CTL_PRIVATE_H
 #define PROC_CTL_PRIVATE_H
 
@@ -15,6 +15,7 @@
 #include "syntax/json.h"
 
 #define CTL_ARGUMENTS_MAX CONTROL_ARGUMENTS_MAX
+#define CTL_IDS_MAX       (CONTROL_ARGUMENTS_MAX - 3)
 #define CTL_REPLY_MAX     (256 * 1024 * 1024) /* all pages of a list together */
 
 /* Documented in mansio(1). */
@@ -32,6 +33,9 @@ struct ctl {
 	const char *config_file;
 	bool config_given;   /* by -c or the environment: it must be there */
 	bool json, yes, generate_password, help;
+	struct str mailbox, since; /* of undelete; empty: not given */
+	uint32_t n_ids;
+	struct str ids[CTL_IDS_MAX];
 	struct str password_file; /* "-": standard input; empty: ask */
 	uint32_t n_arguments;
 	struct str arguments[CTL_ARGUMENTS_MAX];
@@ -54,11 +58,19 @@ struct ctl_command {
 extern const struct ctl_command CTL_COMMANDS[];
 extern const size_t CTL_N_COMMANDS;
 
+/* --- shard_commands.c --- */
+int ctl_run_undelete_list(struct ctl *ctl, const struct ctl_command *command);
+int ctl_run_undelete_restore(struct ctl *ctl, const struct ctl_command *command);
+int ctl_run_store_check(struct ctl *ctl, const struct ctl_command *command);
+int ctl_run_store_compact(struct ctl *ctl, const struct ctl_command *command);
+
 /* --- help.c --- */
 extern const char CTL_HELP[], CTL_HELP_ACCOUNT[], CTL_HELP_DOMAIN[], CTL_HELP_ALIAS[];
 extern const char CTL_HELP_ACCOUNT_ADD[], CTL_HELP_ACCOUNT_LIST[], CTL_HELP_ACCOUNT_SHOW[], CTL_HELP_ACCOUNT_PASSWORD[],
 	CTL_HELP_ACCOUNT_REMOVE[], CTL_HELP_DOMAIN_ADD[], CTL_HELP_DOMAIN_LIST[], CTL_HELP_DOMAIN_REMOVE[],
 	CTL_HELP_ALIAS_ADD[], CTL_HELP_ALIAS_LIST[], CTL_HELP_ALIAS_REMOVE[], CTL_HELP_STATUS[];
+extern const char CTL_HELP_UNDELETE[], CTL_HELP_UNDELETE_LIST[], CTL_HELP_UNDELETE_RESTORE[], CTL_HELP_STORE[], CTL_HELP_STORE_CHECK[],
+	CTL_HELP_STORE_COMPACT[];
 
 /* --- request.c --- */
 struct ctl_reply {
@@ -90,6 +102,11 @@ void ctl_print_accounts(const struct json_value *list);
 void ctl_print_domains(const struct json_value *list);
 void ctl_print_aliases(const struct json_value *list);
 void ctl_print_status(const struct json_value *status);
+void ctl_print_expunged(const struct json_value *list);
+void ctl_print_checked(const struct json_value *checked); /* what store check found */
+void ctl_print_space(const struct json_value *shards); /* what store compact says */
+/* "3.4 MB" */
+void ctl_print_bytes(uint64_t bytes, char *out, size_t size);
 /* "12 messages, 3.4 MB"; out: room for 64. */
 void ctl_print_size(uint64_t messages, uint64_t bytes, char out[64]);
 

@@ -16,6 +16,8 @@ const char CTL_HELP[] =
 	"  account add|list|show|password|remove    people who have mail here\n"
 	"  domain add|list|remove                   domains whose mail comes here\n"
 	"  alias add|list|remove                    addresses that lead to others\n"
+	"  undelete list|restore                    mail that was expunged by mistake\n"
+	"  store check|compact                      is all mail whole; the space of removed mail\n"
 	"\n"
 	OPTIONS
 	"  --version           the version\n"
@@ -191,3 +193,75 @@ const char CTL_HELP_STATUS[] =
 	"\n"
 	"example:\n"
 	"  mansio status\n";
+
+const char CTL_HELP_UNDELETE[] =
+	"usage: mansio undelete list|restore [OPTION]... ADDRESS\n"
+	"\n"
+	"  list ADDRESS        what was expunged from an account and can still be put back\n"
+	"  restore ADDRESS     puts it back\n"
+	"\n"
+	"Expunged mail can be put back for a time (store.undelete_window, 7 days if nothing else is set).\n"
+	"\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio undelete restore alice@example.test --since 2h\n";
+
+const char CTL_HELP_UNDELETE_LIST[] =
+	"usage: mansio undelete list [OPTION]... ADDRESS\n"
+	"\n"
+	"Lists what was expunged from an account and can still be put back, the oldest first.\n"
+	"\n"
+	"  --mailbox NAME      only from this mailbox\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio undelete list alice@example.test --mailbox INBOX\n";
+
+const char CTL_HELP_UNDELETE_RESTORE[] =
+	"usage: mansio undelete restore [OPTION]... ADDRESS\n"
+	"\n"
+	"Puts back what was expunged from an account, all of it or what the options say: into its mailbox, or into\n"
+	"INBOX when that is gone, with its flags. It is there for all clients at once.\n"
+	"\n"
+	"  --mailbox NAME      only from this mailbox\n"
+	"  --since TIME        only what was expunged since: 90m, 2h, 1d ago, or 2026-01-31, 2026-01-31T12:00 (UTC)\n"
+	"  --id ID             only this message, by its id in the list; may be given several times\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio undelete restore alice@example.test --mailbox INBOX --since 2h\n"
+	"  mansio undelete restore alice@example.test --id 4711 --id 4712\n";
+
+const char CTL_HELP_STORE[] =
+	"usage: mansio store check|compact [OPTION]...\n"
+	"\n"
+	"  check               reads everything and lists what is damaged\n"
+	"  compact             gives the space of removed mail back, now\n"
+	"\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio store compact\n";
+
+const char CTL_HELP_STORE_CHECK[] =
+	"usage: mansio store check [OPTION]...\n"
+	"\n"
+	"Reads all mail while the server serves, and compares it with what came in. Lists the messages that are damaged;\n"
+	"all others go on as they are. Exit status 1: there is damage.\n"
+	"\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio store check --json\n";
+
+const char CTL_HELP_STORE_COMPACT[] =
+	"usage: mansio store compact [OPTION]...\n"
+	"\n"
+	"Gives the space of removed mail back, as far as it can no longer be undeleted. The server does that by itself,\n"
+	"slowly, for files that are mostly dead (store.compaction_rate); this does it at once, for all, while it serves.\n"
+	"\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio store compact --json\n";

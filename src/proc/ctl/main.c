@@ -108,6 +108,27 @@ static int read_configuration(struct ctl *ctl)
 	return err ? EXIT_CONFIG : EXIT_DONE;
 }
 
+/* An option's value that may not be empty. */
+static int read_value(struct ctl *ctl, struct str name, struct str value)
+{
+	if (value.n == 0)
+		return usage(ctl, "the option %.*s needs a value", name);
+	if (value.n > CONTROL_ARGUMENT_MAX)
+		return usage(ctl, "the value of %.*s is too long", name);
+	if (str_eq(name, STR("--password-file"))) {
+		ctl->password_file = value;
+	} else if (str_eq(name, STR("--mailbox"))) {
+		ctl->mailbox = str_ieq(value, STR("INBOX")) ? STR("INBOX") : value;
+	} else if (str_eq(name, STR("--since"))) {
+		ctl->since = value;
+	} else {
+		if (ctl->n_ids == CTL_IDS_MAX)
+			return usage(ctl, "too many options %.*s", name);
+		ctl->ids[ctl->n_ids++] = value;
+	}
+	return EXIT_DONE;
+}
+
 /* One option at argv[*at], which moves over its value. */
 static int read_option(struct ctl *ctl, int argc, char **argv, int *at)
 {
@@ -117,7 +138,8 @@ static int read_option(struct ctl *ctl, int argc, char **argv, int *at)
 		value = option;
 		name = str_cut(&value, '=');
 	}
-	bool takes_value = str_eq(name, STR("-c")) || str_eq(name, STR("--config")) || str_eq(name, STR("--password-file"));
+	bool takes_value = str_eq(name, STR("-c")) || str_eq(name, STR("--config")) || str_eq(name, STR("--password-file")) ||
+			   str_eq(name, STR("--mailbox")) || str_eq(name, STR("--since")) || str_eq(name, STR("--id"));
 	if (takes_value && !value.p) {
 		if (*at + 1 >= argc)
 			return usage(ctl, "the option %.*s needs a value", name);
@@ -128,10 +150,8 @@ static int read_option(struct ctl *ctl, int argc, char **argv, int *at)
 	if (str_eq(name, STR("-c")) || str_eq(name, STR("--config"))) {
 		ctl->config_file = value.p;
 		ctl->config_given = true;
-	} else if (str_eq(name, STR("--password-file"))) {
-		if (value.n == 0)
-			return usage(ctl, "the option %.*s needs a value", name);
-		ctl->password_file = value;
+	} else if (takes_value) {
+		return read_value(ctl, name, value);
 	} else if (str_eq(name, STR("--generate-password"))) {
 		ctl->generate_password = true;
 	} else if (str_eq(name, STR("--json"))) {
@@ -195,6 +215,8 @@ static int help_or_usage(struct ctl *ctl)
 		{ STR_INIT("account"), CTL_HELP_ACCOUNT },
 		{ STR_INIT("domain"), CTL_HELP_DOMAIN },
 		{ STR_INIT("alias"), CTL_HELP_ALIAS },
+		{ STR_INIT("undelete"), CTL_HELP_UNDELETE },
+		{ STR_INIT("store"), CTL_HELP_STORE },
 	};
 	struct str first = ctl->n_arguments ? ctl->arguments[0] : STR("");
 	for (size_t i = 0; i < COUNT_OF(GROUPS); i++) {

@@ -31,7 +31,7 @@ static size_t widest(const struct json_value *list, const char *key, size_t at_l
 	return width;
 }
 
-static void print_bytes(uint64_t bytes, char *out, size_t size)
+void ctl_print_bytes(uint64_t bytes, char *out, size_t size)
 {
 	static const char *const UNITS[] = { "bytes", "KB", "MB", "GB", "TB", "PB" };
 	size_t unit = 0;
@@ -46,7 +46,7 @@ static void print_bytes(uint64_t bytes, char *out, size_t size)
 void ctl_print_size(uint64_t messages, uint64_t bytes, char out[64])
 {
 	char text[32];
-	print_bytes(bytes, text, sizeof text);
+	ctl_print_bytes(bytes, text, sizeof text);
 	snprintf(out, 64, "%llu message%s, %s", (unsigned long long)messages, messages == 1 ? "" : "s", text);
 }
 
@@ -148,6 +148,61 @@ void ctl_print_aliases(const struct json_value *list)
 			before = ", ";
 		}
 		putchar('\n');
+	}
+}
+
+/* --- undelete and store --- */
+
+void ctl_print_expunged(const struct json_value *list)
+{
+	if (!list->first) {
+		puts("There is nothing to put back.");
+		return;
+	}
+	size_t width = MIN(widest(list, "mailbox", sizeof "MAILBOX" - 1), (size_t)30);
+	printf("%-10s  %-20s  ", "ID", "EXPUNGED");
+	print_padded(STR("MAILBOX"), width);
+	puts("  SUBJECT");
+	for (const struct json_value *item = list->first; item; item = item->next) {
+		char when[32];
+		struct str mailbox = json_string(json_member(item, "mailbox"));
+		print_time(json_u64(json_member(item, "expunged")), when, sizeof when);
+		printf("%-10.*s  %-20s  ", STR_ARG(json_string(json_member(item, "id"))), when);
+		print_padded(mailbox.n ? mailbox : STR("(gone)"), width);
+		printf("  %.*s\n", STR_ARG(json_string(json_member(item, "subject"))));
+	}
+}
+
+void ctl_print_checked(const struct json_value *checked)
+{
+	char size[64];
+	const struct json_value *list = json_member(checked, "damage");
+	uint64_t damaged = json_u64(json_member(checked, "damaged"));
+	ctl_print_size(json_u64(json_member(checked, "messages")), json_u64(json_member(checked, "bytes")), size);
+	printf("checked: %s\n", size);
+	for (const struct json_value *item = list ? list->first : NULL; item; item = item->next)
+		printf("account %.*s, message %llu, segment %llu, offset %llu: %.*s\n", STR_ARG(json_string(json_member(item, "account"))),
+		       (unsigned long long)json_u64(json_member(item, "message")), (unsigned long long)json_u64(json_member(item, "segment")),
+		       (unsigned long long)json_u64(json_member(item, "offset")), STR_ARG(json_string(json_member(item, "problem"))));
+	if (damaged)
+		printf("%llu damaged; `mansio account list --json` has the ids of the accounts\n", (unsigned long long)damaged);
+	else
+		puts("All is as it came in.");
+}
+
+void ctl_print_space(const struct json_value *shards)
+{
+	printf("%5s  %8s  %10s  %10s  %10s\n", "SHARD", "SEGMENTS", "SIZE", "DEAD", "FREED");
+	for (const struct json_value *shard = shards->first; shard; shard = shard->next) {
+		char size[32], dead[32], freed[32];
+		ctl_print_bytes(json_u64(json_member(shard, "body_bytes")), size, sizeof size);
+		ctl_print_bytes(json_u64(json_member(shard, "dead_bytes")), dead, sizeof dead);
+		ctl_print_bytes(json_u64(json_member(shard, "freed_bytes")), freed, sizeof freed);
+		printf("%5llu  %8llu  %10s  %10s  %10s\n", (unsigned long long)json_u64(json_member(shard, "shard")),
+		       (unsigned long long)json_u64(json_member(shard, "segments")), size, dead, freed);
+		uint64_t damaged = json_u64(json_member(shard, "segments_damaged"));
+		if (damaged)
+			printf("       %llu of them hold damage and were left as they are\n", (unsigned long long)damaged);
 	}
 }
 

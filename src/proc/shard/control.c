@@ -1,11 +1,14 @@
-/* control.c: commands of the command line that the shard carries out (ipc/control.h): undelete, store compact. What writes waits for the gate; every
+/* control.c: commands of the command line that the shard carries out (ipc/control.h): undelete, store compact, store check. What writes waits for the gate; every
  * answer waits until what it tells is durable. Nothing holds the shard for long: a list is given in pages and a restore in portions that the
  * command line asks for one after another, and whoever waits for compaction hears how far it is once a second. Owned by the shard.
  *
  * Arguments, after the account's id, and the answer:
  *     undelete list     mailbox or empty, position or empty         → object with messages and next (position or null)
  *     undelete restore  mailbox or empty, seconds since 1970, id…   → object with restored and more
- *     store compact     "begin" or "wait" (no account's id)         → object of the shard, done or not */
+ *     store compact     "begin" or "wait" (no account's id)         → object of the shard, done or not
+ *     store check       the same                                    → the same, with the damage found since the last answer
+ *
+ * A check reads on only while somebody waits for it; "begin" begins it anew. */
 #include "proc/shard/shard.h"
 
 #include "base/checked.h"
@@ -22,6 +25,8 @@
 #define HEADER_TEXT_MAX 1000 /* of a subject, as listed */
 #define JSON_MAX        (960 * 1024)
 #define WAIT_TICK_MS    50
+#define CHECK_PACE_MS   1
+#define DAMAGE_MAX      (512 * 1024) /* bytes of JSON in one answer */
 #define WAIT_MS         1000
 
 /* Waits for the gate. */
@@ -51,6 +56,13 @@ struct shard_control {
 	size_t n_waiters;
 	struct loop_timer *tick;
 	uint64_t compacted_before; /* the counter at the last "begin" */
+	/* store check: one at a time */
+	struct store_check *check; /* NULL: none, or done */
+	struct check_totals checked;
+	bool check_done;
+	uint64_t check_waiter, check_until_ms; /* request number; 0: nobody waits */
+	struct buf damage;         /* JSON, not told yet */
+	struct loop_timer *check_timer;
 };
 
 /* --- answers --- */
@@ -334,6 +346,97 @@ static void compact(struct shard *shard, uint64_t number, const struct control_r
 	loop_timer_start(control->tick, WAIT_TICK_MS);
 }
 
+/* --- store check --- */
+
+static void print_damage(void *owner, const struct check_damage *damage)
+{
+	struct shard_control *control = owner;
+	char id[2 * ACCOUNT_ID_SIZE + 1];
+	for (size_t i = 0; i < ACCOUNT_ID_SIZE; i++)
+		snprintf(id + 2 * i, 3, "%02x", damage->account.bytes[i]);
+	log_error("damage", LOG_C("account", id), LOG_U("message", damage->message), LOG_U("segment", damage->segment),
+	          LOG_U("offset", damage->offset), LOG_C("problem", damage->problem));
+	json_begin_object(&control->damage);
+	json_field_string(&control->damage, "account", str_of(id, 2 * ACCOUNT_ID_SIZE));
+	json_field_u64(&control->damage, "message", damage->message);
+	json_field_u64(&control->damage, "segment", damage->segment);
+	json_field_u64(&control->damage, "offset", damage->offset);
+	json_field_string(&control->damage, "problem", str_from_c(damage->problem));
+	json_end_object(&control->damage);
+}
+
+static void answer_check(struct shard *shard)
+{
+	struct shard_control *control = shard->control;
+	struct buf json = BUF_INIT(JSON_MAX);
+	json_end_array(&control->damage);
+	json_begin_object(&json);
+	json_field_u64(&json, "shard", shard->process->setup.index);
+	json_field_bool(&json, "done", control->check_done);
+	json_field_u64(&json, "accounts", control->checked.accounts);
+	json_field_u64(&json, "entries", control->checked.entries);
+	json_field_u64(&json, "messages", control->checked.messages);
+	json_field_u64(&json, "bytes", control->checked.bytes);
+	json_field_u64(&json, "damaged", control->checked.damaged);
+	json_key(&json, "damage");
+	json_put_raw(&json, buf_str(&control->damage));
+	json_end_object(&json);
+	answer(shard, control->check_waiter, 0, STR(""), buf_str(&json));
+	control->check_waiter = 0;
+	buf_clear(&control->damage);
+	json_begin_array(&control->damage);
+	buf_free(&json);
+}
+
+static void check_some(void *owner)
+{
+	struct shard_control *control = owner;
+	struct shard *shard = control->shard;
+	int result = control->check ? store_check_step(control->check, &control->check_done) : 0;
+	if (control->check)
+		control->checked = *store_check_totals(control->check);
+	if (result < 0 || control->check_done)
+		store_check_free(&control->check);
+	if (result < 0) {
+		log_error("check-stopped", LOG_ERR(result));
+		fail(shard, control->check_waiter, result);
+		control->check_waiter = 0;
+	} else if (control->check_done || shard->stopping || control->damage.n > DAMAGE_MAX / 2 ||
+	           loop_now_ms(shard->process->loop) >= control->check_until_ms) {
+		answer_check(shard);
+	} else {
+		loop_timer_start(control->check_timer, CHECK_PACE_MS);
+	}
+}
+
+static void check(struct shard *shard, uint64_t number, const struct control_request *request)
+{
+	struct shard_control *control = shard->control;
+	bool begins = request->n_arguments == 1 && str_eq(request->arguments[0], STR("begin"));
+	if (!begins && (request->n_arguments != 1 || !str_eq(request->arguments[0], STR("wait")))) {
+		fail(shard, number, ERR_SYNTAX);
+		return;
+	}
+	if (control->check_waiter) {
+		answer(shard, number, ERR_UNAVAILABLE, STR("another check is under way"), STR(""));
+		return;
+	}
+	if (!begins && !control->check && !control->check_done) {
+		answer(shard, number, ERR_STATE, STR("the shard was started anew meanwhile; begin again"), STR(""));
+		return;
+	}
+	if (begins) {
+		store_check_free(&control->check);
+		control->check = store_check_new(shard->store, print_damage, control);
+		control->check_done = false;
+		buf_clear(&control->damage);
+		json_begin_array(&control->damage);
+	}
+	control->check_waiter = number;
+	control->check_until_ms = loop_now_ms(shard->process->loop) + WAIT_MS;
+	loop_timer_start(control->check_timer, CHECK_PACE_MS);
+}
+
 /* --- commands --- */
 
 static void run(struct shard *shard, uint64_t number, struct str body)
@@ -353,6 +456,9 @@ static void run(struct shard *shard, uint64_t number, struct str body)
 		return;
 	case CONTROL_STORE_COMPACT:
 		compact(shard, number, &request);
+		return;
+	case CONTROL_STORE_CHECK:
+		check(shard, number, &request);
 		return;
 	}
 	fail(shard, number, ERR_UNSUPPORTED);
@@ -392,11 +498,13 @@ void control_begin(struct shard *shard)
 {
 	shard->control = mem_alloc(1, sizeof *shard->control);
 	shard->control->shard = shard;
+	shard->control->damage = BUF_INIT(DAMAGE_MAX);
 }
 
 void control_start(struct shard *shard)
 {
 	shard->control->tick = loop_timer_new(shard->process->loop, tick, shard->control);
+	shard->control->check_timer = loop_timer_new(shard->process->loop, check_some, shard->control);
 }
 
 void control_free(struct shard *shard)
@@ -410,5 +518,8 @@ void control_free(struct shard *shard)
 	for (size_t i = 0; i < control->n_answers; i++)
 		buf_free(&control->answers[i].body);
 	loop_timer_free(&control->tick);
+	loop_timer_free(&control->check_timer);
+	store_check_free(&control->check);
+	buf_free(&control->damage);
 	mem_free(control);
 }

@@ -3,7 +3,7 @@
  *     shard.c       start and stop, the store's world (helper thread, gate events), peers
  *     connection.c  logged-in clients: socket ↔ session engine, held back until durable
  *     engines.c     IMAP and POP3 behind one table
- *     control.c     commands of the command line: undelete, compaction
+ *     control.c     commands of the command line: undelete, compaction, check
  *     requests.c    what smtp and auth ask: deliveries, accounts begun and ended; answered when durable */
 #ifndef PROC_SHARD_SHARD_H
 #define PROC_SHARD_SHARD_H

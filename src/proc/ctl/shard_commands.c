@@ -1,0 +1,276 @@
+/* shard_commands.c: commands that shards carry out, so the server must run: undelete and store. What is long comes in pages, portions or steps, each
+ * a request of its own; the answer that is printed is one. */
+#include "proc/ctl/ctl_private.h"
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/json.h"
+
+#include <inttypes.h>
+#include <unistd.h>
+
+#define ANSWER_ARENA ((size_t)64 * 1024 * 1024)
+
+/* One request and its answer as a tree in the arena. EXIT_DONE, or the exit code of what was said. */
+static int ask(struct ctl *ctl, enum control_command command, const struct str *arguments, uint32_t n, struct ctl_reply *reply, struct arena *arena,
+               struct json_value **out)
+{
+	struct control_request request = { .command = command, .n_arguments = n };
+	memcpy(request.arguments, arguments, n * sizeof *arguments);
+	int result = ctl_request_online(ctl, &request, reply);
+	if (result == ERR_NOT_FOUND && reply->result == 0) {
+		char text[256];
+		snprintf(text, sizeof text, "the server must run for this, and nobody answers at %.*s", STR_ARG(str_first(ctl->conf.server.control_socket, 150)));
+		return ctl_fail(ctl, EXIT_UNAVAILABLE, "unavailable", str_from_c(text));
+	}
+	if (reply->result)
+		return ctl_fail_reply(ctl, reply);
+	if (json_parse(buf_str(&reply->json), arena, out) < 0)
+		return ctl_fail(ctl, EXIT_FAILED, "corrupt", STR("the server's answer cannot be read; is it of another version?"));
+	return EXIT_DONE;
+}
+
+static void print_json(const struct buf *json)
+{
+	printf("%.*s\n", STR_ARG(buf_str(json)));
+}
+
+/* --- undelete --- */
+
+/* "2h": so long ago; "2026-01-31" or "2026-01-31 12:00", in UTC. */
+static int read_since(struct str text, int64_t *out)
+{
+	static const struct { char unit; uint64_t seconds; } units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
+	struct tm parts = { 0 };
+	char copy[32], rest;
+	uint64_t n;
+	for (size_t i = 0; i < COUNT_OF(units) && text.n > 0; i++)
+		if (text.p[text.n - 1] == units[i].unit && str_to_u64(str_first(text, text.n - 1), 100000000, &n) == 0) {
+			*out = MAX(clock_wall_seconds() - (int64_t)(n * units[i].seconds), 0);
+			return 0;
+		}
+	if (text.n >= sizeof copy)
+		return ERR_SYNTAX;
+	snprintf(copy, sizeof copy, "%.*s", STR_ARG(text));
+	int found = sscanf(copy, "%4d-%2d-%2d%*1[ T]%2d:%2d%c", &parts.tm_year, &parts.tm_mon, &parts.tm_mday, &parts.tm_hour, &parts.tm_min, &rest);
+	if ((found != 3 || text.n != 10) && found != 5)
+		return ERR_SYNTAX;
+	if (parts.tm_mon < 1 || parts.tm_mon > 12 || parts.tm_mday < 1 || parts.tm_mday > 31 || parts.tm_hour > 23 || parts.tm_min > 59)
+		return ERR_SYNTAX;
+	parts.tm_year -= 1900;
+	parts.tm_mon--;
+	*out = MAX((int64_t)timegm(&parts), 0);
+	return 0;
+}
+
+static int run_list(struct ctl *ctl)
+{
+	struct buf all = BUF_INIT(CTL_REPLY_MAX), next = BUF_INIT(CONTROL_ARGUMENT_MAX);
+	int result;
+	json_begin_array(&all);
+	do {
+		struct arena arena = ARENA_INIT(ANSWER_ARENA);
+		struct str arguments[] = { ctl->arguments[0], ctl->mailbox, buf_str(&next) };
+		struct ctl_reply reply;
+		struct json_value *answer;
+		ctl_reply_init(&reply);
+		result = ask(ctl, CONTROL_UNDELETE_LIST, arguments, COUNT_OF(arguments), &reply, &arena, &answer);
+		buf_clear(&next);
+		if (result == EXIT_DONE) {
+			const struct json_value *list = json_member(answer, "messages");
+			for (const struct json_value *item = list ? list->first : NULL; item; item = item->next)
+				json_print(item, &all);
+			buf_add(&next, json_string(json_member(answer, "next")));
+		}
+		arena_free(&arena);
+		ctl_reply_free(&reply);
+	} while (result == EXIT_DONE && next.n > 0);
+	json_end_array(&all);
+	struct arena arena = ARENA_INIT(CTL_REPLY_MAX);
+	struct json_value *list;
+	if (result == EXIT_DONE && ctl->json)
+		print_json(&all);
+	else if (result == EXIT_DONE && json_parse(buf_str(&all), &arena, &list) == 0)
+		ctl_print_expunged(list);
+	else if (result == EXIT_DONE)
+		result = ctl_fail(ctl, EXIT_FAILED, "limit", STR("the list is too long"));
+	arena_free(&arena);
+	buf_free(&next);
+	buf_free(&all);
+	return result;
+}
+
+int ctl_run_undelete_list(struct ctl *ctl, const struct ctl_command *command)
+{
+	if (ctl->since.n || ctl->n_ids)
+		return ctl_fail(ctl, EXIT_USAGE, "usage", STR("only undelete restore takes --since and --id"));
+	return run_list(ctl);
+}
+
+static void print_restored(const struct ctl *ctl, uint64_t n)
+{
+	struct buf json = BUF_INIT(1024);
+	json_begin_object(&json);
+	json_field_u64(&json, "restored", n);
+	json_end_object(&json);
+	if (ctl->json)
+		print_json(&json);
+	else
+		printf("%" PRIu64 " message%s put back\n", n, n == 1 ? "" : "s");
+	buf_free(&json);
+}
+
+int ctl_run_undelete_restore(struct ctl *ctl, const struct ctl_command *command)
+{
+	char since[24] = "0";
+	int64_t seconds;
+	uint64_t restored = 0;
+	bool more = true;
+	int result = EXIT_DONE;
+	if (ctl->since.n && read_since(ctl->since, &seconds) < 0)
+		return ctl_fail(ctl, EXIT_USAGE, "usage", STR("--since takes a time ago (90m, 2h, 1d) or a date (2026-01-31, 2026-01-31T12:00, in UTC)"));
+	if (ctl->since.n)
+		snprintf(since, sizeof since, "%" PRId64, seconds);
+	struct str arguments[CONTROL_ARGUMENTS_MAX] = { ctl->arguments[0], ctl->mailbox, str_from_c(since) };
+	for (uint32_t i = 0; i < ctl->n_ids; i++)
+		arguments[3 + i] = ctl->ids[i];
+	while (more && result == EXIT_DONE) {
+		struct arena arena = ARENA_INIT(ANSWER_ARENA);
+		struct ctl_reply reply;
+		struct json_value *answer;
+		ctl_reply_init(&reply);
+		result = ask(ctl, CONTROL_UNDELETE_RESTORE, arguments, 3 + ctl->n_ids, &reply, &arena, &answer);
+		if (result == EXIT_DONE) {
+			restored += json_u64(json_member(answer, "restored"));
+			more = json_is_true(json_member(answer, "more"));
+		}
+		arena_free(&arena);
+		ctl_reply_free(&reply);
+	}
+	if (result == EXIT_DONE)
+		print_restored(ctl, restored);
+	if (result == EXIT_DONE && restored < ctl->n_ids) {
+		fprintf(stderr, "mansio: not all of these ids can be put back (see mansio undelete list)\n");
+		result = EXIT_NOT_FOUND;
+	}
+	return result;
+}
+
+/* --- store --- */
+
+static bool all_done(const struct json_value *shards)
+{
+	for (const struct json_value *shard = shards->first; shard; shard = shard->next)
+		if (!json_is_true(json_member(shard, "done")))
+			return false;
+	return true;
+}
+
+static uint64_t sum_of(const struct json_value *shards, const char *key)
+{
+	uint64_t sum = 0;
+	for (const struct json_value *shard = shards->first; shard; shard = shard->next)
+		sum += json_u64(json_member(shard, key));
+	return sum;
+}
+
+static void print_progress(const char *what, uint64_t bytes)
+{
+	char text[64];
+	ctl_print_bytes(bytes, text, sizeof text);
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "\r%s: %s ", what, text);
+}
+
+static void gather_damage(const struct json_value *shards, struct buf *all)
+{
+	for (const struct json_value *shard = shards->first; shard; shard = shard->next) {
+		const struct json_value *list = json_member(shard, "damage");
+		for (const struct json_value *item = list ? list->first : NULL; item; item = item->next)
+			json_print(item, all);
+	}
+}
+
+static int print_checked(const struct ctl *ctl, const struct json_value *shards, struct buf *damage)
+{
+	struct buf out = BUF_INIT(CTL_REPLY_MAX);
+	struct arena arena = ARENA_INIT(CTL_REPLY_MAX);
+	struct json_value *list = NULL;
+	uint64_t damaged = sum_of(shards, "damaged");
+	json_begin_object(&out);
+	json_field_u64(&out, "accounts", sum_of(shards, "accounts"));
+	json_field_u64(&out, "messages", sum_of(shards, "messages"));
+	json_field_u64(&out, "bytes", sum_of(shards, "bytes"));
+	json_field_u64(&out, "damaged", damaged);
+	json_key(&out, "damage");
+	json_put_raw(&out, buf_str(damage));
+	json_end_object(&out);
+	if (ctl->json)
+		print_json(&out);
+	else if (json_parse(buf_str(&out), &arena, &list) == 0)
+		ctl_print_checked(list);
+	arena_free(&arena);
+	buf_free(&out);
+	return damaged ? EXIT_FAILED : EXIT_DONE;
+}
+
+int ctl_run_store_check(struct ctl *ctl, const struct ctl_command *command)
+{
+	struct buf damage = BUF_INIT(CTL_REPLY_MAX / 2);
+	struct str step = STR("begin");
+	bool done = false;
+	int result = EXIT_DONE;
+	json_begin_array(&damage);
+	while (!done && result == EXIT_DONE) {
+		struct arena arena = ARENA_INIT(ANSWER_ARENA);
+		struct ctl_reply reply;
+		struct json_value *shards;
+		ctl_reply_init(&reply);
+		result = ask(ctl, CONTROL_STORE_CHECK, &step, 1, &reply, &arena, &shards);
+		done = result == EXIT_DONE && all_done(shards);
+		if (result == EXIT_DONE) {
+			gather_damage(shards, &damage);
+			print_progress("checked", sum_of(shards, "bytes"));
+		}
+		if ((done || result != EXIT_DONE) && isatty(STDERR_FILENO))
+			fputc('\n', stderr);
+		if (done) {
+			json_end_array(&damage);
+			result = print_checked(ctl, shards, &damage);
+		}
+		step = STR("wait");
+		arena_free(&arena);
+		ctl_reply_free(&reply);
+	}
+	buf_free(&damage);
+	return result;
+}
+
+int ctl_run_store_compact(struct ctl *ctl, const struct ctl_command *command)
+{
+	struct str step = STR("begin");
+	bool done = false, told = false;
+	int result = EXIT_DONE;
+	while (!done && result == EXIT_DONE) {
+		struct arena arena = ARENA_INIT(ANSWER_ARENA);
+		struct ctl_reply reply;
+		struct json_value *shards;
+		ctl_reply_init(&reply);
+		result = ask(ctl, CONTROL_STORE_COMPACT, &step, 1, &reply, &arena, &shards);
+		done = result == EXIT_DONE && all_done(shards);
+		if (result == EXIT_DONE && !done) {
+			print_progress("freed", sum_of(shards, "freed_bytes"));
+			told = true;
+		}
+		if (told && (done || result != EXIT_DONE) && isatty(STDERR_FILENO))
+			fputc('\n', stderr);
+		if (done && ctl->json)
+			print_json(&reply.json);
+		else if (done)
+			ctl_print_space(shards);
+		step = STR("wait");
+		arena_free(&arena);
+		ctl_reply_free(&reply);
+	}
+	return result;
+}
