@@ -9,8 +9,9 @@
 
 /* --- message.c --- */
 
-/* A message made from a seed: the same seed, the same bytes. Sizes follow real mail: half below 9 KB, a few over 1 MB; multipart/alternative with
- * quoted-printable and base64, words of several languages, attachments. size > 0: a plain text message of about that many bytes instead. */
+/* A message made from a seed: the same seed, the same bytes. Sizes follow real mail: half below 9 KB, a few over 1
+ * MB; multipart/alternative with quoted-printable and base64, words of several languages, attachments. size > 0: a
+ * plain text message of about that many bytes instead. */
 void bench_message(uint64_t seed, size_t size, struct buf *out);
 
 /* --- wire.c --- */
@@ -34,7 +35,8 @@ void wire_sendf(struct wire *wire, const char *format, ...) __attribute__((forma
 struct str wire_line(struct wire *wire);
 /* Reads and drops n bytes. */
 void wire_skip(struct wire *wire, uint64_t n);
-/* Reads replies until the line that begins with `start`; literals are skipped. Ends the program when that line does not go on with `expected`. Returns all bytes read. */
+/* Reads replies until the line that begins with `start`; literals are skipped. Ends the program when that line does
+ * not go on with `expected`. Returns all bytes read. */
 uint64_t wire_until(struct wire *wire, struct str start, struct str expected);
 /* One line that must begin with `expected`. */
 void wire_expect(struct wire *wire, struct str expected);
@@ -44,8 +46,8 @@ _Noreturn void bench_die(const char *what, struct str detail);
 
 /* --- cpu.c --- */
 
-/* CPU seconds that a process and all its descendants have used so far: of the living to the nanosecond, of those that ended and were waited for to the
- * clock tick; 0 when pid is 0. */
+/* CPU seconds that a process and all its descendants have used so far: of the living to the nanosecond, of those
+ * that ended and were waited for to the clock tick; 0 when pid is 0. */
 double cpu_seconds(int pid);
 /* The same of a control group, from its cpu.stat (version 2) or cpuacct.usage (version 1): exact, whoever has ended. */
 double cpu_file_seconds(const char *path);

@@ -1,4 +1,5 @@
-/* cpu.c: CPU time and memory of the server: from its control group, or from /proc of the process that was started and its descendants. */
+/* cpu.c: CPU time and memory of the server: from its control group, or from /proc of the process that was started
+ * and its descendants. */
 #include "bench.h"
 
 #include "base/checked.h"
@@ -24,7 +25,8 @@ static bool read_process(int pid, struct process *out)
 	if (file)
 		fclose(file);
 	const char *end = ok ? strrchr(line, ')') : NULL;
-	if (!end || sscanf(end + 2, "%*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %lu %lu", &out->parent, &user, &system) != 3)
+	if (!end || sscanf(end + 2, "%*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %lu %lu", &out->parent, &user,
+	                   &system) != 3)
 		return false;
 	out->pid = pid;
 	out->ended_seconds = (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
@@ -55,7 +57,8 @@ static double precise_seconds(int pid)
 	return seconds;
 }
 
-/* The process and its descendants come to the front of `out`; gives their number. Linear passes until none is added: trees of servers are flat. */
+/* The process and its descendants come to the front of `out`; gives their number. Linear passes until none is added:
+ * trees of servers are flat. */
 static size_t family(int pid, struct process *out)
 {
 	size_t n = 0, wanted = 0;

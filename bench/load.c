@@ -1,6 +1,7 @@
-/* load.c: puts load on a mail server and prints rate, latency and the server's CPU time per operation. Speaks LMTP, IMAP and POP3 to any server
- * on an IPv4 address, IMAP and POP3 over TLS as well. One thread a connection; the first wrong answer ends it. What is measured begins when all
- * connections are ready, and ends with the last logout; a work that prepares a mailbox for each operation measures the operations alone. */
+/* load.c: puts load on a mail server and prints rate, latency and the server's CPU time per operation. Speaks LMTP,
+ * IMAP and POP3 to any server on an IPv4 address, IMAP and POP3 over TLS as well. One thread a connection; the first
+ * wrong answer ends it. What is measured begins when all connections are ready, and ends with the last logout; a
+ * work that prepares a mailbox for each operation measures the operations alone. */
 #include "bench.h"
 
 #include "base/checked.h"
@@ -31,8 +32,13 @@ struct task {
 	uint64_t number;
 };
 
-static struct options options = { .host = "127.0.0.1", .password = "secret", .pattern = "user%04u@example.test", .mailbox = "INBOX",
-	                          .count = 1000, .connections = 1, .users = 1 };
+static struct options options = { .host = "127.0.0.1",
+	                              .password = "secret",
+	                              .pattern = "user%04u@example.test",
+	                              .mailbox = "INBOX",
+	                              .count = 1000,
+	                              .connections = 1,
+	                              .users = 1 };
 static struct buf pool[POOL];
 static atomic_uint_fast64_t taken, moved; /* operations begun; bytes of answers */
 static uint32_t *latencies;               /* microseconds, by operation */
@@ -285,20 +291,26 @@ static void idle_once(struct task *task, uint64_t number)
 
 static const struct work works[] = {
 	{ "lmtp", "delivery", "LMTP deliveries over open connections", lmtp_begin, NULL, lmtp_once, NULL, lmtp_end, true },
-	{ "append", "message", "IMAP APPEND over open connections", append_begin, NULL, append_once, NULL, imap_logout, true },
-	{ "session", "session", "IMAP: connect, LOGIN, SELECT, FETCH of the newest 10, LOGOUT", NULL, NULL, session_once, NULL, NULL, false },
+	{ "append", "message", "IMAP APPEND over open connections", append_begin, NULL, append_once, NULL, imap_logout,
+	  true },
+	{ "session", "session", "IMAP: connect, LOGIN, SELECT, FETCH of the newest 10, LOGOUT", NULL, NULL, session_once,
+	  NULL, NULL, false },
 	{ "flags", "fetch", "FETCH 1:* (UID FLAGS)", selected_begin, NULL, flags_once, NULL, imap_logout, false },
-	{ "envelopes", "fetch", "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)", selected_begin, NULL, envelope_once, NULL,
-	  imap_logout, false },
+	{ "envelopes", "fetch", "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)", selected_begin,
+	  NULL, envelope_once, NULL, imap_logout, false },
 	{ "bodies", "fetch", "FETCH 1:* (UID BODY.PEEK[])", selected_begin, NULL, body_once, NULL, imap_logout, false },
-	{ "store", "store", "STORE 1:* +FLAGS and -FLAGS (\\Seen) in turn", selected_begin, NULL, store_once, NULL, imap_logout, false },
-	{ "copy", "copy", "COPY 1:* to a mailbox made before and deleted after", selected_begin, copy_prepare, copy_once, copy_restore, imap_logout, false },
-	{ "expunge", "expunge", "EXPUNGE of a copied mailbox, all of it \\Deleted", selected_begin, expunge_prepare, expunge_once, expunge_restore,
+	{ "store", "store", "STORE 1:* +FLAGS and -FLAGS (\\Seen) in turn", selected_begin, NULL, store_once, NULL,
 	  imap_logout, false },
-	{ "subject", "search", "SEARCH SUBJECT of a word that some have", selected_begin, NULL, subject_once, NULL, imap_logout, false },
+	{ "copy", "copy", "COPY 1:* to a mailbox made before and deleted after", selected_begin, copy_prepare, copy_once,
+	  copy_restore, imap_logout, false },
+	{ "expunge", "expunge", "EXPUNGE of a copied mailbox, all of it \\Deleted", selected_begin, expunge_prepare,
+	  expunge_once, expunge_restore, imap_logout, false },
+	{ "subject", "search", "SEARCH SUBJECT of a word that some have", selected_begin, NULL, subject_once, NULL,
+	  imap_logout, false },
 	{ "noop", "command", "NOOP", selected_begin, NULL, noop_once, NULL, imap_logout, false },
 	{ "pop3", "session", "POP3: login, STAT, RETR of every message, QUIT", NULL, NULL, pop3_once, NULL, NULL, false },
-	{ "idle", "connection", "connections that stay in IDLE: memory of the server each", NULL, NULL, idle_once, NULL, NULL, false },
+	{ "idle", "connection", "connections that stay in IDLE: memory of the server each", NULL, NULL, idle_once, NULL,
+	  NULL, false },
 };
 
 static const struct work *work;
@@ -357,15 +369,18 @@ static void report(double seconds, double cpu, double memory)
 	if (work->prepare)
 		seconds = alone;
 	qsort(latencies, options.count, sizeof *latencies, by_value);
-	double p50 = latencies[options.count / 2] / 1e3, p99 = latencies[options.count * 99 / 100] / 1e3, max = latencies[options.count - 1] / 1e3;
+	double p50 = latencies[options.count / 2] / 1e3, p99 = latencies[options.count * 99 / 100] / 1e3,
+		   max = latencies[options.count - 1] / 1e3;
 	if (options.json) {
-		printf("{\"work\":\"%s\",\"count\":%llu,\"connections\":%llu,\"seconds\":%.3f,\"rate\":%.1f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,"
+		printf("{\"work\":\"%s\",\"count\":%llu,\"connections\":%llu,\"seconds\":%.3f,\"rate\":%.1f,\"p50_ms\":%.3f,"
+		       "\"p99_ms\":%.3f,"
 		       "\"max_ms\":%.3f,\"cpu_ms\":%.4f,\"megabytes\":%.1f,\"memory_bytes_each\":%.0f}\n",
-		       work->name, (unsigned long long)options.count, (unsigned long long)options.connections, seconds, n / seconds, p50, p99, max,
-		       cpu * 1e3 / n, mb, memory / n);
+		       work->name, (unsigned long long)options.count, (unsigned long long)options.connections, seconds,
+		       n / seconds, p50, p99, max, cpu * 1e3 / n, mb, memory / n);
 		return;
 	}
-	printf("%-10s %8llu  %9.1f/s  p50 %8.3f ms  p99 %8.3f ms  max %8.3f ms", work->name, (unsigned long long)options.count, n / seconds, p50, p99, max);
+	printf("%-10s %8llu  %9.1f/s  p50 %8.3f ms  p99 %8.3f ms  max %8.3f ms", work->name,
+	       (unsigned long long)options.count, n / seconds, p50, p99, max);
 	if (options.pid || options.cpu_file)
 		printf("  server CPU %8.4f ms a %s", cpu * 1e3 / n, work->unit);
 	if ((options.pid || options.cpu_file) && mb > 0)
@@ -390,25 +405,35 @@ static void report_corpus(void)
 		large += message.n >= 1000000;
 	}
 	qsort(sizes, options.count, sizeof *sizes, by_value);
-	printf("{\"work\":\"corpus\",\"count\":%llu,\"median_bytes\":%u,\"mean_bytes\":%.0f,\"max_bytes\":%u,\"megabyte_messages\":%llu}\n",
-	       (unsigned long long)options.count, sizes[options.count / 2], sum / (double)options.count, sizes[options.count - 1], (unsigned long long)large);
+	printf("{\"work\":\"corpus\",\"count\":%llu,\"median_bytes\":%u,\"mean_bytes\":%.0f,\"max_bytes\":%u,\"megabyte_"
+	       "messages\":%llu}\n",
+	       (unsigned long long)options.count, sizes[options.count / 2], sum / (double)options.count,
+	       sizes[options.count - 1], (unsigned long long)large);
 }
 
 static void usage(FILE *to)
 {
-	fprintf(to, "usage: load WORK [options]\n\nPuts load on a mail server and prints rate, latency and server CPU per operation. Works:\n");
+	fprintf(to, "usage: load WORK [options]\n\nPuts load on a mail server and prints rate, latency and server CPU per "
+	            "operation. Works:\n");
 	for (size_t i = 0; i < COUNT_OF(works); i++)
 		fprintf(to, "  %-10s %s\n", works[i].name, works[i].help);
 	fprintf(to, "  %-10s %s\n", "corpus", "no load: sizes of the first --count messages that the generator makes");
-	fprintf(to, "\nOptions:\n"
-	            "  --host ADDRESS      IPv4 address (127.0.0.1)\n  --port PORT         of the protocol that the work speaks\n"
-	            "  --count N           operations in all (1000)\n  --connections N     in parallel (1)\n"
-	            "  --users N           accounts to spread over (1)\n  --pattern FORMAT    their names (user%%04u@example.test)\n"
-	            "  --password WORD     of all of them (secret)\n  --mailbox NAME      (INBOX)\n  --size BYTES        of each message (0: as real mail)\n"
-	            "  --first N           number of the first message, so that runs differ (0)\n  --pid PID           the server's supervisor, for CPU and memory\n"
-	            "  --cpu-file FILE     cpu.stat or cpuacct.usage of the server's control group, instead of the processes' own figures\n"
-	            "  --tls               TLS from the first byte, a full handshake each, the certificate unchecked\n"
-	            "  --json              one JSON object instead of a line\n\nExample: load lmtp --port 2424 --connections 32 --count 20000 --users 1000\n");
+	fprintf(
+		to,
+		"\nOptions:\n"
+		"  --host ADDRESS      IPv4 address (127.0.0.1)\n  --port PORT         of the protocol that the work speaks\n"
+		"  --count N           operations in all (1000)\n  --connections N     in parallel (1)\n"
+		"  --users N           accounts to spread over (1)\n  --pattern FORMAT    their names "
+		"(user%%04u@example.test)\n"
+		"  --password WORD     of all of them (secret)\n  --mailbox NAME      (INBOX)\n  --size BYTES        of each "
+		"message (0: as real mail)\n"
+		"  --first N           number of the first message, so that runs differ (0)\n  --pid PID           the "
+		"server's supervisor, for CPU and memory\n"
+		"  --cpu-file FILE     cpu.stat or cpuacct.usage of the server's control group, instead of the processes' own "
+		"figures\n"
+		"  --tls               TLS from the first byte, a full handshake each, the certificate unchecked\n"
+		"  --json              one JSON object instead of a line\n\nExample: load lmtp --port 2424 --connections 32 "
+		"--count 20000 --users 1000\n");
 }
 
 static uint64_t number_option(const char *text)
@@ -421,7 +446,23 @@ static uint64_t number_option(const char *text)
 
 static void read_options(int argc, char **argv)
 {
-	enum { HOST = 1, PORT, COUNT, CONNECTIONS, USERS, PATTERN, PASSWORD, MAILBOX, SIZE, FIRST, PID, CPU_FILE, TLS, JSON, HELP };
+	enum {
+		HOST = 1,
+		PORT,
+		COUNT,
+		CONNECTIONS,
+		USERS,
+		PATTERN,
+		PASSWORD,
+		MAILBOX,
+		SIZE,
+		FIRST,
+		PID,
+		CPU_FILE,
+		TLS,
+		JSON,
+		HELP
+	};
 	static const struct option longs[] = {
 		{ "host", 1, 0, HOST },         { "port", 1, 0, PORT },       { "count", 1, 0, COUNT }, { "connections", 1, 0, CONNECTIONS },
 		{ "users", 1, 0, USERS },       { "pattern", 1, 0, PATTERN }, { "password", 1, 0, PASSWORD }, { "mailbox", 1, 0, MAILBOX },
@@ -455,7 +496,8 @@ static void read_options(int argc, char **argv)
 	for (size_t i = 0; i < COUNT_OF(works) && optind < argc; i++)
 		if (strcmp(works[i].name, argv[optind]) == 0)
 			work = &works[i];
-	if (!work || options.port == 0 || options.count == 0 || options.connections == 0 || (work->prepare && options.connections != 1)) {
+	if (!work || options.port == 0 || options.count == 0 || options.connections == 0 ||
+	    (work->prepare && options.connections != 1)) {
 		usage(stderr);
 		exit(2);
 	}

@@ -1,4 +1,5 @@
-/* account_id.h: the immutable random name of an account; addresses point to it, and a removed account's id never returns. */
+/* account_id.h: the immutable random name of an account; addresses point to it, and a removed account's id never
+ * returns. */
 #ifndef BASE_ACCOUNT_ID_H
 #define BASE_ACCOUNT_ID_H
 

@@ -35,7 +35,8 @@ enum err {
 const char *err_name(int err);
 const char *err_text(int err);
 
-/* The enum err that a value of errno means: ENOSPC and EDQUOT are ERR_NO_SPACE, ENOENT is ERR_NOT_FOUND, others ERR_IO. */
+/* The enum err that a value of errno means: ENOSPC and EDQUOT are ERR_NO_SPACE, ENOENT is ERR_NOT_FOUND, others
+ * ERR_IO. */
 int err_from_errno(int errnum);
 
 #endif

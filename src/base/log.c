@@ -1,4 +1,5 @@
-/* log.c: logfmt lines on stderr. State: role name and level, set once at start (the one mutable global besides the clock). */
+/* log.c: logfmt lines on stderr. State: role name and level, set once at start (the one mutable global besides the
+ * clock). */
 #include "base/log.h"
 
 #include "base/buf.h"

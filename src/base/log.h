@@ -31,7 +31,8 @@ struct log_field {
 #define LOG_ERR(err)          { "error", LOG_KIND_STR, str_from_c(err_text(err)), 0 }
 
 #define log_at(level, event, ...)                                                                                      \
-	log_write(level, event, (const struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ) { NULL, LOG_KIND_STR, { NULL, 0 }, 0 } })
+	log_write(level, event,                                                                                            \
+	          (const struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ){ NULL, LOG_KIND_STR, { NULL, 0 }, 0 } })
 #define log_debug(event, ...)   log_at(LOG_DEBUG, event __VA_OPT__(, ) __VA_ARGS__)
 #define log_info(event, ...)    log_at(LOG_INFO, event __VA_OPT__(, ) __VA_ARGS__)
 #define log_warning(event, ...) log_at(LOG_WARNING, event __VA_OPT__(, ) __VA_ARGS__)

@@ -8,7 +8,8 @@
 /* Zeroed memory; never NULL. `count * size` is checked. */
 void *mem_alloc(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
 
-/* For what is written before it is read, when it is large: zeroing costs as much as the copy that follows. Never NULL. */
+/* For what is written before it is read, when it is large: zeroing costs as much as the copy that follows. Never
+ * NULL. */
 void *mem_alloc_unset(size_t n) __attribute__((malloc, returns_nonnull));
 
 /* Grows or shrinks; new bytes are not zeroed. Never NULL. */

@@ -1,4 +1,5 @@
-/* Tests of sets of numbers: every operation against a naive bitmap, at both ends of the numbers too; and the compact form. */
+/* Tests of sets of numbers: every operation against a naive bitmap, at both ends of the numbers too; and the compact
+ * form. */
 #include "base/set.h"
 
 #include <setjmp.h>

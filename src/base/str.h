@@ -104,7 +104,8 @@ struct str str_trim(struct str s);
  * Without a separator returns all and *rest becomes empty with p == NULL (so that loops can tell the end). */
 struct str str_cut(struct str *rest, char separator);
 
-/* A whole slice of decimal digits, at most `max`. ERR_SYNTAX if empty or another byte is in it, ERR_OVERFLOW beyond max. */
+/* A whole slice of decimal digits, at most `max`. ERR_SYNTAX if empty or another byte is in it, ERR_OVERFLOW beyond
+ * max. */
 int str_to_u64(struct str s, uint64_t max, uint64_t *out) __attribute__((warn_unused_result));
 
 /* True when the slice is well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, at most U+10FFFF). */

@@ -1,8 +1,9 @@
-/* bodylog.c: segments of message bodies. Owned by the store; one current segment that is written, all opened segments kept open.
- * A failed write leaves the log as it was (the bytes behind its end do not count); a failed sync is the gate's matter.
+/* bodylog.c: segments of message bodies. Owned by the store; one current segment that is written, all opened
+ * segments kept open. A failed write leaves the log as it was (the bytes behind its end do not count); a failed sync
+ * is the gate's matter.
  *
- * Record: magic u32, header size u16, zone i16, length u64, checksum u64, account 16 bytes, message u64, internal date i64,
- * mailbox (varint length, bytes), checksum of the header so far u32; then the body. Little-endian. */
+ * Record: magic u32, header size u16, zone i16, length u64, checksum u64, account 16 bytes, message u64, internal
+ * date i64, mailbox (varint length, bytes), checksum of the header so far u32; then the body. Little-endian. */
 #include "db/bodylog.h"
 
 #include "base/checked.h"
@@ -169,8 +170,8 @@ static int copy_file(int from, uint64_t length, int to, uint64_t at, XXH3_state_
 }
 
 /* A record whose body is partly in a file: written at once, header last. */
-static int append_large(struct bodylog *log, struct body_record *record, const struct str *pieces, size_t n_pieces, int file,
-                        uint64_t file_length, struct body_place *out)
+static int append_large(struct bodylog *log, struct body_record *record, const struct str *pieces, size_t n_pieces,
+                        int file, uint64_t file_length, struct body_place *out)
 {
 	char room[RECORD_HEADER_MAX];
 	struct buf header = { .p = room, .size = sizeof room, .max = sizeof room };
@@ -216,8 +217,8 @@ static uint64_t checksum_of(const struct str *pieces, size_t n)
 	return digest;
 }
 
-int bodylog_append(struct bodylog *log, const struct body_record *facts, const struct str *pieces, size_t n_pieces, int fd,
-                   uint64_t file_length, struct body_place *out)
+int bodylog_append(struct bodylog *log, const struct body_record *facts, const struct str *pieces, size_t n_pieces,
+                   int fd, uint64_t file_length, struct body_place *out)
 {
 	struct body_record record = *facts;
 	uint64_t memory = RECORD_HEADER_MAX;
@@ -353,8 +354,8 @@ int body_record_decode(struct str bytes, struct body_record *out)
 	return size;
 }
 
-int bodylog_record(struct bodylog *log, uint32_t segment, uint64_t at, uint64_t end, char room[BODYLOG_HEADER_MAX], struct body_record *out,
-                   uint64_t *body)
+int bodylog_record(struct bodylog *log, uint32_t segment, uint64_t at, uint64_t end, char room[BODYLOG_HEADER_MAX],
+                   struct body_record *out, uint64_t *body)
 {
 	struct body_record record;
 	uint64_t record_end;
@@ -374,7 +375,8 @@ int bodylog_record(struct bodylog *log, uint32_t segment, uint64_t at, uint64_t 
 	return 0;
 }
 
-int bodylog_record_of(struct bodylog *log, uint32_t segment, uint64_t body, uint64_t end, char room[BODYLOG_HEADER_MAX], struct body_record *out)
+int bodylog_record_of(struct bodylog *log, uint32_t segment, uint64_t body, uint64_t end, char room[BODYLOG_HEADER_MAX],
+                      struct body_record *out)
 {
 	struct body_record record;
 	uint64_t record_end;

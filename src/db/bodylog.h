@@ -1,6 +1,7 @@
-/* bodylog.h: message bodies, appended to segment files and never changed. A record is a header (enough to rebuild a lost database:
- * account, date, mailbox at arrival) and the bytes of the message. What lies behind the committed end, which the database keeps, is cut off
- * at start. The second seam, with vfs.h, where a cluster's object store would come in. */
+/* bodylog.h: message bodies, appended to segment files and never changed. A record is a header (enough to rebuild a
+ * lost database: account, date, mailbox at arrival) and the bytes of the message. What lies behind the committed
+ * end, which the database keeps, is cut off at start. The second seam, with vfs.h, where a cluster's object store
+ * would come in. */
 #ifndef DB_BODYLOG_H
 #define DB_BODYLOG_H
 
@@ -28,14 +29,17 @@ struct body_place {
 	uint64_t checksum; /* XXH3 of the body, as in the record */
 };
 
-/* Opens the folder (made if missing): current segment and the ends of all segments as the database has them. What is behind the end of the current
- * one is cut off. Everything is synced. ERR_CORRUPT when it is shorter than that; ERR_IO, ERR_NO_SPACE. `folder` is an absolute path. */
-int bodylog_open(struct str folder, uint64_t segment_size, uint32_t segment, uint64_t end, struct bodylog **out) MUST_CHECK;
+/* Opens the folder (made if missing): current segment and the ends of all segments as the database has them. What is
+ * behind the end of the current one is cut off. Everything is synced. ERR_CORRUPT when it is shorter than that;
+ * ERR_IO, ERR_NO_SPACE. `folder` is an absolute path. */
+int bodylog_open(struct str folder, uint64_t segment_size, uint32_t segment, uint64_t end,
+                 struct bodylog **out) MUST_CHECK;
 void bodylog_close(struct bodylog **log);
 
-/* Adds a record; in memory until bodylog_flush. The body is the pieces, then (fd >= 0) the first file_length bytes of that file, which is
- * read with pread. ERR_IO (also when the file is shorter than said), ERR_NO_SPACE. */
-int bodylog_append(struct bodylog *log, const struct body_record *record, const struct str *pieces, size_t n_pieces, int fd, uint64_t file_length, struct body_place *out) MUST_CHECK;
+/* Adds a record; in memory until bodylog_flush. The body is the pieces, then (fd >= 0) the first file_length bytes
+ * of that file, which is read with pread. ERR_IO (also when the file is shorter than said), ERR_NO_SPACE. */
+int bodylog_append(struct bodylog *log, const struct body_record *record, const struct str *pieces, size_t n_pieces,
+                   int fd, uint64_t file_length, struct body_place *out) MUST_CHECK;
 
 /* Writes what is in memory. */
 int bodylog_flush(struct bodylog *log) MUST_CHECK;
@@ -46,8 +50,8 @@ void bodylog_position(const struct bodylog *log, uint32_t *segment, uint64_t *en
 /* Forgets everything behind this place (a batch was voided). */
 void bodylog_rewind(struct bodylog *log, uint32_t segment, uint64_t end);
 
-/* Between batches: begins a new segment when the current one is full. The folder is synced; ERR_STATE when that failed: it must not be tried again,
- * the process must end. ERR_IO, ERR_NO_SPACE: may be tried again. */
+/* Between batches: begins a new segment when the current one is full. The folder is synced; ERR_STATE when that
+ * failed: it must not be tried again, the process must end. ERR_IO, ERR_NO_SPACE: may be tried again. */
 int bodylog_roll(struct bodylog *log) MUST_CHECK;
 
 /* True when something was appended since the last bodylog_synced; the descriptor to sync. */
@@ -55,8 +59,8 @@ bool bodylog_needs_sync(const struct bodylog *log);
 int bodylog_sync_fd(const struct bodylog *log);
 void bodylog_synced(struct bodylog *log);
 
-/* The descriptor of a segment, for reading a range (flushes first if the range is not written yet). Stays open until bodylog_remove. ERR_NOT_FOUND;
- * ERR_CORRUPT when `end` lies behind all records. */
+/* The descriptor of a segment, for reading a range (flushes first if the range is not written yet). Stays open until
+ * bodylog_remove. ERR_NOT_FOUND; ERR_CORRUPT when `end` lies behind all records. */
 int bodylog_file(struct bodylog *log, uint32_t segment, uint64_t end, int *fd) MUST_CHECK;
 
 /* --- reading and moving records, for compaction and checks --- */
@@ -66,10 +70,11 @@ int bodylog_file(struct bodylog *log, uint32_t segment, uint64_t end, int *fd) M
 /* The header that `bytes` begin with: its size in bytes, or ERR_CORRUPT. Slices of *out point into `bytes`. */
 int body_record_decode(struct str bytes, struct body_record *out) MUST_CHECK;
 
-/* The header of the record that begins at `at`, and where its body begins. `room` backs the slices of *out. ERR_CORRUPT when no record that
- * bodylog_append made begins there, or it ends behind `end`; ERR_NOT_FOUND (segment), ERR_IO. The body is not looked at. */
-int bodylog_record(struct bodylog *log, uint32_t segment, uint64_t at, uint64_t end, char room[BODYLOG_HEADER_MAX], struct body_record *out,
-                   uint64_t *body) MUST_CHECK;
+/* The header of the record that begins at `at`, and where its body begins. `room` backs the slices of *out.
+ * ERR_CORRUPT when no record that bodylog_append made begins there, or it ends behind `end`; ERR_NOT_FOUND
+ * (segment), ERR_IO. The body is not looked at. */
+int bodylog_record(struct bodylog *log, uint32_t segment, uint64_t at, uint64_t end, char room[BODYLOG_HEADER_MAX],
+                   struct body_record *out, uint64_t *body) MUST_CHECK;
 /* The same for the record whose body begins at `body`: found by its header, which ends there. */
 int bodylog_record_of(struct bodylog *log, uint32_t segment, uint64_t body, uint64_t end, char room[BODYLOG_HEADER_MAX],
                       struct body_record *out) MUST_CHECK;
@@ -85,14 +90,15 @@ struct body_sum *body_sum_new(void) __attribute__((returns_nonnull));
 void body_sum_add(struct body_sum *sum, struct str bytes);
 uint64_t body_sum_end(struct body_sum **sum); /* frees it; accepts NULL */
 
-/* Appends the header of a record whose body follows later, by bodylog_fill, in other batches too: record->length and ->checksum are given. No new
- * segment begins until bodylog_release. The record may be pointed to by a row of the batch that its last piece was filled in. */
+/* Appends the header of a record whose body follows later, by bodylog_fill, in other batches too: record->length and
+ * ->checksum are given. No new segment begins until bodylog_release. The record may be pointed to by a row of the
+ * batch that its last piece was filled in. */
 int bodylog_reserve(struct bodylog *log, const struct body_record *record, struct body_place *out) MUST_CHECK;
 int bodylog_fill(struct bodylog *log, const struct body_place *place, uint64_t at, struct str bytes) MUST_CHECK;
 void bodylog_release(struct bodylog *log);
 
-/* Removes the file of a segment that is not the current one; on disk when it returns. 0 also when it is gone already. *fd: -1, or the descriptor by
- * which it may still be read, the caller's to close. */
+/* Removes the file of a segment that is not the current one; on disk when it returns. 0 also when it is gone
+ * already. *fd: -1, or the descriptor by which it may still be read, the caller's to close. */
 int bodylog_remove(struct bodylog *log, uint32_t segment, int *fd) MUST_CHECK;
 
 #endif

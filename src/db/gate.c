@@ -1,7 +1,9 @@
-/* gate.c: the commit gate (see gate.h for the states). Owned by the store; the helper that syncs is the owner's. One sync is in flight at a time.
+/* gate.c: the commit gate (see gate.h for the states). Owned by the store; the helper that syncs is the owner's. One
+ * sync is in flight at a time.
  *
- * Invariants: 1. COMMIT happens only when no sync is in flight. 2. durable <= batch - 1, and grows only when the WAL's sync returned.
- * 3. The elision of syncs is on only inside checkpoint(), where every WAL frame is durable because nothing was committed since. */
+ * Invariants: 1. COMMIT happens only when no sync is in flight. 2. durable <= batch - 1, and grows only when the
+ * WAL's sync returned. 3. The elision of syncs is on only inside checkpoint(), where every WAL frame is durable
+ * because nothing was committed since. */
 #include "db/gate.h"
 
 #include "base/mem.h"
@@ -95,8 +97,8 @@ static int sync_folder(struct str path)
 	return result;
 }
 
-int gate_new(struct db *db, struct bodylog *bodies, const struct gate_settings *settings, const struct gate_world *world,
-             void *owner, struct gate **out)
+int gate_new(struct db *db, struct bodylog *bodies, const struct gate_settings *settings,
+             const struct gate_world *world, void *owner, struct gate **out)
 {
 	struct gate *gate = mem_alloc(1, sizeof *gate);
 	int64_t page_size = 0;
@@ -255,7 +257,8 @@ static void commit(struct gate *gate)
 
 static void seal(struct gate *gate)
 {
-	/* Without its transaction, which SQLite ends by itself when a read fails, what prepare writes would be committed at once. */
+	/* Without its transaction, which SQLite ends by itself when a read fails, what prepare writes would be committed
+	 * at once. */
 	int result = db_in_transaction(gate->db) ? bodylog_flush(gate->bodies) : ERR_IO;
 	if (result < 0) {
 		gate_void(gate, result);
@@ -276,13 +279,14 @@ void gate_turn(struct gate *gate)
 		seal(gate);
 }
 
-/* Every frame is durable and no transaction is open: copies the WAL into the database, without syncs; the next COMMIT, which may overwrite the
- * WAL from its start, waits for the database's sync. */
+/* Every frame is durable and no transaction is open: copies the WAL into the database, without syncs; the next
+ * COMMIT, which may overwrite the WAL from its start, waits for the database's sync. */
 static void checkpoint(struct gate *gate)
 {
 	int copied = 0, total = 0;
 	vfs_elide_syncs(true);
-	int result = db_error(sqlite3_wal_checkpoint_v2(gate->db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, &total, &copied));
+	int result =
+		db_error(sqlite3_wal_checkpoint_v2(gate->db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, &total, &copied));
 	vfs_elide_syncs(false);
 	gate->state = GATE_OPEN;
 	if (result == ERR_NO_SPACE || result == ERR_UNAVAILABLE)

@@ -1,4 +1,5 @@
-/* gate.h: the commit gate. A reply leaves the process only when what it promises is on disk. Writes gather in a batch:
+/* gate.h: the commit gate. A reply leaves the process only when what it promises is on disk. Writes gather in a
+ * batch:
  *
  *   OPEN       writes run to completion, in one transaction (gate_begin)
  *   SEALED     no sync is in flight and the batch is not empty (gate_turn): bodies are written, a helper syncs their segment; no write
@@ -6,8 +7,9 @@
  *   COMMITTED  COMMIT writes the WAL; the next batch is OPEN; a helper syncs the WAL
  *   DURABLE    gate_world.durable: replies of the batch may leave
  *
- * Crash rule: body before metadata before acknowledgement. When the WAL is long, the gate stays closed from COMMIT until the WAL is durable, copies
- * it into the database without syncs, opens, has a helper sync the database, and commits nothing before that returned.
+ * Crash rule: body before metadata before acknowledgement. When the WAL is long, the gate stays closed from COMMIT
+ * until the WAL is durable, copies it into the database without syncs, opens, has a helper sync the database, and
+ * commits nothing before that returned.
  *
  * A sync that fails is never tried again: gate_world.failed, and the process must end. */
 #ifndef DB_GATE_H
@@ -39,20 +41,22 @@ struct gate_settings {
 	uint64_t reserve;         /* bytes kept free on the disk: below it no batch begins */
 };
 
-/* Before the database at `path` is opened: after a failed sync the page cache may hold what the disk does not, and nobody would know. Syncs the
- * files, which must work, and drops them from the cache, so that what is read is what is on the disk. */
+/* Before the database at `path` is opened: after a failed sync the page cache may hold what the disk does not, and
+ * nobody would know. Syncs the files, which must work, and drops them from the cache, so that what is read is what
+ * is on the disk. */
 int gate_settle(struct str path) MUST_CHECK;
 
-/* `db` was opened through vfs.h and migrated. Takes descriptors of the database and its WAL that stay open for ever, syncs them and their folder.
- * `bodies` stays the caller's. */
-int gate_new(struct db *db, struct bodylog *bodies, const struct gate_settings *settings, const struct gate_world *world, void *owner, struct gate **out) MUST_CHECK;
+/* `db` was opened through vfs.h and migrated. Takes descriptors of the database and its WAL that stay open for ever,
+ * syncs them and their folder. `bodies` stays the caller's. */
+int gate_new(struct db *db, struct bodylog *bodies, const struct gate_settings *settings,
+             const struct gate_world *world, void *owner, struct gate **out) MUST_CHECK;
 void gate_free(struct gate **gate);
 
 /* True when a write may begin now. */
 bool gate_is_open(const struct gate *gate);
 
-/* Before each write: begins the batch's transaction if need be. ERR_UNAVAILABLE when the gate is closed; ERR_NO_SPACE when the disk has less than the
- * reserve and `more` bytes free. *batch: the number to wait for. */
+/* Before each write: begins the batch's transaction if need be. ERR_UNAVAILABLE when the gate is closed;
+ * ERR_NO_SPACE when the disk has less than the reserve and `more` bytes free. *batch: the number to wait for. */
 int gate_begin(struct gate *gate, uint64_t more, uint64_t *batch) MUST_CHECK;
 
 /* A write failed half way: rolls the whole batch back (gate_world.voided is called). */

@@ -1,5 +1,6 @@
-/* Tests of the commit gate in a simulated world: syncs are completed by hand, and the order of everything is written down as letters:
- * b, w, d a sync of bodies, WAL, database is asked for; p prepare; D durable; W writable; V voided; F failed. */
+/* Tests of the commit gate in a simulated world: syncs are completed by hand, and the order of everything is written
+ * down as letters: b, w, d a sync of bodies, WAL, database is asked for; p prepare; D durable; W writable; V voided;
+ * F failed. */
 #include "db/gate.h"
 
 #include "base/checked.h"

@@ -1,5 +1,6 @@
-/* vfs.c: a shim over SQLite's default file system that can leave syncs out. Owner: the gate. The switch is a process-wide
- * variable because SQLite's file system is one too; a process has one gate. Failures are those of the file system below. */
+/* vfs.c: a shim over SQLite's default file system that can leave syncs out. Owner: the gate. The switch is a
+ * process-wide variable because SQLite's file system is one too; a process has one gate. Failures are those of the
+ * file system below. */
 #include "db/vfs.h"
 
 #include "db/sqlite.h"

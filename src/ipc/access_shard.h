@@ -1,5 +1,6 @@
-/* access_shard.h: access hands a logged-in connection to its shard. The descriptor travels beside the message: the client's socket
- * (plain) or our end of a socketpair through which access relays plaintext (TLS). The shard answers the login. */
+/* access_shard.h: access hands a logged-in connection to its shard. The descriptor travels beside the message: the
+ * client's socket (plain) or our end of a socketpair through which access relays plaintext (TLS). The shard answers
+ * the login. */
 #ifndef IPC_ACCESS_SHARD_H
 #define IPC_ACCESS_SHARD_H
 

@@ -1,5 +1,5 @@
-/* auth_shard.h: auth, who owns the directory, tells a shard which accounts begin and end there. The directory keeps each order until
- * the shard says it is durable, and repeats it after a restart; orders are idempotent. */
+/* auth_shard.h: auth, who owns the directory, tells a shard which accounts begin and end there. The directory keeps
+ * each order until the shard says it is durable, and repeats it after a restart; orders are idempotent. */
 #ifndef IPC_AUTH_SHARD_H
 #define IPC_AUTH_SHARD_H
 

@@ -1,6 +1,7 @@
-/* call.c: outstanding requests in an array of slots. A call's number is its slot (low 32 bits) and the slot's generation (high 32
- * bits), so that looking up is one comparison and an old number never meets a new call. One timer stands at or before the
- * earliest deadline; when it fires, all slots are looked at. Owned by a role; freed with it. */
+/* call.c: outstanding requests in an array of slots. A call's number is its slot (low 32 bits) and the slot's
+ * generation (high 32 bits), so that looking up is one comparison and an old number never meets a new call. One
+ * timer stands at or before the earliest deadline; when it fires, all slots are looked at. Owned by a role; freed
+ * with it. */
 #include "ipc/call.h"
 
 #include "base/checked.h"
@@ -150,8 +151,8 @@ void ipc_call_cancel(struct ipc_calls *calls, uint64_t id)
 void ipc_calls_peer_lost(struct ipc_calls *calls, uint32_t peer)
 {
 	uint32_t n = calls->n_slots;
-	/* Calls that the callbacks begin to the same peer (already reconnected) may take slots below n: those are newer than this
-	 * loss, but ending them too early is only a retry for their owner. */
+	/* Calls that the callbacks begin to the same peer (already reconnected) may take slots below n: those are newer
+	 * than this loss, but ending them too early is only a retry for their owner. */
 	for (uint32_t i = 0; i < n; i++) {
 		if (calls->slots[i].reply && calls->slots[i].peer == peer) {
 			struct slot lost = take(calls, i);

@@ -1,10 +1,11 @@
-/* channel.c: frames over a stream socketpair. Owned by a role; its closed() is called once, and it may be freed inside its own
- * callbacks (`busy` keeps the memory until the last call of ours returns).
+/* channel.c: frames over a stream socketpair. Owned by a role; its closed() is called once, and it may be freed
+ * inside its own callbacks (`busy` keeps the memory until the last call of ours returns).
  *
- * Descriptors: each travels in the ancillary data of the first byte of its frame, so the kernel delivers it no later than that byte.
- * The receiver queues what comes (IPC_FD_LOST for what it had no room for); a frame that announces one takes the oldest. A frame without its descriptor, or more waiting
- * descriptors than frames can still claim (FD_QUEUE_MAX), closes the channel.
- * Reading: into the loop's scratch room; only an incomplete frame is kept, and its memory goes when it is complete. */
+ * Descriptors: each travels in the ancillary data of the first byte of its frame, so the kernel delivers it no later
+ * than that byte. The receiver queues what comes (IPC_FD_LOST for what it had no room for); a frame that announces
+ * one takes the oldest. A frame without its descriptor, or more waiting descriptors than frames can still claim
+ * (FD_QUEUE_MAX), closes the channel. Reading: into the loop's scratch room; only an incomplete frame is kept, and
+ * its memory goes when it is complete. */
 #include "ipc/channel.h"
 
 #include "base/checked.h"
@@ -23,8 +24,8 @@
 #define SEND_AT_ONCE   (1024 * 1024)
 #define FD_SEND_MAX    256                /* duplicated and waiting to be sent */
 
-/* Output waiting: a list of blocks, each with frames one behind the other. A frame with a descriptor starts a block of its
- * own, so that the descriptor goes with the block's first byte. */
+/* Output waiting: a list of blocks, each with frames one behind the other. A frame with a descriptor starts a block
+ * of its own, so that the descriptor goes with the block's first byte. */
 struct out_block {
 	struct out_block *next;
 	int fd; /* goes with the first byte; -1: none, or sent */
@@ -152,7 +153,8 @@ int ipc_send2(struct ipc_channel *channel, uint16_t type, struct str head, struc
 	}
 	struct out_block *block = channel->out_last;
 	if (!block || copy >= 0 || block->size - block->end < frame)
-		block = append_block(channel, MAX(frame, copy >= 0 || !block ? 4 * (size_t)HEADER_SIZE : (size_t)QUEUE_BLOCK), copy);
+		block = append_block(channel, MAX(frame, copy >= 0 || !block ? 4 * (size_t)HEADER_SIZE : (size_t)QUEUE_BLOCK),
+		                     copy);
 	char header[HEADER_SIZE] = { 0 };
 	put_u32(header, (uint32_t)body);
 	header[4] = (char)(type & 0xff);
@@ -263,8 +265,8 @@ static int take_descriptor(struct ipc_channel *channel)
 	return fd;
 }
 
-/* One frame from the front: its length, 0 when it is not complete, or negative when the other side must go. *wanted: bytes
- * of the whole frame as far as known. */
+/* One frame from the front: its length, 0 when it is not complete, or negative when the other side must go. *wanted:
+ * bytes of the whole frame as far as known. */
 static ssize_t take_frame(struct ipc_channel *channel, struct str bytes, size_t *wanted)
 {
 	*wanted = HEADER_SIZE;
@@ -314,8 +316,8 @@ static int queue_descriptor(struct ipc_channel *channel, int fd)
 	return ERR_LIMIT;
 }
 
-/* The kernel cuts off what finds no room in our table of descriptors; one a message is all that we send, so its place is known. More
- * than one is not from us. */
+/* The kernel cuts off what finds no room in our table of descriptors; one a message is all that we send, so its
+ * place is known. More than one is not from us. */
 static int queue_descriptors(struct ipc_channel *channel, struct msghdr *message)
 {
 	bool cut = message->msg_flags & MSG_CTRUNC;
@@ -348,7 +350,9 @@ static ssize_t receive(struct ipc_channel *channel, char *to, size_t n)
 		struct cmsghdr align;
 		char room[CMSG_SPACE(FDS_A_MESSAGE * sizeof(int))];
 	} control;
-	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room };
+	struct msghdr message = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room
+	};
 	ssize_t got = recvmsg(channel->fd, &message, MSG_CMSG_CLOEXEC);
 	if (got < 0) {
 		if (errno != EAGAIN && errno != EINTR)
@@ -425,7 +429,8 @@ static void on_ready(void *owner, int events)
 
 /* --- life --- */
 
-struct ipc_channel *ipc_channel_new(struct loop *loop, int fd, ipc_message_fn *message, ipc_closed_fn *closed, void *owner)
+struct ipc_channel *ipc_channel_new(struct loop *loop, int fd, ipc_message_fn *message, ipc_closed_fn *closed,
+                                    void *owner)
 {
 	struct ipc_channel *channel = mem_alloc(1, sizeof *channel);
 	*channel = (struct ipc_channel){ .loop = loop, .message = message, .closed = closed, .owner = owner, .fd = fd };

@@ -13,22 +13,25 @@
 
 struct ipc_channel;
 
-/* In place of a descriptor that came when this process could have no more (EMFILE): the message is whole, the descriptor gone. */
+/* In place of a descriptor that came when this process could have no more (EMFILE): the message is whole, the
+ * descriptor gone. */
 #define IPC_FD_LOST (-2)
 
-/* A message has come. `body` is valid during the call; *fd is -1 (none), IPC_FD_LOST, or a descriptor: set it to -1 to keep it, else it
- * is closed.
- * Negative result: the message was malformed or not allowed now; the channel is closed and closed() is called. */
+/* A message has come. `body` is valid during the call; *fd is -1 (none), IPC_FD_LOST, or a descriptor: set it to -1
+ * to keep it, else it is closed. Negative result: the message was malformed or not allowed now; the channel is
+ * closed and closed() is called. */
 typedef int ipc_message_fn(void *owner, uint16_t type, struct str body, int *fd);
 /* The peer is gone (or was dropped). The owner frees the channel now or later. */
 typedef void ipc_closed_fn(void *owner);
 
 /* Takes over the descriptor (non-blocking). */
-struct ipc_channel *ipc_channel_new(struct loop *loop, int fd, ipc_message_fn *message, ipc_closed_fn *closed, void *owner);
+struct ipc_channel *ipc_channel_new(struct loop *loop, int fd, ipc_message_fn *message, ipc_closed_fn *closed,
+                                    void *owner);
 void ipc_channel_free(struct ipc_channel **channel);
 
-/* Queues one message; sent at the end of the turn, many in one write. The descriptor (or -1) is duplicated into the queue: it
- * stays the caller's to close. ERR_UNAVAILABLE when the queue is full or the channel closed, ERR_LIMIT for a body over IPC_BODY_MAX. */
+/* Queues one message; sent at the end of the turn, many in one write. The descriptor (or -1) is duplicated into the
+ * queue: it stays the caller's to close. ERR_UNAVAILABLE when the queue is full or the channel closed, ERR_LIMIT for
+ * a body over IPC_BODY_MAX. */
 int ipc_send(struct ipc_channel *channel, uint16_t type, struct str body, int fd) MUST_CHECK;
 /* Same, the body in two parts (a head and a large payload), saving the caller a copy. */
 int ipc_send2(struct ipc_channel *channel, uint16_t type, struct str head, struct str payload, int fd) MUST_CHECK;

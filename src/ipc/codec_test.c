@@ -1,4 +1,5 @@
-/* codec_test.c: every message: what was encoded decodes to the same, everything cut short or too long is refused, noise never hurts. */
+/* codec_test.c: every message: what was encoded decodes to the same, everything cut short or too long is refused,
+ * noise never hurts. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

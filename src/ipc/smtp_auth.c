@@ -1,4 +1,5 @@
-/* smtp_auth.c: encodes and decodes the messages of smtp_auth.h. Pure; decoded slices point into the body, lists lie in the arena. */
+/* smtp_auth.c: encodes and decodes the messages of smtp_auth.h. Pure; decoded slices point into the body, lists lie
+ * in the arena. */
 #include "ipc/smtp_auth.h"
 
 #include "base/arena.h"

@@ -1,4 +1,5 @@
-/* smtp_shard.c: encodes and decodes the messages of smtp_shard.h. Pure; decoded slices point into the body, lists lie in the arena. */
+/* smtp_shard.c: encodes and decodes the messages of smtp_shard.h. Pure; decoded slices point into the body, lists
+ * lie in the arena. */
 #include "ipc/smtp_shard.h"
 
 #include "base/arena.h"

@@ -1,5 +1,6 @@
-/* smtp_shard.h: smtp gives a message to a shard for some of its accounts; the shard answers for each once it is durable; smtp
- * confirms after its own reply to the client was written, and then the shard forgets the delivery keys. */
+/* smtp_shard.h: smtp gives a message to a shard for some of its accounts; the shard answers for each once it is
+ * durable; smtp confirms after its own reply to the client was written, and then the shard forgets the delivery
+ * keys. */
 #ifndef IPC_SMTP_SHARD_H
 #define IPC_SMTP_SHARD_H
 
@@ -21,8 +22,8 @@ struct deliver_recipient {
 	struct str detail;       /* of user+detail; empty if none */
 };
 
-/* The message as stored is: head (our trace headers, the same for all recipients here), then the body: inline, or the first
- * body_length bytes of the descriptor beside the message. */
+/* The message as stored is: head (our trace headers, the same for all recipients here), then the body: inline, or
+ * the first body_length bytes of the descriptor beside the message. */
 struct deliver {
 	uint64_t request;
 	uint64_t session;

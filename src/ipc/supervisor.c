@@ -1,5 +1,5 @@
-/* supervisor.c: encodes and decodes the messages of supervisor.h, and the names of roles and services. Pure; decoded slices point
- * into the body. */
+/* supervisor.c: encodes and decodes the messages of supervisor.h, and the names of roles and services. Pure; decoded
+ * slices point into the body. */
 #include "ipc/supervisor.h"
 
 #include "ipc/codec.h"

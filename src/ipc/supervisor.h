@@ -1,5 +1,5 @@
-/* supervisor.h: what the supervisor and each of its children say to each other. This side is trusted upwards (child believes
- * supervisor); the supervisor checks everything that comes from a child. */
+/* supervisor.h: what the supervisor and each of its children say to each other. This side is trusted upwards (child
+ * believes supervisor); the supervisor checks everything that comes from a child. */
 #ifndef IPC_SUPERVISOR_H
 #define IPC_SUPERVISOR_H
 

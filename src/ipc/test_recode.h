@@ -1,5 +1,5 @@
-/* test_recode.h: every message of ipc/ as a function that decodes it and encodes what it got, for the unit test and the fuzz target: what
- * is accepted must come out as the same bytes. */
+/* test_recode.h: every message of ipc/ as a function that decodes it and encodes what it got, for the unit test and
+ * the fuzz target: what is accepted must come out as the same bytes. */
 #ifndef IPC_TEST_RECODE_H
 #define IPC_TEST_RECODE_H
 

@@ -1,5 +1,6 @@
-/* ticket.h: auth's word that a login was right: names account, shard, rights, session and expiry under a MAC (HMAC-SHA-256) whose
- * key only auth and the shards have. A shard opens no session without it, so a taken-over access can name no account. */
+/* ticket.h: auth's word that a login was right: names account, shard, rights, session and expiry under a MAC
+ * (HMAC-SHA-256) whose key only auth and the shards have. A shard opens no session without it, so a taken-over
+ * access can name no account. */
 #ifndef IPC_TICKET_H
 #define IPC_TICKET_H
 
@@ -23,7 +24,8 @@ struct ticket {
 /* Appends the encoded ticket with its MAC. */
 void ticket_seal(const struct ticket *ticket, const unsigned char key[TICKET_KEY_SIZE], struct buf *out);
 
-/* Checks MAC and expiry, then decodes (user points into `bytes`). ERR_DENIED: forged or expired; ERR_CORRUPT: not a ticket. */
+/* Checks MAC and expiry, then decodes (user points into `bytes`). ERR_DENIED: forged or expired; ERR_CORRUPT: not a
+ * ticket. */
 int ticket_open(struct str bytes, const unsigned char key[TICKET_KEY_SIZE], int64_t now, struct ticket *out) MUST_CHECK;
 
 #endif

@@ -1,6 +1,7 @@
-/* cold_read.c: a range of a file brought into the page cache by the loop's read helper. The job reads the bytes and throws them away: only
- * read() is sure to return when they are there. Each is a piece of memory of its own, so that its owner may go while the helper is at it:
- * it is freed by whoever comes last, the owner (cold_read_forget) or the job (done, dropped). */
+/* cold_read.c: a range of a file brought into the page cache by the loop's read helper. The job reads the bytes and
+ * throws them away: only read() is sure to return when they are there. Each is a piece of memory of its own, so that
+ * its owner may go while the helper is at it: it is freed by whoever comes last, the owner (cold_read_forget) or the
+ * job (done, dropped). */
 #include "loop/cold_read.h"
 
 #include "base/checked.h"
@@ -68,7 +69,8 @@ static int work(struct loop_job *job)
 	char bytes[READ_AT_ONCE];
 	(void)posix_fadvise(read->fd, (off_t)read->offset, READ_AHEAD, POSIX_FADV_WILLNEED);
 	for (uint64_t at = 0; at < read->n;) {
-		ssize_t got = pread(read->fd, bytes, (size_t)MIN(read->n - at, (uint64_t)sizeof bytes), (off_t)(read->offset + at));
+		ssize_t got =
+			pread(read->fd, bytes, (size_t)MIN(read->n - at, (uint64_t)sizeof bytes), (off_t)(read->offset + at));
 		if (got <= 0)
 			break;
 		at += (uint64_t)got;
@@ -93,7 +95,8 @@ static void work_dropped(struct loop_job *job)
 		mem_free(read);
 }
 
-struct cold_read *cold_read_begin(struct loop *loop, int fd, uint64_t offset, uint64_t n, void (*done)(void *owner), void *owner)
+struct cold_read *cold_read_begin(struct loop *loop, int fd, uint64_t offset, uint64_t n, void (*done)(void *owner),
+                                  void *owner)
 {
 	struct cold_read *read = mem_alloc(1, sizeof *read);
 	*read = (struct cold_read){ .fd = fd, .offset = offset, .n = MIN(n, (uint64_t)COLD_READ_MAX), .done = done, .owner = owner };

@@ -1,5 +1,6 @@
-/* cold_read_test.c: streams that send files which are not in the page cache. Where the file system cannot tell, the same bytes must
- * leave, and what is said of the helper is skipped. The files lie in the current directory, which is on a disk more often than /tmp. */
+/* cold_read_test.c: streams that send files which are not in the page cache. Where the file system cannot tell, the
+ * same bytes must leave, and what is said of the helper is skipped. The files lie in the current directory, which is
+ * on a disk more often than /tmp. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

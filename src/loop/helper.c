@@ -1,6 +1,7 @@
-/* helper.c: one thread, two lists under one mutex: jobs to do and jobs done. The thread takes a job, does it, puts it on the done
- * list and wakes the loop by an eventfd; the loop calls done() for all of them. Owned by a role; freeing waits for the
- * running job. A thread that cannot be started ends the process: without it nothing would ever become durable. */
+/* helper.c: one thread, two lists under one mutex: jobs to do and jobs done. The thread takes a job, does it, puts
+ * it on the done list and wakes the loop by an eventfd; the loop calls done() for all of them. Owned by a role;
+ * freeing waits for the running job. A thread that cannot be started ends the process: without it nothing would ever
+ * become durable. */
 #include "loop/helper.h"
 
 #include "base/mem.h"

@@ -1,5 +1,6 @@
-/* listener.c: accepts a bounded number of connections each time the socket is ready, so that a flood does not starve the connections
- * that are there. When descriptors run out, accepting rests a moment instead of spinning. Owned by a role. */
+/* listener.c: accepts a bounded number of connections each time the socket is ready, so that a flood does not starve
+ * the connections that are there. When descriptors run out, accepting rests a moment instead of spinning. Owned by a
+ * role. */
 #include "loop/listener.h"
 
 #include "base/mem.h"

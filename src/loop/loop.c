@@ -1,7 +1,8 @@
-/* loop.c: an epoll of ours for descriptors, libuv for timers and signals. One struct loop a process, made by its main. libuv's own epoll
- * descriptor stands in ours, so it gets a turn only when a signal came or a timer is due. (uv_poll would take a descriptor out of epoll and put
- * it in again at each change: 6 epoll_ctl for a connection that only logs in, of which 2 are left.) What is freed while the ready descriptors of
- * a turn are served stays in memory until they are. Running out of kernel objects while making one of these (epoll limits) ends the process,
+/* loop.c: an epoll of ours for descriptors, libuv for timers and signals. One struct loop a process, made by its
+ * main. libuv's own epoll descriptor stands in ours, so it gets a turn only when a signal came or a timer is due.
+ * (uv_poll would take a descriptor out of epoll and put it in again at each change: 6 epoll_ctl for a connection
+ * that only logs in, of which 2 are left.) What is freed while the ready descriptors of a turn are served stays in
+ * memory until they are. Running out of kernel objects while making one of these (epoll limits) ends the process,
  * like memory. */
 #include "loop/loop.h"
 
@@ -72,7 +73,8 @@ struct loop_watch *loop_watch_new(struct loop *loop, int fd, loop_ready_fn *read
 
 static void register_events(struct loop_watch *watch, int events)
 {
-	struct epoll_event event = { .events = (events & LOOP_READ ? EPOLLIN : 0) | (events & LOOP_WRITE ? EPOLLOUT : 0), .data.ptr = watch };
+	struct epoll_event event = { .events = (events & LOOP_READ ? EPOLLIN : 0) | (events & LOOP_WRITE ? EPOLLOUT : 0),
+		                         .data.ptr = watch };
 	if (epoll_ctl(watch->loop->epoll, watch->registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, watch->fd, &event) != 0)
 		abort();
 	watch->registered = events;
@@ -93,8 +95,8 @@ static void tell_epoll(struct loop_watch *watch)
 		register_events(watch, watch->events);
 }
 
-/* Who stops reading mostly reads again before anything comes, so epoll hears of that only when something does. A socket is mostly ready to be
- * written, so that is told at once. */
+/* Who stops reading mostly reads again before anything comes, so epoll hears of that only when something does. A
+ * socket is mostly ready to be written, so that is told at once. */
 void loop_watch_set(struct loop_watch *watch, int events)
 {
 	watch->events = events;
@@ -129,8 +131,8 @@ static void run_later(struct loop *loop)
 {
 	if (!loop->later_first)
 		return;
-	/* What asks again while this list runs comes in the next turn, so that a stream of such work cannot starve descriptors. The
-	 * list stays reachable through later_first for loop_later_cancel; the mark tells where it ends. */
+	/* What asks again while this list runs comes in the next turn, so that a stream of such work cannot starve
+	 * descriptors. The list stays reachable through later_first for loop_later_cancel; the mark tells where it ends. */
 	struct loop_later mark = { .queued = true };
 	*loop->later_end = &mark;
 	loop->later_end = &mark.next;

@@ -1,5 +1,5 @@
-/* loop.h: the one event loop of a process: readiness of our own descriptors, timers, signals, work put off to the end of
- * the turn, and disk helpers. Timers and signals are libuv's; nobody else includes uv.h. */
+/* loop.h: the one event loop of a process: readiness of our own descriptors, timers, signals, work put off to the
+ * end of the turn, and disk helpers. Timers and signals are libuv's; nobody else includes uv.h. */
 #ifndef LOOP_LOOP_H
 #define LOOP_LOOP_H
 
@@ -49,16 +49,16 @@ void loop_later_cancel(struct loop *loop, struct loop_later *later);
 /* Now (base/clock's monotonic milliseconds). */
 uint64_t loop_now_ms(struct loop *loop);
 
-/* The disk helper that streams of this loop have cold files read by; not owned. Without one (NULL, as at the beginning) they read them
- * themselves and wait for the disk. Taken away before it is freed. */
+/* The disk helper that streams of this loop have cold files read by; not owned. Without one (NULL, as at the
+ * beginning) they read them themselves and wait for the disk. Taken away before it is freed. */
 struct loop_helper;
 void loop_set_read_helper(struct loop *loop, struct loop_helper *helper);
 struct loop_helper *loop_read_helper(struct loop *loop);
 /* How often that was needed. */
 uint64_t loop_cold_reads(const struct loop *loop);
 
-/* Room that every reader of the loop reads into, so that idle connections need no buffers. What is in it is good until the callback
- * that was given it returns to the loop. */
+/* Room that every reader of the loop reads into, so that idle connections need no buffers. What is in it is good
+ * until the callback that was given it returns to the loop. */
 #define LOOP_SCRATCH_SIZE 65536
 char *loop_scratch(struct loop *loop);
 

@@ -18,8 +18,8 @@ struct sandbox_path {
 	bool writable;
 };
 
-/* Non-dumpable, no new privileges, then user and group (numeric; skipped when not root), then Landlock over `paths` (none:
- * no file at all), then seccomp. A kernel without Landlock is a warning (returned in *landlock_missing).
+/* Non-dumpable, no new privileges, then user and group (numeric; skipped when not root), then Landlock over `paths`
+ * (none: no file at all), then seccomp. A kernel without Landlock is a warning (returned in *landlock_missing).
  * ERR_UNSUPPORTED when seccomp is not there. A forbidden call kills the process (SIGSYS). */
 struct sandbox_rules {
 	uint32_t allow; /* SANDBOX_* */

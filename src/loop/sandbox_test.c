@@ -1,5 +1,5 @@
-/* sandbox_test.c: each test confines a forked child and looks at how it ends. Sanitizers need what the sandbox forbids, so the tests
- * are skipped where MANSIO_SANDBOX=off. */
+/* sandbox_test.c: each test confines a forked child and looks at how it ends. Sanitizers need what the sandbox
+ * forbids, so the tests are skipped where MANSIO_SANDBOX=off. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +23,8 @@
 
 #define KILLED (1000 + SIGSYS)
 
-/* What `act` ended with in a child confined by the rules: its exit code, or 1000 + the signal. 99: no sandbox; 98: no Landlock. */
+/* What `act` ended with in a child confined by the rules: its exit code, or 1000 + the signal. 99: no sandbox; 98:
+ * no Landlock. */
 static int confined(const struct sandbox_rules *rules, int (*act)(void *data), void *data, bool needs_landlock)
 {
 	pid_t pid = fork();

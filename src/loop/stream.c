@@ -1,8 +1,9 @@
-/* stream.c: life and input of a stream; stream_output.c sends. Owned by a session, who may free or detach it inside any of its
- * callbacks: `busy` counts our own calls on the stack, and the last one of them releases the memory.
+/* stream.c: life and input of a stream; stream_output.c sends. Owned by a session, who may free or detach it inside
+ * any of its callbacks: `busy` counts our own calls on the stack, and the last one of them releases the memory.
  *
- * Everything that is put off (output, offers, a resumed read) is done by at_end_of_turn(), at most once a turn. After an error
- * or a time-out closed() is called once and the stream only waits to be freed: no watch, no timer, no input. */
+ * Everything that is put off (output, offers, a resumed read) is done by at_end_of_turn(), at most once a turn.
+ * After an error or a time-out closed() is called once and the stream only waits to be freed: no watch, no timer, no
+ * input. */
 #include "loop/stream.h"
 
 #include "base/checked.h"
@@ -409,7 +410,8 @@ static void on_stalled(void *owner)
 
 /* --- what the owner calls --- */
 
-struct stream *stream_new(struct loop *loop, int fd, struct stream_limits limits, const struct stream_events *events, void *owner)
+struct stream *stream_new(struct loop *loop, int fd, struct stream_limits limits, const struct stream_events *events,
+                          void *owner)
 {
 	struct stream *stream = mem_alloc(1, sizeof *stream);
 	*stream = (struct stream){ .loop = loop, .fd = fd, .limits = limits, .events = events, .owner = owner };

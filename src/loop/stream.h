@@ -1,5 +1,6 @@
-/* stream.h: a connected socket with bounded buffers, plain or TLS. Input is offered as slices; what its owner does not take is
- * kept (bounded) and offered again with what follows. Output is an outq. An idle stream holds no buffers. */
+/* stream.h: a connected socket with bounded buffers, plain or TLS. Input is offered as slices; what its owner does
+ * not take is kept (bounded) and offered again with what follows. Output is an outq. An idle stream holds no
+ * buffers. */
 #ifndef LOOP_STREAM_H
 #define LOOP_STREAM_H
 
@@ -24,8 +25,8 @@ struct stream_events {
 	/* May be NULL. Called once, instead of closed(0), at a clean end of input: output may go on until the owner
 	 * ends it with stream_finish or stream_end_output, after which closed(0) comes. */
 	void (*ended)(void *owner);
-	/* May be NULL. Called instead of closed(ERR_TIMEOUT) when the time-out of stream_set_timeout strikes: the owner says its
-	 * last words and calls stream_finish, or frees the stream; else nothing watches its silence any more. */
+	/* May be NULL. Called instead of closed(ERR_TIMEOUT) when the time-out of stream_set_timeout strikes: the owner
+	 * says its last words and calls stream_finish, or frees the stream; else nothing watches its silence any more. */
 	void (*idle)(void *owner);
 };
 
@@ -37,20 +38,21 @@ struct stream_limits {
 };
 
 /* Takes over the descriptor (made non-blocking, TCP_NODELAY). Reading starts at once. */
-struct stream *stream_new(struct loop *loop, int fd, struct stream_limits limits, const struct stream_events *events, void *owner);
+struct stream *stream_new(struct loop *loop, int fd, struct stream_limits limits, const struct stream_events *events,
+                          void *owner);
 
 /* Closes the descriptor at once, dropping what is queued. Accepts NULL. Safe inside callbacks of the same stream. */
 void stream_free(struct stream **stream);
 
-/* Sends what is queued, shuts down the sending side, waits for the other side's end (so that the last answer is not lost to
- * a reset) and calls closed(); all that takes at most `linger_ms`. Input is ignored from now on. */
+/* Sends what is queued, shuts down the sending side, waits for the other side's end (so that the last answer is not
+ * lost to a reset) and calls closed(); all that takes at most `linger_ms`. Input is ignored from now on. */
 void stream_finish(struct stream *stream, uint64_t linger_ms);
 
 /* Shuts down the sending side as soon as what is queued has left; input goes on, and closed(0) tells its end. */
 void stream_end_output(struct stream *stream);
 
-/* File ranges that are not in the page cache are read by the loop's read helper (loop_set_read_helper); the stream goes on when they are
- * there, and its loop never waits for a disk. Without a helper it does.
+/* File ranges that are not in the page cache are read by the loop's read helper (loop_set_read_helper); the stream
+ * goes on when they are there, and its loop never waits for a disk. Without a helper it does.
  *
  * Add to this, then call stream_flush: it is sent at the end of the turn, as much as the socket takes. While held
  * (stream_hold), nothing leaves: the commit gate holds back replies that promise what is not on disk yet. */
@@ -66,22 +68,24 @@ void stream_offer_again(struct stream *stream);
 /* idle() or closed(ERR_TIMEOUT) after this many milliseconds without input or output progress; 0: never. */
 void stream_set_timeout(struct stream *stream, uint64_t milliseconds);
 
-/* closed(ERR_TIMEOUT) when the socket has taken nothing for this many milliseconds although output waits for it, whatever comes in
- * meanwhile; 0: never. Output that is held or read from a disk does not wait for the socket; stream_finish has a time of its own. */
+/* closed(ERR_TIMEOUT) when the socket has taken nothing for this many milliseconds although output waits for it,
+ * whatever comes in meanwhile; 0: never. Output that is held or read from a disk does not wait for the socket;
+ * stream_finish has a time of its own. */
 void stream_set_write_timeout(struct stream *stream, uint64_t milliseconds);
 
-/* TLS as the server: output queued before still leaves in the clear, then the handshake begins. Plaintext input not taken yet
- * is thrown away (RFC 3207, 2595: nothing sent before may count); inside input() the return value is ignored. tls_done (may
- * be NULL) is called when the handshake is complete; a failed one calls closed(ERR_CLOSED). ERR_STATE: it is TLS already. */
+/* TLS as the server: output queued before still leaves in the clear, then the handshake begins. Plaintext input not
+ * taken yet is thrown away (RFC 3207, 2595: nothing sent before may count); inside input() the return value is
+ * ignored. tls_done (may be NULL) is called when the handshake is complete; a failed one calls closed(ERR_CLOSED).
+ * ERR_STATE: it is TLS already. */
 int stream_start_tls(struct stream *stream, struct tls_context *context, void (*tls_done)(void *owner)) MUST_CHECK;
 bool stream_is_tls(const struct stream *stream);
 /* "TLSv1.3" and cipher; empty slices when plain. */
 struct str stream_tls_version(const struct stream *stream);
 struct str stream_tls_cipher(const struct stream *stream);
 
-/* Gives up the descriptor of a plain stream: kept input is appended to `unread`, the stream is freed, the watch gone. Inside
- * input() the owner appends what it did not take of the slice itself, and nothing is added here. Output must have left (else
- * ERR_STATE; ERR_LIMIT when `unread` is too small) and nothing changes. */
+/* Gives up the descriptor of a plain stream: kept input is appended to `unread`, the stream is freed, the watch
+ * gone. Inside input() the owner appends what it did not take of the slice itself, and nothing is added here. Output
+ * must have left (else ERR_STATE; ERR_LIMIT when `unread` is too small) and nothing changes. */
 int stream_detach(struct stream **stream, int *fd, struct buf *unread) MUST_CHECK;
 
 #endif

@@ -1,9 +1,9 @@
-/* stream_output.c: empties a stream's outq into its socket. Neighbouring bytes and small file ranges (copied through the loop's
- * scratch room) leave in one call; large file ranges by sendfile, or over TLS record by record.
+/* stream_output.c: empties a stream's outq into its socket. Neighbouring bytes and small file ranges (copied through
+ * the loop's scratch room) leave in one call; large file ranges by sendfile, or over TLS record by record.
  *
- * What is not in the page cache is fetched by the loop's read helper, one range a stream at a time; the stream sends nothing meanwhile and goes on in
- * on_fetched(). What was fetched is read without asking again, so that each fetch is followed by progress even when memory is short,
- * until the socket takes no more: later it may be cold again. */
+ * What is not in the page cache is fetched by the loop's read helper, one range a stream at a time; the stream sends
+ * nothing meanwhile and goes on in on_fetched(). What was fetched is read without asking again, so that each fetch
+ * is followed by progress even when memory is short, until the socket takes no more: later it may be cold again. */
 #include "loop/stream_private.h"
 
 #include "base/checked.h"
@@ -37,15 +37,17 @@ static void fetch(struct stream *stream, const struct outq_piece *piece, size_t 
 	stream->fetch = cold_read_begin(stream->loop, piece->file_fd, piece->offset, n, on_fetched, stream);
 }
 
-/* May bytes up to here, counted from the front of the queue, be read from their files without asking whether they are cold? */
+/* May bytes up to here, counted from the front of the queue, be read from their files without asking whether they
+ * are cold? */
 static bool is_warm(const struct stream *stream, uint64_t up_to)
 {
 	return up_to <= stream->fetched || !loop_read_helper(stream->loop);
 }
 
-/* Reads a whole file range, or the first `room` bytes of it. A file shorter than the queue says is ERR_IO; ERR_INCOMPLETE: it is to be
- * fetched first. */
-static int read_range(const struct stream *stream, const struct outq_piece *piece, size_t behind, char *to, size_t room, size_t *n)
+/* Reads a whole file range, or the first `room` bytes of it. A file shorter than the queue says is ERR_IO;
+ * ERR_INCOMPLETE: it is to be fetched first. */
+static int read_range(const struct stream *stream, const struct outq_piece *piece, size_t behind, char *to, size_t room,
+                      size_t *n)
 {
 	size_t wanted = (size_t)MIN(piece->n, (uint64_t)room), done = 0;
 	bool warm = is_warm(stream, behind + wanted);
@@ -159,9 +161,11 @@ static int send_plain(struct stream *stream, size_t *n)
 	if (err != 0 || batch.n_iov == 0)
 		return err;
 	struct msghdr message = { .msg_iov = batch.iov, .msg_iovlen = batch.n_iov };
-	/* The last words wait in the socket for the end of our side, which follows at once (after_output): one packet, one wake-up of the client. */
+	/* The last words wait in the socket for the end of our side, which follows at once (after_output): one packet,
+	 * one wake-up of the client. */
 	bool last = (stream->finishing || stream->ending) && batch.bytes == stream->out.total;
-	ssize_t sent = sendmsg(stream->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL | (batch.file_next || last ? MSG_MORE : 0));
+	ssize_t sent =
+		sendmsg(stream->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL | (batch.file_next || last ? MSG_MORE : 0));
 	if (sent < 0)
 		return write_error(stream);
 	*n = (size_t)sent;
@@ -170,9 +174,9 @@ static int send_plain(struct stream *stream, size_t *n)
 
 /* --- TLS --- */
 
-/* One record's worth from the front of the queue: in place when the first piece fills it, else gathered in the scratch
- * room. A second try after "would block" gathers at least the same bytes again, as SSL_write demands: so a cold range behind
- * warm bytes makes those wait. ERR_INCOMPLETE: it is being fetched. */
+/* One record's worth from the front of the queue: in place when the first piece fills it, else gathered in the
+ * scratch room. A second try after "would block" gathers at least the same bytes again, as SSL_write demands: so a
+ * cold range behind warm bytes makes those wait. ERR_INCOMPLETE: it is being fetched. */
 static int gather_record(struct stream *stream, struct str *out)
 {
 	struct outq_piece pieces[PIECES_AT_ONCE];

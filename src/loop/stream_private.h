@@ -56,7 +56,8 @@ static inline bool stream_can_send(const struct stream *stream)
 	       stream->tls != STREAM_TLS_HANDSHAKE;
 }
 
-/* Sends as much as the socket takes, a bounded amount at once. Negative: the stream is broken. *sent: something left. */
+/* Sends as much as the socket takes, a bounded amount at once. Negative: the stream is broken. *sent: something
+ * left. */
 int stream_send(struct stream *stream, bool *sent) MUST_CHECK;
 
 #endif

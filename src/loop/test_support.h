@@ -1,4 +1,5 @@
-/* test_support.h: what the tests of loop/ and ipc/ share: letting a loop run until something is so, and a certificate. */
+/* test_support.h: what the tests of loop/ and ipc/ share: letting a loop run until something is so, and a
+ * certificate. */
 #ifndef LOOP_TEST_SUPPORT_H
 #define LOOP_TEST_SUPPORT_H
 

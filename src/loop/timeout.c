@@ -1,6 +1,7 @@
-/* timeout.c: a wheel of WHEEL_SLOTS lists, one for each tick. A timeout lies in the slot of the tick when it would be over as
- * of when it was put there; if it was touched since, or is further away than one turn of the wheel, it is put in again. One timer
- * stands at the next slot that has anything in it, so an idle process sleeps. Owned by the loop. */
+/* timeout.c: a wheel of WHEEL_SLOTS lists, one for each tick. A timeout lies in the slot of the tick when it would
+ * be over as of when it was put there; if it was touched since, or is further away than one turn of the wheel, it is
+ * put in again. One timer stands at the next slot that has anything in it, so an idle process sleeps. Owned by the
+ * loop. */
 #include "loop/timeout.h"
 
 #include "base/checked.h"

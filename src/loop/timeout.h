@@ -1,5 +1,5 @@
-/* timeout.h: "nothing happened for so long", for tens of thousands of connections: a touch on every byte is one store, and the
- * clock hand looks at each timeout only when it may be over. Fires up to TIMEOUT_TICK_MS late. */
+/* timeout.h: "nothing happened for so long", for tens of thousands of connections: a touch on every byte is one
+ * store, and the clock hand looks at each timeout only when it may be over. Fires up to TIMEOUT_TICK_MS late. */
 #ifndef LOOP_TIMEOUT_H
 #define LOOP_TIMEOUT_H
 

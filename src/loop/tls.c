@@ -1,5 +1,6 @@
-/* tls.c: makes the OpenSSL context of a role from PEM text. A struct tls_context is an SSL_CTX by another name, so that nobody else
- * includes OpenSSL; its reference count is OpenSSL's. Errors of OpenSSL are mapped to ERR_SYNTAX: the text came from files. */
+/* tls.c: makes the OpenSSL context of a role from PEM text. A struct tls_context is an SSL_CTX by another name, so
+ * that nobody else includes OpenSSL; its reference count is OpenSSL's. Errors of OpenSSL are mapped to ERR_SYNTAX:
+ * the text came from files. */
 #include "loop/tls.h"
 
 #include "base/checked.h"

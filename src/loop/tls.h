@@ -8,12 +8,13 @@
 
 struct tls_context;
 
-/* Makes OpenSSL read its configuration and load what it needs (also for MACs and hashes), which a sandbox would forbid later. Called
- * before the sandbox by every role. */
+/* Makes OpenSSL read its configuration and load what it needs (also for MACs and hashes), which a sandbox would
+ * forbid later. Called before the sandbox by every role. */
 void tls_prepare(void);
 
 /* minimum_version: 0x0303 for 1.2, 0x0304 for 1.3. ERR_SYNTAX when the PEM or the pair does not fit. */
-int tls_context_new(struct str certificate_pem, struct str key_pem, int minimum_version, struct tls_context **out) MUST_CHECK;
+int tls_context_new(struct str certificate_pem, struct str key_pem, int minimum_version,
+                    struct tls_context **out) MUST_CHECK;
 /* Reference counted: streams that use it keep it alive. */
 void tls_context_free(struct tls_context **context);
 

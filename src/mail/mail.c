@@ -1,5 +1,6 @@
-/* mail.c: a message comes in: parsed once, here, into everything that replies are copied from later, and handed to the store. The reader is its
- * owner's and holds nothing between messages. Nothing is written before the whole message was read and found acceptable. */
+/* mail.c: a message comes in: parsed once, here, into everything that replies are copied from later, and handed to
+ * the store. The reader is its owner's and holds nothing between messages. Nothing is written before the whole
+ * message was read and found acceptable. */
 #include "mail/mail.h"
 
 #include "base/checked.h"
@@ -23,10 +24,11 @@ struct mail_reader {
 
 /* What clients ask for when they show a list of messages, and to thread it. */
 static const struct str kept_headers[] = {
-	STR_INIT("Date"),        STR_INIT("Subject"),    STR_INIT("From"),         STR_INIT("Sender"),    STR_INIT("Reply-To"),
-	STR_INIT("To"),          STR_INIT("Cc"),         STR_INIT("Bcc"),          STR_INIT("Message-ID"), STR_INIT("In-Reply-To"),
-	STR_INIT("References"),  STR_INIT("Content-Type"), STR_INIT("Priority"),   STR_INIT("X-Priority"), STR_INIT("Importance"),
-	STR_INIT("Newsgroups"),  STR_INIT("List-Id"),    STR_INIT("List-Post"),    STR_INIT("Mailing-List"),
+	STR_INIT("Date"),       STR_INIT("Subject"),     STR_INIT("From"),         STR_INIT("Sender"),
+	STR_INIT("Reply-To"),   STR_INIT("To"),          STR_INIT("Cc"),           STR_INIT("Bcc"),
+	STR_INIT("Message-ID"), STR_INIT("In-Reply-To"), STR_INIT("References"),   STR_INIT("Content-Type"),
+	STR_INIT("Priority"),   STR_INIT("X-Priority"),  STR_INIT("Importance"),   STR_INIT("Newsgroups"),
+	STR_INIT("List-Id"),    STR_INIT("List-Post"),   STR_INIT("Mailing-List"),
 };
 
 bool mail_headers_are_kept(const struct str *names, size_t n_names)
@@ -93,8 +95,8 @@ static void feed_piece(struct mime_parser *parser, struct str piece, char last[2
 		last[1] = piece.p[piece.n - 1];
 }
 
-/* The whole message through the parser; *last gets its last two bytes. *checksum is set for a file: whoever sent it still has its descriptor and
- * could change it before it is stored. */
+/* The whole message through the parser; *last gets its last two bytes. *checksum is set for a file: whoever sent it
+ * still has its descriptor and could change it before it is stored. */
 static int feed(struct mime_parser *parser, const struct mail_source *source, char last[2], uint64_t *checksum)
 {
 	mime_parser_reset(parser);
@@ -134,7 +136,8 @@ static int keep_headers(const struct mail_source *source, const struct mime_mess
 		char *block = mem_alloc(1, HEADER_READ_MAX);
 		int result = read_at(source->fd, block, (size_t)MIN(n, source->length), 0);
 		if (result == 0)
-			header_fields_select(str_of(block, (size_t)MIN(n, source->length)), kept_headers, COUNT_OF(kept_headers), false, out);
+			header_fields_select(str_of(block, (size_t)MIN(n, source->length)), kept_headers, COUNT_OF(kept_headers),
+			                     false, out);
 		mem_free(block);
 		if (result < 0)
 			return result;
@@ -145,7 +148,8 @@ static int keep_headers(const struct mail_source *source, const struct mime_mess
 }
 
 /* Everything that is kept of the message beside its bytes; slices point into the reader. */
-static int derive(struct mail_reader *reader, const struct mail_source *source, const struct mime_message *message, struct message_derived *out)
+static int derive(struct mail_reader *reader, const struct mail_source *source, const struct mime_message *message,
+                  struct message_derived *out)
 {
 	struct buf *all[] = { &reader->envelope, &reader->structure, &reader->body, &reader->parts, &reader->headers };
 	for (size_t i = 0; i < COUNT_OF(all); i++)
@@ -178,7 +182,8 @@ static uint32_t traits_of(const struct mime_message *message, const char last[2]
 
 /* --- into a mailbox --- */
 
-static int resolve_keywords(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_facts *facts, struct keyword_bits *out)
+static int resolve_keywords(struct mailbox *mailbox, const struct mail_settings *settings,
+                            const struct mail_facts *facts, struct keyword_bits *out)
 {
 	*out = (struct keyword_bits){ { 0 } };
 	for (size_t i = 0; i < facts->n_keywords; i++) {
@@ -191,13 +196,20 @@ static int resolve_keywords(struct mailbox *mailbox, const struct mail_settings 
 	return 0;
 }
 
-static int append(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source, const struct mail_facts *facts, bool strict, uint32_t *uid)
+static int append(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source,
+                  const struct mail_facts *facts, bool strict, uint32_t *uid)
 {
 	const struct str pieces[] = { source->head, source->bytes };
-	struct message_arrival arrival = { .pieces = pieces, .n_pieces = source->fd < 0 ? 2 : 1, .fd = source->fd, .file_length = source->length,
-		                           .internal_date = facts->internal_date, .zone_minutes = facts->zone_minutes, .flags = facts->flags };
+	struct message_arrival arrival = { .pieces = pieces,
+		                               .n_pieces = source->fd < 0 ? 2 : 1,
+		                               .fd = source->fd,
+		                               .file_length = source->length,
+		                               .internal_date = facts->internal_date,
+		                               .zone_minutes = facts->zone_minutes,
+		                               .flags = facts->flags };
 	char last[2] = { 0, 0 };
-	if (!checked_add(source->head.n, source->fd < 0 ? source->bytes.n : source->length, &arrival.size) || arrival.size > settings->max_message_size)
+	if (!checked_add(source->head.n, source->fd < 0 ? source->bytes.n : source->length, &arrival.size) ||
+	    arrival.size > settings->max_message_size)
 		return ERR_LIMIT;
 	int result = feed(settings->reader->parser, source, last, &arrival.checksum);
 	if (result < 0)
@@ -214,12 +226,14 @@ static int append(struct mailbox *mailbox, const struct mail_settings *settings,
 	return result == 0 ? mailbox_add(mailbox, &arrival, uid) : result;
 }
 
-int mail_append(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source, const struct mail_facts *facts, uint32_t *uid)
+int mail_append(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source,
+                const struct mail_facts *facts, uint32_t *uid)
 {
 	return append(mailbox, settings, source, facts, false, uid);
 }
 
-int mail_deliver(struct account *account, const struct mail_settings *settings, const struct mail_source *source, const struct mail_facts *facts, const unsigned char key[16])
+int mail_deliver(struct account *account, const struct mail_settings *settings, const struct mail_source *source,
+                 const struct mail_facts *facts, const unsigned char key[16])
 {
 	struct store *store = account_store(account);
 	struct mailbox *inbox = account_mailbox(account, STR("INBOX"));

@@ -5,7 +5,8 @@
 #include "store/store.h"
 #include "syntax/mime.h"
 
-/* Bytes of a message on their way in: `head` (trace headers, may be empty), then a slice in memory or the first `length` bytes of a file. */
+/* Bytes of a message on their way in: `head` (trace headers, may be empty), then a slice in memory or the first
+ * `length` bytes of a file. */
 struct mail_source {
 	struct str head;
 	struct str bytes; /* used when fd is -1 */
@@ -32,17 +33,19 @@ struct mail_settings {
 	uint32_t max_keywords;
 };
 
-/* Parses and appends one message to a mailbox. ERR_SYNTAX: it holds a NUL; ERR_LIMIT: too large or too many keywords; ERR_NO_SPACE;
- * ERR_UNAVAILABLE: the gate is closed. */
-int mail_append(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source, const struct mail_facts *facts, uint32_t *uid) MUST_CHECK;
+/* Parses and appends one message to a mailbox. ERR_SYNTAX: it holds a NUL; ERR_LIMIT: too large or too many
+ * keywords; ERR_NO_SPACE; ERR_UNAVAILABLE: the gate is closed. */
+int mail_append(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source,
+                const struct mail_facts *facts, uint32_t *uid) MUST_CHECK;
 
-/* Delivers to INBOX of an account, once per key (DESIGN: no doubles): 0 also when an identical delivery is there already. Errors as mail_append's;
- * ERR_SYNTAX for a bare CR or LF too: nothing that could be read as two messages comes in from outside. */
+/* Delivers to INBOX of an account, once per key (DESIGN: no doubles): 0 also when an identical delivery is there
+ * already. Errors as mail_append's; ERR_SYNTAX for a bare CR or LF too: nothing that could be read as two messages
+ * comes in from outside. */
 int mail_deliver(struct account *account, const struct mail_settings *settings, const struct mail_source *source,
                  const struct mail_facts *facts, const unsigned char key[16]) MUST_CHECK;
 
-/* Which header fields a row keeps (message_derived.headers): true when all of these are among them, so that a selection of them can be made without the
- * message's bytes. The kept block is empty when it was too large to keep. */
+/* Which header fields a row keeps (message_derived.headers): true when all of these are among them, so that a
+ * selection of them can be made without the message's bytes. The kept block is empty when it was too large to keep. */
 bool mail_headers_are_kept(const struct str *names, size_t n_names);
 
 /* --- collecting a message of unknown size: in memory, beyond the threshold in an unnamed temporary file --- */

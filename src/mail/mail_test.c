@@ -1,5 +1,5 @@
-/* Tests of the way in: what was brought is what is stored, what must be refused is refused, a delivery is stored once. With MANSIO_CORPORA
- * (or ../shared/corpora beside the project) every message there goes through too. */
+/* Tests of the way in: what was brought is what is stored, what must be refused is refused, a delivery is stored
+ * once. With MANSIO_CORPORA (or ../shared/corpora beside the project) every message there goes through too. */
 #include "mail/mail.h"
 
 #include "base/mem.h"

@@ -1,5 +1,6 @@
-/* spool.c: collects a message whose size is not known to be small: in memory up to the threshold, then in a file without a name, which is gone
- * when it is closed. Owned by the command that receives the message. A full disk is ERR_NO_SPACE, and the spool can only be freed. */
+/* spool.c: collects a message whose size is not known to be small: in memory up to the threshold, then in a file
+ * without a name, which is gone when it is closed. Owned by the command that receives the message. A full disk is
+ * ERR_NO_SPACE, and the spool can only be freed. */
 #include "mail/mail.h"
 
 #include "base/mem.h"

@@ -1,4 +1,5 @@
-/* main.c: one binary. `mansio serve` is the supervisor, `mansio role NAME INDEX` one of its children, everything else the command line. */
+/* main.c: one binary. `mansio serve` is the supervisor, `mansio role NAME INDEX` one of its children, everything
+ * else the command line. */
 #include "proc/ctl/ctl.h"
 #include "proc/roles.h"
 #include "proc/supervisor/supervisor.h"

@@ -1,5 +1,6 @@
-/* role.c: what all roles do alike: hear the supervisor on descriptor 3 and call the role's table. One struct a process, on the stack
- * of role_main. The supervisor is trusted; a message that does not fit is a bug or a mixed-up version and ends the process.
+/* role.c: what all roles do alike: hear the supervisor on descriptor 3 and call the role's table. One struct a
+ * process, on the stack of role_main. The supervisor is trusted; a message that does not fit is a bug or a mixed-up
+ * version and ends the process.
  *
  *     WAITING --SETUP--> SET_UP --START--> SERVING --STOP--> STOPPING --role_stopped--> (exit 0)
  *
@@ -85,8 +86,8 @@ static int enter_sandbox(struct role_channel *channel)
 	bool landlock_missing = false;
 	if (!process->setup.sandbox)
 		return 0;
-	/* What libraries open at first use must be open by now: OpenSSL's configuration, and the time zone, which gmtime_r of the
-	 * log reads too. */
+	/* What libraries open at first use must be open by now: OpenSSL's configuration, and the time zone, which
+	 * gmtime_r of the log reads too. */
 	tls_prepare();
 	tzset();
 	if (channel->definition->sandbox_paths)
@@ -174,7 +175,8 @@ static int on_peer(struct role_channel *channel, struct str body, int *fd)
 	uint8_t role = wire_get_u8(&r);
 	uint16_t index = wire_get_u16(&r);
 	uint32_t pair = wire_get_u32(&r);
-	if (wire_finish(&r) != 0 || role >= ROLE_COUNT || index >= PEERS_OF_A_ROLE || *fd == -1 || !channel->definition->peer)
+	if (wire_finish(&r) != 0 || role >= ROLE_COUNT || index >= PEERS_OF_A_ROLE || *fd == -1 ||
+	    !channel->definition->peer)
 		return ERR_CORRUPT;
 	channel->pairs[role][index] = pair;
 	if (*fd == IPC_FD_LOST) {
@@ -308,8 +310,9 @@ void role_failed(struct role_process *process)
 	end_with(process->channel, 1);
 }
 
-/* A body of 20 KB that comes and goes at the top of the heap makes malloc give pages back and fault them in again, which costs more than all that
- * is done with the body. So each role keeps some megabytes of free heap, and takes buffers up to that size from it. */
+/* A body of 20 KB that comes and goes at the top of the heap makes malloc give pages back and fault them in again,
+ * which costs more than all that is done with the body. So each role keeps some megabytes of free heap, and takes
+ * buffers up to that size from it. */
 static void keep_heap(void)
 {
 	mallopt(M_TRIM_THRESHOLD, HEAP_SLACK);
@@ -326,7 +329,8 @@ int role_main(const struct role_definition *definition)
 	/* What a role makes is its own user's alone. */
 	umask(077);
 	keep_heap();
-	/* A terminal's Ctrl-C, or a service manager's SIGTERM to the whole group, reaches us too: the supervisor stops us in order. */
+	/* A terminal's Ctrl-C, or a service manager's SIGTERM to the whole group, reaches us too: the supervisor stops
+	 * us in order. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);

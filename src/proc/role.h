@@ -1,8 +1,8 @@
-/* role.h: the shared start and life of every role: the channel to the supervisor (descriptor 3), set-up, user, sandbox, loop and
- * stop. A role is a table of callbacks; its main is one line: `return role_main(&definition)`.
+/* role.h: the shared start and life of every role: the channel to the supervisor (descriptor 3), set-up, user,
+ * sandbox, loop and stop. A role is a table of callbacks; its main is one line: `return role_main(&definition)`.
  *
- * Order of calls: prepare, sandbox (by role.c), then keys, listener and peer as they come, start; later peer again (a restarted
- * peer's new channel), keys again (SIGHUP), status, control; stop at the end. All on the loop's thread. */
+ * Order of calls: prepare, sandbox (by role.c), then keys, listener and peer as they come, start; later peer again
+ * (a restarted peer's new channel), keys again (SIGHUP), status, control; stop at the end. All on the loop's thread. */
 #ifndef PROC_ROLE_H
 #define PROC_ROLE_H
 
@@ -20,8 +20,8 @@ struct role_channel;
 /* What a role works with. Made by role_main, lives as long as the process. */
 struct role_process {
 	struct loop *loop;
-	/* setup.directory is the store's folder: what of it is whose stands in proc/store_folder.h (auth: "auth/", shard: "shards/NN/",
-	 * smtp: "spool/"; the folder itself is not writable for roles). */
+	/* setup.directory is the store's folder: what of it is whose stands in proc/store_folder.h (auth: "auth/",
+	 * shard: "shards/NN/", smtp: "spool/"; the folder itself is not writable for roles). */
 	struct setup setup;      /* slices stay valid for the life of the process; log lines carry role and index already */
 	struct conf conf;
 	struct tls_context *tls; /* NULL: no TLS configured. Replaced before each call of keys(); connections keep what they had */
@@ -34,11 +34,11 @@ struct role_definition {
 	enum role role;
 	/* System calls that the role needs (SANDBOX_*), in plain sight. */
 	uint32_t sandbox;
-	/* Folders that stay open to it: fills paths (at most ROLE_PATHS_MAX) and returns how many. NULL: no file at all. Called after
-	 * prepare. */
+	/* Folders that stay open to it: fills paths (at most ROLE_PATHS_MAX) and returns how many. NULL: no file at all.
+	 * Called after prepare. */
 	size_t (*sandbox_paths)(struct role_process *process, struct sandbox_path *paths);
-	/* Before the sandbox, but as the role's own user: make the state, open what must be open. Start no threads. An error (after
-	 * the role logged what it knows) ends the process, and the supervisor tries again. */
+	/* Before the sandbox, but as the role's own user: make the state, open what must be open. Start no threads. An
+	 * error (after the role logged what it knows) ends the process, and the supervisor tries again. */
 	int (*prepare)(struct role_process *process);
 	/* A listening socket, non-blocking: the callee's (listener_new takes it over). Accept nothing before start. */
 	void (*listener)(struct role_process *process, enum service service, int fd);
@@ -46,16 +46,17 @@ struct role_definition {
 	void (*peer)(struct role_process *process, enum role role, uint16_t index, int fd);
 	/* process->tls is a new one (or NULL). */
 	void (*keys)(struct role_process *process);
-	/* Inside the sandbox, everything was sent: start helper threads, begin to serve, and say role_ready, now or later. */
+	/* Inside the sandbox, everything was sent: start helper threads, begin to serve, and say role_ready, now or
+	 * later. */
 	void (*start)(struct role_process *process);
-	/* Finish cleanly, then call role_stopped, soon: the supervisor kills after its stop timeout. NULL: stops at once. access and
-	 * smtp are told first; shard when smtp is gone (access still relays what shards say to their sessions, and ends when no
-	 * session is left); auth and authwork when all others are gone. */
+	/* Finish cleanly, then call role_stopped, soon: the supervisor kills after its stop timeout. NULL: stops at
+	 * once. access and smtp are told first; shard when smtp is gone (access still relays what shards say to their
+	 * sessions, and ends when no session is left); auth and authwork when all others are gone. */
 	void (*stop)(struct role_process *process);
 	/* Counters for `mansio status`: role_status_add for each. */
 	void (*status)(struct role_process *process, struct buf *out);
-	/* A command of the control socket (ipc/control.h's control_request, encoded); answer with role_control_reply, now or later.
-	 * `body` is valid during the call. Auth and shards get these (control_reach). */
+	/* A command of the control socket (ipc/control.h's control_request, encoded); answer with role_control_reply,
+	 * now or later. `body` is valid during the call. Auth and shards get these (control_reach). */
 	void (*control)(struct role_process *process, uint64_t request, struct str body);
 	/* The loop has ended: free the state that prepare made (not called when prepare failed). */
 	void (*finish)(struct role_process *process);
@@ -79,7 +80,8 @@ void role_peer_lost(struct role_process *process, enum role peer, uint16_t index
 /* Stopping is done: role_main returns 0 when what was sent to the supervisor has left. */
 void role_stopped(struct role_process *process);
 
-/* Something without which the role cannot go on (the role has logged it): role_main returns 1, the supervisor starts it again. */
+/* Something without which the role cannot go on (the role has logged it): role_main returns 1, the supervisor starts
+ * it again. */
 void role_failed(struct role_process *process);
 
 #endif

@@ -1,6 +1,6 @@
-/* store_folder.c: makes, locks and reads the store's folder. Everything here is done once at a start; the file "store" comes last and
- * by rename, so that a start that was cut off is simply done again. The folder belongs to the supervisor, so no role can plant a
- * link in it that root would follow. */
+/* store_folder.c: makes, locks and reads the store's folder. Everything here is done once at a start; the file
+ * "store" comes last and by rename, so that a start that was cut off is simply done again. The folder belongs to the
+ * supervisor, so no role can plant a link in it that root would follow. */
 #include "proc/store_folder.h"
 
 #include "base/checked.h"
@@ -201,7 +201,8 @@ static bool has_mail(int folder)
 	return faccessat(folder, STORE_FOLDER_SHARDS "/00/index.db", F_OK, 0) == 0;
 }
 
-int store_folder_fill(const char *directory, uint16_t shards, const struct store_owners *owners, struct store_identity *out)
+int store_folder_fill(const char *directory, uint16_t shards, const struct store_owners *owners,
+                      struct store_identity *out)
 {
 	struct store_identity identity = { .shards = shards };
 	int folder = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -1,5 +1,5 @@
-/* store_folder.h: what lies in server.directory, and whose it is. The supervisor makes it at the first start; the command line reads
- * and locks it when no server runs.
+/* store_folder.h: what lies in server.directory, and whose it is. The supervisor makes it at the first start; the
+ * command line reads and locks it when no server runs.
  *
  *     store            text: format, id, secret, number of shards          supervisor  0600
  *     lock             flock(2) by the one server (or offline command)     supervisor  0600
@@ -7,7 +7,7 @@
  *     shards/00/ …     one folder a shard                                  user        0700
  *     spool/           unnamed temporary files of smtp                     network user 0700
  *     run/             control.sock                                        supervisor  0755
- */
+ * */
 #ifndef PROC_STORE_FOLDER_H
 #define PROC_STORE_FOLDER_H
 
@@ -32,18 +32,19 @@ struct store_owners {
 	uint32_t user, network_user; /* group ids are the same */
 };
 
-/* Takes the store's lock; *fd holds it until closed. ERR_UNAVAILABLE: a server (or command) has it. ERR_NOT_FOUND: no such
- * folder. */
+/* Takes the store's lock; *fd holds it until closed. ERR_UNAVAILABLE: a server (or command) has it. ERR_NOT_FOUND:
+ * no such folder. */
 int store_folder_lock(const char *directory, int *fd) MUST_CHECK;
 
-/* Reads the file "store". ERR_NOT_FOUND: there is none yet; ERR_CORRUPT: not ours or damaged; ERR_UNSUPPORTED: newer format. */
+/* Reads the file "store". ERR_NOT_FOUND: there is none yet; ERR_CORRUPT: not ours or damaged; ERR_UNSUPPORTED: newer
+ * format. */
 int store_folder_read(const char *directory, struct store_identity *out) MUST_CHECK;
 
 /* Makes the folder itself (and its parents), so that it can be locked. */
 int store_folder_make(const char *directory) MUST_CHECK;
 
-/* Makes what is missing in it, with a new identity of so many shards when there is no file "store" yet, and everything on disk
- * when it returns. ERR_CORRUPT: there are shards but no (good) file "store". */
+/* Makes what is missing in it, with a new identity of so many shards when there is no file "store" yet, and
+ * everything on disk when it returns. ERR_CORRUPT: there are shards but no (good) file "store". */
 int store_folder_fill(const char *directory, uint16_t shards, const struct store_owners *owners,
                       struct store_identity *out) MUST_CHECK;
 

@@ -36,12 +36,13 @@ struct login_world {
 	/* The queue holds OK for STARTTLS: when it is written, do the handshake, then call the engine's tls_started. Every
 	 * byte read in plain text before it is thrown away (RFC 3501, 6.2.1; RFC 2595, 4). */
 	void (*start_tls)(void *owner);
-	/* Ask who this is; the engine's answer function brings the verdict, later. The slices are wiped when this returns. */
+	/* Ask who this is; the engine's answer function brings the verdict, later. The slices are wiped when this
+	 * returns. */
 	void (*authenticate)(void *owner, struct str user, struct str password);
 	/* Call the engine's timer once after this many milliseconds. */
 	void (*start_timer)(void *owner, uint64_t milliseconds);
-	/* Logged in: give the connection to the shard, which answers `tag` (IMAP; else empty). Unread are the bytes that the
-	 * engine's input did not take. */
+	/* Logged in: give the connection to the shard, which answers `tag` (IMAP; else empty). Unread are the bytes that
+	 * the engine's input did not take. */
 	void (*hand_over)(void *owner, struct str tag);
 	/* The queue ends with the last reply: close when it is written. */
 	void (*close)(void *owner);

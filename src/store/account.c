@@ -1,6 +1,6 @@
-/* account.c: accounts in memory: found by id, loaded when asked for, dropped when nobody holds them and memory is short.
- * Owned by the store; held by sessions. A destroyed account, or one whose batch was voided, leaves the table at once and is freed
- * when its last holder lets go. */
+/* account.c: accounts in memory: found by id, loaded when asked for, dropped when nobody holds them and memory is
+ * short. Owned by the store; held by sessions. A destroyed account, or one whose batch was voided, leaves the table
+ * at once and is freed when its last holder lets go. */
 #include "store/internal.h"
 
 #include "base/checked.h"
@@ -78,7 +78,8 @@ static int load_subscriptions(struct account *account)
 	db_bind_int(list, 1, account->number);
 	while ((row = db_step(list)) == DB_ROW) {
 		struct str name = db_column_text(list, 0);
-		account->subscriptions = mem_resize(account->subscriptions, account->n_subscriptions + 1, sizeof *account->subscriptions);
+		account->subscriptions =
+			mem_resize(account->subscriptions, account->n_subscriptions + 1, sizeof *account->subscriptions);
 		account->subscriptions[account->n_subscriptions++] = str_of(mem_copy(name), name.n);
 	}
 	return row;
@@ -213,11 +214,13 @@ void account_close(struct account **pointer)
 		account_free(&account);
 }
 
-/* Drops views, then whole accounts, that nobody holds, the least used first, until the memory is within its budget. Those in use go
- * behind the others, and one turn looks at a few only: many sessions over the budget must not cost each turn a walk over all. */
+/* Drops views, then whole accounts, that nobody holds, the least used first, until the memory is within its budget.
+ * Those in use go behind the others, and one turn looks at a few only: many sessions over the budget must not cost
+ * each turn a walk over all. */
 void account_evict(struct store *store)
 {
-	for (int looked = 0; looked < EVICT_LOOK && store->oldest && store->view_bytes > store->settings.view_memory; looked++) {
+	for (int looked = 0; looked < EVICT_LOOK && store->oldest && store->view_bytes > store->settings.view_memory;
+	     looked++) {
 		struct account *account = store->oldest;
 		bool in_use = account->holds > 0 || account->is_touched || account->batch > store_durable(store);
 		for (size_t i = 0; i < account->n_mailboxes; i++) {

@@ -1,11 +1,12 @@
-/* change.c: what happened: the change log in the database, the last changes in memory, what a session has not heard of yet, and its watchers.
- * The ring belongs to an open mailbox. */
+/* change.c: what happened: the change log in the database, the last changes in memory, what a session has not heard
+ * of yet, and its watchers. The ring belongs to an open mailbox. */
 #include "store/internal.h"
 
 #include "base/checked.h"
 #include "base/clock.h"
 
-static void remember(struct mailbox *mailbox, uint64_t modseq, enum change_kind kind, const struct set *uids, uint64_t origin)
+static void remember(struct mailbox *mailbox, uint64_t modseq, enum change_kind kind, const struct set *uids,
+                     uint64_t origin)
 {
 	if (mailbox->holds == 0)
 		return;
@@ -48,7 +49,8 @@ static void make_noise(struct mailbox *mailbox)
 	store->noisy = mailbox;
 }
 
-int change_write(struct mailbox *mailbox, uint64_t modseq, enum change_kind kind, const struct set *uids, uint64_t origin)
+int change_write(struct mailbox *mailbox, uint64_t modseq, enum change_kind kind, const struct set *uids,
+                 uint64_t origin)
 {
 	struct store *store = mailbox->account->store;
 	sqlite3_stmt *insert = store->sql.change_insert;
@@ -108,7 +110,8 @@ static void subtract(struct set *from, const struct set *what, struct set *spare
 	*spare = old;
 }
 
-static void apply(const struct recent_change *change, const struct known *known, uint64_t origin, struct delta *out, struct set *spare)
+static void apply(const struct recent_change *change, const struct known *known, uint64_t origin, struct delta *out,
+                  struct set *spare)
 {
 	switch (change->kind) {
 	case CHANGE_NEW:

@@ -1,6 +1,7 @@
-/* check.c: reads everything, a few milliseconds at a time, while the store serves: each page of entries decodes and its entries have their messages;
- * each message is where its row says, in a record that names it, with the bytes that came in. Only tells; changes nothing. What is moved by
- * compaction while it is read is read again at its new place. */
+/* check.c: reads everything, a few milliseconds at a time, while the store serves: each page of entries decodes and
+ * its entries have their messages; each message is where its row says, in a record that names it, with the bytes
+ * that came in. Only tells; changes nothing. What is moved by compaction while it is read is read again at its new
+ * place. */
 #include "store/internal.h"
 
 #include "base/checked.h"
@@ -70,7 +71,8 @@ static void tell(struct store_check *check, const struct check_damage *damage)
 
 static void tell_message(struct store_check *check, const struct place *place, const char *problem)
 {
-	tell(check, &(struct check_damage){ check->id, (uint64_t)place->key & NUMBER_MAX, place->segment, place->offset, problem });
+	tell(check, &(struct check_damage){ check->id, (uint64_t)place->key & NUMBER_MAX, place->segment, place->offset,
+	                                    problem });
 }
 
 /* --- accounts --- */
@@ -145,7 +147,8 @@ static int check_page(struct store_check *check)
 	check->at = db_column_int(pages, 0);
 	int result = page_decode(db_column_blob(pages, 1), 0, page);
 	if (result < 0) {
-		tell(check, &(struct check_damage){ .account = check->id, .problem = "a page of a mailbox's entries cannot be read" });
+		tell(check,
+		     &(struct check_damage){ .account = check->id, .problem = "a page of a mailbox's entries cannot be read" });
 		result = 0;
 	} else {
 		result = check_entries(check, page);
@@ -186,7 +189,8 @@ static bool is_unchanged(struct store_check *check, struct place *place)
 		check->next++;
 		return false;
 	}
-	struct place now = { place->key, (uint32_t)db_column_int(find, 0), (uint64_t)db_column_int(find, 1), (uint64_t)db_column_int(find, 2) };
+	struct place now = { place->key, (uint32_t)db_column_int(find, 0), (uint64_t)db_column_int(find, 1),
+		                 (uint64_t)db_column_int(find, 2) };
 	bool same = now.segment == place->segment && now.offset == place->offset && now.size == place->size;
 	*place = now;
 	return same;
@@ -197,8 +201,9 @@ static const char *begin_message(struct store_check *check, const struct place *
 	char room[BODYLOG_HEADER_MAX];
 	struct body_record record;
 	uint64_t end;
-	int result = checked_add(place->offset, place->size, &end) ?
-	             bodylog_record_of(check->store->bodies, place->segment, place->offset, end, room, &record) : ERR_CORRUPT;
+	int result = checked_add(place->offset, place->size, &end)
+	                 ? bodylog_record_of(check->store->bodies, place->segment, place->offset, end, room, &record)
+	                 : ERR_CORRUPT;
 	if (result == ERR_NOT_FOUND)
 		return "the file of its segment is missing";
 	if (result < 0)

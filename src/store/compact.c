@@ -1,17 +1,19 @@
-/* compact.c: gives the space of dead messages back. A segment whose live share is small is emptied: its records are walked in order, those that their row
- * still points to are appended to the current segment, and the row is changed; a segment that no row points to is removed.
+/* compact.c: gives the space of dead messages back. A segment whose live share is small is emptied: its records are
+ * walked in order, those that their row still points to are appended to the current segment, and the row is changed;
+ * a segment that no row points to is removed.
  *
  *     pick ──▶ move, record by record, large ones piece by piece ──▶ (no row points to it) wait until that is durable ──▶ unlink, forget
  *                                  └─▶ (rows are left: damage) leave it as it is
  *
- * Crash safety, at every point: 1. A copy is part of the batch that changes its row, so the gate has synced the bytes before the row can be
- * durable; before that the row points to the old place. A copy whose batch never came is dead bytes. 2. A segment is unlinked only when the table
- * says that no row points to it and the batch that said so is durable. Between unlink and the removal of its row in `segment` the file is
- * missing, which the next run takes as unlinked. 3. Only bytes whose checksum is right are moved: a damaged record stays where it is, and its
- * segment with it, for `mansio store check` and for people. 4. When a batch is voided, the segment waits for the next round.
+ * Crash safety, at every point: 1. A copy is part of the batch that changes its row, so the gate has synced the
+ * bytes before the row can be durable; before that the row points to the old place. A copy whose batch never came is
+ * dead bytes. 2. A segment is unlinked only when the table says that no row points to it and the batch that said so
+ * is durable. Between unlink and the removal of its row in `segment` the file is missing, which the next run takes
+ * as unlinked. 3. Only bytes whose checksum is right are moved: a damaged record stays where it is, and its segment
+ * with it, for `mansio store check` and for people. 4. When a batch is voided, the segment waits for the next round.
  *
- * Readers: a range of an unlinked file is sent to its end, because the descriptor stays open until nobody sends from it (store_world.reads). No
- * place is remembered by anyone longer than a turn. */
+ * Readers: a range of an unlinked file is sent to its end, because the descriptor stays open until nobody sends from
+ * it (store_world.reads). No place is remembered by anyone longer than a turn. */
 #include "store/internal.h"
 
 #include "base/checked.h"
@@ -170,7 +172,8 @@ bool compact_has_readers(const struct store *store)
 /* --- moving --- */
 
 /* The key of the record's row, when that points to this very place; 0: the record is dead. */
-static int find_live(struct store *store, struct compaction *c, const struct body_record *record, uint64_t body, int64_t *key)
+static int find_live(struct store *store, struct compaction *c, const struct body_record *record, uint64_t body,
+                     int64_t *key)
 {
 	*key = 0;
 	if (c->account == 0 || memcmp(&c->id, &record->account, sizeof c->id) != 0) {
@@ -212,7 +215,8 @@ static bool is_damage(int err)
 	return err == ERR_CORRUPT || err == ERR_IO;
 }
 
-static int move_small(struct store *store, struct compaction *c, const struct body_record *record, uint64_t body, int64_t key)
+static int move_small(struct store *store, struct compaction *c, const struct body_record *record, uint64_t body,
+                      int64_t key)
 {
 	struct str bytes = str_of(c->room, (size_t)record->length);
 	struct body_place to;
@@ -229,9 +233,12 @@ static int move_small(struct store *store, struct compaction *c, const struct bo
 	return result == 0 ? change_row(store, key, &to, record->length) : result;
 }
 
-static int begin_large(struct store *store, struct compaction *c, const struct body_record *record, uint64_t body, int64_t key)
+static int begin_large(struct store *store, struct compaction *c, const struct body_record *record, uint64_t body,
+                       int64_t key)
 {
-	struct large large = { .under_way = true, .key = key, .from = body, .length = record->length, .checksum = record->checksum };
+	struct large large = {
+		.under_way = true, .key = key, .from = body, .length = record->length, .checksum = record->checksum
+	};
 	int result = bodylog_reserve(store->bodies, record, &large.to);
 	if (result < 0)
 		return result;

@@ -1,5 +1,5 @@
-/* Tests of what becomes of expunged mail: pruned after its window, its messages found dead and removed, their segments compacted; and that nothing else
- * goes. Time is moved by clock_shift. */
+/* Tests of what becomes of expunged mail: pruned after its window, its messages found dead and removed, their
+ * segments compacted; and that nothing else goes. Time is moved by clock_shift. */
 #include "store/internal.h"
 #include "store/test_store.h"
 

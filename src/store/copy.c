@@ -1,7 +1,8 @@
-/* copy.c: copies and moves: in one piece, or, for many entries, in steps. All or nothing either way. In steps: pages are built in a run of their
- * own that belongs to no mailbox yet, their uids counted from 0, written as they fill up, in whatever batches are open meanwhile; in the end one
- * small transaction gives the run to the mailbox, with its uids and its modseq. A run that is never attached is removed: while idle when the
- * copy was given up, at start after a crash. */
+/* copy.c: copies and moves: in one piece, or, for many entries, in steps. All or nothing either way. In steps: pages
+ * are built in a run of their own that belongs to no mailbox yet, their uids counted from 0, written as they fill
+ * up, in whatever batches are open meanwhile; in the end one small transaction gives the run to the mailbox, with
+ * its uids and its modseq. A run that is never attached is removed: while idle when the copy was given up, at start
+ * after a crash. */
 #include "store/internal.h"
 
 #include "base/checked.h"
@@ -80,13 +81,16 @@ static int leave_source(struct mailbox *from, const struct set *source)
 
 static struct copy copy_new(struct mailbox *from, struct mailbox *to, bool move, uint32_t max_keywords)
 {
-	struct copy copy = { .from = from, .to = to, .move = move, .max_keywords = max_keywords, .now = (uint32_t)clock_wall_seconds() };
+	struct copy copy = {
+		.from = from, .to = to, .move = move, .max_keywords = max_keywords, .now = (uint32_t)clock_wall_seconds()
+	};
 	for (size_t i = 0; i < KEYWORDS_MAX; i++)
 		copy.bits[i] = UNMAPPED;
 	return copy;
 }
 
-int mailbox_copy(struct mailbox *from, const struct set *uids, struct mailbox *to, bool move, uint32_t max_keywords, struct set *source, struct set *target)
+int mailbox_copy(struct mailbox *from, const struct set *uids, struct mailbox *to, bool move, uint32_t max_keywords,
+                 struct set *source, struct set *target)
 {
 	struct account *account = from->account;
 	struct copy copy = copy_new(from, to, move, max_keywords);
@@ -132,8 +136,8 @@ struct mailbox_copying {
 	bool attached;
 };
 
-int mailbox_copy_begin(struct mailbox *from, const struct set *uids, struct mailbox *to, bool move, uint32_t max_keywords,
-                       struct mailbox_copying **out)
+int mailbox_copy_begin(struct mailbox *from, const struct set *uids, struct mailbox *to, bool move,
+                       uint32_t max_keywords, struct mailbox_copying **out)
 {
 	int result = mailbox_open(from);
 	if (result < 0)
@@ -160,7 +164,8 @@ void mailbox_copy_free(struct mailbox_copying **pointer)
 	if (!copying)
 		return;
 	struct store *store = copying->account->store;
-	/* of a gone account: its rows are removed as it was destroyed, or the batch of the run was rolled back and its number means nothing */
+	/* of a gone account: its rows are removed as it was destroyed, or the batch of the run was rolled back and its
+	 * number means nothing */
 	if (copying->run && !copying->attached && !copying->account->gone && store->n_abandoned < ABANDONED_MAX) {
 		if (!store->abandoned)
 			store->abandoned = mem_alloc(ABANDONED_MAX, sizeof *store->abandoned);
@@ -270,7 +275,8 @@ int mailbox_copy_step(struct mailbox_copying *copying, bool *done)
 	return 0;
 }
 
-/* Flags that were changed since the entry was staged are staged anew. ERR_STATE when an entry that is to move has left. */
+/* Flags that were changed since the entry was staged are staged anew. ERR_STATE when an entry that is to move has
+ * left. */
 static int refresh(struct mailbox_copying *copying)
 {
 	struct mailbox *from = copying->copy.from;
@@ -302,7 +308,8 @@ static int refresh(struct mailbox_copying *copying)
 	return 0;
 }
 
-/* An empty last page holds the counters of its mailbox; they go into the run's last page, and no empty page may stand before others. */
+/* An empty last page holds the counters of its mailbox; they go into the run's last page, and no empty page may
+ * stand before others. */
 static int drop_empty_last(struct mailbox *mailbox)
 {
 	sqlite3_stmt *remove = mailbox->account->store->sql.page_remove;

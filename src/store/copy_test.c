@@ -1,4 +1,5 @@
-/* Tests of copies and moves in steps: what happens to the mailboxes meanwhile, giving up, and what a crash or a voided batch leaves. */
+/* Tests of copies and moves in steps: what happens to the mailboxes meanwhile, giving up, and what a crash or a
+ * voided batch leaves. */
 #include "store/internal.h"
 #include "store/test_store.h"
 

@@ -1,6 +1,7 @@
-/* A crash at any point between the steps of a batch: the folder as it is then is opened again, and everything that was durable is there, everything
- * else is there wholly or not at all, and every message can be read. First a crash of the process, where every write stays; then a power cut: a file
- * is what it was at its last sync, mixed with any part of what was written since. */
+/* A crash at any point between the steps of a batch: the folder as it is then is opened again, and everything that
+ * was durable is there, everything else is there wholly or not at all, and every message can be read. First a crash
+ * of the process, where every write stays; then a power cut: a file is what it was at its last sync, mixed with any
+ * part of what was written since. */
 #include "store/test_store.h"
 
 #include "base/checked.h"
@@ -324,7 +325,8 @@ static void what_is_durable_survives_a_power_cut_at_any_point(void **state)
 		mem_free(power.files[i].bytes);
 }
 
-/* Mail comes, and what came beside it to another mailbox is expunged, forgotten and compacted away; the power is cut at every sync. */
+/* Mail comes, and what came beside it to another mailbox is expunged, forgotten and compacted away; the power is cut
+ * at every sync. */
 static void what_is_durable_survives_a_power_cut_while_segments_are_compacted(void **state)
 {
 	struct store_fixture *fixture = &power.fixture;

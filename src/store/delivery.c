@@ -1,6 +1,6 @@
-/* delivery.c: keys of deliveries that were stored and whose answers may have been lost, so that the sender's next try is not stored twice. A
- * confirmed key counts as forgotten at once; its row goes with the next batch, and is tried again when that is voided. A key that is
- * never confirmed ends by its age. */
+/* delivery.c: keys of deliveries that were stored and whose answers may have been lost, so that the sender's next
+ * try is not stored twice. A confirmed key counts as forgotten at once; its row goes with the next batch, and is
+ * tried again when that is voided. A key that is never confirmed ends by its age. */
 #include "store/internal.h"
 
 #include "base/clock.h"
@@ -21,7 +21,8 @@ static struct str key_bytes(const unsigned char key[DELIVERY_KEY_BYTES])
 	return str_of((const char *)key, DELIVERY_KEY_BYTES);
 }
 
-/* True when the key was confirmed and its row is still there; who asks is about to store it anew, under the same key. */
+/* True when the key was confirmed and its row is still there; who asks is about to store it anew, under the same
+ * key. */
 static bool take_confirmed(struct delivery_confirmed *confirmed, const unsigned char key[DELIVERY_KEY_BYTES])
 {
 	for (size_t i = confirmed ? confirmed->in_batch : 0; confirmed && i < confirmed->n; i++) {

@@ -1,5 +1,6 @@
-/* entries.c: what changes entries in their mailbox: a message is added, flags change, entries leave (copies: copy.c). Each function is all
- * or nothing: what can fail for a reason of the client's is checked before the first change; a failing write voids the batch. */
+/* entries.c: what changes entries in their mailbox: a message is added, flags change, entries leave (copies:
+ * copy.c). Each function is all or nothing: what can fail for a reason of the client's is checked before the first
+ * change; a failing write voids the batch. */
 #include "store/internal.h"
 
 #include "base/checked.h"
@@ -34,7 +35,8 @@ bool slot_walk_next(struct slot_walk *walk, struct page **page, uint32_t *slot)
 
 /* --- a message comes in --- */
 
-static int insert_message(struct account *account, uint64_t number, const struct body_place *place, const struct message_arrival *arrival)
+static int insert_message(struct account *account, uint64_t number, const struct body_place *place,
+                          const struct message_arrival *arrival)
 {
 	sqlite3_stmt *insert = account->store->sql.message_insert;
 	db_bind_int(insert, 1, make_key(account, number));
@@ -56,12 +58,14 @@ static int insert_message(struct account *account, uint64_t number, const struct
 	return db_run(insert);
 }
 
-static int append_body(struct mailbox *mailbox, uint64_t number, const struct message_arrival *arrival, struct body_place *out)
+static int append_body(struct mailbox *mailbox, uint64_t number, const struct message_arrival *arrival,
+                       struct body_place *out)
 {
 	struct account *account = mailbox->account;
 	struct body_record record = { .account = account->id, .message = number, .internal_date = arrival->internal_date,
 		                      .zone_minutes = arrival->zone_minutes, .mailbox = mailbox->facts.name };
-	return bodylog_append(account->store->bodies, &record, arrival->pieces, arrival->n_pieces, arrival->fd, arrival->file_length, out);
+	return bodylog_append(account->store->bodies, &record, arrival->pieces, arrival->n_pieces, arrival->fd,
+	                      arrival->file_length, out);
 }
 
 void entries_append(struct mailbox *mailbox, const struct entry *entry, const struct keyword_bits *keywords)
@@ -90,8 +94,12 @@ int mailbox_add(struct mailbox *mailbox, const struct message_arrival *arrival, 
 	if (result < 0)
 		return result;
 	uint64_t number = account->next++, modseq = account_next_modseq(account);
-	struct entry entry = { .uid = mailbox->uidnext, .saved = (uint32_t)clock_wall_seconds(), .modseq = modseq, .id = number,
-		               .message = number, .flags = arrival->flags };
+	struct entry entry = { .uid = mailbox->uidnext,
+		                   .saved = (uint32_t)clock_wall_seconds(),
+		                   .modseq = modseq,
+		                   .id = number,
+		                   .message = number,
+		                   .flags = arrival->flags };
 	set_add(&uids, entry.uid, entry.uid);
 	result = append_body(mailbox, number, arrival, &place);
 	if (result == 0 && arrival->fd >= 0 && place.checksum != arrival->checksum) {
@@ -134,7 +142,8 @@ static void changed_flags(const struct flags_change *change, uint8_t *flags, str
 }
 
 /* True when the entry is different after the change. */
-static bool would_change(const struct page *page, uint32_t slot, const struct flags_change *change, uint8_t *flags, struct keyword_bits *keywords)
+static bool would_change(const struct page *page, uint32_t slot, const struct flags_change *change, uint8_t *flags,
+                         struct keyword_bits *keywords)
 {
 	struct keyword_bits before;
 	page_keywords(page, slot, &before);
@@ -144,7 +153,8 @@ static bool would_change(const struct page *page, uint32_t slot, const struct fl
 	return *flags != page->entries[slot].flags || memcmp(&before, keywords, sizeof before) != 0;
 }
 
-static void set_flags(struct mailbox *mailbox, struct page *page, uint32_t slot, uint8_t flags, const struct keyword_bits *keywords, uint64_t modseq)
+static void set_flags(struct mailbox *mailbox, struct page *page, uint32_t slot, uint8_t flags,
+                      const struct keyword_bits *keywords, uint64_t modseq)
 {
 	struct entry *entry = &page->entries[slot];
 	uint32_t unseen = page->unseen;
@@ -158,7 +168,8 @@ static void set_flags(struct mailbox *mailbox, struct page *page, uint32_t slot,
 	page_mark_dirty(page);
 }
 
-int mailbox_store(struct mailbox *mailbox, const struct set *uids, const struct flags_change *change, uint64_t origin, struct set *changed)
+int mailbox_store(struct mailbox *mailbox, const struct set *uids, const struct flags_change *change, uint64_t origin,
+                  struct set *changed)
 {
 	struct account *account = mailbox->account;
 	struct set touched = SET_INIT;

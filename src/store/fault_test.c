@@ -1,5 +1,6 @@
-/* The disk fails now and then, under SQLite: a full disk at a write, an I/O error at a read. Whatever a command answered, what is in memory and what
- * a fresh start reads is either as before the batch or as after it. The faulty file system stands between SQLite's own and db/vfs.c. */
+/* The disk fails now and then, under SQLite: a full disk at a write, an I/O error at a read. Whatever a command
+ * answered, what is in memory and what a fresh start reads is either as before the batch or as after it. The faulty
+ * file system stands between SQLite's own and db/vfs.c. */
 #include "store/internal.h"
 #include "store/test_store.h"
 

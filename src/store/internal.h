@@ -1,4 +1,5 @@
-/* internal.h: the store's own structures, shared by the files of this room only. Ownership: store → accounts → mailboxes → pages. */
+/* internal.h: the store's own structures, shared by the files of this room only. Ownership: store → accounts →
+ * mailboxes → pages. */
 #ifndef STORE_INTERNAL_H
 #define STORE_INTERNAL_H
 
@@ -189,7 +190,8 @@ struct mailbox {
 	bool is_noisy;
 };
 
-/* Walks the slots of a mailbox's entries whose uid is in a set, in order. Begin with mailbox and uids, the rest zero. */
+/* Walks the slots of a mailbox's entries whose uid is in a set, in order. Begin with mailbox and uids, the rest
+ * zero. */
 struct slot_walk {
 	const struct mailbox *mailbox;
 	const struct set *uids;
@@ -240,7 +242,8 @@ void entries_select(const struct mailbox *mailbox, const struct set *uids, bool 
 int entries_remove(struct mailbox *mailbox, const struct set *uids, uint64_t modseq) MUST_CHECK; /* `uids` is not empty */
 
 /* change.c */
-int change_write(struct mailbox *mailbox, uint64_t modseq, enum change_kind kind, const struct set *uids, uint64_t origin) MUST_CHECK;
+int change_write(struct mailbox *mailbox, uint64_t modseq, enum change_kind kind, const struct set *uids,
+                 uint64_t origin) MUST_CHECK;
 void changes_forget(struct mailbox *mailbox);
 
 /* maintenance.c */
@@ -252,8 +255,8 @@ int sweep_begin(struct store *store, bool *any) MUST_CHECK; /* picks what to do 
 int sweep_step(struct store *store) MUST_CHECK;             /* a slice; may write, in the open batch */
 void sweep_keep_one(struct sweep *sweep, const struct account *account, uint64_t message);
 
-/* An entry with this message comes to stand in a page or in the undelete log. Every place that makes one says so: a sweep that is under way may
- * have looked there already. */
+/* An entry with this message comes to stand in a page or in the undelete log. Every place that makes one says so: a
+ * sweep that is under way may have looked there already. */
 static inline void sweep_keep(const struct account *account, uint64_t message)
 {
 	if (__builtin_expect(account->store->sweep != NULL, 0))

@@ -1,5 +1,6 @@
-/* mailbox.c: an account's mailboxes and subscriptions: rows, names, order. A mailbox belongs to its account and stays in memory with it; a deleted one
- * is kept until its last holder lets go. Names are checked before anything is written. */
+/* mailbox.c: an account's mailboxes and subscriptions: rows, names, order. A mailbox belongs to its account and
+ * stays in memory with it; a deleted one is kept until its last holder lets go. Names are checked before anything is
+ * written. */
 #include "store/internal.h"
 
 #include "base/checked.h"
@@ -184,7 +185,8 @@ int mailbox_insert(struct account *account, struct str name, enum special_use us
 	struct mailbox *mailbox = mailbox_new(account, &facts, (struct str){ NULL, 0 });
 	size_t at = place_of(account, name, &found);
 	account->mailboxes = mem_resize(account->mailboxes, account->n_mailboxes + 1, sizeof *account->mailboxes);
-	memmove(account->mailboxes + at + 1, account->mailboxes + at, (account->n_mailboxes - at) * sizeof *account->mailboxes);
+	memmove(account->mailboxes + at + 1, account->mailboxes + at,
+	        (account->n_mailboxes - at) * sizeof *account->mailboxes);
 	account->mailboxes[at] = mailbox;
 	account->n_mailboxes++;
 	*out = mailbox;
@@ -214,7 +216,8 @@ static bool use_is_taken(struct account *account, enum special_use use)
 	return false;
 }
 
-int mailbox_create(struct account *account, struct str name, enum special_use use, uint32_t max_mailboxes, struct mailbox **out)
+int mailbox_create(struct account *account, struct str name, enum special_use use, uint32_t max_mailboxes,
+                   struct mailbox **out)
 {
 	int result = check_name(name);
 	if (result < 0)
@@ -262,7 +265,8 @@ static void forget(struct mailbox *mailbox)
 	struct account *account = mailbox->account;
 	bool found;
 	size_t at = place_of(account, mailbox->facts.name, &found);
-	memmove(account->mailboxes + at, account->mailboxes + at + 1, (account->n_mailboxes - at - 1) * sizeof *account->mailboxes);
+	memmove(account->mailboxes + at, account->mailboxes + at + 1,
+	        (account->n_mailboxes - at - 1) * sizeof *account->mailboxes);
 	account->n_mailboxes--;
 	mailbox->gone = true;
 	for (struct mailbox_watch *watch = mailbox->watches, *next; watch; watch = next) {
@@ -469,12 +473,15 @@ int account_subscribe(struct account *account, struct str name, bool subscribe)
 	if (result < 0)
 		return store_void(account->store, result);
 	if (subscribe) {
-		account->subscriptions = mem_resize(account->subscriptions, account->n_subscriptions + 1, sizeof *account->subscriptions);
-		memmove(account->subscriptions + at + 1, account->subscriptions + at, (account->n_subscriptions++ - at) * sizeof *account->subscriptions);
+		account->subscriptions =
+			mem_resize(account->subscriptions, account->n_subscriptions + 1, sizeof *account->subscriptions);
+		memmove(account->subscriptions + at + 1, account->subscriptions + at,
+		        (account->n_subscriptions++ - at) * sizeof *account->subscriptions);
 		account->subscriptions[at] = str_of(mem_copy(name), name.n);
 	} else {
 		mem_free((char *)account->subscriptions[at].p);
-		memmove(account->subscriptions + at, account->subscriptions + at + 1, (--account->n_subscriptions - at) * sizeof *account->subscriptions);
+		memmove(account->subscriptions + at, account->subscriptions + at + 1,
+		        (--account->n_subscriptions - at) * sizeof *account->subscriptions);
 	}
 	return 0;
 }

@@ -1,5 +1,6 @@
-/* maintenance.c: background work in small slices: rows of destroyed accounts; changes, expunged entries and delivery keys past their time; then what
- * sweep.c and compact.c do. Each slice is part of the batch that is open; a failing write voids it, as everywhere. */
+/* maintenance.c: background work in small slices: rows of destroyed accounts; changes, expunged entries and delivery
+ * keys past their time; then what sweep.c and compact.c do. Each slice is part of the batch that is open; a failing
+ * write voids it, as everywhere. */
 #include "store/internal.h"
 
 #include "base/checked.h"
@@ -130,7 +131,8 @@ static int has_old(sqlite3_stmt *first_time, int64_t account, int64_t oldest, bo
 	return result;
 }
 
-/* The next account that has changes or expunged entries from before these times, of those behind pruned_to; 0: none of the next ACCOUNTS_LOOK. */
+/* The next account that has changes or expunged entries from before these times, of those behind pruned_to; 0: none
+ * of the next ACCOUNTS_LOOK. */
 static int find_aged(struct store *store, int64_t oldest_change, int64_t oldest_expunged, int64_t *account)
 {
 	struct statements *sql = &store->sql;
@@ -171,7 +173,8 @@ static int doubt_entries(struct store *store, int64_t account, struct str blob, 
 	return result;
 }
 
-/* A slice of an account's old rows of the undelete log, the oldest first. One that cannot be read stays, and those behind it. */
+/* A slice of an account's old rows of the undelete log, the oldest first. One that cannot be read stays, and those
+ * behind it. */
 static int prune_expunged(struct store *store, int64_t account, int64_t oldest, int64_t *pruned)
 {
 	DB_USING(rows, store->sql.expunged_list);
@@ -179,7 +182,8 @@ static int prune_expunged(struct store *store, int64_t account, int64_t oldest, 
 	int row = DB_DONE, result = 0;
 	db_bind_int(rows, 1, account << KEY_SHIFT);
 	db_bind_int(rows, 2, account << KEY_SHIFT | NUMBER_MAX);
-	while (result == 0 && entries < SLICE_ENTRIES && (row = db_step(rows)) == DB_ROW && db_column_int(rows, 2) < oldest) {
+	while (result == 0 && entries < SLICE_ENTRIES && (row = db_step(rows)) == DB_ROW &&
+	       db_column_int(rows, 2) < oldest) {
 		result = doubt_entries(store, account, db_column_blob(rows, 3), &entries);
 		if (result == ERR_CORRUPT)
 			return 0;
@@ -191,7 +195,8 @@ static int prune_expunged(struct store *store, int64_t account, int64_t oldest, 
 	return result == 0 ? MIN(row, 0) : result;
 }
 
-/* A slice of an account's old changes and expunged entries. Its counter is written first: it must not fall back when the last row goes. */
+/* A slice of an account's old changes and expunged entries. Its counter is written first: it must not fall back when
+ * the last row goes. */
 static int prune_account(struct store *store, int64_t account, int64_t oldest, int64_t oldest_expunged)
 {
 	int64_t pruned = 0;

@@ -1,4 +1,5 @@
-/* message.c: reading rows and bytes of messages. One statement walks rows in order; whoever used it last stands on it. */
+/* message.c: reading rows and bytes of messages. One statement walks rows in order; whoever used it last stands on
+ * it. */
 #include "store/internal.h"
 
 #include "base/checked.h"

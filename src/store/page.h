@@ -1,8 +1,9 @@
 /* page.h: a page of entries, in memory and as the blob of a row.
  *
- * Blob, little-endian: version u8, keyword bytes per entry u8, entries u16, modseq u64, uidnext u32, recent u32 (the last two count in the
- * mailbox's last page only); then column after column: uid less the run's base u32, saved u32, modseq 6 bytes (0: the run's), message 5,
- * id 5, flags 1, keyword bits. 120 entries with up to 7 keyword bytes fit a database page of 4096 bytes. */
+ * Blob, little-endian: version u8, keyword bytes per entry u8, entries u16, modseq u64, uidnext u32, recent u32 (the
+ * last two count in the mailbox's last page only); then column after column: uid less the run's base u32, saved u32,
+ * modseq 6 bytes (0: the run's), message 5, id 5, flags 1, keyword bits. 120 entries with up to 7 keyword bytes fit
+ * a database page of 4096 bytes. */
 #ifndef STORE_PAGE_H
 #define STORE_PAGE_H
 

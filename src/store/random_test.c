@@ -1,5 +1,5 @@
-/* Property test: random commands on two mailboxes against a naive model, with sessions that look now and then, reopening, eviction and batches
- * that are rolled back. Seeds are fixed; a failure names its seed and step. */
+/* Property test: random commands on two mailboxes against a naive model, with sessions that look now and then,
+ * reopening, eviction and batches that are rolled back. Seeds are fixed; a failure names its seed and step. */
 #include "store/internal.h"
 #include "store/test_store.h"
 
@@ -147,7 +147,8 @@ static void assert_sets_equal(const struct set *a, const struct set *b)
 		assert_memory_equal(a->ranges, b->ranges, a->n * sizeof *a->ranges);
 }
 
-/* The session hears what happened: then it knows the same as the model, and the recent changes told the same as a full comparison. */
+/* The session hears what happened: then it knows the same as the model, and the recent changes told the same as a
+ * full comparison. */
 static void session_looks(struct test *t, struct session *session)
 {
 	struct mailbox *mailbox = t->mailboxes[session->which];

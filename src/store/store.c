@@ -1,5 +1,6 @@
-/* store.c: opening a shard's store, and its batches: what the gate asks when it seals, commits and voids. Owned by the shard's process;
- * lives until it ends. An error while writing voids the batch; a failed sync ends everything (store_world.failed). */
+/* store.c: opening a shard's store, and its batches: what the gate asks when it seals, commits and voids. Owned by
+ * the shard's process; lives until it ends. An error while writing voids the batch; a failed sync ends everything
+ * (store_world.failed). */
 #include "store/internal.h"
 
 #include "base/checked.h"
@@ -21,7 +22,8 @@ static const char *const steps[] = {
 	"ALTER TABLE segment ADD COLUMN messages INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE segment ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;"
 	"UPDATE segment SET messages = held.n, bytes = held.size "
-	"FROM (SELECT segment, count(*) AS n, sum(size) AS size FROM message GROUP BY segment) AS held WHERE held.segment = segment.number;",
+	"FROM (SELECT segment, count(*) AS n, sum(size) AS size FROM message GROUP BY segment) AS held WHERE held.segment "
+	"= segment.number;",
 };
 static const struct db_schema schema = { .newest = store_schema, .steps = steps, .n_steps = COUNT_OF(steps) };
 
@@ -193,13 +195,15 @@ static int open_bodies(struct store *store)
 	struct buf path = BUF_INIT(PATH_MAX_BYTES);
 	int result = db_query_int(&store->db, "SELECT ifnull(max(number), 1) FROM segment", &segment);
 	if (result == 0)
-		result = db_query_int(&store->db, "SELECT ifnull((SELECT end FROM segment ORDER BY number DESC LIMIT 1), 0)", &end);
+		result =
+			db_query_int(&store->db, "SELECT ifnull((SELECT end FROM segment ORDER BY number DESC LIMIT 1), 0)", &end);
 	buf_add(&path, store->settings.directory);
 	buf_add(&path, STR("/body"));
 	if (result == 0)
 		result = buf_error(&path);
 	if (result == 0)
-		result = bodylog_open(buf_str(&path), store->settings.segment_size, (uint32_t)segment, (uint64_t)end, &store->bodies);
+		result = bodylog_open(buf_str(&path), store->settings.segment_size, (uint32_t)segment, (uint64_t)end,
+		                      &store->bodies);
 	buf_free(&path);
 	return result;
 }
@@ -212,7 +216,8 @@ static int make_folder(struct str directory)
 	return result;
 }
 
-int store_open(const struct store_settings *settings, const struct store_world *world, void *owner, struct store **out, const char **what)
+int store_open(const struct store_settings *settings, const struct store_world *world, void *owner, struct store **out,
+               const char **what)
 {
 	struct store *store = mem_alloc(1, sizeof *store);
 	struct buf path = BUF_INIT(PATH_MAX_BYTES);
@@ -237,7 +242,9 @@ int store_open(const struct store_settings *settings, const struct store_world *
 		result = open_bodies(store);
 	}
 	if (result == 0) {
-		struct gate_settings gate = { .path = buf_str(&path), .checkpoint_size = settings->checkpoint_size, .reserve = settings->reserve };
+		struct gate_settings gate = { .path = buf_str(&path),
+			                          .checkpoint_size = settings->checkpoint_size,
+			                          .reserve = settings->reserve };
 		*what = "sync of index.db and its log";
 		result = gate_new(&store->db, store->bodies, &gate, &gate_world, store, &store->gate);
 	}
@@ -373,8 +380,11 @@ void store_synced(struct store *store, int result)
 
 void store_statistics(const struct store *store, struct store_statistics *out)
 {
-	*out = (struct store_statistics){ .batches = gate_batches(store->gate), .syncs = gate_syncs(store->gate),
-		                          .accounts_in_memory = store->n_accounts, .view_bytes = store->view_bytes,
-		                          .segments_damaged = store->segments_damaged, .compacted_bytes = store->compacted_bytes };
+	*out = (struct store_statistics){ .batches = gate_batches(store->gate),
+		                              .syncs = gate_syncs(store->gate),
+		                              .accounts_in_memory = store->n_accounts,
+		                              .view_bytes = store->view_bytes,
+		                              .segments_damaged = store->segments_damaged,
+		                              .compacted_bytes = store->compacted_bytes };
 	compact_space(store, out);
 }

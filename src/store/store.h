@@ -1,13 +1,13 @@
-/* store.h: the mail of one shard: accounts, mailboxes, entries, messages, changes. Knows no event loop and no protocol; wire forms
- * of messages (ENVELOPE, BODYSTRUCTURE, part tables) are opaque bytes here.
+/* store.h: the mail of one shard: accounts, mailboxes, entries, messages, changes. Knows no event loop and no
+ * protocol; wire forms of messages (ENVELOPE, BODYSTRUCTURE, part tables) are opaque bytes here.
  *
- * Every function that writes needs the gate open (store_writable); it changes the batch that is open and the views in memory at once.
- * What it promised is on disk when store_durable reaches account_batch of its account: until then no output of that account may leave
- * (db/gate.h). An error of a write other than those named at the function voids the whole batch: the store then says so through its
- * world, and the caller only has to give up.
+ * Every function that writes needs the gate open (store_writable); it changes the batch that is open and the views
+ * in memory at once. What it promised is on disk when store_durable reaches account_batch of its account: until then
+ * no output of that account may leave (db/gate.h). An error of a write other than those named at the function voids
+ * the whole batch: the store then says so through its world, and the caller only has to give up.
  *
- * Pointers to accounts, mailboxes and views stay valid while held (account_open, mailbox_open); entries and rows only until the next call
- * that may change or load them. */
+ * Pointers to accounts, mailboxes and views stay valid while held (account_open, mailbox_open); entries and rows
+ * only until the next call that may change or load them. */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
@@ -34,7 +34,8 @@ bool store_writable(const struct store *store);
 /* The last batch that is on disk. */
 uint64_t store_durable(const struct store *store);
 
-/* The batch of the account's last change (0: none since start): output computed from it may leave when store_durable >= this. */
+/* The batch of the account's last change (0: none since start): output computed from it may leave when store_durable
+ * >= this. */
 uint64_t account_batch(const struct account *account);
 
 /* The batch that is open: writes made now become durable with it. */
@@ -52,7 +53,8 @@ void account_close(struct account **account);
 /* A new account with INBOX, Drafts, Sent, Trash, Junk and Archive. 0 also when it is there already. */
 int account_create(struct store *store, const struct account_id *id) MUST_CHECK;
 
-/* The account is gone at once for everybody; its rows are removed little by little (store_idle_work). 0 also when there is none. */
+/* The account is gone at once for everybody; its rows are removed little by little (store_idle_work). 0 also when
+ * there is none. */
 int account_destroy(struct store *store, const struct account_id *id, uint64_t *messages, uint64_t *bytes) MUST_CHECK;
 int account_usage(struct store *store, const struct account_id *id, uint64_t *messages, uint64_t *bytes) MUST_CHECK;
 
@@ -97,25 +99,29 @@ struct account *mailbox_account(const struct mailbox *mailbox);
 /* True once the mailbox was deleted (by another session) or its account is gone. */
 bool mailbox_is_gone(const struct mailbox *mailbox);
 
-/* All mailboxes of the account in order of their names; the array is valid until the next mailbox_create, _delete or _rename. */
+/* All mailboxes of the account in order of their names; the array is valid until the next mailbox_create, _delete or
+ * _rename. */
 size_t account_mailboxes(struct account *account, struct mailbox *const **out);
 
 /* NULL when there is none. Exact name (callers make INBOX capitals). */
 struct mailbox *account_mailbox(struct account *account, struct str name);
 
-/* Creates the mailbox, and those above it that are missing. ERR_EXISTS, ERR_LIMIT (name too long or deep, too many mailboxes),
- * ERR_SYNTAX (empty component, control characters, not UTF-8). special_use other than NONE: ERR_EXISTS when another one has it. */
-int mailbox_create(struct account *account, struct str name, enum special_use use, uint32_t max_mailboxes, struct mailbox **out) MUST_CHECK;
+/* Creates the mailbox, and those above it that are missing. ERR_EXISTS, ERR_LIMIT (name too long or deep, too many
+ * mailboxes), ERR_SYNTAX (empty component, control characters, not UTF-8). special_use other than NONE: ERR_EXISTS
+ * when another one has it. */
+int mailbox_create(struct account *account, struct str name, enum special_use use, uint32_t max_mailboxes,
+                   struct mailbox **out) MUST_CHECK;
 
 /* Its messages go to the undelete log; mailboxes below it stay. ERR_DENIED for INBOX. */
 int mailbox_delete(struct mailbox *mailbox) MUST_CHECK;
 
-/* Renames it and all below it; creates missing parents. INBOX (RFC 3501 6.3.5): its messages move to a new mailbox of that name, INBOX stays,
- * empty. `name` as in mailbox_create. ERR_EXISTS when `to` or a name below it is taken. */
+/* Renames it and all below it; creates missing parents. INBOX (RFC 3501 6.3.5): its messages move to a new mailbox
+ * of that name, INBOX stays, empty. `name` as in mailbox_create. ERR_EXISTS when `to` or a name below it is taken. */
 int mailbox_rename(struct account *account, struct str from, struct str to, uint32_t max_mailboxes) MUST_CHECK;
 
-/* Subscriptions are names, whether or not such a mailbox exists (RFC 3501 6.3.9). Sorted; valid until the next subscribe. To subscribe:
- * ERR_SYNTAX and ERR_LIMIT for the name as in mailbox_create; ERR_LIMIT at SUBSCRIPTIONS_MAX. */
+/* Subscriptions are names, whether or not such a mailbox exists (RFC 3501 6.3.9). Sorted; valid until the next
+ * subscribe. To subscribe: ERR_SYNTAX and ERR_LIMIT for the name as in mailbox_create; ERR_LIMIT at
+ * SUBSCRIPTIONS_MAX. */
 size_t account_subscriptions(struct account *account, const struct str **out);
 int account_subscribe(struct account *account, struct str name, bool subscribe) MUST_CHECK;
 bool account_is_subscribed(struct account *account, struct str name);
@@ -164,7 +170,8 @@ struct known {
 	uint64_t modseq;
 };
 
-/* Walking entries in uid order: position at the first entry with uid >= `uid`; then entry_next until NULL. A write to the mailbox ends the walk. */
+/* Walking entries in uid order: position at the first entry with uid >= `uid`; then entry_next until NULL. A write
+ * to the mailbox ends the walk. */
 struct entry_cursor {
 	const struct mailbox *mailbox;
 	uint32_t page, slot;
@@ -173,39 +180,45 @@ struct entry_cursor entry_seek(const struct mailbox *mailbox, uint32_t uid);
 const struct entry *entry_next(struct entry_cursor *cursor);
 const struct entry *entry_find(const struct mailbox *mailbox, uint32_t uid); /* NULL if not there */
 
-/* Keywords of the entry that entry_next gave last (or entry_find: give its entry). All zero when the mailbox has none. */
+/* Keywords of the entry that entry_next gave last (or entry_find: give its entry). All zero when the mailbox has
+ * none. */
 void entry_keywords(const struct mailbox *mailbox, const struct entry *entry, struct keyword_bits *out);
 
 /* All uids of an open mailbox and its modseq, as a session that has been told everything knows it. */
 void mailbox_know_all(const struct mailbox *mailbox, struct known *out);
 
-/* The 1-based sequence number of a position among the entries now (not a session's view): entries with a smaller uid, plus 1. */
+/* The 1-based sequence number of a position among the entries now (not a session's view): entries with a smaller
+ * uid, plus 1. */
 uint32_t mailbox_count_below(const struct mailbox *mailbox, uint32_t uid);
 
-/* The mailbox's keyword names by bit number. keyword_find: bit, or -1 (ASCII case does not matter). keyword_add makes it (a write):
- * ERR_LIMIT at `max` names. */
+/* The mailbox's keyword names by bit number. keyword_find: bit, or -1 (ASCII case does not matter). keyword_add
+ * makes it (a write): ERR_LIMIT at `max` names. */
 size_t mailbox_keywords(const struct mailbox *mailbox, const struct str **out);
 int keyword_find(const struct mailbox *mailbox, struct str name);
 int keyword_add(struct mailbox *mailbox, struct str name, uint32_t max, uint32_t *bit) MUST_CHECK;
 
-/* \Recent (RFC 3501 2.3.2): uids from the result on are recent to the session that asks now, and to no other after it. */
+/* \Recent (RFC 3501 2.3.2): uids from the result on are recent to the session that asks now, and to no other after
+ * it. */
 uint32_t mailbox_take_recent(struct mailbox *mailbox);
 
 /* --- changes --- */
 
 enum change_kind { CHANGE_NEW, CHANGE_FLAGS, CHANGE_EXPUNGE };
 
-/* What happened since `known`: uids that are gone, uids whose flags changed (of those still there, known before), uids that are new.
- * Cheap when little happened (from the recent changes in memory), a full comparison otherwise. Changes of flags made under `origin` (a session's
- * id, 0: none) are left out where the recent changes tell: that session has said them already. `known` is not changed: the session applies what it tells its client. */
+/* What happened since `known`: uids that are gone, uids whose flags changed (of those still there, known before),
+ * uids that are new. Cheap when little happened (from the recent changes in memory), a full comparison otherwise.
+ * Changes of flags made under `origin` (a session's id, 0: none) are left out where the recent changes tell: that
+ * session has said them already. `known` is not changed: the session applies what it tells its client. */
 struct delta {
 	struct set expunged, flags, fresh;
 };
 void delta_free(struct delta *delta);
 bool mailbox_has_news(const struct mailbox *mailbox, const struct known *known);
-int mailbox_delta(const struct mailbox *mailbox, const struct known *known, uint64_t origin, struct delta *out) MUST_CHECK;
+int mailbox_delta(const struct mailbox *mailbox, const struct known *known, uint64_t origin,
+                  struct delta *out) MUST_CHECK;
 
-/* Called (soon, once per turn) after a mailbox changed; in IDLE or for notices. It may only take note: other watches must stay. */
+/* Called (soon, once per turn) after a mailbox changed; in IDLE or for notices. It may only take note: other watches
+ * must stay. */
 struct mailbox_watch {
 	void (*changed)(void *owner);
 	void *owner;
@@ -225,27 +238,33 @@ struct flags_change {
 	struct keyword_bits keywords;
 };
 
-/* Changes flags of those of `uids` that are there. *changed (may be NULL; an empty set to begin with) gets the uids whose flags are different now; one new
- * modseq for all of them. Nothing different: nothing is written. */
-int mailbox_store(struct mailbox *mailbox, const struct set *uids, const struct flags_change *change, uint64_t origin, struct set *changed) MUST_CHECK;
+/* Changes flags of those of `uids` that are there. *changed (may be NULL; an empty set to begin with) gets the uids
+ * whose flags are different now; one new modseq for all of them. Nothing different: nothing is written. */
+int mailbox_store(struct mailbox *mailbox, const struct set *uids, const struct flags_change *change, uint64_t origin,
+                  struct set *changed) MUST_CHECK;
 
-/* Removes those of `uids` that are there and (deleted_only) have \Deleted; *expunged (empty to begin with) gets them. They can be undeleted
- * during the window. */
-int mailbox_expunge(struct mailbox *mailbox, const struct set *uids, bool deleted_only, struct set *expunged) MUST_CHECK;
+/* Removes those of `uids` that are there and (deleted_only) have \Deleted; *expunged (empty to begin with) gets
+ * them. They can be undeleted during the window. */
+int mailbox_expunge(struct mailbox *mailbox, const struct set *uids, bool deleted_only,
+                    struct set *expunged) MUST_CHECK;
 
-/* Copies entries, with flags and keywords (new keywords are made in `to`, up to max_keywords; those beyond it are dropped), all or nothing.
- * `from` may equal `to`. The n-th of *source became the n-th of *target. move: they leave `from`, keeping their entry ids (RFC 6851). */
-int mailbox_copy(struct mailbox *from, const struct set *uids, struct mailbox *to, bool move, uint32_t max_keywords, struct set *source, struct set *target) MUST_CHECK;
+/* Copies entries, with flags and keywords (new keywords are made in `to`, up to max_keywords; those beyond it are
+ * dropped), all or nothing. `from` may equal `to`. The n-th of *source became the n-th of *target. move: they leave
+ * `from`, keeping their entry ids (RFC 6851). */
+int mailbox_copy(struct mailbox *from, const struct set *uids, struct mailbox *to, bool move, uint32_t max_keywords,
+                 struct set *source, struct set *target) MUST_CHECK;
 
-/* The same for many entries (more than COPY_AT_ONCE_MAX), a few milliseconds at a time: begin, then step until *done, end, and free in any case. Nothing
- * of it is seen before the end, and giving up leaves nothing. Flags are copied as they are in the end. Both mailboxes are held meanwhile. Steps and end
- * write: ERR_UNAVAILABLE when the gate is closed, to be called again when it is open; ERR_NOT_FOUND when a mailbox was deleted meanwhile; other
- * errors as mailbox_copy's. The end of a move: ERR_STATE when some of the messages have left meanwhile; nothing was moved then. */
+/* The same for many entries (more than COPY_AT_ONCE_MAX), a few milliseconds at a time: begin, then step until
+ * *done, end, and free in any case. Nothing of it is seen before the end, and giving up leaves nothing. Flags are
+ * copied as they are in the end. Both mailboxes are held meanwhile. Steps and end write: ERR_UNAVAILABLE when the
+ * gate is closed, to be called again when it is open; ERR_NOT_FOUND when a mailbox was deleted meanwhile; other
+ * errors as mailbox_copy's. The end of a move: ERR_STATE when some of the messages have left meanwhile; nothing was
+ * moved then. */
 #define COPY_AT_ONCE_MAX  10000
 #define COPY_STEP_ENTRIES 8192
 struct mailbox_copying;
-int mailbox_copy_begin(struct mailbox *from, const struct set *uids, struct mailbox *to, bool move, uint32_t max_keywords,
-                       struct mailbox_copying **out) MUST_CHECK;
+int mailbox_copy_begin(struct mailbox *from, const struct set *uids, struct mailbox *to, bool move,
+                       uint32_t max_keywords, struct mailbox_copying **out) MUST_CHECK;
 int mailbox_copy_step(struct mailbox_copying *copying, bool *done) MUST_CHECK;
 int mailbox_copy_end(struct mailbox_copying *copying, struct set *source, struct set *target) MUST_CHECK;
 void mailbox_copy_free(struct mailbox_copying **copying);
@@ -272,16 +291,19 @@ struct undelete_position {
 	uint32_t slot;
 };
 
-/* Calls each for at most `max` entries, in the order in which they were expunged; slices and entries are valid during the call, which may read messages but
- * not write. ERR_IO. */
-int undelete_list(struct account *account, const struct undelete_filter *filter, struct undelete_position *position, uint32_t max,
-                  void (*each)(void *owner, const struct expunged_entry *expunged), void *owner) MUST_CHECK;
+/* Calls each for at most `max` entries, in the order in which they were expunged; slices and entries are valid
+ * during the call, which may read messages but not write. ERR_IO. */
+int undelete_list(struct account *account, const struct undelete_filter *filter, struct undelete_position *position,
+                  uint32_t max, void (*each)(void *owner, const struct expunged_entry *expunged),
+                  void *owner) MUST_CHECK;
 
-/* Puts entries back, at least UNDELETE_AT_ONCE where there are as many (a row of the log is not split, and has at most 4000): as new entries at the end of
- * the mailbox that they were in, or of INBOX when that is gone; with their flags, \Deleted aside, their keywords (not into INBOX) and their
- * entry ids. *more: call again. ERR_LIMIT at the end of uids. */
+/* Puts entries back, at least UNDELETE_AT_ONCE where there are as many (a row of the log is not split, and has at
+ * most 4000): as new entries at the end of the mailbox that they were in, or of INBOX when that is gone; with their
+ * flags, \Deleted aside, their keywords (not into INBOX) and their entry ids. *more: call again. ERR_LIMIT at the
+ * end of uids. */
 #define UNDELETE_AT_ONCE 500
-int undelete_restore(struct account *account, const struct undelete_filter *filter, uint32_t *restored, bool *more) MUST_CHECK;
+int undelete_restore(struct account *account, const struct undelete_filter *filter, uint32_t *restored,
+                     bool *more) MUST_CHECK;
 
 /* --- messages --- */
 
@@ -314,8 +336,9 @@ struct message_row {
 	struct message_derived derived;
 };
 
-/* Reading rows in ascending order of number is a walk, other orders are seeks: use one cursor for one FETCH slice and end it before returning to the loop.
- * The row's slices are valid until the next call on the cursor. ERR_NOT_FOUND, ERR_CORRUPT, ERR_IO. */
+/* Reading rows in ascending order of number is a walk, other orders are seeks: use one cursor for one FETCH slice
+ * and end it before returning to the loop. The row's slices are valid until the next call on the cursor.
+ * ERR_NOT_FOUND, ERR_CORRUPT, ERR_IO. */
 struct message_cursor {
 	struct account *account;
 	uint64_t at; /* private: number of the row the statement stands on */
@@ -325,7 +348,8 @@ void message_cursor_begin(struct message_cursor *cursor, struct account *account
 int message_cursor_get(struct message_cursor *cursor, uint64_t number, struct message_row *out) MUST_CHECK;
 void message_cursor_end(struct message_cursor *cursor);
 
-/* The bytes of a message: a range of a file, for outq_add_file; or read into memory: exactly n bytes from `from` (ERR_CORRUPT beyond its end). */
+/* The bytes of a message: a range of a file, for outq_add_file; or read into memory: exactly n bytes from `from`
+ * (ERR_CORRUPT beyond its end). */
 int message_file(struct account *account, const struct message_row *row, int *fd, uint64_t *offset) MUST_CHECK;
 int message_read(struct account *account, const struct message_row *row, uint64_t from, size_t n, char *out) MUST_CHECK;
 

@@ -25,8 +25,8 @@ struct store_world {
 	void (*writable)(void *owner);
 	/* Batches up to this one are on disk: replies may leave. */
 	void (*durable)(void *owner, uint64_t batch);
-	/* The batch never happened: answer its deliveries with an error, end the sessions that wrote in it or whose held output saw it. Touched accounts
-	 * are gone from memory (account_is_gone). */
+	/* The batch never happened: answer its deliveries with an error, end the sessions that wrote in it or whose held
+	 * output saw it. Touched accounts are gone from memory (account_is_gone). */
 	void (*voided)(void *owner, uint64_t batch, int err);
 	/* Nothing can be promised any more: log one line, end the process. */
 	void (*failed)(void *owner, const char *what, int err);
@@ -34,9 +34,10 @@ struct store_world {
 	bool (*reads)(void *owner, int fd);
 };
 
-/* Opens or makes the shard's files. ERR_CORRUPT, ERR_IO, ERR_NO_SPACE, ERR_UNSUPPORTED (made by a newer version), ERR_UNAVAILABLE (another process has it).
- * *what: which file or step it was, for the log; static memory. */
-int store_open(const struct store_settings *settings, const struct store_world *world, void *owner, struct store **out, const char **what) MUST_CHECK;
+/* Opens or makes the shard's files. ERR_CORRUPT, ERR_IO, ERR_NO_SPACE, ERR_UNSUPPORTED (made by a newer version),
+ * ERR_UNAVAILABLE (another process has it). *what: which file or step it was, for the log; static memory. */
+int store_open(const struct store_settings *settings, const struct store_world *world, void *owner, struct store **out,
+               const char **what) MUST_CHECK;
 
 /* Writes nothing more; what is not durable is lost (nobody was told). */
 void store_close(struct store **store);
@@ -48,11 +49,12 @@ void store_synced(struct store *store, int result);
 /* Nothing is open or in flight: all that was asked for is on disk. */
 bool store_is_idle(const struct store *store);
 
-/* A slice of background work (rows of destroyed accounts, what is past its time, messages that no entry has, segments that are mostly dead), at most
- * a few milliseconds. True when there is more to do. */
+/* A slice of background work (rows of destroyed accounts, what is past its time, messages that no entry has,
+ * segments that are mostly dead), at most a few milliseconds. True when there is more to do. */
 bool store_idle_work(struct store *store);
 
-/* From now on, until store_idle_work has found nothing more to do, it compacts every segment with anything dead in it, and as fast as it can. */
+/* From now on, until store_idle_work has found nothing more to do, it compacts every segment with anything dead in
+ * it, and as fast as it can. */
 void store_compact_now(struct store *store);
 bool store_is_compacting(const struct store *store);
 
@@ -79,10 +81,12 @@ struct check_totals {
 	uint64_t accounts, entries, messages, bytes, damaged;
 };
 
-/* Reads everything while the store goes on: see check.c. damage() is called for each damaged message from within store_check_step, a slice of a few
- * milliseconds; *done: all was read. Errors are the database's own: the check cannot go on. Free it before the store. */
+/* Reads everything while the store goes on: see check.c. damage() is called for each damaged message from within
+ * store_check_step, a slice of a few milliseconds; *done: all was read. Errors are the database's own: the check
+ * cannot go on. Free it before the store. */
 typedef void check_damage_fn(void *owner, const struct check_damage *damage);
-struct store_check *store_check_new(struct store *store, check_damage_fn *damage, void *owner) __attribute__((returns_nonnull));
+struct store_check *store_check_new(struct store *store, check_damage_fn *damage, void *owner)
+	__attribute__((returns_nonnull));
 int store_check_step(struct store_check *check, bool *done) MUST_CHECK;
 const struct check_totals *store_check_totals(const struct store_check *check);
 void store_check_free(struct store_check **check);
@@ -113,7 +117,8 @@ int mailbox_add(struct mailbox *mailbox, const struct message_arrival *arrival, 
 #define DELIVERY_KEY_BYTES 16
 /* True when the delivery of this key is stored already and its answer not yet confirmed. */
 int delivery_is_known(struct store *store, const unsigned char key[DELIVERY_KEY_BYTES], bool *known) MUST_CHECK;
-int delivery_remember(struct store *store, struct account *account, const unsigned char key[DELIVERY_KEY_BYTES]) MUST_CHECK;
+int delivery_remember(struct store *store, struct account *account,
+                      const unsigned char key[DELIVERY_KEY_BYTES]) MUST_CHECK;
 /* The answer was written: the key is forgotten with the next batch. */
 void delivery_confirm(struct store *store, const unsigned char key[DELIVERY_KEY_BYTES]);
 

@@ -1,4 +1,5 @@
-/* Tests of accounts, mailboxes, messages and delivery keys, and of what remains after a batch that was rolled back. Entries and changes: random_test.c. */
+/* Tests of accounts, mailboxes, messages and delivery keys, and of what remains after a batch that was rolled back.
+ * Entries and changes: random_test.c. */
 #include "store/internal.h"
 #include "store/test_store.h"
 

@@ -1,15 +1,17 @@
-/* sweep.c: finds out which messages no entry has any more, and removes their rows; the bytes in the segments are dead from then on. There are no
- * reference counts. A message can lose its last entry only when a row of the undelete log goes, and the batch that removes that row writes
- * the message into the table `forgotten`; so a sweep has a short list of messages to doubt, and looks for them in all pages of their account and in
- * the rest of its undelete log, a few milliseconds at a time.
+/* sweep.c: finds out which messages no entry has any more, and removes their rows; the bytes in the segments are
+ * dead from then on. There are no reference counts. A message can lose its last entry only when a row of the
+ * undelete log goes, and the batch that removes that row writes the message into the table `forgotten`; so a sweep
+ * has a short list of messages to doubt, and looks for them in all pages of their account and in the rest of its
+ * undelete log, a few milliseconds at a time.
  *
- * Why none is missed: a message without any entry never gets one again, because entries are only made of entries. While a sweep looks, an entry may
- * come to stand where it has looked already (a copy, a move, an expunge, an undelete): each of these says so (sweep_keep). What is in memory and
- * not yet in rows when it begins is looked at in memory; where a copy in steps holds entries of its own (account.copyings), the account waits
- * for the next round. A page that cannot be read ends the sweep of its account: nothing is removed on doubt.
+ * Why none is missed: a message without any entry never gets one again, because entries are only made of entries.
+ * While a sweep looks, an entry may come to stand where it has looked already (a copy, a move, an expunge, an
+ * undelete): each of these says so (sweep_keep). What is in memory and not yet in rows when it begins is looked at
+ * in memory; where a copy in steps holds entries of its own (account.copyings), the account waits for the next
+ * round. A page that cannot be read ends the sweep of its account: nothing is removed on doubt.
  *
- * Crash safety: all is derived from rows; a sweep that is cut off begins again. Removing rows and emptying the list are one batch. A voided batch ends
- * the sweep that is under way, for it may have seen rows that never were. */
+ * Crash safety: all is derived from rows; a sweep that is cut off begins again. Removing rows and emptying the list
+ * are one batch. A voided batch ends the sweep that is under way, for it may have seen rows that never were. */
 #include "store/internal.h"
 
 #include "base/checked.h"
@@ -164,9 +166,10 @@ static int keep_blob(struct sweep *sweep, struct str blob)
 	return result;
 }
 
-/* Looks at rows whose first column is a key and whose column `blob` is packed entries, from behind sweep->at, until time is over. True in *done
- * when there are none left. */
-static int look(struct sweep *sweep, sqlite3_stmt *statement, int64_t first, int64_t last, int blob, uint64_t end_us, bool *done)
+/* Looks at rows whose first column is a key and whose column `blob` is packed entries, from behind sweep->at, until
+ * time is over. True in *done when there are none left. */
+static int look(struct sweep *sweep, sqlite3_stmt *statement, int64_t first, int64_t last, int blob, uint64_t end_us,
+                bool *done)
 {
 	DB_USING(rows, statement);
 	int row, result = 0;
@@ -226,7 +229,8 @@ static int remove_one(struct store *store, int64_t key, bool kept)
 	return result == 0 ? db_run(sql->forgotten_remove) : result;
 }
 
-/* The account's counter is written first: numbers of messages and entries must not come again when the row with the largest goes. */
+/* The account's counter is written first: numbers of messages and entries must not come again when the row with the
+ * largest goes. */
 static int remove_some(struct store *store, struct sweep *sweep)
 {
 	uint32_t end = MIN(sweep->n, sweep->removed + REMOVE_AT_ONCE);

@@ -66,8 +66,13 @@ void fixture_begin(struct store_fixture *fixture)
 {
 	*fixture = (struct store_fixture){
 		.sync_fd = -1,
-		.settings = { .segment_size = 256 * 1024, .view_memory = 64 * 1024 * 1024, .checkpoint_size = 512 * 1024,
-		              .database_cache_kb = 4096, .change_retention = 86400, .undelete_window = 86400, .delivery_lifetime = 86400,
+		.settings = { .segment_size = 256 * 1024,
+		              .view_memory = 64 * 1024 * 1024,
+		              .checkpoint_size = 512 * 1024,
+		              .database_cache_kb = 4096,
+		              .change_retention = 86400,
+		              .undelete_window = 86400,
+		              .delivery_lifetime = 86400,
 		              .compaction_rate = 1024 * 1024 * 1024 },
 	};
 	make_folder(fixture->directory);
@@ -180,8 +185,16 @@ uint32_t fixture_add(struct mailbox *mailbox, uint32_t n, uint8_t flags, const s
 	uint32_t uid;
 	struct str piece = str_of(text, (size_t)snprintf(text, sizeof text, "message %u\r\n", n));
 	struct message_arrival arrival = {
-		.pieces = &piece, .n_pieces = 1, .fd = -1, .size = piece.n, .internal_date = 1000000 + n, .zone_minutes = -90, .header_size = 3,
-		.lines = 1, .derived = { STR("envelope"), STR("structure"), STR("body"), STR("parts"), piece }, .flags = flags,
+		.pieces = &piece,
+		.n_pieces = 1,
+		.fd = -1,
+		.size = piece.n,
+		.internal_date = 1000000 + n,
+		.zone_minutes = -90,
+		.header_size = 3,
+		.lines = 1,
+		.derived = { STR("envelope"), STR("structure"), STR("body"), STR("parts"), piece },
+		.flags = flags,
 	};
 	if (keywords)
 		arrival.keywords = *keywords;

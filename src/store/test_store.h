@@ -1,5 +1,5 @@
-/* test_store.h: a store in a temporary folder, for tests of this room and of those that use it. Syncs are done at once, by fixture_settle,
- * or one by one. A test opens one, writes, settles, and ends it; nothing stays behind. */
+/* test_store.h: a store in a temporary folder, for tests of this room and of those that use it. Syncs are done at
+ * once, by fixture_settle, or one by one. A test opens one, writes, settles, and ends it; nothing stays behind. */
 #ifndef STORE_TEST_STORE_H
 #define STORE_TEST_STORE_H
 
@@ -28,7 +28,8 @@ void fixture_reopen(struct store_fixture *fixture);
 /* Closes it and removes the folder. */
 void fixture_end(struct store_fixture *fixture);
 
-/* Copies the folder as it is now into a new temporary one, whose name is written to `to` (64 bytes): what a crash of the process would leave. */
+/* Copies the folder as it is now into a new temporary one, whose name is written to `to` (64 bytes): what a crash of
+ * the process would leave. */
 void fixture_copy_folder(const struct store_fixture *fixture, char *to);
 
 /* Made from a number, so that tests need not care. */

@@ -1,5 +1,6 @@
-/* undelete.c: lists what was expunged, and puts it back: the same message, as a new entry at the end of its mailbox, under its old entry id. A step
- * is part of one batch: either the entries are back and out of the log, or neither. An entry whose message is damaged or gone stays in the log. */
+/* undelete.c: lists what was expunged, and puts it back: the same message, as a new entry at the end of its mailbox,
+ * under its old entry id. A step is part of one batch: either the entries are back and out of the log, or neither.
+ * An entry whose message is damaged or gone stays in the log. */
 #include "store/internal.h"
 
 #include "base/checked.h"
@@ -26,13 +27,15 @@ static void free_row(struct log_row *row)
 }
 
 /* The next row that the filter lets through. DB_ROW, DB_DONE or an error; one that cannot be read is passed over. */
-static int next_row(struct account *account, sqlite3_stmt *rows, const struct undelete_filter *filter, struct log_row *out)
+static int next_row(struct account *account, sqlite3_stmt *rows, const struct undelete_filter *filter,
+                    struct log_row *out)
 {
 	int row;
 	while ((row = db_step(rows)) == DB_ROW) {
 		*out = (struct log_row){ .key = db_column_int(rows, 0), .time = db_column_int(rows, 2),
 			                 .mailbox = mailbox_numbered(account, db_column_int(rows, 1)) };
-		if (out->time < filter->since || (filter->mailbox.n > 0 && (!out->mailbox || !str_eq(out->mailbox->facts.name, filter->mailbox))))
+		if (out->time < filter->since ||
+		    (filter->mailbox.n > 0 && (!out->mailbox || !str_eq(out->mailbox->facts.name, filter->mailbox))))
 			continue;
 		out->page = page_new(out->mailbox, 0, 0);
 		if (page_decode(db_column_blob(rows, 3), 0, out->page) == 0)
@@ -56,8 +59,8 @@ static void bind_from(struct account *account, sqlite3_stmt *rows, uint64_t firs
 	db_bind_int(rows, 2, make_key(account, NUMBER_MAX));
 }
 
-int undelete_list(struct account *account, const struct undelete_filter *filter, struct undelete_position *position, uint32_t max,
-                  void (*each)(void *owner, const struct expunged_entry *expunged), void *owner)
+int undelete_list(struct account *account, const struct undelete_filter *filter, struct undelete_position *position,
+                  uint32_t max, void (*each)(void *owner, const struct expunged_entry *expunged), void *owner)
 {
 	DB_USING(rows, account->store->sql.expunged_list);
 	struct undelete_position at = *position;
@@ -71,7 +74,8 @@ int undelete_list(struct account *account, const struct undelete_filter *filter,
 		for (; slot < row.page->n && n < max; slot++) {
 			if (!is_asked_for(filter, row.page->entries[slot].id))
 				continue;
-			each(owner, &(struct expunged_entry){ &row.page->entries[slot], row.mailbox ? row.mailbox->facts.name : STR(""), row.time });
+			each(owner, &(struct expunged_entry){ &row.page->entries[slot],
+			                                      row.mailbox ? row.mailbox->facts.name : STR(""), row.time });
 			n++;
 		}
 		at = (struct undelete_position){ number, slot };
@@ -128,7 +132,8 @@ static int rewrite_row(struct account *account, const struct log_row *row)
 }
 
 /* The entries of one row; *restored grows. An error after the first change voids the batch. */
-static int restore_row(struct account *account, const struct undelete_filter *filter, struct log_row *row, uint32_t *restored)
+static int restore_row(struct account *account, const struct undelete_filter *filter, struct log_row *row,
+                       uint32_t *restored)
 {
 	struct mailbox *to = row->mailbox ? row->mailbox : account_mailbox(account, STR("INBOX"));
 	struct set uids = SET_INIT;

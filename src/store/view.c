@@ -1,6 +1,6 @@
-/* view.c: a mailbox's entries in memory: loading pages, finding, counting, walking. A view belongs to its mailbox and serves all sessions; while
- * nobody has the mailbox open and no page waits to be written, it can be dropped and read again. Damaged pages are ERR_CORRUPT, and the view stays
- * as it was. */
+/* view.c: a mailbox's entries in memory: loading pages, finding, counting, walking. A view belongs to its mailbox
+ * and serves all sessions; while nobody has the mailbox open and no page waits to be written, it can be dropped and
+ * read again. Damaged pages are ERR_CORRUPT, and the view stays as it was. */
 #include "store/internal.h"
 
 #include "base/checked.h"
@@ -15,7 +15,8 @@ static void count_bytes(struct mailbox *mailbox)
 	uint64_t bytes = 0;
 	if (mailbox->n_pages > 0) {
 		const struct page *last = mailbox->pages[mailbox->n_pages - 1];
-		bytes = (mailbox->n_pages - 1) * (sizeof *last + PAGE_ENTRIES * sizeof(struct entry)) + sizeof *last + last->size * sizeof(struct entry);
+		bytes = (mailbox->n_pages - 1) * (sizeof *last + PAGE_ENTRIES * sizeof(struct entry)) + sizeof *last +
+		        last->size * sizeof(struct entry);
 	}
 	store->view_bytes += bytes - mailbox->bytes;
 	mailbox->bytes = bytes;
@@ -78,7 +79,8 @@ struct run {
 
 static struct run read_run(sqlite3_stmt *row)
 {
-	return (struct run){ (uint64_t)db_column_int(row, 0), (uint32_t)db_column_int(row, 1), (uint64_t)db_column_int(row, 2) };
+	return (struct run){ (uint64_t)db_column_int(row, 0), (uint32_t)db_column_int(row, 1),
+		                 (uint64_t)db_column_int(row, 2) };
 }
 
 /* No bit stands for a name that the mailbox does not have. */
@@ -168,7 +170,8 @@ static int list_runs(struct mailbox *mailbox, struct run **out, uint32_t *n)
 }
 
 /* Pages of one run below the key `before`, behind those the mailbox has; uids must go on growing. */
-static int load_run(struct mailbox *mailbox, const struct run *run, uint64_t before, struct page ***list, uint32_t *n, uint32_t *last_uid)
+static int load_run(struct mailbox *mailbox, const struct run *run, uint64_t before, struct page ***list, uint32_t *n,
+                    uint32_t *last_uid)
 {
 	DB_USING(pages, mailbox->account->store->sql.page_list);
 	int row;

@@ -1,5 +1,5 @@
-/* Headers of body records: damage is an error; what is read lies within the bytes. As random bytes never have the right checksum, they are tried a second
- * time with magic, size and checksum set right. */
+/* Headers of body records: damage is an error; what is read lies within the bytes. As random bytes never have the
+ * right checksum, they are tried a second time with magic, size and checksum set right. */
 #include "base/mem.h"
 #include "db/bodylog.h"
 

@@ -1,5 +1,6 @@
-/* fuzz_ipc.c: all decoders of ipc/. The first byte chooses the message; what is accepted must encode to as many bytes again
- * (numbers of varying length have one form that we write, so bytes may differ only there), and that must decode again. */
+/* fuzz_ipc.c: all decoders of ipc/. The first byte chooses the message; what is accepted must encode to as many
+ * bytes again (numbers of varying length have one form that we write, so bytes may differ only there), and that must
+ * decode again. */
 #include "ipc/test_recode.h"
 #include "ipc/ticket.h"
 

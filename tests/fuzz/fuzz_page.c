@@ -1,4 +1,5 @@
-/* Pages of entries: what was read is printed as the same bytes' meaning: read, print, read gives the same page, and damage is an error. */
+/* Pages of entries: what was read is printed as the same bytes' meaning: read, print, read gives the same page, and
+ * damage is an error. */
 #include "store/page.h"
 
 #define BLOB_MAX (16 * 1024 * 1024)

@@ -1,11 +1,12 @@
-/* runner.c: main() of the fuzz targets where there is no libFuzzer (gcc): runs every file of the corpus folders given,
- * then a bounded number of random mutations of them, the same ones at every run.
+/* runner.c: main() of the fuzz targets where there is no libFuzzer (gcc): runs every file of the corpus folders
+ * given, then a bounded number of random mutations of them, the same ones at every run.
  *
  *   fuzz_NAME [-m MUTATIONS] [-s SEED] FILE-OR-FOLDER...
  *
- * A target that finds a broken invariant aborts; the input that did it then lies in fuzz-last-input in the folder where
- * the runner was started. Owns everything it allocates until it ends; ends with status 2 when it cannot read its corpus.
- */
+ * A target that finds a broken invariant aborts; the input that did it then lies in fuzz-last-input in the folder
+ * where the runner was started. Owns everything it allocates until it ends; ends with status 2 when it cannot read
+ * its corpus.
+ * */
 #include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>

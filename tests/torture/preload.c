@@ -1,7 +1,8 @@
-/* preload.c: system calls and allocations that fail on order. Loaded (LD_PRELOAD) into every process of a server under
- * test, it maps a file of orders before the sandbox is entered; orders.py, which maps it too, writes them while the server
- * runs. Each role and index has a slot, each slot an order for each kind of call: let so many pass, then so many fail in
- * this way. Without MANSIO_ORDERS, and in processes without a slot, every call passes. Nothing here allocates or locks.
+/* preload.c: system calls and allocations that fail on order. Loaded (LD_PRELOAD) into every process of a server
+ * under test, it maps a file of orders before the sandbox is entered; orders.py, which maps it too, writes them
+ * while the server runs. Each role and index has a slot, each slot an order for each kind of call: let so many pass,
+ * then so many fail in this way. Without MANSIO_ORDERS, and in processes without a slot, every call passes. Nothing
+ * here allocates or locks.
  *
  * Only calls on storage count as writes and reads: regular files that are not the log. */
 #include <dlfcn.h>

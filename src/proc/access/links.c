@@ -53,7 +53,8 @@ static void on_closed(void *owner)
 		log_warning("peer-lost", LOG_C("peer", auth ? "auth" : "shard"),
 		            LOG_U("index", auth ? 0 : link->peer - PEER_SHARD(0)));
 	lose(link);
-	role_peer_lost(link->role->process, auth ? ROLE_AUTH : ROLE_SHARD, auth ? 0 : (uint16_t)(link->peer - PEER_SHARD(0)));
+	role_peer_lost(link->role->process, auth ? ROLE_AUTH : ROLE_SHARD,
+	               auth ? 0 : (uint16_t)(link->peer - PEER_SHARD(0)));
 }
 
 void access_link_open(struct access_role *role, uint32_t peer, int fd)

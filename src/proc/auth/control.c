@@ -68,7 +68,8 @@ static void fail_not_found(struct directory *directory, struct control_answer *a
 		control_answer_fail(answer, ERR_SYNTAX, "\"%.*s\" is not an address: it has no \"@domain\"", STR_ARG(address));
 	else if (directory_domain_find(directory, domain) == ERR_NOT_FOUND)
 		control_answer_fail(answer, ERR_NOT_FOUND,
-				    "the domain %.*s is not one of ours; make it with: mansio domain add %.*s", STR_ARG(domain), STR_ARG(domain));
+		                    "the domain %.*s is not one of ours; make it with: mansio domain add %.*s", STR_ARG(domain),
+		                    STR_ARG(domain));
 	else
 		control_answer_fail(answer, ERR_NOT_FOUND, "there is no account or alias %.*s", STR_ARG(address));
 }

@@ -12,7 +12,7 @@
  *     alias add|remove   address, target…  (remove without: all)        → object
  *     alias list         domain (empty: all), after (address or empty)  → array, one page
  *     undelete …         address, …                                     → encoded control_place: the shard does the rest
- */
+ * */
 #ifndef PROC_AUTH_CONTROL_H
 #define PROC_AUTH_CONTROL_H
 

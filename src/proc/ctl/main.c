@@ -138,8 +138,9 @@ static int read_option(struct ctl *ctl, int argc, char **argv, int *at)
 		value = option;
 		name = str_cut(&value, '=');
 	}
-	bool takes_value = str_eq(name, STR("-c")) || str_eq(name, STR("--config")) || str_eq(name, STR("--password-file")) ||
-			   str_eq(name, STR("--mailbox")) || str_eq(name, STR("--since")) || str_eq(name, STR("--id"));
+	bool takes_value = str_eq(name, STR("-c")) || str_eq(name, STR("--config")) ||
+	                   str_eq(name, STR("--password-file")) || str_eq(name, STR("--mailbox")) ||
+	                   str_eq(name, STR("--since")) || str_eq(name, STR("--id"));
 	if (takes_value && !value.p) {
 		if (*at + 1 >= argc)
 			return usage(ctl, "the option %.*s needs a value", name);

@@ -1,5 +1,5 @@
-/* shard_commands.c: commands that shards carry out, so the server must run: undelete and store. What is long comes in pages, portions or steps, each
- * a request of its own; the answer that is printed is one. */
+/* shard_commands.c: commands that shards carry out, so the server must run: undelete and store. What is long comes
+ * in pages, portions or steps, each a request of its own; the answer that is printed is one. */
 #include "proc/ctl/ctl_private.h"
 
 #include "base/checked.h"
@@ -12,21 +12,23 @@
 #define ANSWER_ARENA ((size_t)64 * 1024 * 1024)
 
 /* One request and its answer as a tree in the arena. EXIT_DONE, or the exit code of what was said. */
-static int ask(struct ctl *ctl, enum control_command command, const struct str *arguments, uint32_t n, struct ctl_reply *reply, struct arena *arena,
-               struct json_value **out)
+static int ask(struct ctl *ctl, enum control_command command, const struct str *arguments, uint32_t n,
+               struct ctl_reply *reply, struct arena *arena, struct json_value **out)
 {
 	struct control_request request = { .command = command, .n_arguments = n };
 	memcpy(request.arguments, arguments, n * sizeof *arguments);
 	int result = ctl_request_online(ctl, &request, reply);
 	if (result == ERR_NOT_FOUND && reply->result == 0) {
 		char text[256];
-		snprintf(text, sizeof text, "the server must run for this, and nobody answers at %.*s", STR_ARG(str_first(ctl->conf.server.control_socket, 150)));
+		snprintf(text, sizeof text, "the server must run for this, and nobody answers at %.*s",
+		         STR_ARG(str_first(ctl->conf.server.control_socket, 150)));
 		return ctl_fail(ctl, EXIT_UNAVAILABLE, "unavailable", str_from_c(text));
 	}
 	if (reply->result)
 		return ctl_fail_reply(ctl, reply);
 	if (json_parse(buf_str(&reply->json), arena, out) < 0)
-		return ctl_fail(ctl, EXIT_FAILED, "corrupt", STR("the server's answer cannot be read; is it of another version?"));
+		return ctl_fail(ctl, EXIT_FAILED, "corrupt",
+		                STR("the server's answer cannot be read; is it of another version?"));
 	return EXIT_DONE;
 }
 
@@ -40,7 +42,10 @@ static void print_json(const struct buf *json)
 /* "2h": so long ago; "2026-01-31" or "2026-01-31 12:00", in UTC. */
 static int read_since(struct str text, int64_t *out)
 {
-	static const struct { char unit; uint64_t seconds; } units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
+	static const struct {
+		char unit;
+		uint64_t seconds;
+	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
 	struct tm parts = { 0 };
 	char copy[32], rest;
 	uint64_t n;
@@ -52,10 +57,12 @@ static int read_since(struct str text, int64_t *out)
 	if (text.n >= sizeof copy)
 		return ERR_SYNTAX;
 	snprintf(copy, sizeof copy, "%.*s", STR_ARG(text));
-	int found = sscanf(copy, "%4d-%2d-%2d%*1[ T]%2d:%2d%c", &parts.tm_year, &parts.tm_mon, &parts.tm_mday, &parts.tm_hour, &parts.tm_min, &rest);
+	int found = sscanf(copy, "%4d-%2d-%2d%*1[ T]%2d:%2d%c", &parts.tm_year, &parts.tm_mon, &parts.tm_mday,
+	                   &parts.tm_hour, &parts.tm_min, &rest);
 	if ((found != 3 || text.n != 10) && found != 5)
 		return ERR_SYNTAX;
-	if (parts.tm_mon < 1 || parts.tm_mon > 12 || parts.tm_mday < 1 || parts.tm_mday > 31 || parts.tm_hour > 23 || parts.tm_min > 59)
+	if (parts.tm_mon < 1 || parts.tm_mon > 12 || parts.tm_mday < 1 || parts.tm_mday > 31 || parts.tm_hour > 23 ||
+	    parts.tm_min > 59)
 		return ERR_SYNTAX;
 	parts.tm_year -= 1900;
 	parts.tm_mon--;
@@ -128,7 +135,8 @@ int ctl_run_undelete_restore(struct ctl *ctl, const struct ctl_command *command)
 	bool more = true;
 	int result = EXIT_DONE;
 	if (ctl->since.n && read_since(ctl->since, &seconds) < 0)
-		return ctl_fail(ctl, EXIT_USAGE, "usage", STR("--since takes a time ago (90m, 2h, 1d) or a date (2026-01-31, 2026-01-31T12:00, in UTC)"));
+		return ctl_fail(ctl, EXIT_USAGE, "usage",
+		                STR("--since takes a time ago (90m, 2h, 1d) or a date (2026-01-31, 2026-01-31T12:00, in UTC)"));
 	if (ctl->since.n)
 		snprintf(since, sizeof since, "%" PRId64, seconds);
 	struct str arguments[CONTROL_ARGUMENTS_MAX] = { ctl->arguments[0], ctl->mailbox, str_from_c(since) };

@@ -181,9 +181,12 @@ void ctl_print_checked(const struct json_value *checked)
 	ctl_print_size(json_u64(json_member(checked, "messages")), json_u64(json_member(checked, "bytes")), size);
 	printf("checked: %s\n", size);
 	for (const struct json_value *item = list ? list->first : NULL; item; item = item->next)
-		printf("account %.*s, message %llu, segment %llu, offset %llu: %.*s\n", STR_ARG(json_string(json_member(item, "account"))),
-		       (unsigned long long)json_u64(json_member(item, "message")), (unsigned long long)json_u64(json_member(item, "segment")),
-		       (unsigned long long)json_u64(json_member(item, "offset")), STR_ARG(json_string(json_member(item, "problem"))));
+		printf("account %.*s, message %llu, segment %llu, offset %llu: %.*s\n",
+		       STR_ARG(json_string(json_member(item, "account"))),
+		       (unsigned long long)json_u64(json_member(item, "message")),
+		       (unsigned long long)json_u64(json_member(item, "segment")),
+		       (unsigned long long)json_u64(json_member(item, "offset")),
+		       STR_ARG(json_string(json_member(item, "problem"))));
 	if (damaged)
 		printf("%llu damaged; `mansio account list --json` has the ids of the accounts\n", (unsigned long long)damaged);
 	else

@@ -1,8 +1,9 @@
-/* connection.c: a logged-in client: its socket, its session engine, and the rule that nothing leaves that is not durable. Begins with a hand-over
- * from access, ends when the client goes, the session says so, or a batch it saw was voided. Owned by the shard.
+/* connection.c: a logged-in client: its socket, its session engine, and the rule that nothing leaves that is not
+ * durable. Begins with a hand-over from access, ends when the client goes, the session says so, or a batch it saw
+ * was voided. Owned by the shard.
  *
- * While output is held, the engine runs on only as long as what it may write goes into the same batch: else a busy account would push the
- * release ahead of itself for ever. */
+ * While output is held, the engine runs on only as long as what it may write goes into the same batch: else a busy
+ * account would push the release ahead of itself for ever. */
 #include "proc/shard/shard.h"
 
 #include "base/checked.h"
@@ -59,7 +60,8 @@ static void tell_access(struct connection *c)
 	struct buf body = { .p = room, .size = sizeof room, .max = sizeof room };
 	struct peer *peer = &c->shard->access[c->access % PEERS_MAX];
 	session_closed_encode(&(struct session_closed){ c->session }, &body);
-	/* A channel that is gone or full: access has lost count of this connection with its own end, or learns it at its restart. */
+	/* A channel that is gone or full: access has lost count of this connection with its own end, or learns it at its
+	 * restart. */
 	if (peer->channel && ipc_send(peer->channel, SHARD_ACCESS_CLOSED, buf_str(&body), -1) < 0)
 		log_warning("close-not-told", LOG_ID(c->session));
 }
@@ -258,12 +260,14 @@ static struct str check_ticket(struct shard *shard, const struct handover *hando
 	uint32_t right = handover->protocol == HANDOVER_IMAP ? TICKET_IMAP : TICKET_POP3;
 	if (ticket_open(handover->ticket, shard->process->setup.ticket_key, clock_wall_seconds(), ticket) < 0)
 		return STR("the ticket is forged or too old");
-	if (ticket->session != handover->session || ticket->shard != shard->process->setup.index || !(ticket->rights & right))
+	if (ticket->session != handover->session || ticket->shard != shard->process->setup.index ||
+	    !(ticket->rights & right))
 		return STR("the ticket is for something else");
 	return STR("");
 }
 
-static void begin(struct shard *shard, uint16_t access, const struct handover *handover, const struct ticket *ticket, struct account *account, int fd)
+static void begin(struct shard *shard, uint16_t access, const struct handover *handover, const struct ticket *ticket,
+                  struct account *account, int fd)
 {
 	const struct conf *conf = &shard->process->conf;
 	bool imap = handover->protocol == HANDOVER_IMAP;
@@ -283,7 +287,8 @@ static void begin(struct shard *shard, uint16_t access, const struct handover *h
 	shard->count.sessions++;
 	shard->count.logins++;
 	log_info("session", LOG_ID(c->session), LOG_S("user", ticket->user), LOG_S("peer", handover->peer),
-	         LOG_C("protocol", imap ? "imap" : "pop3"), LOG_S("tls", handover->tls ? handover->tls_version : STR("no")));
+	         LOG_C("protocol", imap ? "imap" : "pop3"),
+	         LOG_S("tls", handover->tls ? handover->tls_version : STR("no")));
 	c->stream = stream_new(shard->process->loop, fd, limits, &events, c);
 	stream_set_timeout(c->stream, imap ? conf->imap.idle_timeout_ms : conf->pop3.timeout_ms);
 	stream_set_write_timeout(c->stream, imap ? conf->imap.write_timeout_ms : conf->pop3.write_timeout_ms);

@@ -1,6 +1,7 @@
-/* control.c: commands of the command line that the shard carries out (ipc/control.h): undelete, store compact, store check. What writes waits for the gate; every
- * answer waits until what it tells is durable. Nothing holds the shard for long: a list is given in pages and a restore in portions that the
- * command line asks for one after another, and whoever waits for compaction hears how far it is once a second. Owned by the shard.
+/* control.c: commands of the command line that the shard carries out (ipc/control.h): undelete, store compact, store
+ * check. What writes waits for the gate; every answer waits until what it tells is durable. Nothing holds the shard
+ * for long: a list is given in pages and a restore in portions that the command line asks for one after another, and
+ * whoever waits for compaction hears how far it is once a second. Owned by the shard.
  *
  * Arguments, after the account's id, and the answer:
  *     undelete list     mailbox or empty, position or empty         → object with messages and next (position or null)
@@ -167,8 +168,11 @@ static void print_header(struct listing *listing, const char *key, struct str he
 
 static void print_flags(struct buf *json, unsigned flags)
 {
-	static const struct { enum message_flag flag; struct str name; } names[] = {
-		{ FLAG_SEEN, STR_INIT("\\Seen") }, { FLAG_ANSWERED, STR_INIT("\\Answered") }, { FLAG_FLAGGED, STR_INIT("\\Flagged") },
+	static const struct { enum message_flag flag; struct str name;
+	} names[] = {
+		{ FLAG_SEEN, STR_INIT("\\Seen") },
+		{ FLAG_ANSWERED, STR_INIT("\\Answered") },
+		{ FLAG_FLAGGED, STR_INIT("\\Flagged") },
 		{ FLAG_DRAFT, STR_INIT("\\Draft") },
 	};
 	json_key(json, "flags");
@@ -342,7 +346,8 @@ static void compact(struct shard *shard, uint64_t number, const struct control_r
 		store_compact_now(shard->store);
 		loop_timer_start(shard->idle_work, 0);
 	}
-	control->waiters[control->n_waiters++] = (struct compaction_waiter){ number, loop_now_ms(shard->process->loop) + WAIT_MS };
+	control->waiters[control->n_waiters++] =
+		(struct compaction_waiter){ number, loop_now_ms(shard->process->loop) + WAIT_MS };
 	loop_timer_start(control->tick, WAIT_TICK_MS);
 }
 

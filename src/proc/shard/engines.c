@@ -1,4 +1,5 @@
-/* engines.c: the session engines of IMAP and POP3 behind one table, with their settings from the configuration. An engine belongs to its connection. */
+/* engines.c: the session engines of IMAP and POP3 behind one table, with their settings from the configuration. An
+ * engine belongs to its connection. */
 #include "proc/shard/shard.h"
 
 #include "base/clock.h"
@@ -55,7 +56,8 @@ static void imap_refuse(struct outq *out, struct str tag, struct str text)
 	outq_addf(out, "%.*s NO [UNAVAILABLE] %.*s\r\n* BYE\r\n", STR_ARG(tag), STR_ARG(text));
 }
 
-const struct engine engine_imap = { imap_begin, imap_input, imap_wants_input, imap_resume, imap_bye, imap_end, imap_refuse };
+const struct engine engine_imap = { imap_begin, imap_input, imap_wants_input, imap_resume,
+	                                imap_bye,   imap_end,   imap_refuse };
 
 /* --- POP3 --- */
 
@@ -95,7 +97,8 @@ static void pop3_refuse(struct outq *out, struct str tag, struct str text)
 	outq_addf(out, "-ERR [SYS/TEMP] %.*s\r\n", STR_ARG(text));
 }
 
-const struct engine engine_pop3 = { pop3_begin, pop3_input, pop3_wants_input, pop3_resume, pop3_bye, pop3_end, pop3_refuse };
+const struct engine engine_pop3 = { pop3_begin, pop3_input, pop3_wants_input, pop3_resume,
+	                                pop3_bye,   pop3_end,   pop3_refuse };
 
 /* --- settings --- */
 
@@ -118,5 +121,6 @@ void engines_set_up(struct shard *shard)
 		.spool_directory = buf_str(&shard->directory),
 	};
 	shard->imap.mail.max_message_size = conf->imap.max_message_size;
-	shard->pop3 = (struct pop3_settings){ conf->pop3.max_line, (uint32_t)conf->pop3.max_bad_commands, conf->imap.output_pause };
+	shard->pop3 =
+		(struct pop3_settings){ conf->pop3.max_line, (uint32_t)conf->pop3.max_bad_commands, conf->imap.output_pause };
 }

@@ -1,5 +1,6 @@
-/* requests.c: what smtp and auth ask of the shard. A request that writes runs when the gate is open, in the order it came; its answer (a promise)
- * leaves when its batch is durable, or says "try again" when the batch was voided. Owned by the shard. Malformed requests close the channel. */
+/* requests.c: what smtp and auth ask of the shard. A request that writes runs when the gate is open, in the order it
+ * came; its answer (a promise) leaves when its batch is durable, or says "try again" when the batch was voided.
+ * Owned by the shard. Malformed requests close the channel. */
 #include "proc/shard/shard.h"
 
 #include "base/checked.h"
@@ -50,7 +51,8 @@ static void send_promise(struct promise *promise)
 	} else {
 		account_order_reply_encode(&promise->order, &body);
 	}
-	if (peer->channel && peer->generation == promise->generation && ipc_send(peer->channel, type, buf_str(&body), -1) < 0)
+	if (peer->channel && peer->generation == promise->generation &&
+	    ipc_send(peer->channel, type, buf_str(&body), -1) < 0)
 		log_warning("answer-not-sent", LOG_S("peer", role_name(peer->role)), LOG_U("request", promise->request));
 	buf_free(&body);
 	mem_free(promise);
@@ -132,7 +134,8 @@ void promises_voided(struct shard *shard, uint64_t batch, int err)
 
 /* --- deliveries --- */
 
-static int deliver_one(struct shard *shard, const struct deliver_recipient *recipient, const struct mail_source *source, uint64_t *batch)
+static int deliver_one(struct shard *shard, const struct deliver_recipient *recipient, const struct mail_source *source,
+                       uint64_t *batch)
 {
 	struct mail_facts facts = { .internal_date = clock_wall_seconds() };
 	struct account *account;
@@ -145,7 +148,8 @@ static int deliver_one(struct shard *shard, const struct deliver_recipient *reci
 	return result;
 }
 
-static void deliver_all(struct shard *shard, const struct deliver *deliver, const struct mail_source *source, struct promise *promise)
+static void deliver_all(struct shard *shard, const struct deliver *deliver, const struct mail_source *source,
+                        struct promise *promise)
 {
 	uint64_t voids = shard->voids;
 	int worst = 0;
@@ -158,18 +162,22 @@ static void deliver_all(struct shard *shard, const struct deliver *deliver, cons
 	/* A batch that was rolled back takes those with it that were delivered before in the same request. */
 	for (uint32_t i = 0; i < deliver->n_recipients && voids != shard->voids; i++)
 		promise->results[i] = result_of(worst == ERR_NO_SPACE ? ERR_NO_SPACE : ERR_UNAVAILABLE);
-	log_debug("delivery", LOG_ID(deliver->session), LOG_S("sender", deliver->sender), LOG_U("recipients", deliver->n_recipients),
-	         LOG_U("size", deliver->head.n + deliver->body_length), LOG_C("result", worst == 0 ? "ok" : err_text(worst)));
+	log_debug("delivery", LOG_ID(deliver->session), LOG_S("sender", deliver->sender),
+	          LOG_U("recipients", deliver->n_recipients), LOG_U("size", deliver->head.n + deliver->body_length),
+	          LOG_C("result", worst == 0 ? "ok" : err_text(worst)));
 }
 
-/* fd: -1, a file with the body, or IPC_FD_LOST. Without `room`, or without its file, all recipients are to be tried again. */
+/* fd: -1, a file with the body, or IPC_FD_LOST. Without `room`, or without its file, all recipients are to be tried
+ * again. */
 static int run_delivery(struct peer *peer, struct str body, int fd, bool room)
 {
 	struct arena arena = ARENA_INIT(DECODE_ARENA_MAX);
 	struct deliver deliver;
 	int result = deliver_decode(body, fd != -1, &arena, &deliver);
 	if (result == 0) {
-		struct mail_source source = { .head = deliver.head, .bytes = deliver.body, .fd = fd, .length = deliver.body_length };
+		struct mail_source source = {
+			.head = deliver.head, .bytes = deliver.body, .fd = fd, .length = deliver.body_length
+		};
 		struct promise *promise = mem_alloc(1, sizeof *promise + deliver.n_recipients);
 		*promise = (struct promise){ .peer = peer, .generation = peer->generation, .request = deliver.request, .n_results = deliver.n_recipients };
 		if (room && fd != IPC_FD_LOST)
@@ -208,12 +216,14 @@ static int run_order(struct peer *peer, struct str body)
 		promise->order.result = account_create(shard->store, &order.account);
 		break;
 	case ACCOUNT_DESTROY:
-		promise->order.result = account_destroy(shard->store, &order.account, &promise->order.messages, &promise->order.bytes);
+		promise->order.result =
+			account_destroy(shard->store, &order.account, &promise->order.messages, &promise->order.bytes);
 		connections_account_gone(shard);
 		loop_timer_start(shard->idle_work, IDLE_WORK_PACE_MS);
 		break;
 	case ACCOUNT_USAGE:
-		promise->order.result = account_usage(shard->store, &order.account, &promise->order.messages, &promise->order.bytes);
+		promise->order.result =
+			account_usage(shard->store, &order.account, &promise->order.messages, &promise->order.bytes);
 		break;
 	case ACCOUNT_ORDER_COUNT:
 		break;
@@ -307,7 +317,8 @@ void requests_run(struct shard *shard)
 		struct request *request = shard->requests;
 		struct peer *peer = request->peer;
 		/* What a process asked that is gone since is not done: nobody waits for it, and the sender will come again. */
-		if (peer->channel && peer->generation == request->generation && run(peer, str_of(request->body, request->n), request->fd) < 0) {
+		if (peer->channel && peer->generation == request->generation &&
+		    run(peer, str_of(request->body, request->n), request->fd) < 0) {
 			log_error("malformed-request", LOG_S("peer", role_name(peer->role)), LOG_U("index", peer->index));
 			shard_drop_peer(peer);
 		}

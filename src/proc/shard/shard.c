@@ -1,5 +1,6 @@
-/* shard.c: the process that owns the mail of its accounts: one store, the sessions of its clients, the requests of smtp and auth. Lives until the
- * supervisor stops it; ends itself when a sync failed, because then nothing can be promised. */
+/* shard.c: the process that owns the mail of its accounts: one store, the sessions of its clients, the requests of
+ * smtp and auth. Lives until the supervisor stops it; ends itself when a sync failed, because then nothing can be
+ * promised. */
 #include "proc/shard/shard.h"
 
 #include "base/checked.h"
@@ -46,9 +47,10 @@ static bool serves_one(const struct shard *shard)
 	       clock_monotonic_us() - shard->turn_began_us < TURN_SMALL_US;
 }
 
-/* A sync for one client alone is done here, if the next turn finds that nobody has come meanwhile: two switches of threads and their wake-ups cost
- * more CPU than all the rest of a lone APPEND. Who comes during it waits as long as the last sync took; a slow one sends the next to the
- * helper again. What is synced before what is the same either way. */
+/* A sync for one client alone is done here, if the next turn finds that nobody has come meanwhile: two switches of
+ * threads and their wake-ups cost more CPU than all the rest of a lone APPEND. Who comes during it waits as long as
+ * the last sync took; a slow one sends the next to the helper again. What is synced before what is the same either
+ * way. */
 static void world_sync(void *owner, int fd)
 {
 	struct shard *shard = owner;
@@ -89,7 +91,8 @@ static void world_voided(void *owner, uint64_t batch, int err)
 {
 	struct shard *shard = owner;
 	shard->voids++;
-	log_error("batch-voided", LOG_U("batch", batch), LOG_ERR(err), LOG_C("action", "its writers were told to try again"));
+	log_error("batch-voided", LOG_U("batch", batch), LOG_ERR(err),
+	          LOG_C("action", "its writers were told to try again"));
 	promises_voided(shard, batch, err);
 	control_voided(shard, batch, err);
 	connections_voided(shard, batch);
@@ -98,7 +101,8 @@ static void world_voided(void *owner, uint64_t batch, int err)
 static void world_failed(void *owner, const char *what, int err)
 {
 	struct shard *shard = owner;
-	log_error("store-failed", LOG_C("what", what), LOG_ERR(err), LOG_C("action", "this shard stops and is started again; check the disk"));
+	log_error("store-failed", LOG_C("what", what), LOG_ERR(err),
+	          LOG_C("action", "this shard stops and is started again; check the disk"));
 	shard->failed = true;
 	role_failed(shard->process);
 }
@@ -172,7 +176,8 @@ static int auth_message(void *owner, uint16_t type, struct str body, int *fd)
 static void peer_closed(void *owner)
 {
 	struct peer *peer = owner;
-	/* At a stop access and smtp go first; whether it is one is the supervisor's knowledge, which says what ended and why. */
+	/* At a stop access and smtp go first; whether it is one is the supervisor's knowledge, which says what ended and
+	 * why. */
 	log_debug("peer-lost", LOG_S("peer", role_name(peer->role)), LOG_U("index", peer->index));
 	shard_drop_peer(peer);
 }
@@ -186,7 +191,9 @@ void shard_drop_peer(struct peer *peer)
 static void shard_peer(struct role_process *process, enum role role, uint16_t index, int fd)
 {
 	struct shard *shard = process->state;
-	struct peer *peer = role == ROLE_AUTH ? &shard->auth : role == ROLE_ACCESS ? &shard->access[index % PEERS_MAX] : &shard->smtp[index % PEERS_MAX];
+	struct peer *peer = role == ROLE_AUTH     ? &shard->auth
+	                    : role == ROLE_ACCESS ? &shard->access[index % PEERS_MAX]
+	                                          : &shard->smtp[index % PEERS_MAX];
 	ipc_message_fn *message = role == ROLE_AUTH ? auth_message : role == ROLE_ACCESS ? access_message : smtp_message;
 	ipc_channel_free(&peer->channel);
 	*peer = (struct peer){ .shard = shard, .role = role, .index = index, .generation = peer->generation + 1 };
@@ -237,11 +244,13 @@ static int shard_prepare(struct role_process *process)
 	shard->sync_job = (struct loop_job){ .work = sync_work, .done = sync_done, .owner = shard };
 	shard->mail = (struct mail_settings){ mail_reader_new(&limits), conf->smtp.max_message_size + TRACE_HEADERS_MAX,
 	                                     (uint32_t)MIN(conf->imap.max_keywords, (uint64_t)KEYWORDS_MAX) };
-	buf_addf(&shard->directory, "%.*s/" STORE_FOLDER_SHARDS "/%02u", STR_ARG(process->setup.directory), process->setup.index);
+	buf_addf(&shard->directory, "%.*s/" STORE_FOLDER_SHARDS "/%02u", STR_ARG(process->setup.directory),
+	         process->setup.index);
 	struct store_settings settings = settings_from(conf, buf_str(&shard->directory));
 	int result = store_open(&settings, &store_world, shard, &shard->store, &what);
 	if (result < 0)
-		log_error("store-not-opened", LOG_C("what", what), LOG_S("directory", buf_str(&shard->directory)), LOG_ERR(result));
+		log_error("store-not-opened", LOG_C("what", what), LOG_S("directory", buf_str(&shard->directory)),
+		          LOG_ERR(result));
 	else
 		engines_set_up(shard);
 	return result;

@@ -1,5 +1,6 @@
 /* links.c: the channels to auth and the shards. Their answers end calls (ipc/call.h). What does not fit closes the
- * channel and fails its calls; the supervisor sends a new one, after it has started the other process again if that has ended. */
+ * channel and fails its calls; the supervisor sends a new one, after it has started the other process again if that
+ * has ended. */
 #include "proc/smtp/private.h"
 
 #include "base/arena.h"
@@ -49,7 +50,8 @@ static void on_closed(void *owner)
 		            LOG_U("index", auth ? 0 : link->peer - PEER_SHARD(0)));
 	ipc_channel_free(&link->channel);
 	ipc_calls_peer_lost(link->role->calls, link->peer);
-	role_peer_lost(link->role->process, auth ? ROLE_AUTH : ROLE_SHARD, auth ? 0 : (uint16_t)(link->peer - PEER_SHARD(0)));
+	role_peer_lost(link->role->process, auth ? ROLE_AUTH : ROLE_SHARD,
+	               auth ? 0 : (uint16_t)(link->peer - PEER_SHARD(0)));
 }
 
 void smtp_link_open(struct smtp_role *role, uint32_t peer, int fd)

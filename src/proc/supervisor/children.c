@@ -1,9 +1,11 @@
 /* children.c: the processes of the server: their start, what they are sent, their end and restart, their stop.
  *
- * A child that starts is sent SETUP, KEYS, its LISTENERs, one PEER for each running process that it talks to (which is sent the
- * other end), START. A child that ends is started again after a pause that doubles while it keeps ending soon.
+ * A child that starts is sent SETUP, KEYS, its LISTENERs, one PEER for each running process that it talks to (which
+ * is sent the other end), START. A child that ends is started again after a pause that doubles while it keeps ending
+ * soon.
  *
- * Children close a channel over what they cannot understand, and say so; it is made anew after a moment where both still live. */
+ * Children close a channel over what they cannot understand, and say so; it is made anew after a moment where both
+ * still live. */
 #include "proc/supervisor/supervisor_private.h"
 
 #include "base/checked.h"
@@ -173,8 +175,8 @@ static void send_peer(struct child *to, const struct child *peer, int fd)
 	buf_free(&body);
 }
 
-/* To be made anew; once, though both ends tell. What does not fit in the list is told again by nobody, but needs a crowd of hostile
- * processes. */
+/* To be made anew; once, though both ends tell. What does not fit in the list is told again by nobody, but needs a
+ * crowd of hostile processes. */
 static void mend_later(struct child *a, struct child *b, uint32_t pair)
 {
 	struct supervisor *s = a->supervisor;
@@ -222,8 +224,8 @@ static void mend(void *owner)
 		bool never_made = lost[i].pair == 0 && a->channel && b->channel;
 		if (!never_made && !(is_of_this_life(a, lost[i].pair) && is_of_this_life(b, lost[i].pair)))
 			continue;
-		log_warning("channel-mended", LOG_S("of", role_name(a->role)), LOG_U("index", a->index), LOG_S("with", role_name(b->role)),
-		            LOG_U("with-index", b->index));
+		log_warning("channel-mended", LOG_S("of", role_name(a->role)), LOG_U("index", a->index),
+		            LOG_S("with", role_name(b->role)), LOG_U("with-index", b->index));
 		connect_pair(a, b);
 	}
 }
@@ -253,8 +255,8 @@ static void announce(struct supervisor *s)
 			return;
 	}
 	if (!s->announced && !s->stopping)
-		log_info("ready", LOG_C("version", MANSIO_VERSION), LOG_C("directory", s->directory), LOG_U("processes", s->n_children),
-		         LOG_U("pid", s->pid));
+		log_info("ready", LOG_C("version", MANSIO_VERSION), LOG_C("directory", s->directory),
+		         LOG_U("processes", s->n_children), LOG_U("pid", s->pid));
 	s->announced = true;
 }
 
@@ -270,8 +272,8 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 			return ERR_CORRUPT;
 		child->ready = true;
 		if (child->restarts > 0)
-			log_info("process-ready", LOG_S("of", role_name(child->role)), LOG_U("index", child->index), LOG_U("pid", child->pid),
-			         LOG_U("restarts", child->restarts));
+			log_info("process-ready", LOG_S("of", role_name(child->role)), LOG_U("index", child->index),
+			         LOG_U("pid", child->pid), LOG_U("restarts", child->restarts));
 		announce(child->supervisor);
 		return 0;
 	case CHILD_CONTROL_REPLY:
@@ -292,7 +294,8 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 	}
 }
 
-/* The process is ending, and SIGCHLD will tell why; or it misbehaved, and is made to end when it has not gone by itself. */
+/* The process is ending, and SIGCHLD will tell why; or it misbehaved, and is made to end when it has not gone by
+ * itself. */
 static void on_closed(void *owner)
 {
 	struct child *child = owner;
@@ -309,7 +312,8 @@ static void try_again_later(struct child *child)
 	if (child->supervisor->stopping)
 		return;
 	loop_timer_start(child->timer, child->delay_ms);
-	child->delay_ms = MIN(child->delay_ms * 2, MAX(conf->server.restart_delay_max_ms, conf->server.restart_delay_min_ms));
+	child->delay_ms =
+		MIN(child->delay_ms * 2, MAX(conf->server.restart_delay_max_ms, conf->server.restart_delay_min_ms));
 }
 
 static bool spawn(struct child *child)
@@ -437,8 +441,8 @@ static bool any_running(const struct supervisor *s, enum role role)
 	return false;
 }
 
-/* Receivers first. Shards say goodbye to their sessions, some of which access relays, so access is not waited for; but deliveries that
- * smtp has taken are finished first. The directory goes last. */
+/* Receivers first. Shards say goodbye to their sessions, some of which access relays, so access is not waited for;
+ * but deliveries that smtp has taken are finished first. The directory goes last. */
 static bool turn_to_stop(const struct supervisor *s, enum role role)
 {
 	switch (role) {

@@ -1,5 +1,6 @@
-/* control.c: the control socket. Each connection is a channel with one request at a time: status is answered here, what concerns the mail by the
- * shards, all else by auth; they decode it again. Only the server's user and root may connect. */
+/* control.c: the control socket. Each connection is a channel with one request at a time: status is answered here,
+ * what concerns the mail by the shards, all else by auth; they decode it again. Only the server's user and root may
+ * connect. */
 #include "proc/supervisor/supervisor_private.h"
 
 #include "base/mem.h"
@@ -198,7 +199,8 @@ static int open_control_socket(const char *path)
 		unlink(path);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	mode_t before = umask(0177);
-	bool good = fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof address) == 0 && listen(fd, CONTROL_QUEUE) == 0;
+	bool good =
+		fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof address) == 0 && listen(fd, CONTROL_QUEUE) == 0;
 	int problem = errno;
 	umask(before);
 	if (!good && fd >= 0)

@@ -1,7 +1,8 @@
-/* shard_commands.c: commands of the control socket that shards carry out: sent to one or to all, their answers gathered. One shard's answer is
- * passed on as it is; those of all become one JSON array, in order of the shards, and the first that fails is the failure of all. A shard
- * answers in time: what takes longer it does in steps that the command line asks for (proc/shard/control.c). Owned by the control connection
- * that asked; freed when done or cancelled. */
+/* shard_commands.c: commands of the control socket that shards carry out: sent to one or to all, their answers
+ * gathered. One shard's answer is passed on as it is; those of all become one JSON array, in order of the shards,
+ * and the first that fails is the failure of all. A shard answers in time: what takes longer it does in steps that
+ * the command line asks for (proc/shard/control.c). Owned by the control connection that asked; freed when done or
+ * cancelled. */
 #include "proc/supervisor/supervisor_private.h"
 
 #include "base/json.h"
@@ -104,7 +105,8 @@ static void ask(struct part *part, uint16_t shard, struct str request)
 	buf_free(&head);
 }
 
-struct shard_command *shard_command_begin(struct supervisor *s, const struct control_request *request, int32_t shard, shard_command_done_fn *done, void *owner)
+struct shard_command *shard_command_begin(struct supervisor *s, const struct control_request *request, int32_t shard,
+                                          shard_command_done_fn *done, void *owner)
 {
 	struct shard_command *command = mem_alloc(1, sizeof *command);
 	struct buf body = BUF_INIT(IPC_BODY_MAX);

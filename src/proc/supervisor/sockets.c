@@ -1,5 +1,5 @@
-/* sockets.c: binds every address of [listen]. The sockets stay with the supervisor for all its life, so that a restarted role gets the
- * same ones, with the connections that wait in them. */
+/* sockets.c: binds every address of [listen]. The sockets stay with the supervisor for all its life, so that a
+ * restarted role gets the same ones, with the connections that wait in them. */
 #include "proc/supervisor/supervisor_private.h"
 
 #include "base/checked.h"
@@ -93,7 +93,8 @@ static bool open_both(const struct supervisor *s, uint16_t port, int *ipv4, int 
 
 static int cannot_listen(enum service service, struct str where)
 {
-	log_error("cannot-listen", LOG_S("service", service_name(service)), LOG_S("address", where), LOG_C("error", strerror(errno)));
+	log_error("cannot-listen", LOG_S("service", service_name(service)), LOG_S("address", where),
+	          LOG_C("error", strerror(errno)));
 	return ERR_IO;
 }
 
@@ -124,7 +125,8 @@ static int bind_address(struct supervisor *s, enum service service, const struct
 	return err;
 }
 
-/* Open to every local user, since LMTP knows no users: who may reach it is said by the mode of the folder it lies in. */
+/* Open to every local user, since LMTP knows no users: who may reach it is said by the mode of the folder it lies
+ * in. */
 static int bind_unix(struct supervisor *s, enum service service, struct str path)
 {
 	union socket_address address = { .local = { .sun_family = AF_UNIX } };
@@ -146,8 +148,8 @@ static void log_listening(const struct listening *listening)
 	if (listening->path.n > 0)
 		log_info("listening", LOG_S("service", service_name(listening->service)), LOG_S("address", listening->path));
 	else
-		log_info("listening", LOG_S("service", service_name(listening->service)), LOG_C("address", listening->address.text),
-		         LOG_U("port", listening->address.port));
+		log_info("listening", LOG_S("service", service_name(listening->service)),
+		         LOG_C("address", listening->address.text), LOG_U("port", listening->address.port));
 }
 
 int sockets_bind(struct supervisor *s)

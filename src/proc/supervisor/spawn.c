@@ -1,4 +1,5 @@
-/* spawn.c: starts a role: fork, then exec of our own binary, so that each process has an address space of its own making. */
+/* spawn.c: starts a role: fork, then exec of our own binary, so that each process has an address space of its own
+ * making. */
 #include "proc/supervisor/supervisor_private.h"
 
 #include <fcntl.h>

@@ -1,5 +1,5 @@
-/* start.c: what the server needs before it has children: configuration, users, host name, certificate, the store's folder. Every
- * problem is logged here, with what to do about it. */
+/* start.c: what the server needs before it has children: configuration, users, host name, certificate, the store's
+ * folder. Every problem is logged here, with what to do about it. */
 #include "proc/supervisor/supervisor_private.h"
 
 #include "base/checked.h"
@@ -115,7 +115,8 @@ void start_choose_users(struct supervisor *s)
 	s->owners.user = user_id(s->conf.server.user, s->conf.server.user_id, &missing);
 	s->owners.network_user = user_id(s->conf.server.network_user, s->conf.server.network_user_id, &missing);
 	if (missing)
-		log_warning("users-missing", LOG_S("user", s->conf.server.user), LOG_S("network_user", s->conf.server.network_user),
+		log_warning("users-missing", LOG_S("user", s->conf.server.user),
+		            LOG_S("network_user", s->conf.server.network_user),
 		            LOG_C("meaning", "the system does not have both users; numeric ids of the configuration are used"));
 }
 
@@ -162,8 +163,9 @@ static int check_path(const struct supervisor *s)
 		path[i] = '\0';
 		if (stat(path, &status) == 0 && !(status.st_mode & S_IXOTH)) {
 			log_error("directory-unreachable", LOG_C("folder", path), LOG_C("directory", s->directory),
-			          LOG_C("problem", "users other than its owner cannot pass through this folder: chmod o+x it, or put "
-			                           "server.directory elsewhere"));
+			          LOG_C("problem",
+			                "users other than its owner cannot pass through this folder: chmod o+x it, or put "
+			                "server.directory elsewhere"));
 			return ERR_DENIED;
 		}
 	}

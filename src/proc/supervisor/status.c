@@ -1,5 +1,6 @@
-/* status.c: the answer to `mansio status`: asks all children for their counters and prints what the supervisor knows together with what
- * came within the deadline. Owned by the control connection that asked; freed when done or cancelled. */
+/* status.c: the answer to `mansio status`: asks all children for their counters and prints what the supervisor knows
+ * together with what came within the deadline. Owned by the control connection that asked; freed when done or
+ * cancelled. */
 #include "proc/supervisor/supervisor_private.h"
 
 #include "base/json.h"
@@ -64,8 +65,8 @@ static void print_counters(struct str counters, struct buf *out)
 }
 
 /* What the supervisor knows of a process; open for its counters. */
-static void begin_process(struct buf *out, enum role role, uint16_t index, pid_t pid, uint64_t restarts, uint64_t uptime_ms,
-                          bool ready)
+static void begin_process(struct buf *out, enum role role, uint16_t index, pid_t pid, uint64_t restarts,
+                          uint64_t uptime_ms, bool ready)
 {
 	json_begin_object(out);
 	json_field_string(out, "role", role_name(role));
@@ -140,7 +141,8 @@ static void ask(struct question *question, struct child *child)
 {
 	struct supervisor *s = child->supervisor;
 	struct buf body = BUF_INIT(16);
-	if (!child->channel || ipc_call_begin(s->calls, child_number(child), CHILD_WAIT_MS, on_answer, question, &question->call) != 0)
+	if (!child->channel ||
+	    ipc_call_begin(s->calls, child_number(child), CHILD_WAIT_MS, on_answer, question, &question->call) != 0)
 		return;
 	wire_put_u64(&body, question->call);
 	if (ipc_send(child->channel, SUPERVISOR_STATUS, buf_str(&body), -1) == 0) {

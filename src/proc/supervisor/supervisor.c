@@ -1,5 +1,5 @@
-/* supervisor.c: `mansio serve`: start, signals, stop. One struct supervisor on the stack of supervisor_main. The supervisor reads no
- * byte from the network: it keeps the sockets, the keys and the processes.
+/* supervisor.c: `mansio serve`: start, signals, stop. One struct supervisor on the stack of supervisor_main. The
+ * supervisor reads no byte from the network: it keeps the sockets, the keys and the processes.
  *
  *     start (start.c, sockets.c) -> children run -> SIGTERM or SIGINT: stopping, children_stop in order -> all gone: exit 0
  *                                                   again later, or stop_timeout over: children_kill */
@@ -51,7 +51,8 @@ static void on_stop_signal(void *owner, int signum)
 {
 	struct supervisor *s = owner;
 	if (s->stopping) {
-		/* A terminal and the make or timeout around us each send one for the same wish; later, somebody is impatient. */
+		/* A terminal and the make or timeout around us each send one for the same wish; later, somebody is
+		 * impatient. */
 		if (loop_now_ms(s->loop) - s->stop_began_ms > SAME_WISH_MS)
 			children_kill(s);
 		return;
@@ -87,7 +88,8 @@ static void on_hangup(void *owner, int signum)
 	log_info("keys-read");
 }
 
-/* Each connection is a descriptor, and two while access relays TLS: as many as the system allows, for the children too. */
+/* Each connection is a descriptor, and two while access relays TLS: as many as the system allows, for the children
+ * too. */
 static void raise_descriptor_limit(const struct supervisor *s)
 {
 	struct rlimit limit;
@@ -100,8 +102,9 @@ static void raise_descriptor_limit(const struct supervisor *s)
 	}
 	if (limit.rlim_cur < wanted)
 		log_warning("few-descriptors", LOG_U("limit", limit.rlim_cur), LOG_U("wanted", wanted),
-		            LOG_C("meaning", "fewer connections are possible than login.max_connections and smtp.max_connections "
-		                             "allow; raise the limit of open files (ulimit -n, LimitNOFILE)"));
+		            LOG_C("meaning",
+		                  "fewer connections are possible than login.max_connections and smtp.max_connections "
+		                  "allow; raise the limit of open files (ulimit -n, LimitNOFILE)"));
 }
 
 static int watch_signals(struct supervisor *s)

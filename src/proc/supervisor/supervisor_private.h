@@ -119,10 +119,12 @@ typedef void status_done_fn(void *owner, struct str json);
 struct status_request *status_begin(struct supervisor *s, status_done_fn *done, void *owner);
 void status_cancel(struct status_request **request);
 
-/* --- shard_commands.c: has one shard (or all: `shard` negative) carry out a command and calls done with the encoded control_reply, once, later --- */
+/* --- shard_commands.c: has one shard (or all: `shard` negative) carry out a command and calls done with the encoded
+ * control_reply, once, later --- */
 struct shard_command;
 typedef void shard_command_done_fn(void *owner, struct str reply);
-struct shard_command *shard_command_begin(struct supervisor *s, const struct control_request *request, int32_t shard, shard_command_done_fn *done, void *owner);
+struct shard_command *shard_command_begin(struct supervisor *s, const struct control_request *request, int32_t shard,
+                                          shard_command_done_fn *done, void *owner);
 void shard_command_cancel(struct shard_command **command);
 
 #endif

@@ -1,6 +1,6 @@
-/* supervisor_test.c: runs the real supervisor with roles that only count (test_roles.c), and speaks to it by signals and control
- * socket: does everybody get their channels, also after a crash; is the stop clean; is the sandbox there; is the store locked.
- * MANSIO_TEST_SERVER names the executable. */
+/* supervisor_test.c: runs the real supervisor with roles that only count (test_roles.c), and speaks to it by signals
+ * and control socket: does everybody get their channels, also after a crash; is the stop clean; is the sandbox
+ * there; is the store locked. MANSIO_TEST_SERVER names the executable. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

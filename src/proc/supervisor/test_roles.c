@@ -1,5 +1,5 @@
-/* test_roles.c: five roles that only count what the supervisor sends them, for supervisor_test. Each says hello on every channel to
- * a peer; `mansio status` shows how many peers greeted it. */
+/* test_roles.c: five roles that only count what the supervisor sends them, for supervisor_test. Each says hello on
+ * every channel to a peer; `mansio status` shows how many peers greeted it. */
 #include "base/mem.h"
 #include "ipc/channel.h"
 #include "ipc/control.h"
@@ -105,7 +105,8 @@ static void on_control(struct role_process *process, uint64_t request, struct st
 	buf_free(&out);
 }
 
-/* A log line from inside the sandbox is part of the test: it reads the clock and, without care, the time zone's file. */
+/* A log line from inside the sandbox is part of the test: it reads the clock and, without care, the time zone's
+ * file. */
 static void start(struct role_process *process)
 {
 	log_info("counting");

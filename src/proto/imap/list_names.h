@@ -34,8 +34,8 @@ struct list_names {
 int list_names_gather(struct account *account, struct list_names *out) MUST_CHECK;
 void list_names_free(struct list_names *names);
 
-/* Matches one name with one pattern, at most some milliseconds of work; false when all are matched, and every name knows
- * what lies below it. Empty patterns match nothing. */
+/* Matches one name with one pattern, at most some milliseconds of work; false when all are matched, and every name
+ * knows what lies below it. Empty patterns match nothing. */
 bool list_names_match(struct list_names *names, struct str reference, const struct imap_strings *patterns);
 
 #endif

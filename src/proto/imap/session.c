@@ -54,8 +54,9 @@ static void enter_state(struct imap_session *s, enum session_state state)
 	s->state = state;
 }
 
-struct imap_session *imap_session_new(const struct session_world *world, void *owner, const struct imap_settings *settings,
-                                      struct account *account, uint64_t id, struct str tag)
+struct imap_session *imap_session_new(const struct session_world *world, void *owner,
+                                      const struct imap_settings *settings, struct account *account, uint64_t id,
+                                      struct str tag)
 {
 	struct imap_session *s = mem_alloc(1, sizeof *s);
 	s->world = world;

@@ -28,9 +28,9 @@ struct imap_settings {
 
 /* A session of an account that is logged in. Queues "tag OK [CAPABILITY ...]" as the answer to the login, unless the
  * tag is empty. `id` is the session's name in the log and the origin of its changes in the store. */
-struct imap_session *imap_session_new(const struct session_world *world, void *owner, const struct imap_settings *settings,
-                                      struct account *account, uint64_t id, struct str tag)
-    __attribute__((returns_nonnull));
+struct imap_session *imap_session_new(const struct session_world *world, void *owner,
+                                      const struct imap_settings *settings, struct account *account, uint64_t id,
+                                      struct str tag) __attribute__((returns_nonnull));
 void imap_session_free(struct imap_session **session);
 
 /* Bytes from the client; returns how many were taken. Fewer than all: the session is busy, its output is full, or its
@@ -45,7 +45,8 @@ void imap_session_resume(struct imap_session *session);
 /* True in IDLE, where a client may be silent for long (the owner may want other time-outs). */
 bool imap_session_is_idling(const struct imap_session *session);
 
-/* Bytes of the heap that the session holds now, its output and the mailbox's entries aside. For statistics and tests. */
+/* Bytes of the heap that the session holds now, its output and the mailbox's entries aside. For statistics and
+ * tests. */
 size_t imap_session_memory(const struct imap_session *session);
 
 /* The owner ends the session (time ran out, the server stops): BYE with this text, then world.close. */

@@ -97,8 +97,8 @@ static inline struct outq *imap_output(struct imap_session *s)
 	return s->world->output(s->owner);
 }
 
-/* Ranges of files wait without memory, so there may be more of them: about what leaves in a turn, or a FETCH of bodies begins its walk anew for
- * every other message. */
+/* Ranges of files wait without memory, so there may be more of them: about what leaves in a turn, or a FETCH of
+ * bodies begins its walk anew for every other message. */
 #define OUTPUT_PAUSE_FILES 16 /* times output_pause */
 
 static inline bool imap_output_full(struct imap_session *s)

@@ -118,8 +118,8 @@ static int take_snapshot(struct pop3_session *s)
 	return 0;
 }
 
-struct pop3_session *pop3_session_new(const struct session_world *world, void *owner, const struct pop3_settings *settings,
-                                      struct account *account, uint64_t id)
+struct pop3_session *pop3_session_new(const struct session_world *world, void *owner,
+                                      const struct pop3_settings *settings, struct account *account, uint64_t id)
 {
 	struct pop3_session *s = mem_alloc(1, sizeof *s);
 	s->world = world;

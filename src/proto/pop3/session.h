@@ -24,8 +24,9 @@ struct pop3_settings {
 
 /* A session of an account that is logged in. Queues +OK as the answer to the login; or -ERR and world.close (inside
  * this call) when the INBOX cannot be opened. `id` is the session's name in the log. */
-struct pop3_session *pop3_session_new(const struct session_world *world, void *owner, const struct pop3_settings *settings,
-                                      struct account *account, uint64_t id) __attribute__((returns_nonnull));
+struct pop3_session *pop3_session_new(const struct session_world *world, void *owner,
+                                      const struct pop3_settings *settings, struct account *account, uint64_t id)
+	__attribute__((returns_nonnull));
 /* Deletes nothing. */
 void pop3_session_free(struct pop3_session **session);
 
