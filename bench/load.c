@@ -282,6 +282,7 @@ static void pop3_once(struct task *task, uint64_t number)
 /* Every connection logs in, selects and idles; the server's memory is what is of interest. */
 static void idle_once(struct task *task, uint64_t number)
 {
+	task->number = number; /* whose account it is */
 	selected_begin(task);
 	wire_sendf(&task->wire, "i IDLE\r\n");
 	wire_until(&task->wire, STR("+"), STR(""));
