@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <xxhash.h>
 
 #define MANY 1000
 
@@ -452,6 +453,29 @@ static bool is_known(struct test *test, const unsigned char *key)
 	return known;
 }
 
+/* Who sent the file still has its descriptor, and might change it after it was parsed. */
+static void a_file_that_changed_since_it_was_parsed_is_refused(void **state)
+{
+	struct test *test = *state;
+	struct mailbox *inbox = find(test, "INBOX");
+	struct str head = STR("Head: 1\r\n"), body = STR("\r\nbody\r\n"), whole = STR("Head: 1\r\n\r\nbody\r\n");
+	struct message_arrival arrival = { .pieces = &head, .n_pieces = 1, .file_length = body.n, .size = whole.n, .header_size = 11 };
+	uint32_t uid = 0;
+	FILE *file = tmpfile();
+	assert_non_null(file);
+	assert_int_equal(fwrite(body.p, 1, body.n, file), body.n);
+	assert_int_equal(fflush(file), 0);
+	arrival.fd = fileno(file);
+	arrival.checksum = XXH3_64bits(whole.p, whole.n) + 1;
+	assert_int_equal(mailbox_add(inbox, &arrival, &uid), ERR_SYNTAX);
+	assert_int_equal(uid, 0);
+	arrival.checksum--;
+	assert_int_equal(mailbox_add(inbox, &arrival, &uid), 0);
+	assert_int_equal(uid, 1);
+	fixture_settle(&test->fixture);
+	fclose(file);
+}
+
 static void delivery_keys_are_kept_until_confirmed_or_old(void **state)
 {
 	struct test *test = *state;
@@ -562,6 +586,7 @@ int main(void)
 		TEST(recent_is_told_to_one_session_and_remembered),
 		TEST(messages_of_many_pages_are_read_in_order_and_at_random),
 		TEST(two_cursors_do_not_disturb_each_other),
+		TEST(a_file_that_changed_since_it_was_parsed_is_refused),
 		TEST(delivery_keys_are_kept_until_confirmed_or_old),
 		TEST(a_voided_batch_drops_the_accounts_in_it_only),
 		TEST(a_batch_that_cannot_be_prepared_is_voided),
