@@ -40,6 +40,7 @@ static void answer(struct imap_session *s, const struct mailbox *to, uint64_t wa
 	buf_free(&code);
 }
 
+/* Few messages: at once. */
 static int copy(struct imap_session *s, const struct set *uids, struct mailbox *to)
 {
 	bool move = imap_command_of(s)->kind == IMAP_COMMAND_MOVE;
@@ -56,10 +57,70 @@ static int copy(struct imap_session *s, const struct set *uids, struct mailbox *
 	return err;
 }
 
+/* Many: a slice at a time, so that the other sessions of the shard go on meanwhile; still all of them, or none. */
+struct copy_task {
+	struct mailbox_copying *copying; /* holds both mailboxes */
+	struct mailbox *to;
+	uint64_t wanted;
+	bool staged; /* what is left is the end */
+};
+
+void imap_copy_end(struct imap_session *s)
+{
+	struct copy_task *t = s->task;
+	mailbox_copy_free(&t->copying);
+	mem_free(t);
+	s->task = NULL;
+}
+
+static int copy_step(struct imap_session *s, struct copy_task *t)
+{
+	struct set source = SET_INIT, target = SET_INIT;
+	if (!t->staged)
+		return mailbox_copy_step(t->copying, &t->staged);
+	int err = mailbox_copy_end(t->copying, &source, &target);
+	if (err == 0)
+		answer(s, t->to, t->wanted, &source, &target);
+	set_free(&source);
+	set_free(&target);
+	return err;
+}
+
+enum imap_step imap_copy_step(struct imap_session *s)
+{
+	struct copy_task *t = s->task;
+	bool last = t->staged;
+	if (!store_writable(account_store(s->account)))
+		return IMAP_STEP_WRITABLE;
+	int err = copy_step(s, t);
+	if (err < 0) {
+		/* ERR_STATE: some of what was to move has left meanwhile */
+		imap_no_error(s, err == ERR_STATE ? ERR_UNAVAILABLE : err);
+		return IMAP_STEP_DONE;
+	}
+	return last ? IMAP_STEP_DONE : IMAP_STEP_AGAIN;
+}
+
+static enum imap_step copy_many(struct imap_session *s, const struct set *uids, struct mailbox *to)
+{
+	bool move = imap_command_of(s)->kind == IMAP_COMMAND_MOVE;
+	struct mailbox_copying *copying;
+	int err = mailbox_copy_begin(s->selected.mailbox, uids, to, move, s->settings->mail.max_keywords, &copying);
+	if (err < 0) {
+		imap_no_error(s, err);
+		return IMAP_STEP_DONE;
+	}
+	struct copy_task *t = mem_alloc(1, sizeof *t);
+	*t = (struct copy_task){ copying, to, set_count(uids), false };
+	s->task = t;
+	return imap_copy_step(s);
+}
+
 enum imap_step imap_cmd_copy(struct imap_session *s)
 {
 	const struct imap_command *command = imap_command_of(s);
 	struct set uids = SET_INIT;
+	enum imap_step step = IMAP_STEP_DONE;
 	if (command->kind == IMAP_COMMAND_MOVE && imap_refuse_read_only(s))
 		return IMAP_STEP_DONE;
 	if (uids_resolve(&command->copy.set, command->uid, &s->selected.known.uids, &uids) < 0) {
@@ -68,9 +129,13 @@ enum imap_step imap_cmd_copy(struct imap_session *s)
 		return IMAP_STEP_DONE;
 	}
 	struct mailbox *to = imap_find_mailbox(s, command->copy.mailbox, "TRYCREATE");
-	int err = to ? copy(s, &uids, to) : 0;
-	if (err < 0)
-		imap_no_error(s, err);
+	if (to && set_count(&uids) > COPY_AT_ONCE_MAX) {
+		step = copy_many(s, &uids, to);
+	} else if (to) {
+		int err = copy(s, &uids, to);
+		if (err < 0)
+			imap_no_error(s, err);
+	}
 	set_free(&uids);
-	return IMAP_STEP_DONE;
+	return step;
 }

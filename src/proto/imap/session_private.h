@@ -172,6 +172,8 @@ enum imap_step imap_cmd_capability(struct imap_session *s);
 enum imap_step imap_cmd_check(struct imap_session *s);
 enum imap_step imap_cmd_close(struct imap_session *s);
 enum imap_step imap_cmd_copy(struct imap_session *s);
+enum imap_step imap_copy_step(struct imap_session *s);
+void imap_copy_end(struct imap_session *s);
 enum imap_step imap_cmd_create(struct imap_session *s);
 enum imap_step imap_cmd_delete(struct imap_session *s);
 enum imap_step imap_cmd_enable(struct imap_session *s);

@@ -187,6 +187,53 @@ static void test_copy_and_move(void **state)
 	test_client_end(&c);
 }
 
+#define MANY (2 * COPY_AT_ONCE_MAX + 7)
+
+static void fill_inbox(struct test_store *w, uint32_t n)
+{
+	struct mailbox *inbox = account_mailbox(w->account, STR("INBOX"));
+	for (uint32_t i = 0; i < n; i++)
+		fixture_add(inbox, i, i % 2 ? FLAG_SEEN : 0, NULL);
+	fixture_settle(&w->fixture);
+}
+
+static void test_many_are_copied_and_moved_in_slices(void **state)
+{
+	struct test_client c;
+	fill_inbox(*state, MANY);
+	test_client_begin(&c, *state, 1);
+	test_say(&c, "a SELECT INBOX\r\n");
+	unsigned resumes = c.resumes;
+	test_say(&c, "b COPY 1:* Archive\r\n");
+	test_expect_part(&c, " 1:20007 1:20007] COPY completed.");
+	assert_true(c.resumes > resumes + 2);
+	test_say(&c, "c STATUS Archive (MESSAGES UNSEEN UIDNEXT)\r\n");
+	test_expect_part(&c, "(MESSAGES 20007 UIDNEXT 20008 UNSEEN 10004)");
+	test_say(&c, "d COPY 1:2 Archive\r\n");
+	test_expect_part(&c, " 1:2 20008:20009] COPY completed.");
+	test_say(&c, "e MOVE 1:* Trash\r\n");
+	test_expect_part(&c, " 1:20007 1:20007] Moved.\r\n* 20007 EXPUNGE\r\n");
+	test_expect_part(&c, "* 1 EXPUNGE\r\ne OK MOVE completed.\r\n");
+	test_say(&c, "f STATUS Trash (MESSAGES UNSEEN)\r\n");
+	test_expect_part(&c, "(MESSAGES 20007 UNSEEN 10004)");
+	test_client_end(&c);
+}
+
+static void test_a_session_that_ends_in_a_large_copy_has_copied_nothing(void **state)
+{
+	struct test_client c;
+	fill_inbox(*state, MANY);
+	test_client_begin(&c, *state, 1);
+	test_say(&c, "a SELECT INBOX\r\n");
+	imap_session_input(c.session, STR("b COPY 1:* Archive\r\n"));
+	assert_true(outq_empty(&c.out));
+	test_client_end(&c);
+	test_client_begin(&c, *state, 2);
+	test_say(&c, "a STATUS Archive (MESSAGES UIDNEXT)\r\n");
+	test_expect_part(&c, "(MESSAGES 0 UIDNEXT 1)");
+	test_client_end(&c);
+}
+
 static void test_uid_expunge_and_close(void **state)
 {
 	struct test_client c;
@@ -402,6 +449,8 @@ int main(void)
 		TEST(test_expunges_wait_for_commands_that_allow_them),
 		TEST(test_idle_pushes),
 		TEST(test_copy_and_move),
+		TEST(test_many_are_copied_and_moved_in_slices),
+		TEST(test_a_session_that_ends_in_a_large_copy_has_copied_nothing),
 		TEST(test_uid_expunge_and_close),
 		TEST(test_writing_waits_at_the_gate),
 		TEST(test_a_deleted_mailbox_ends_sessions_on_it),
