@@ -32,17 +32,6 @@ void log_set_level(enum log_level level)
 	least = level;
 }
 
-bool log_level_from_name(struct str name, enum log_level *out)
-{
-	for (size_t i = 0; i < sizeof level_names / sizeof level_names[0]; i++) {
-		if (str_eq(name, level_names[i])) {
-			*out = (enum log_level)i;
-			return true;
-		}
-	}
-	return false;
-}
-
 static void add_value(struct buf *line, struct str value)
 {
 	bool plain = value.n > 0;

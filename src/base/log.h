@@ -44,9 +44,6 @@ void log_set_role(struct str role);
 /* Lines below this level are not written. Default: LOG_INFO. */
 void log_set_level(enum log_level level);
 
-/* Level by name ("warning"); false if there is no such name. */
-bool log_level_from_name(struct str name, enum log_level *out);
-
 /* Writes one line in one write(2); lines longer than 4 KB are cut. Values are quoted and escaped where needed. */
 void log_write(enum log_level level, const char *event, const struct log_field *fields);
 

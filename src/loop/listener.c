@@ -51,16 +51,6 @@ static void print_address(const union any_address *address, struct peer_address 
 	}
 }
 
-int socket_peer_address(int fd, struct peer_address *out)
-{
-	union any_address address = { 0 };
-	socklen_t n = sizeof address;
-	if (getpeername(fd, &address.any, &n) != 0)
-		return ERR_IO;
-	print_address(&address, out);
-	return 0;
-}
-
 int socket_own_address(int fd, struct peer_address *out)
 {
 	union any_address address = { 0 };

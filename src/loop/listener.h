@@ -21,8 +21,7 @@ struct listener *listener_new(struct loop *loop, int fd, listener_accept_fn *acc
 void listener_pause(struct listener *listener, bool pause);
 void listener_free(struct listener **listener); /* closes the descriptor */
 
-/* Address of an accepted or connected socket's other side, or its own side. */
-int socket_peer_address(int fd, struct peer_address *out) MUST_CHECK;
+/* A socket's own address. */
 int socket_own_address(int fd, struct peer_address *out) MUST_CHECK;
 
 #endif
