@@ -9,21 +9,24 @@ PYTHON := /usr/bin/python3
 TARGET ?= all
 SECONDS ?= 60
 CYCLES ?= 200
-ROUNDS ?= 1
+CUTS ?= 100
+SITES ?= 40
 ACKNOWLEDGEMENTS ?= 10000
 
-.PHONY: help run test build check bench fuzz crash torture honesty clean install
+.PHONY: help run test build check bench fuzz crash torture model honesty clean install deb
 
 help:
 	@echo 'make run      install what is needed, build, and start a demo server on this machine'
 	@echo 'make test     build and run every test'
 	@echo 'make build    the server: build/src/proc/mansio'
-	@echo 'make bench    the load generator and its figures; bench/compare --quick: side by side with Dovecot and Cyrus'
-	@echo 'make crash CYCLES=1000   kill -9 of every process under load, and a ledger of what was acknowledged'
-	@echo 'make torture ROUNDS=10    storage calls and allocations that fail under load, and the same ledger'
+	@echo 'make bench    the load generator and its figures; bench/compare, bench/growth, bench/latency --quick: more (README, Measure)'
+	@echo 'make crash CYCLES=10000  kill -9 of every process under load, and a ledger of what was acknowledged'
+	@echo 'make torture ROUNDS=10 CUTS=1000 SITES=200   storage calls and allocations that fail, power cuts; the same ledger'
+	@echo 'make model ROUNDS=1000   random IMAP and POP3 of eight clients against a model in memory'
 	@echo 'make honesty ACKNOWLEDGEMENTS=10000   a trace of system calls: nothing is acknowledged before its sync'
 	@echo 'make fuzz TARGET=name SECONDS=60   one fuzz target (or all) under libFuzzer, with clang'
 	@echo 'make install PREFIX=/usr/local     copy the server and its man pages'
+	@echo 'make deb      a Debian package of the server, in build-deb/'
 	@echo 'make clean    remove what was built; the demo and its mail stay'
 
 run:
@@ -61,7 +64,13 @@ crash:
 torture:
 	@scripts/install-dependencies build test
 	@$(MAKE) --no-print-directory build
-	@$(PYTHON) tests/torture/torture.py --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
+	@$(PYTHON) tests/torture/torture.py --rounds $(or $(ROUNDS),1) --sites $(SITES) $(if $(SEED),--seed $(SEED))
+	@$(PYTHON) tests/torture/powercut.py --cuts $(CUTS) $(if $(SEED),--seed $(SEED))
+
+model:
+	@scripts/install-dependencies build test
+	@$(MAKE) --no-print-directory build
+	@MANSIO_MODEL_ROUNDS=$(or $(ROUNDS),1000) $(PYTHON) -m pytest -c tests/pytest.ini tests/model
 
 honesty:
 	@scripts/install-dependencies build test
@@ -75,5 +84,9 @@ fuzz:
 install: build
 	meson install -C build --no-rebuild
 
+deb:
+	@scripts/install-dependencies build deb
+	@packaging/build-deb
+
 clean:
-	rm -rf build build-asan build-fuzz
+	rm -rf build build-asan build-deb build-fuzz

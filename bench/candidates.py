@@ -3,6 +3,7 @@
 Every one runs from a folder of its own, on loopback ports above 1024, and is gone with stop().
 """
 
+import concurrent.futures
 import contextlib
 import getpass
 import grp
@@ -26,6 +27,7 @@ PASSWORD = "secret"
 DOMAIN = "example.test"
 START_SECONDS = 60
 STOP_SECONDS = 20
+ACCOUNT_LISTS = 8
 
 
 def free_ports(number):
@@ -38,6 +40,14 @@ def free_ports(number):
     finally:
         for one in sockets:
             one.close()
+
+
+@contextlib.contextmanager
+def imap_client(candidate, account):
+    """Logged in."""
+    with imaplib.IMAP4("127.0.0.1", candidate.ports["imap"]) as client:
+        client.login(candidate.address(account), PASSWORD)
+        yield client
 
 
 def descendants(pid):
@@ -112,9 +122,11 @@ class Candidate:
 class Mansio(Candidate):
     idle_factor = 10
 
-    def __init__(self):
+    def __init__(self, settings=None):
+        """settings: further ones, as the harness takes them."""
         super().__init__("mansio")
         self.server = harness.Server({
+            **(settings or {}),
             "imap": {"max_sessions_per_account": 20000},
             "login": {"auth_cache_lifetime": "1h", "max_connections_per_address": 20000, "max_connections": 20000},
             "smtp": {"max_connections_per_address": 1000, "max_transactions": 1000000}})
@@ -135,8 +147,14 @@ class Mansio(Candidate):
         self.pid, self.ports = self.server.process.pid, self.server.ports
 
     def add_accounts(self, names):
-        for name in names:
-            self.server.add_account(name, PASSWORD, DOMAIN)
+        """Several lists at once: their accounts share commits."""
+        def add(part):
+            lines = "".join(f"{self.address(name)} {PASSWORD}\n" for name in part)
+            self.server.cli("account", "add", "--from", "-", input=lines, timeout=3600)
+
+        lists = min(ACCOUNT_LISTS, len(names))
+        with concurrent.futures.ThreadPoolExecutor(lists) as pool:
+            list(pool.map(add, [names[number::lists] for number in range(lists)]))
 
     def log_tail(self):
         return self.server.log_tail()

@@ -23,13 +23,15 @@ struct options {
 	const char *host, *password, *pattern, *mailbox, *cpu_file;
 	int port, pid;
 	uint64_t count, connections, users, size, first;
-	bool json, tls;
+	bool json, tls, hold;
 };
 
 struct task {
 	pthread_t thread;
 	struct wire wire;
+	struct wire other; /* a second session of the same account, where a work needs one */
 	uint64_t number;
+	uint64_t exists;   /* messages in the mailbox, as SELECT told */
 };
 
 static struct options options = { .host = "127.0.0.1",
@@ -122,35 +124,48 @@ static void imap_logout(struct task *task)
 	wire_close(&task->wire);
 }
 
+static void select_mailbox(struct task *task, const char *name)
+{
+	wire_sendf(&task->wire, "s SELECT %s\r\n", name);
+	for (;;) {
+		struct str line = wire_line(&task->wire), rest = line;
+		if (str_starts(line, STR("s ")) && !str_starts(line, STR("s OK")))
+			bench_die("unexpected answer", line);
+		if (str_starts(line, STR("s ")))
+			return;
+		str_cut(&rest, ' ');
+		if (str_ends(line, STR(" EXISTS")) && str_to_u64(str_cut(&rest, ' '), UINT32_MAX, &task->exists) < 0)
+			bench_die("unexpected answer", line);
+	}
+}
+
+static void newest_once(struct task *task, uint64_t number)
+{
+	if (task->exists == 0)
+		return;
+	wire_sendf(&task->wire, "f FETCH %llu:* (UID FLAGS ENVELOPE)\r\n",
+	           (unsigned long long)(task->exists > 10 ? task->exists - 9 : 1));
+	wire_until(&task->wire, STR("f "), STR("OK"));
+}
+
 static void session_once(struct task *task, uint64_t number)
 {
 	imap_login(task, number);
-	wire_sendf(&task->wire, "s SELECT %s\r\n", options.mailbox);
-	uint64_t exists = 0;
-	for (;;) {
-		struct str line = wire_line(&task->wire);
-		struct str rest = line;
-		if (str_starts(line, STR("s OK")))
-			break;
-		if (str_ends(line, STR(" EXISTS"))) {
-			str_cut(&rest, ' ');
-			if (str_to_u64(str_cut(&rest, ' '), UINT32_MAX, &exists) < 0)
-				bench_die("unexpected answer", line);
-		}
-	}
-	uint64_t first = exists > 10 ? exists - 9 : 1;
-	if (exists > 0) {
-		wire_sendf(&task->wire, "f FETCH %llu:* (UID FLAGS ENVELOPE)\r\n", (unsigned long long)first);
-		wire_until(&task->wire, STR("f "), STR("OK"));
-	}
+	select_mailbox(task, options.mailbox);
+	newest_once(task, number);
+	imap_logout(task);
+}
+
+static void login_once(struct task *task, uint64_t number)
+{
+	imap_login(task, number);
 	imap_logout(task);
 }
 
 static void selected_begin(struct task *task)
 {
 	imap_login(task, task->number);
-	wire_sendf(&task->wire, "s SELECT %s\r\n", options.mailbox);
-	wire_until(&task->wire, STR("s "), STR("OK"));
+	select_mailbox(task, options.mailbox);
 }
 
 static void fetch(struct task *task, const char *what)
@@ -192,10 +207,52 @@ static void command(struct task *task, const char *text)
 	wire_until(&task->wire, STR("c "), STR("OK"));
 }
 
-static void select_mailbox(struct task *task, const char *name)
+static void logged_in_begin(struct task *task)
 {
-	wire_sendf(&task->wire, "s SELECT %s\r\n", name);
-	wire_until(&task->wire, STR("s "), STR("OK"));
+	imap_login(task, task->number);
+}
+
+static void select_once(struct task *task, uint64_t number)
+{
+	select_mailbox(task, options.mailbox);
+}
+
+#define STRIDE 7919 /* a prime: one message after another that are far apart */
+
+static void flag_once(struct task *task, uint64_t number)
+{
+	wire_sendf(&task->wire, "f STORE %llu %cFLAGS.SILENT (\\Flagged)\r\n",
+	           (unsigned long long)(1 + number / 2 * STRIDE % task->exists), number % 2 ? '-' : '+');
+	wire_until(&task->wire, STR("f "), STR("OK"));
+}
+
+static void resync_begin(struct task *task)
+{
+	selected_begin(task);
+	struct wire first = task->wire;
+	task->wire = (struct wire){ 0 };
+	selected_begin(task);
+	task->other = first;
+}
+
+/* One session changes a flag; what is measured is that, and what the other session hears of it. */
+static void resync_once(struct task *task, uint64_t number)
+{
+	flag_once(task, number);
+	wire_sendf(&task->other, "n NOOP\r\n");
+	wire_until(&task->other, STR("* "), STR(""));
+	wire_until(&task->other, STR("n "), STR("OK"));
+}
+
+static void resync_end(struct task *task)
+{
+	wire_close(&task->other);
+	imap_logout(task);
+}
+
+static void text_once(struct task *task, uint64_t number)
+{
+	command(task, "SEARCH BODY xyzzyplugh");
 }
 
 static void subject_once(struct task *task, uint64_t number)
@@ -239,16 +296,25 @@ static void expunge_restore(struct task *task)
 	copy_restore(task);
 }
 
-static void append_begin(struct task *task)
-{
-	imap_login(task, task->number);
-}
-
 static void append_once(struct task *task, uint64_t number)
 {
 	struct str message = buf_str(&pool[number % POOL]);
 	wire_sendf(&task->wire, "a APPEND %s {%zu+}\r\n", options.mailbox, message.n);
 	wire_send(&task->wire, message);
+	wire_send(&task->wire, STR("\r\n"));
+	wire_until(&task->wire, STR("a "), STR("OK"));
+}
+
+#define MULTIAPPEND 100 /* messages of one command (RFC 3502) */
+
+static void multiappend_once(struct task *task, uint64_t number)
+{
+	wire_sendf(&task->wire, "a APPEND %s", options.mailbox);
+	for (uint64_t i = 0; i < MULTIAPPEND; i++) {
+		struct str message = buf_str(&pool[(number * MULTIAPPEND + i) % MIN(options.count, (uint64_t)POOL)]);
+		wire_sendf(&task->wire, " {%zu+}\r\n", message.n);
+		wire_send(&task->wire, message);
+	}
 	wire_send(&task->wire, STR("\r\n"));
 	wire_until(&task->wire, STR("a "), STR("OK"));
 }
@@ -292,10 +358,21 @@ static void idle_once(struct task *task, uint64_t number)
 
 static const struct work works[] = {
 	{ "lmtp", "delivery", "LMTP deliveries over open connections", lmtp_begin, NULL, lmtp_once, NULL, lmtp_end, true },
-	{ "append", "message", "IMAP APPEND over open connections", append_begin, NULL, append_once, NULL, imap_logout,
+	{ "append", "message", "IMAP APPEND over open connections", logged_in_begin, NULL, append_once, NULL, imap_logout,
 	  true },
 	{ "session", "session", "IMAP: connect, LOGIN, SELECT, FETCH of the newest 10, LOGOUT", NULL, NULL, session_once,
 	  NULL, NULL, false },
+	{ "multiappend", "command", "APPEND of 100 messages in one command, over open connections", logged_in_begin, NULL,
+	  multiappend_once, NULL, imap_logout, true },
+	{ "login", "session", "IMAP: connect, LOGIN, LOGOUT", NULL, NULL, login_once, NULL, NULL, false },
+	{ "select", "select", "SELECT, in one session again and again", logged_in_begin, NULL, select_once, NULL, imap_logout,
+	  false },
+	{ "newest", "fetch", "FETCH of the newest 10 (UID FLAGS ENVELOPE)", selected_begin, NULL, newest_once, NULL,
+	  imap_logout, false },
+	{ "flag", "store", "STORE of one message, each time another one", selected_begin, NULL, flag_once, NULL, imap_logout,
+	  false },
+	{ "resync", "change", "STORE of one message, and NOOP in another session that hears of it", resync_begin, NULL,
+	  resync_once, NULL, resync_end, false },
 	{ "flags", "fetch", "FETCH 1:* (UID FLAGS)", selected_begin, NULL, flags_once, NULL, imap_logout, false },
 	{ "envelopes", "fetch", "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)", selected_begin,
 	  NULL, envelope_once, NULL, imap_logout, false },
@@ -308,6 +385,7 @@ static const struct work works[] = {
 	  expunge_once, expunge_restore, imap_logout, false },
 	{ "subject", "search", "SEARCH SUBJECT of a word that some have", selected_begin, NULL, subject_once, NULL,
 	  imap_logout, false },
+	{ "text", "search", "SEARCH BODY of a word that none has", selected_begin, NULL, text_once, NULL, imap_logout, false },
 	{ "noop", "command", "NOOP", selected_begin, NULL, noop_once, NULL, imap_logout, false },
 	{ "pop3", "session", "POP3: login, STAT, RETR of every message, QUIT", NULL, NULL, pop3_once, NULL, NULL, false },
 	{ "idle", "connection", "connections that stay in IDLE: memory of the server each", NULL, NULL, idle_once, NULL,
@@ -433,6 +511,7 @@ static void usage(FILE *to)
 		"  --cpu-file FILE     cpu.stat or cpuacct.usage of the server's control group, instead of the processes' own "
 		"figures\n"
 		"  --tls               TLS from the first byte, a full handshake each, the certificate unchecked\n"
+		"  --hold              keep what is open until the end of standard input\n"
 		"  --json              one JSON object instead of a line\n\nExample: load lmtp --port 2424 --connections 32 "
 		"--count 20000 --users 1000\n");
 }
@@ -461,6 +540,7 @@ static void read_options(int argc, char **argv)
 		PID,
 		CPU_FILE,
 		TLS,
+		HOLD,
 		JSON,
 		HELP
 	};
@@ -468,7 +548,8 @@ static void read_options(int argc, char **argv)
 		{ "host", 1, 0, HOST },         { "port", 1, 0, PORT },       { "count", 1, 0, COUNT }, { "connections", 1, 0, CONNECTIONS },
 		{ "users", 1, 0, USERS },       { "pattern", 1, 0, PATTERN }, { "password", 1, 0, PASSWORD }, { "mailbox", 1, 0, MAILBOX },
 		{ "size", 1, 0, SIZE },         { "first", 1, 0, FIRST },     { "pid", 1, 0, PID },     { "json", 0, 0, JSON },
-		{ "help", 0, 0, HELP },         { "tls", 0, 0, TLS },         { "cpu-file", 1, 0, CPU_FILE }, { 0, 0, 0, 0 },
+		{ "help", 0, 0, HELP },         { "tls", 0, 0, TLS },         { "cpu-file", 1, 0, CPU_FILE },
+		{ "hold", 0, 0, HOLD },         { 0, 0, 0, 0 },
 	};
 	for (int option; (option = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
 		switch (option) {
@@ -485,6 +566,7 @@ static void read_options(int argc, char **argv)
 		case PID: options.pid = (int)number_option(optarg); break;
 		case CPU_FILE: options.cpu_file = optarg; break;
 		case TLS: options.tls = true; break;
+		case HOLD: options.hold = true; break;
 		case JSON: options.json = true; break;
 		case HELP: usage(stdout); exit(0);
 		default: usage(stderr); exit(2);
@@ -531,5 +613,8 @@ int main(int argc, char **argv)
 	double seconds = (double)(clock_monotonic_us() - start) / 1e6;
 	usleep(SETTLE_US);
 	report(seconds, work->prepare ? prepared_cpu : cpu_now() - cpu, (double)memory_bytes(options.pid) - memory);
+	fflush(stdout);
+	while (options.hold && getchar() != EOF)
+		;
 	return 0;
 }

@@ -14,6 +14,21 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason="needs the binary as users run it"))
 
 
+def pytest_configure(config):
+    config.figures = []
+
+
+def pytest_terminal_summary(terminalreporter):
+    for line in terminalreporter.config.figures:
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def figure(request):
+    """figure("cycles=200 lost=0"): a line that stands at the end of the run, whether the test fails or not."""
+    return lambda text: request.config.figures.append(f"{request.node.nodeid.partition('::')[0]}: {text}")
+
+
 @pytest.fixture(scope="module")
 def server(request):
     """A running server with the domain example.test; a file may set SETTINGS for it."""

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "db/migrate.h"
+#include "db/snapshot.h"
 
 #define DIRECTORY_CACHE_KB         8192
 #define DIRECTORY_CHECKPOINT_PAGES 256
@@ -17,6 +18,23 @@ static const char *const STATEMENT_SQL[STATEMENT_COUNT] = {
 #define STATEMENT_TEXT(name, sql) sql,
 	DIRECTORY_STATEMENTS(STATEMENT_TEXT)
 #undef STATEMENT_TEXT
+};
+
+/* From each version to the next. */
+static const char *const MIGRATIONS[] = {
+	/* 2 */
+	"ALTER TABLE account ADD COLUMN quota_messages INTEGER CHECK (quota_messages >= 0);"
+	"ALTER TABLE account ADD COLUMN quota_bytes INTEGER CHECK (quota_bytes >= 0);"
+	"ALTER TABLE account ADD COLUMN moving_to INTEGER CHECK (moving_to >= 0);"
+	"CREATE INDEX account_by_created ON account (created);"
+	"CREATE INDEX address_postmaster ON address (domain) WHERE local = 'postmaster';"
+	"ALTER TABLE shard_order RENAME TO old_order;"
+	"CREATE TABLE shard_order (number INTEGER PRIMARY KEY AUTOINCREMENT, shard INTEGER NOT NULL,"
+	" kind INTEGER NOT NULL CHECK (kind IN (0, 1, 2)), account BLOB NOT NULL CHECK (length(account) = 16)) STRICT;"
+	"INSERT INTO sqlite_sequence (name, seq) SELECT 'shard_order', seq FROM sqlite_sequence WHERE name = 'old_order';"
+	"INSERT INTO shard_order SELECT number, shard, kind, account FROM old_order;"
+	"DROP TABLE old_order;"
+	"CREATE INDEX shard_order_by_shard ON shard_order (shard, number);",
 };
 
 static int open_database(struct directory *directory, struct str path, uint32_t wait_ms)
@@ -28,7 +46,9 @@ static int open_database(struct directory *directory, struct str path, uint32_t 
 		.checkpoint_pages = DIRECTORY_CHECKPOINT_PAGES,
 		.busy_timeout_ms = wait_ms,
 	};
-	const struct db_schema schema = { .newest = directory_schema };
+	const struct db_schema schema = {
+		.newest = directory_schema, .steps = MIGRATIONS, .n_steps = COUNT_OF(MIGRATIONS)
+	};
 	int err = db_open(path, &options, &directory->db);
 	if (!err)
 		err = db_migrate(&directory->db, &schema);
@@ -52,6 +72,8 @@ int directory_open(struct str folder, const struct directory_settings *settings,
 	int err = buf_error(&path);
 	if (!err)
 		err = open_database(directory, buf_str(&path), wait_ms);
+	if (!err)
+		err = directory_moves_take_back(directory);
 	buf_free(&path);
 	if (err) {
 		directory_free(&directory);
@@ -68,8 +90,14 @@ void directory_free(struct directory **directory)
 	for (int i = 0; i < STATEMENT_COUNT; i++)
 		db_finalize(&(*directory)->statements[i]);
 	db_close(&(*directory)->db);
+	mem_free((*directory)->counts);
 	mem_free(*directory);
 	*directory = NULL;
+}
+
+int directory_snapshot(struct directory *directory, struct str path, struct snapshot **out)
+{
+	return snapshot_begin(&directory->db, path, out);
 }
 
 int directory_finish(struct directory *directory, int err)
@@ -161,6 +189,24 @@ int directory_domains(struct directory *directory, struct str after, uint32_t ma
 
 /* --- accounts --- */
 
+static int64_t column_limit(sqlite3_stmt *stmt, int column)
+{
+	return db_column_is_null(stmt, column) ? DIRECTORY_QUOTA_DEFAULT : db_column_int(stmt, column);
+}
+
+static struct directory_quota column_quota(sqlite3_stmt *stmt, int messages_column)
+{
+	return (struct directory_quota){ column_limit(stmt, messages_column), column_limit(stmt, messages_column + 1) };
+}
+
+static void bind_limit(sqlite3_stmt *stmt, int index, int64_t limit)
+{
+	if (limit == DIRECTORY_QUOTA_DEFAULT)
+		db_bind_null(stmt, index);
+	else
+		db_bind_int(stmt, index, limit);
+}
+
 /* From the columns of account_find and account_list. */
 static int column_account(sqlite3_stmt *stmt, struct directory_account *out)
 {
@@ -178,6 +224,8 @@ static int column_account(sqlite3_stmt *stmt, struct directory_account *out)
 	out->created = db_column_int(stmt, 3);
 	out->enabled = db_column_int(stmt, 4) != 0;
 	out->made = db_column_int(stmt, 5) != 0;
+	out->quota = column_quota(stmt, 8);
+	out->moving_to = db_column_is_null(stmt, 10) ? DIRECTORY_NOT_MOVING : (int32_t)db_column_int(stmt, 10);
 	return 0;
 }
 
@@ -219,26 +267,35 @@ int directory_login_find(struct directory *directory, struct str user, struct di
 	return err ? ERR_NOT_FOUND : find_account(directory, &whole, out);
 }
 
-/* The shard with the fewest accounts, the lowest of those. */
-static int choose_shard(struct directory *directory, uint16_t *out)
+/* Accounts of each shard. A walk over all of them: done once, and again after one was removed or moved. */
+static int count_accounts(struct directory *directory)
 {
-	int64_t *counts = mem_alloc(directory->shards, sizeof *counts);
+	if (!directory->counts)
+		directory->counts = mem_alloc(directory->shards, sizeof *directory->counts);
+	memset(directory->counts, 0, directory->shards * sizeof *directory->counts);
 	USING(stmt, directory, shard_counts);
 	int row;
 	while ((row = db_step(stmt)) == DB_ROW) {
 		int64_t shard = db_column_int(stmt, 0);
 		if (shard < directory->shards)
-			counts[shard] = db_column_int(stmt, 1);
+			directory->counts[shard] = db_column_int(stmt, 1);
 	}
-	if (row == DB_DONE) {
-		uint16_t best = 0;
-		for (uint16_t i = 1; i < directory->shards; i++)
-			if (counts[i] < counts[best])
-				best = i;
-		*out = best;
-	}
-	mem_free(counts);
+	directory->counted = row == DB_DONE;
 	return row;
+}
+
+/* The shard with the fewest accounts, the lowest of those. */
+static int choose_shard(struct directory *directory, uint16_t *out)
+{
+	int err = directory->counted ? 0 : count_accounts(directory);
+	if (err)
+		return err;
+	uint16_t best = 0;
+	for (uint16_t i = 1; i < directory->shards; i++)
+		if (directory->counts[i] < directory->counts[best])
+			best = i;
+	*out = best;
+	return 0;
 }
 
 static int add_order(struct directory *directory, const struct directory_account *account,
@@ -272,7 +329,12 @@ static int insert_account(struct directory *directory, const struct directory_ac
 int directory_account_add(struct directory *directory, struct str address, struct str password,
 			  struct directory_account *out)
 {
-	struct directory_account account = { .enabled = true, .created = clock_wall_seconds() };
+	struct directory_account account = {
+		.enabled = true,
+		.created = clock_wall_seconds(),
+		.moving_to = DIRECTORY_NOT_MOVING,
+		.quota = { DIRECTORY_QUOTA_DEFAULT, DIRECTORY_QUOTA_DEFAULT },
+	};
 	int err = address_read_new(address, &account.address);
 	if (!err && (password.n == 0 || password.n > DIRECTORY_PASSWORD_MAX))
 		err = ERR_LIMIT;
@@ -291,6 +353,7 @@ int directory_account_add(struct directory *directory, struct str address, struc
 	err = directory_finish(directory, insert_account(directory, &account));
 	if (err)
 		return err;
+	directory->counts[account.shard]++;
 	*out = account;
 	address_copy(&out->address, &account.address);
 	return 0;
@@ -310,6 +373,37 @@ int directory_account_set_password(struct directory *directory, struct str addre
 	return db_run(stmt);
 }
 
+static int write_quota(struct directory *directory, const struct directory_account *account)
+{
+	USING(stmt, directory, account_quota);
+	db_bind_blob(stmt, 1, str_of((const char *)account->id.bytes, ACCOUNT_ID_SIZE));
+	bind_limit(stmt, 2, account->quota.messages);
+	bind_limit(stmt, 3, account->quota.bytes);
+	int err = db_run(stmt);
+	return err ? err : add_order(directory, account, DIRECTORY_QUOTA);
+}
+
+int directory_account_set_quota(struct directory *directory, struct str address, const struct directory_quota *quota,
+				struct directory_account *out)
+{
+	struct directory_account account;
+	int err = directory_account_find(directory, address, &account);
+	if (err)
+		return err;
+	if (quota->messages != DIRECTORY_QUOTA_KEEP)
+		account.quota.messages = quota->messages;
+	if (quota->bytes != DIRECTORY_QUOTA_KEEP)
+		account.quota.bytes = quota->bytes;
+	err = db_begin(&directory->db);
+	if (!err)
+		err = directory_finish(directory, write_quota(directory, &account));
+	if (err)
+		return err;
+	*out = account;
+	address_copy(&out->address, &account.address);
+	return 0;
+}
+
 static int delete_account(struct directory *directory, const struct directory_account *account)
 {
 	USING(stmt, directory, account_delete);
@@ -324,10 +418,13 @@ int directory_account_remove(struct directory *directory, struct str address, st
 {
 	struct directory_account account;
 	int err = directory_account_find(directory, address, &account);
+	if (!err && account.moving_to != DIRECTORY_NOT_MOVING)
+		err = ERR_STATE;
 	if (!err)
 		err = db_begin(&directory->db);
 	if (err)
 		return err;
+	directory->counted = false;
 	err = directory_finish(directory, delete_account(directory, &account));
 	if (err)
 		return err;
@@ -399,12 +496,13 @@ int directory_orders(struct directory *directory, uint16_t shard, int64_t after,
 	int row;
 	while ((row = db_step(stmt)) == DB_ROW && count < max) {
 		struct str id = db_column_blob(stmt, 2);
-		if (id.n != ACCOUNT_ID_SIZE)
+		if (id.n != ACCOUNT_ID_SIZE || db_column_int(stmt, 1) >= DIRECTORY_ORDER_COUNT)
 			return ERR_CORRUPT;
 		struct directory_order *order = &list[count++];
 		order->number = db_column_int(stmt, 0);
 		order->shard = shard;
-		order->kind = db_column_int(stmt, 1) == DIRECTORY_CREATE ? DIRECTORY_CREATE : DIRECTORY_DESTROY;
+		order->kind = (enum directory_order_kind)db_column_int(stmt, 1);
+		order->quota = column_quota(stmt, 3);
 		memcpy(order->account.bytes, id.p, ACCOUNT_ID_SIZE);
 	}
 	if (row < 0)

@@ -30,6 +30,12 @@ int directory_open(struct str folder, const struct directory_settings *settings,
 		   struct directory **out) MUST_CHECK;
 void directory_free(struct directory **directory);
 
+#define DIRECTORY_SNAPSHOT_FILE "snapshot.db" /* beside it, while a backup is made */
+
+/* Begins a copy of the directory in that file (db/snapshot.h); free it before the directory. */
+struct snapshot;
+int directory_snapshot(struct directory *directory, struct str path, struct snapshot **out) MUST_CHECK;
+
 /* --- domains --- */
 
 /* ERR_EXISTS; ERR_SYNTAX, ERR_LIMIT: not a domain name. */
@@ -41,11 +47,22 @@ int directory_domain_find(struct directory *directory, struct str domain) MUST_C
 
 /* --- accounts --- */
 
+/* What an account may hold. DIRECTORY_QUOTA_DEFAULT: as much as the server's default says; 0: no limit. */
+#define DIRECTORY_QUOTA_DEFAULT (-1)
+#define DIRECTORY_QUOTA_KEEP    (-2) /* to directory_account_set_quota: this limit stays as it is */
+struct directory_quota {
+	int64_t messages, bytes;
+};
+
+#define DIRECTORY_NOT_MOVING (-1)
+
 struct directory_account {
 	struct account_id id;
 	uint16_t shard;
 	bool enabled, made;
+	int32_t moving_to; /* shard, or DIRECTORY_NOT_MOVING */
 	int64_t created;
+	struct directory_quota quota;
 	struct folded_address address; /* its first one */
 	char password[DIRECTORY_PASSWORD_MAX];
 	size_t password_n;
@@ -60,8 +77,12 @@ int directory_account_find(struct directory *directory, struct str address, stru
 /* The account that a login name means: an address of it, or its local part alone if we have one domain only. */
 int directory_login_find(struct directory *directory, struct str user, struct directory_account *out) MUST_CHECK;
 int directory_account_set_password(struct directory *directory, struct str address, struct str password) MUST_CHECK;
+/* New limits, and the order to its shard. *out: the account with them. */
+int directory_account_set_quota(struct directory *directory, struct str address, const struct directory_quota *quota,
+				struct directory_account *out) MUST_CHECK;
 /* Account and addresses are gone at once; its shard gets the order to destroy the mail. Aliases lose it as a target;
  * those that led nowhere else are gone too (directory_aliases_of tells beforehand). *out: what it was. */
+/* ERR_STATE: it is on its way to another shard. */
 int directory_account_remove(struct directory *directory, struct str address, struct directory_account *out) MUST_CHECK;
 
 /* --- aliases --- */
@@ -123,15 +144,32 @@ struct directory_targets {
  * ERR_UNAVAILABLE: an account that is not made yet, or postmaster where there is no account at all. */
 int directory_resolve(struct directory *directory, struct str address, struct directory_targets *out) MUST_CHECK;
 
+/* --- accounts that go to another shard (directory_move.c) --- */
+
+/* It begins: nobody logs in, mail for it has to be tried again. *out: the account, with moving_to. ERR_NOT_FOUND;
+ * ERR_LIMIT: there is no such shard; ERR_EXISTS: it is there; ERR_STATE: it is on its way already; ERR_UNAVAILABLE: a
+ * shard still has an order for it. */
+int directory_move_begin(struct directory *directory, struct str address, uint16_t to,
+			 struct directory_account *out) MUST_CHECK;
+/* It is over: the account lives there (moved: all of it is on disk there, parked), or stays. Both shards get their
+ * orders. ERR_NOT_FOUND: the account was removed meanwhile. */
+int directory_move_end(struct directory *directory, const struct directory_account *account, bool moved) MUST_CHECK;
+
 /* --- orders to shards --- */
 
-enum directory_order_kind { DIRECTORY_CREATE, DIRECTORY_DESTROY };
+enum directory_order_kind {
+	DIRECTORY_CREATE,  /* with its limits */
+	DIRECTORY_DESTROY,
+	DIRECTORY_QUOTA,   /* its limits are these now */
+	DIRECTORY_ORDER_COUNT,
+};
 
 struct directory_order {
 	int64_t number;
 	uint16_t shard;
 	enum directory_order_kind kind;
 	struct account_id account;
+	struct directory_quota quota; /* CREATE, QUOTA: as it is when the order is read */
 };
 
 /* The shard's orders after that number, oldest first; at most `max` into `list`, how many into *n. */

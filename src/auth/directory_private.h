@@ -18,16 +18,17 @@
 	  "INSERT INTO account (id, shard, password, created, enabled, made) VALUES (?1, ?2, ?3, ?4, 1, 0)")           \
 	X(account_delete, "DELETE FROM account WHERE id = ?1")                                                         \
 	X(account_password, "UPDATE account SET password = ?2 WHERE id = ?1")                                          \
+	X(account_quota, "UPDATE account SET quota_messages = ?2, quota_bytes = ?3 WHERE id = ?1")                     \
 	X(account_made, "UPDATE account SET made = 1 WHERE id = ?1")                                                   \
 	X(account_find,                                                                                                \
-	  "SELECT id, shard, password, created, enabled, made, domain, local FROM address JOIN account "               \
-	  "ON account.id = address.account WHERE domain = ?1 AND local = ?2")                                          \
+	  "SELECT id, shard, password, created, enabled, made, domain, local, quota_messages, quota_bytes, moving_to "  \
+	  "FROM address JOIN account ON account.id = address.account WHERE domain = ?1 AND local = ?2")                                          \
 	X(account_list,                                                                                                \
-	  "SELECT id, shard, password, created, enabled, made, domain, local FROM address JOIN account "               \
-	  "ON account.id = address.account WHERE (domain, local) > (?1, ?2) AND (?3 = '' OR domain = ?3) "             \
+	  "SELECT id, shard, password, created, enabled, made, domain, local, quota_messages, quota_bytes, moving_to "  \
+	  "FROM address JOIN account ON account.id = address.account WHERE (domain, local) > (?1, ?2) AND (?3 = '' OR domain = ?3) "             \
 	  "ORDER BY domain, local LIMIT ?4")                                                                           \
 	X(account_oldest,                                                                                              \
-	  "SELECT domain, local FROM address JOIN account ON account.id = address.account "                            \
+	  "SELECT domain, local FROM account CROSS JOIN address ON address.account = account.id "                      \
 	  "WHERE ?1 = '' OR domain = ?1 ORDER BY created, domain, local LIMIT 1")                                      \
 	X(shard_counts, "SELECT shard, count(*) FROM account GROUP BY shard")                                          \
 	X(address_insert, "INSERT INTO address (domain, local, account) VALUES (?1, ?2, ?3)")                          \
@@ -56,9 +57,14 @@
 	  "AND (?3 = '' OR domain = ?3) ORDER BY domain, local LIMIT ?4) JOIN alias_target t USING (domain, local) "   \
 	  "ORDER BY 1, 2, 3, 4")                                                                                       \
 	X(order_insert, "INSERT INTO shard_order (shard, kind, account) VALUES (?1, ?2, ?3)")                          \
+	X(account_moving, "UPDATE account SET moving_to = ?2, made = 0 WHERE id = ?1")                                 \
+	X(account_moved, "UPDATE account SET shard = ?2, moving_to = NULL, made = 0 WHERE id = ?1 AND moving_to IS NOT NULL") \
+	X(account_moves, "SELECT id, shard, moving_to FROM account WHERE moving_to IS NOT NULL")                       \
+	X(order_of_account, "SELECT 1 FROM shard_order WHERE account = ?1 LIMIT 1")                                    \
 	X(order_delete, "DELETE FROM shard_order WHERE number = ?1")                                                   \
 	X(order_list,                                                                                                  \
-	  "SELECT number, kind, account FROM shard_order WHERE shard = ?1 AND number > ?2 ORDER BY number LIMIT ?3")   \
+	  "SELECT number, kind, account, quota_messages, quota_bytes FROM shard_order LEFT JOIN account a "            \
+	  "ON a.id = shard_order.account WHERE shard_order.shard = ?1 AND number > ?2 ORDER BY number LIMIT ?3")       \
 	X(counts,                                                                                                      \
 	  "SELECT (SELECT count(*) FROM domain), (SELECT count(*) FROM account), "                                     \
 	  "(SELECT count(*) FROM address WHERE account IS NULL), (SELECT count(*) FROM shard_order)")
@@ -74,6 +80,8 @@ struct directory {
 	struct db db;
 	sqlite3_stmt *statements[STATEMENT_COUNT];
 	uint16_t shards;
+	int64_t *counts; /* accounts by shard; to be counted anew unless `counted` */
+	bool counted;
 	uint32_t max_alias_targets, max_alias_depth;
 	bool has_delimiter;
 	char delimiter;
@@ -104,6 +112,9 @@ int directory_finish(struct directory *directory, int err) MUST_CHECK;
 
 /* local@domain from two columns; ERR_CORRUPT if they are none. */
 int directory_column_address(sqlite3_stmt *stmt, int domain_column, struct folded_address *out) MUST_CHECK;
+
+/* Moves that were under way when the directory was closed (directory_move.c): the accounts stay where they are. */
+int directory_moves_take_back(struct directory *directory) MUST_CHECK;
 
 /* Deletes aliases without a target, and those that led to them alone, and so on. */
 int directory_delete_empty_aliases(struct directory *directory) MUST_CHECK;

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/checked.h"
+#include "db/sqlite.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -354,6 +355,90 @@ static void orders_are_repeated_until_done(void **state)
 	assert_int_equal(1, n); /* a number never comes again */
 }
 
+static struct directory_quota quota_of(struct place *place, const char *address)
+{
+	struct directory_account account;
+	assert_int_equal(0, directory_account_find(place->directory, str_from_c(address), &account));
+	return account.quota;
+}
+
+static void limits_are_kept_and_their_shard_hears_of_them(void **state)
+{
+	struct place *place = with_people(state);
+	struct directory_quota quota = { 1000, DIRECTORY_QUOTA_KEEP };
+	struct directory_account account;
+	struct directory_order orders[10];
+	uint32_t n;
+	assert_int_equal(DIRECTORY_QUOTA_DEFAULT, quota_of(place, "alice@example.test").bytes);
+	assert_int_equal(0, directory_account_set_quota(place->directory, STR("Alice@example.test"), &quota, &account));
+	assert_int_equal(1000, account.quota.messages);
+	quota = (struct directory_quota){ DIRECTORY_QUOTA_KEEP, 0 };
+	assert_int_equal(0, directory_account_set_quota(place->directory, STR("alice@example.test"), &quota, &account));
+	directory_free(&place->directory);
+	open_directory(place);
+	assert_int_equal(1000, quota_of(place, "alice@example.test").messages);
+	assert_int_equal(0, quota_of(place, "alice@example.test").bytes);
+	assert_int_equal(DIRECTORY_QUOTA_DEFAULT, quota_of(place, "bob@example.test").messages);
+	assert_int_equal(ERR_NOT_FOUND,
+			 directory_account_set_quota(place->directory, STR("x@example.test"), &quota, &account));
+
+	assert_int_equal(0, directory_orders(place->directory, account.shard, 0, 10, orders, &n));
+	assert_int_equal(2, n); /* both with the limits of now */
+	for (uint32_t i = 0; i < n; i++) {
+		assert_int_equal(DIRECTORY_QUOTA, orders[i].kind);
+		assert_int_equal(1000, orders[i].quota.messages);
+		assert_int_equal(0, orders[i].quota.bytes);
+		assert_int_equal(0, directory_order_done(place->directory, &orders[i]));
+	}
+	quota = (struct directory_quota){ DIRECTORY_QUOTA_DEFAULT, DIRECTORY_QUOTA_DEFAULT };
+	assert_int_equal(0, directory_account_set_quota(place->directory, STR("alice@example.test"), &quota, &account));
+	assert_int_equal(DIRECTORY_QUOTA_DEFAULT, quota_of(place, "alice@example.test").messages);
+	assert_int_equal(0, directory_account_remove(place->directory, STR("alice@example.test"), &account));
+	assert_int_equal(0, directory_orders(place->directory, account.shard, 0, 10, orders, &n));
+	assert_int_equal(2, n); /* an order for an account that is gone is carried out in vain */
+	assert_int_equal(DIRECTORY_DESTROY, orders[1].kind);
+}
+
+/* As version 1 had it. */
+static const char VERSION_1[] =
+	"DROP INDEX shard_order_by_shard; DROP INDEX account_by_created; DROP INDEX address_postmaster;"
+	"ALTER TABLE shard_order RENAME TO newer_order;"
+	"CREATE TABLE shard_order (number INTEGER PRIMARY KEY AUTOINCREMENT, shard INTEGER NOT NULL,"
+	" kind INTEGER NOT NULL CHECK (kind IN (0, 1)), account BLOB NOT NULL CHECK (length(account) = 16)) STRICT;"
+	"INSERT INTO shard_order SELECT * FROM newer_order; DROP TABLE newer_order;"
+	"CREATE INDEX shard_order_by_shard ON shard_order (shard, number);"
+	"ALTER TABLE account DROP COLUMN quota_messages; ALTER TABLE account DROP COLUMN quota_bytes;"
+	"ALTER TABLE account DROP COLUMN moving_to; PRAGMA user_version = 1";
+
+static void a_directory_of_version_1_opens(void **state)
+{
+	struct place *place = with_people(state);
+	struct directory_order orders[10];
+	struct db_options options = { .cache_kb = 1024 };
+	struct db db;
+	char path[128];
+	uint32_t n;
+	add(place, "new@example.test");
+	directory_free(&place->directory);
+	int length = snprintf(path, sizeof path, "%s/" DIRECTORY_FILE, place->folder);
+	assert_int_equal(0, db_open(str_of(path, (size_t)length), &options, &db));
+	assert_int_equal(0, db_exec(&db, VERSION_1));
+	db_close(&db);
+	open_directory(place);
+	assert_int_equal(DIRECTORY_QUOTA_DEFAULT, quota_of(place, "alice@example.test").messages);
+	struct directory_account account;
+	assert_int_equal(0, directory_account_find(place->directory, STR("new@example.test"), &account));
+	assert_int_equal(DIRECTORY_NOT_MOVING, account.moving_to);
+	assert_int_equal(0, directory_orders(place->directory, account.shard, 0, 10, orders, &n));
+	assert_int_equal(1, n);
+	assert_int_equal(DIRECTORY_CREATE, orders[0].kind);
+	int64_t last = orders[0].number;
+	assert_int_equal(0, directory_order_done(place->directory, &orders[0]));
+	assert_int_equal(0, directory_account_remove(place->directory, STR("new@example.test"), &account));
+	assert_int_equal(0, directory_orders(place->directory, account.shard, 0, 10, orders, &n));
+	assert_true(n == 1 && orders[0].number > last);
+}
+
 static void postmaster_is_always_somebody(void **state)
 {
 	struct place *place = *state;
@@ -425,6 +510,8 @@ int main(void)
 		ON_STORE(removing_an_account_removes_it_from_aliases),
 		ON_STORE(an_address_given_anew_is_a_new_account),
 		ON_STORE(orders_are_repeated_until_done),
+		ON_STORE(limits_are_kept_and_their_shard_hears_of_them),
+		ON_STORE(a_directory_of_version_1_opens),
 		ON_STORE(postmaster_is_always_somebody),
 		ON_STORE(lists_come_in_order_and_in_pages),
 	};

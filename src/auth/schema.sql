@@ -1,5 +1,5 @@
 -- directory.db: who exists here. Owned by the process auth (or by the command line while the server is down).
--- Version 1. A change here comes with a numbered step in directory.c (db/migrate.h).
+-- Version 2. A change here comes with a numbered step in directory.c (db/migrate.h).
 --
 --   domain ──< address ──> account            an address of an account
 --                 │
@@ -20,10 +20,16 @@ CREATE TABLE account (
 	password TEXT NOT NULL,                -- encoded Argon2id hash
 	created  INTEGER NOT NULL,             -- seconds since 1970
 	enabled  INTEGER NOT NULL CHECK (enabled IN (0, 1)), -- 0: no login; mail still arrives
-	made     INTEGER NOT NULL CHECK (made IN (0, 1))     -- 1 once the shard has confirmed that it exists there
+	made     INTEGER NOT NULL CHECK (made IN (0, 1)),    -- 1 once the shard has confirmed that it exists there
+	quota_messages INTEGER CHECK (quota_messages >= 0),  -- limits of what it may hold. NULL: the server's default; 0: none
+	quota_bytes    INTEGER CHECK (quota_bytes >= 0),
+	moving_to      INTEGER CHECK (moving_to >= 0)        -- shard that it is being moved to; NULL: it stays
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX account_by_shard ON account (shard);
+
+-- Who stands in for a postmaster (directory_resolve): asked by strangers, so it must not be a walk over all accounts.
+CREATE INDEX account_by_created ON account (created);
 
 -- Local part and domain, folded. With an account it is that account's; without one it is an alias.
 CREATE TABLE address (
@@ -34,6 +40,7 @@ CREATE TABLE address (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX address_alias ON address (domain, local) WHERE account IS NULL;
+CREATE INDEX address_postmaster ON address (domain) WHERE local = 'postmaster';
 CREATE INDEX address_by_account ON address (account) WHERE account IS NOT NULL;
 
 -- Where an alias leads: to addresses of this directory, accounts or other aliases; never in a circle.
@@ -50,11 +57,12 @@ CREATE TABLE alias_target (
 CREATE INDEX alias_target_by_target ON alias_target (target_domain, target_local);
 
 -- Orders to shards, kept until the shard says that it has carried them out, and repeated after any restart. The account of
--- a DESTROY is gone from `account` already: this row is all that is left of it.
+-- a DESTROY is gone from `account` already: this row is all that is left of it. Limits are those that `account` has when the
+-- order is sent.
 CREATE TABLE shard_order (
 	number  INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order they were given; never used again
 	shard   INTEGER NOT NULL,
-	kind    INTEGER NOT NULL CHECK (kind IN (0, 1)), -- 0 create, 1 destroy
+	kind    INTEGER NOT NULL CHECK (kind IN (0, 1, 2)), -- enum directory_order_kind
 	account BLOB NOT NULL CHECK (length(account) = 16)
 ) STRICT;
 

@@ -23,7 +23,8 @@
 	X(ERR_TIMEOUT, -12, "time ran out")                                                                                \
 	X(ERR_CLOSED, -13, "the other side closed")                                                                        \
 	X(ERR_UNSUPPORTED, -14, "not supported")                                                                           \
-	X(ERR_OVERFLOW, -15, "number out of range")
+	X(ERR_OVERFLOW, -15, "number out of range")                                                                        \
+	X(ERR_QUOTA, -16, "the account is full")
 
 enum err {
 #define ERR_ENUM(name, number, text) name = number,

@@ -1,11 +1,12 @@
-/* log.c: logfmt lines on stderr. State: role name and level, set once at start (the one mutable global besides the
- * clock). */
+/* log.c: logfmt lines on stderr. State: role name and level, set once at start, and the lines that wait (the one
+ * mutable global besides the clock). */
 #include "base/log.h"
 
 #include "base/buf.h"
 #include "base/checked.h"
 #include "base/clock.h"
 
+#include <limits.h>
 #include <unistd.h>
 
 #define LOG_LINE_MAX 4096
@@ -13,6 +14,10 @@
 
 static char role_name[LOG_ROLE_MAX + 1] = "mansio";
 static enum log_level least = LOG_INFO;
+/* All processes write to one pipe: up to PIPE_BUF bytes a write stays in one piece (pipe(7)). */
+static char waiting[PIPE_BUF];
+static size_t n_waiting;
+static bool gathers;
 
 static const struct str level_names[] = {
 #define LOG_NAME(name, text) [name] = STR_INIT(text),
@@ -30,6 +35,41 @@ void log_set_role(struct str role)
 void log_set_level(enum log_level level)
 {
 	least = level;
+}
+
+static void write_lines(const char *p, size_t n)
+{
+	ssize_t ignored = write(STDERR_FILENO, p, n);
+	(void)ignored;
+}
+
+void log_flush(void)
+{
+	if (n_waiting == 0)
+		return;
+	write_lines(waiting, n_waiting);
+	n_waiting = 0;
+}
+
+void log_gather(void)
+{
+	if (!gathers && atexit(log_flush) == 0)
+		gathers = true;
+}
+
+/* A warning or an error may be the last that is heard of this process. */
+static void put_line(enum log_level level, const char *p, size_t n)
+{
+	if (n > sizeof waiting - n_waiting)
+		log_flush();
+	if (!gathers || n > sizeof waiting) {
+		write_lines(p, n);
+		return;
+	}
+	memcpy(waiting + n_waiting, p, n);
+	n_waiting += n;
+	if (level >= LOG_WARNING)
+		log_flush();
 }
 
 static void add_value(struct buf *line, struct str value)
@@ -121,6 +161,5 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 		}
 	}
 	line.p[line.n++] = '\n';
-	ssize_t ignored = write(STDERR_FILENO, line.p, line.n);
-	(void)ignored;
+	put_line(level, line.p, line.n);
 }

@@ -44,7 +44,14 @@ void log_set_role(struct str role);
 /* Lines below this level are not written. Default: LOG_INFO. */
 void log_set_level(enum log_level level);
 
-/* Writes one line in one write(2); lines longer than 4 KB are cut. Values are quoted and escaped where needed. */
+/* From now on lines below LOG_WARNING wait for log_flush, a later line that finds no room, or the end of the process;
+ * who serves many in a turn then pays for one write. */
+void log_gather(void);
+/* Writes the lines that wait. Cheap when there are none. */
+void log_flush(void);
+
+/* Writes one line, whole, in one write(2); lines longer than 4 KB are cut. Values are quoted and escaped where
+ * needed. */
 void log_write(enum log_level level, const char *event, const struct log_field *fields);
 
 #endif

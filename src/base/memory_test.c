@@ -143,12 +143,19 @@ static void several_pieces_are_seen_at_once(void **state)
 	assert_int_equal(outq_pieces(&q, pieces, 2), 2);
 	assert_int_equal(outq_pieces(&q, pieces, 4), 3);
 	assert_int_equal(pieces[1].offset, 100);
+	assert_false(q.begun);
 	outq_consume(&q, 3);
+	assert_true(q.begun);
 	assert_int_equal(outq_pieces(&q, pieces, 4), 2);
 	assert_int_equal(pieces[0].offset, 102);
 	assert_int_equal(pieces[0].n, 3);
 	outq_free(&q);
 	assert_true(outq_empty(&q));
+	assert_false(q.begun);
+	outq_add(&q, STR("whole"));
+	outq_consume(&q, 5);
+	assert_false(q.begun);
+	outq_free(&q);
 }
 
 /* Blocks are 512 bytes first, then 16 KB: what fits is printed in place, what does not gets a block of its own. */

@@ -164,6 +164,7 @@ void outq_consume(struct outq *q, uint64_t n)
 			mem_free(block);
 		}
 	}
+	q->begun = q->total > 0;
 }
 
 bool outq_has_file(const struct outq *q, int fd)

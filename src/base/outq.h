@@ -13,6 +13,7 @@ struct outq {
 	uint64_t total;  /* bytes in memory and in file ranges */
 	size_t max;      /* of held */
 	bool failed;     /* something did not fit: the session is to be closed */
+	bool begun;      /* of what is queued, the beginning has been sent */
 };
 
 #define OUTQ_INIT(maximum) ((struct outq){ .max = (maximum) })

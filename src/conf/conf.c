@@ -26,6 +26,7 @@
 #define MEMBER_LOG_LEVEL(name)   name
 #define MEMBER_TLS_VERSION(name) name
 #define MEMBER_PLAIN_LOGIN(name) name
+#define MEMBER_FULL_ANSWER(name) name
 
 const struct setting conf_table[CONF_SETTINGS] = {
 #define ROW(type_, section_, name_, default_, min_, max_, sentence)                                                    \

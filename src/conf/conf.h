@@ -18,6 +18,9 @@ enum conf_tls_version { CONF_TLS_1_2 = 0x0303, CONF_TLS_1_3 = 0x0304 };
 /* Where a password may cross a connection without TLS. */
 enum conf_plain_login { CONF_PLAIN_NEVER, CONF_PLAIN_LOOPBACK, CONF_PLAIN_ALWAYS };
 
+/* What a sender is told whose message does not fit into an account any more. */
+enum conf_full_answer { CONF_FULL_PERMANENT, CONF_FULL_TEMPORARY };
+
 /* An address to listen on: "127.0.0.1:143", "[::1]:143", or "*:143" for all of both families. */
 enum conf_family { CONF_FAMILY_BOTH, CONF_FAMILY_IPV4, CONF_FAMILY_IPV6 };
 struct conf_address {
@@ -45,6 +48,7 @@ struct conf_addresses {
 #define CONF_FIELD_LOG_LEVEL(name)   enum log_level name;
 #define CONF_FIELD_TLS_VERSION(name) enum conf_tls_version name;
 #define CONF_FIELD_PLAIN_LOGIN(name) enum conf_plain_login name;
+#define CONF_FIELD_FULL_ANSWER(name) enum conf_full_answer name;
 
 /* One constant for each setting, CONF_server_hostname: its place in the table and in struct conf's lines. */
 enum conf_setting {
@@ -111,5 +115,8 @@ void conf_errors_print(const struct conf_errors *errors, struct buf *out);
 /* The configuration in force as a TOML file, each value with a comment that says where it comes from ("default",
  * "line 12", "environment"). What it prints can be read again and gives the same settings. */
 void conf_print_effective(const struct conf *conf, struct buf *out);
+
+/* The same as a JSON object of sections: {"imap": {"idle_timeout": {"value": "30m", "from": "line 12"}, ...}, ...}. */
+void conf_print_effective_json(const struct conf *conf, struct buf *out);
 
 #endif

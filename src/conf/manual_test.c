@@ -65,6 +65,7 @@ static void print_type(const struct setting *setting, struct buf *out)
 	case SETTING_LOG_LEVEL:
 	case SETTING_TLS_VERSION:
 	case SETTING_PLAIN_LOGIN:
+	case SETTING_FULL_ANSWER:
 		print_words(conf_choices(setting->type), out);
 		break;
 	}

@@ -66,6 +66,7 @@ static void print_value(const struct setting *setting, const struct conf *conf, 
 	case SETTING_LOG_LEVEL:
 	case SETTING_TLS_VERSION:
 	case SETTING_PLAIN_LOGIN:
+	case SETTING_FULL_ANSWER:
 		print_choice(conf_choices(setting->type), *(const int *)field, out);
 		break;
 	}
@@ -76,20 +77,25 @@ static void print_origin(enum conf_setting id, const struct conf *conf, struct b
 	uint32_t line = conf->lines[id];
 	bool needs_tls = id == CONF_listen_imaps || id == CONF_listen_pop3s;
 	if (line == CONF_LINE_ENVIRONMENT)
-		buf_add(out, STR("# environment\n"));
+		buf_add(out, STR("environment"));
 	else if (line != CONF_LINE_DEFAULT)
-		buf_addf(out, "# line %u\n", (unsigned)line);
+		buf_addf(out, "line %u", (unsigned)line);
 	else if (needs_tls && conf->tls.certificate.n == 0)
-		buf_add(out, STR("# default without tls.certificate\n"));
+		buf_add(out, STR("default without tls.certificate"));
 	else
-		buf_add(out, STR("# default\n"));
+		buf_add(out, STR("default"));
+}
+
+static bool begins_section(enum conf_setting id)
+{
+	return id == 0 || !str_eq(conf_table[id].section, conf_table[id - 1].section);
 }
 
 void conf_print_effective(const struct conf *conf, struct buf *out)
 {
 	for (enum conf_setting id = 0; id < CONF_SETTINGS; id++) {
 		const struct setting *setting = &conf_table[id];
-		if (id == 0 || !str_eq(setting->section, conf_table[id - 1].section))
+		if (begins_section(id))
 			buf_addf(out, "%s[%.*s]\n", id == 0 ? "" : "\n", STR_ARG(setting->section));
 		size_t begin = out->n;
 		buf_add(out, setting->name);
@@ -98,6 +104,24 @@ void conf_print_effective(const struct conf *conf, struct buf *out)
 		do
 			buf_add_byte(out, ' ');
 		while (!out->failed && out->n - begin < COMMENT_COLUMN);
+		buf_add(out, STR("# "));
 		print_origin(id, conf, out);
+		buf_add_byte(out, '\n');
 	}
+}
+
+/* Values of settings are written alike in TOML and JSON: they hold no control characters. */
+void conf_print_effective_json(const struct conf *conf, struct buf *out)
+{
+	for (enum conf_setting id = 0; id < CONF_SETTINGS; id++) {
+		const struct setting *setting = &conf_table[id];
+		if (begins_section(id))
+			buf_addf(out, "%s\"%.*s\":{", id == 0 ? "{" : "},", STR_ARG(setting->section));
+		buf_addf(out, "%s\"%.*s\":{\"value\":", begins_section(id) ? "" : ",", STR_ARG(setting->name));
+		print_value(setting, conf, out);
+		buf_add(out, STR(",\"from\":\""));
+		print_origin(id, conf, out);
+		buf_add(out, STR("\"}"));
+	}
+	buf_add(out, STR("}}"));
 }

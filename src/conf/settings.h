@@ -50,7 +50,9 @@
 	  "Wait before a process that ended is started again; doubled each time it ends soon after its start.")        \
 	X(DURATION, server, restart_delay_max, "\"30s\"", 1, CONF_HOUR, "The longest such wait.")                      \
 	X(DURATION, server, stop_timeout, "\"10s\"", 100, 10 * CONF_MINUTE,                                            \
-	  "Time that the processes have to end at a stop before they are killed.")
+	  "Time that the processes have to end at a stop before they are killed.")                                     \
+	X(DURATION, server, slow_turn, "\"10ms\"", 1, CONF_MINUTE,                                                     \
+	  "A process that served nobody else for this long, or longer, logs what it did (event slow-turn).")
 
 #define CONF_LISTEN(X)                                                                                                 \
 	X(ADDRESSES, listen, imap, "[\"*:143\"]", 0, CONF_LISTEN_MAX, "IMAP with STARTTLS.")                           \
@@ -128,6 +130,12 @@
 	  "A session whose client reads nothing of what waits for it is closed after this time.")                      \
 	X(SIZE, pop3, max_line, "\"512B\"", 255, 64 * CONF_KB, "The longest command line after login.")                \
 	X(INTEGER, pop3, max_bad_commands, "20", 1, 1000, "Bad commands after which a session is closed.")             \
+	X(DURATION, pop3, login_delay, "0", 0, CONF_DAY,                                                               \
+	  "An account that comes again by POP3 within this time of its last login is told to come later; 0: no limit.") \
+	X(BOOL, pop3, one_session, "false", 0, 0,                                                                      \
+	  "Refuse a POP3 login while another POP3 session of the account is open.")                                    \
+	X(BOOL, pop3, utf8, "false", 0, 0,                                                                             \
+	  "Offer UTF8 of RFC 6856. A client that does not use it is then refused messages whose header is not ASCII.")   \
 	X(SIZE, pop3, output_max, "\"4MB\"", 256 * CONF_KB, CONF_GB,                                                   \
 	  "A session that has more than this waiting in memory is closed.")
 
@@ -187,6 +195,17 @@
 	X(DURATION, store, delivery_key_lifetime, "\"5d\"", CONF_HOUR, 90 * CONF_DAY,                                  \
 	  "A delivery that is tried again within this time, its answer having been lost, is not stored twice.")
 
+#define CONF_QUOTA(X)                                                                                                  \
+	X(SIZE, quota, bytes, "0", 0, 1024 * 1024 * CONF_GB,                                                           \
+	  "What the mail of an account may take together; 0: no limit. "                                               \
+	  "A message counts in each mailbox that it was copied to, expunged mail does not. "                           \
+	  "A message that would end above the limit is refused. mansio account quota sets it for one account.")        \
+	X(INTEGER, quota, messages, "0", 0, 1000000000, "How many messages an account may have; 0: no limit.")         \
+	X(FULL_ANSWER, quota, full_answer, "\"permanent\"", 0, 0,                                                      \
+	  "What senders are told when an account is full. "                                                            \
+	  "\"permanent\": 552 5.2.2, so that they return the message at once. "                                        \
+	  "\"temporary\": 452 4.2.2, so that they try again for as long as their queue lasts.")
+
 #define CONF_LIMITS(X)                                                                                                 \
 	X(INTEGER, limits, max_alias_targets, "100", 1, 10000, "Accounts that one address may expand to.")             \
 	X(INTEGER, limits, max_alias_depth, "10", 1, 100, "Aliases that may lead to aliases.")
@@ -202,6 +221,7 @@
 	S(smtp, CONF_SMTP)                                                                                             \
 	S(mime, CONF_MIME)                                                                                             \
 	S(store, CONF_STORE)                                                                                           \
+	S(quota, CONF_QUOTA)                                                                                           \
 	S(limits, CONF_LIMITS)
 
 #endif

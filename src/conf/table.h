@@ -17,6 +17,7 @@ enum setting_type {
 	SETTING_LOG_LEVEL,
 	SETTING_TLS_VERSION,
 	SETTING_PLAIN_LOGIN,
+	SETTING_FULL_ANSWER,
 };
 
 struct setting {

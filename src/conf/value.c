@@ -31,9 +31,12 @@ static const struct choice tls_version_choices[] = { { STR_INIT("1.2"), CONF_TLS
 static const struct choice plain_login_choices[] = { { STR_INIT("never"), CONF_PLAIN_NEVER },
 	{ STR_INIT("loopback"), CONF_PLAIN_LOOPBACK }, { STR_INIT("always"), CONF_PLAIN_ALWAYS }, { STR_INIT(""), 0 } };
 
+static const struct choice full_answer_choices[] = { { STR_INIT("permanent"), CONF_FULL_PERMANENT },
+	{ STR_INIT("temporary"), CONF_FULL_TEMPORARY }, { STR_INIT(""), 0 } };
+
 /* The closed choices are stored through int, which all enums of struct conf must therefore be like. */
 _Static_assert(sizeof(enum log_level) == sizeof(int) && sizeof(enum conf_tls_version) == sizeof(int) &&
-	sizeof(enum conf_plain_login) == sizeof(int), "enums have the size of int");
+	sizeof(enum conf_plain_login) == sizeof(int) && sizeof(enum conf_full_answer) == sizeof(int), "enums have the size of int");
 
 const struct choice *conf_choices(enum setting_type type)
 {
@@ -44,6 +47,8 @@ const struct choice *conf_choices(enum setting_type type)
 		return tls_version_choices;
 	case SETTING_PLAIN_LOGIN:
 		return plain_login_choices;
+	case SETTING_FULL_ANSWER:
+		return full_answer_choices;
 	case SETTING_BOOL:
 	case SETTING_INTEGER:
 	case SETTING_SIZE:
@@ -377,6 +382,7 @@ void conf_read_value(struct reader *reader, const struct setting *setting, const
 	case SETTING_LOG_LEVEL:
 	case SETTING_TLS_VERSION:
 	case SETTING_PLAIN_LOGIN:
+	case SETTING_FULL_ANSWER:
 		read_choice(reader, setting, entry);
 		break;
 	}

@@ -147,14 +147,25 @@ static void put_header(struct buf *out, const struct body_record *record)
 	wire_put_u32(out, (uint32_t)XXH3_64bits(out->p + start, out->n - start));
 }
 
-/* Copies the file behind the pieces straight into the segment, at `at`, and adds it to the checksum. */
-static int copy_file(int from, uint64_t length, int to, uint64_t at, XXH3_state_t *sum)
+/* A checksum that begins. Out of memory ends the process, as mem_alloc does. */
+static XXH3_state_t *new_sum(void)
+{
+	XXH3_state_t *sum = XXH3_createState();
+	if (!sum)
+		abort();
+	XXH3_64bits_reset(sum);
+	return sum;
+}
+
+/* Copies the file's part behind the pieces straight into the segment, at `at`, and adds it to the checksum. */
+static int copy_file(int from, uint64_t start, uint64_t length, int to, uint64_t at, XXH3_state_t *sum)
 {
 	char *chunk = mem_alloc(1, COPY_CHUNK);
 	uint64_t done = 0;
 	int result = 0;
 	while (done < length && result == 0) {
-		ssize_t got = pread(from, chunk, (size_t)MIN(length - done, (uint64_t)COPY_CHUNK), (off_t)done);
+		ssize_t got = pread(from, chunk, (size_t)MIN(length - done, (uint64_t)COPY_CHUNK),
+		                    (off_t)(start + done));
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got <= 0) {
@@ -171,24 +182,23 @@ static int copy_file(int from, uint64_t length, int to, uint64_t at, XXH3_state_
 
 /* A record whose body is partly in a file: written at once, header last. */
 static int append_large(struct bodylog *log, struct body_record *record, const struct str *pieces, size_t n_pieces,
-                        int file, uint64_t file_length, struct body_place *out)
+                        int file, uint64_t file_start, uint64_t file_length, struct body_place *out)
 {
 	char room[RECORD_HEADER_MAX];
 	struct buf header = { .p = room, .size = sizeof room, .max = sizeof room };
-	XXH3_state_t *sum = XXH3_createState();
+	XXH3_state_t *sum = new_sum();
 	int fd, result = bodylog_flush(log);
 	if (result == 0)
 		result = open_segment(log, log->segment, false, &fd);
 	put_header(&header, record); /* for its size: checksum follows */
 	uint64_t at = log->flushed + header.n;
-	XXH3_64bits_reset(sum);
 	for (size_t i = 0; i < n_pieces && result == 0; i++) {
 		XXH3_64bits_update(sum, pieces[i].p, pieces[i].n);
 		result = write_all(fd, pieces[i].p, pieces[i].n, at);
 		at += pieces[i].n;
 	}
 	if (result == 0)
-		result = copy_file(file, file_length, fd, at, sum);
+		result = copy_file(file, file_start, file_length, fd, at, sum);
 	if (result == 0) {
 		record->checksum = XXH3_64bits_digest(sum);
 		buf_clear(&header);
@@ -208,8 +218,7 @@ static uint64_t checksum_of(const struct str *pieces, size_t n)
 {
 	if (n == 1)
 		return XXH3_64bits(pieces[0].p, pieces[0].n);
-	XXH3_state_t *sum = XXH3_createState();
-	XXH3_64bits_reset(sum);
+	XXH3_state_t *sum = new_sum();
 	for (size_t i = 0; i < n; i++)
 		XXH3_64bits_update(sum, pieces[i].p, pieces[i].n);
 	uint64_t digest = XXH3_64bits_digest(sum);
@@ -220,6 +229,12 @@ static uint64_t checksum_of(const struct str *pieces, size_t n)
 int bodylog_append(struct bodylog *log, const struct body_record *facts, const struct str *pieces, size_t n_pieces,
                    int fd, uint64_t file_length, struct body_place *out)
 {
+	return bodylog_append_part(log, facts, pieces, n_pieces, fd, 0, file_length, out);
+}
+
+int bodylog_append_part(struct bodylog *log, const struct body_record *facts, const struct str *pieces, size_t n_pieces,
+                        int fd, uint64_t file_start, uint64_t file_length, struct body_place *out)
+{
 	struct body_record record = *facts;
 	uint64_t memory = RECORD_HEADER_MAX;
 	record.length = fd >= 0 ? file_length : 0;
@@ -228,7 +243,7 @@ int bodylog_append(struct bodylog *log, const struct body_record *facts, const s
 		memory += pieces[i].n;
 	}
 	if (fd >= 0 || memory > BODYLOG_BUFFER_MAX)
-		return append_large(log, &record, pieces, n_pieces, fd, fd >= 0 ? file_length : 0, out);
+		return append_large(log, &record, pieces, n_pieces, fd, file_start, fd >= 0 ? file_length : 0, out);
 	if (log->waiting.n + memory > BODYLOG_BUFFER_MAX) {
 		int result = bodylog_flush(log);
 		if (result < 0)
@@ -421,8 +436,7 @@ struct body_sum {
 struct body_sum *body_sum_new(void)
 {
 	struct body_sum *sum = mem_alloc(1, sizeof *sum);
-	sum->state = XXH3_createState();
-	XXH3_64bits_reset(sum->state);
+	sum->state = new_sum();
 	return sum;
 }
 
@@ -478,6 +492,11 @@ void bodylog_release(struct bodylog *log)
 	log->held = false;
 }
 
+bool bodylog_is_filling(const struct bodylog *log)
+{
+	return log->held;
+}
+
 int bodylog_remove(struct bodylog *log, uint32_t segment, int *fd)
 {
 	char name[32];
@@ -487,7 +506,7 @@ int bodylog_remove(struct bodylog *log, uint32_t segment, int *fd)
 	if (unlinkat(log->folder, name, 0) < 0 && errno != ENOENT)
 		return err_from_errno(errno);
 	if (fsync(log->folder) < 0)
-		return ERR_IO;
+		return ERR_STATE;
 	*fd = -1;
 	if (segment < log->n_fds) {
 		*fd = log->fds[segment];

@@ -40,6 +40,10 @@ void bodylog_close(struct bodylog **log);
  * of that file, which is read with pread. ERR_IO (also when the file is shorter than said), ERR_NO_SPACE. */
 int bodylog_append(struct bodylog *log, const struct body_record *record, const struct str *pieces, size_t n_pieces,
                    int fd, uint64_t file_length, struct body_place *out) MUST_CHECK;
+/* The same with file_length bytes of the file from file_start on. */
+int bodylog_append_part(struct bodylog *log, const struct body_record *record, const struct str *pieces,
+                        size_t n_pieces, int fd, uint64_t file_start, uint64_t file_length,
+                        struct body_place *out) MUST_CHECK;
 
 /* Writes what is in memory. */
 int bodylog_flush(struct bodylog *log) MUST_CHECK;
@@ -66,6 +70,7 @@ int bodylog_file(struct bodylog *log, uint32_t segment, uint64_t end, int *fd) M
 /* --- reading and moving records, for compaction and checks --- */
 
 #define BODYLOG_HEADER_MAX 2048
+#define BODYLOG_MAGIC      "MSB1" /* what each record begins with */
 
 /* The header that `bytes` begin with: its size in bytes, or ERR_CORRUPT. Slices of *out point into `bytes`. */
 int body_record_decode(struct str bytes, struct body_record *out) MUST_CHECK;
@@ -96,9 +101,12 @@ uint64_t body_sum_end(struct body_sum **sum); /* frees it; accepts NULL */
 int bodylog_reserve(struct bodylog *log, const struct body_record *record, struct body_place *out) MUST_CHECK;
 int bodylog_fill(struct bodylog *log, const struct body_place *place, uint64_t at, struct str bytes) MUST_CHECK;
 void bodylog_release(struct bodylog *log);
+/* True between bodylog_reserve and _release: not all bytes below the end are what they will be. */
+bool bodylog_is_filling(const struct bodylog *log);
 
 /* Removes the file of a segment that is not the current one; on disk when it returns. 0 also when it is gone
- * already. *fd: -1, or the descriptor by which it may still be read, the caller's to close. */
+ * already. *fd: -1, or the descriptor by which it may still be read, the caller's to close. ERR_STATE when the folder's
+ * sync failed: as of bodylog_roll. */
 int bodylog_remove(struct bodylog *log, uint32_t segment, int *fd) MUST_CHECK;
 
 #endif

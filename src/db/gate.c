@@ -147,6 +147,11 @@ bool gate_is_idle(const struct gate *gate)
 	return gate->state == GATE_OPEN && gate->flight == FLIGHT_NONE && !gate->dirty;
 }
 
+bool gate_would_seal(const struct gate *gate)
+{
+	return gate->state == GATE_OPEN && gate->flight == FLIGHT_NONE && gate->dirty;
+}
+
 uint64_t gate_batch(const struct gate *gate)
 {
 	return gate->batch;
@@ -213,6 +218,11 @@ int gate_begin(struct gate *gate, uint64_t more, uint64_t *batch)
 	return 0;
 }
 
+void gate_fail(struct gate *gate, const char *what)
+{
+	fail(gate, what, ERR_IO);
+}
+
 void gate_void(struct gate *gate, int err)
 {
 	if (gate->state == GATE_FAILED)
@@ -253,6 +263,8 @@ static void commit(struct gate *gate)
 	bool long_wal = (uint64_t)gate->wal_frames * gate->page_size >= gate->checkpoint_size;
 	gate->state = long_wal ? GATE_CHECKPOINT : GATE_OPEN;
 	ask_sync(gate, FLIGHT_WAL, gate->wal_fd);
+	if (gate->world->committed)
+		gate->world->committed(gate->owner);
 }
 
 static void seal(struct gate *gate)
@@ -275,7 +287,7 @@ static void seal(struct gate *gate)
 
 void gate_turn(struct gate *gate)
 {
-	if (gate->state == GATE_OPEN && gate->flight == FLIGHT_NONE && gate->dirty)
+	if (gate_would_seal(gate))
 		seal(gate);
 }
 

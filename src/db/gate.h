@@ -33,6 +33,9 @@ struct gate_world {
 	void (*voided)(void *owner, uint64_t batch, int err);
 	/* A sync or a checkpoint failed; nothing can be promised any more. */
 	void (*failed)(void *owner, const char *what, int err);
+	/* A batch was committed, and no transaction is open: what reads between batches may do a slice of it, while the WAL
+	 * is being synced. May not write. NULL: nobody does. */
+	void (*committed)(void *owner);
 };
 
 struct gate_settings {
@@ -62,8 +65,12 @@ int gate_begin(struct gate *gate, uint64_t more, uint64_t *batch) MUST_CHECK;
 /* A write failed half way: rolls the whole batch back (gate_world.voided is called). */
 void gate_void(struct gate *gate, int err);
 
+/* A sync that the owner made itself has failed: as if it were the gate's. */
+void gate_fail(struct gate *gate, const char *what);
+
 /* At the end of each turn of the loop: seals the batch if nothing is in flight. */
 void gate_turn(struct gate *gate);
+bool gate_would_seal(const struct gate *gate); /* would gate_turn do so now? */
 
 /* The sync asked for has returned (0 or negative enum err). */
 void gate_synced(struct gate *gate, int result);

@@ -333,6 +333,15 @@ static void a_failed_sync_is_the_end(void **state)
 	assert_is_over(w);
 }
 
+static void a_failed_sync_of_the_owner_is_the_end(void **state)
+{
+	struct world *w = *state;
+	write_row(w);
+	gate_fail(w->gate, "fsync of a folder");
+	assert_said(w, "F");
+	assert_is_over(w);
+}
+
 static void failed_bodies_are_the_end_before_commit(void **state)
 {
 	struct world *w = *state;
@@ -430,6 +439,7 @@ int main(void)
 		TEST(a_batch_that_cannot_be_prepared_is_voided_when_the_bodies_returned),
 		TEST(a_transaction_that_sqlite_ended_is_a_void_batch),
 		TEST(a_failed_sync_is_the_end),
+		TEST(a_failed_sync_of_the_owner_is_the_end),
 		TEST(failed_bodies_are_the_end_before_commit),
 		TEST(no_batch_begins_in_the_reserve),
 		TEST(a_long_log_is_copied_and_nothing_commits_before_the_database_is_synced),

@@ -13,7 +13,7 @@ int db_version(struct db *db, uint32_t *out)
 	return 0;
 }
 
-static int apply(struct db *db, const char *sql, uint32_t version)
+static int apply(struct db *db, const char *sql, int (*rewrite)(struct db *db), uint32_t version)
 {
 	char set_version[64];
 	snprintf(set_version, sizeof set_version, "PRAGMA user_version=%u", version);
@@ -21,6 +21,8 @@ static int apply(struct db *db, const char *sql, uint32_t version)
 	if (err)
 		return err;
 	err = db_exec(db, sql);
+	if (!err && rewrite)
+		err = rewrite(db);
 	if (!err)
 		err = db_exec(db, set_version);
 	if (!err)
@@ -39,9 +41,10 @@ int db_migrate(struct db *db, const struct db_schema *schema)
 	if (version > newest)
 		return ERR_UNSUPPORTED;
 	if (version == 0)
-		return apply(db, schema->newest, newest);
+		return apply(db, schema->newest, NULL, newest);
 	for (; version < newest; version++) {
-		err = apply(db, schema->steps[version - 1], version + 1);
+		int (*rewrite)(struct db *db) = schema->rewrites ? schema->rewrites[version - 1] : NULL;
+		err = apply(db, schema->steps[version - 1], rewrite, version + 1);
 		if (err)
 			return err;
 	}

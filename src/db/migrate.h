@@ -11,6 +11,7 @@ struct db_schema {
 	const char *newest;        /* SQL that makes an empty file a database of version 1 + n_steps */
 	const char *const *steps;  /* steps[i]: SQL from version i + 1 to i + 2 */
 	uint32_t n_steps;
+	int (*const *rewrites)(struct db *db); /* NULL, or for each step NULL or what SQL cannot do, after it, in its transaction */
 };
 
 /* Makes or migrates. Each step, with its new version number, is one transaction: when it fails, the database is as it

@@ -17,7 +17,13 @@ struct login_request {
 	struct str user, password, peer; /* peer: address text, for throttling and the log */
 };
 
-enum login_result { LOGIN_OK, LOGIN_DENIED, LOGIN_UNAVAILABLE, LOGIN_RESULT_COUNT };
+enum login_result {
+	LOGIN_OK,
+	LOGIN_DENIED,
+	LOGIN_UNAVAILABLE,
+	LOGIN_TOO_SOON, /* TICKET_POP3: a right password, within pop3.login_delay of the last login */
+	LOGIN_RESULT_COUNT,
+};
 
 struct login_reply {
 	uint64_t request;

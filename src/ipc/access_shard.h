@@ -18,7 +18,7 @@ struct handover {
 	enum handover_protocol protocol;
 	bool tls;
 	struct str ticket;
-	struct str tag;        /* IMAP: tag of the login command, which the shard answers */
+	struct str tag;        /* IMAP: tag of the login command, which the shard answers; POP3: see login_world */
 	struct str peer;       /* client's address text */
 	struct str tls_version, tls_cipher; /* empty when plain */
 	struct str unread;     /* what the client sent after its login command */

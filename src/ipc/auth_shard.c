@@ -8,6 +8,8 @@ void account_order_encode(const struct account_order *m, struct buf *out)
 	wire_put_u64(out, m->request);
 	wire_put_u8(out, (uint8_t)m->kind);
 	codec_put_account(out, &m->account);
+	wire_put_u64(out, (uint64_t)m->quota_messages);
+	wire_put_u64(out, (uint64_t)m->quota_bytes);
 }
 
 int account_order_decode(struct str body, struct account_order *out)
@@ -17,7 +19,11 @@ int account_order_decode(struct str body, struct account_order *out)
 	m.request = wire_get_u64(&r);
 	m.kind = (enum account_order_kind)codec_get_enum(&r, ACCOUNT_ORDER_COUNT);
 	m.account = codec_get_account(&r);
+	m.quota_messages = (int64_t)wire_get_u64(&r);
+	m.quota_bytes = (int64_t)wire_get_u64(&r);
 	int err = wire_finish(&r);
+	if (err == 0 && (m.quota_messages < ORDER_QUOTA_DEFAULT || m.quota_bytes < ORDER_QUOTA_DEFAULT))
+		err = ERR_CORRUPT;
 	if (err == 0)
 		*out = m;
 	return err;
@@ -29,6 +35,9 @@ void account_order_reply_encode(const struct account_order_reply *m, struct buf 
 	wire_put_u32(out, (uint32_t)m->result);
 	wire_put_u64(out, m->messages);
 	wire_put_u64(out, m->bytes);
+	wire_put_u64(out, m->limit_messages);
+	wire_put_u64(out, m->limit_bytes);
+	wire_put_short(out, m->problem);
 }
 
 int account_order_reply_decode(struct str body, struct account_order_reply *out)
@@ -39,6 +48,9 @@ int account_order_reply_decode(struct str body, struct account_order_reply *out)
 	m.result = (int32_t)wire_get_u32(&r);
 	m.messages = wire_get_u64(&r);
 	m.bytes = wire_get_u64(&r);
+	m.limit_messages = wire_get_u64(&r);
+	m.limit_bytes = wire_get_u64(&r);
+	m.problem = wire_get_short(&r, ORDER_PROBLEM_MAX);
 	int err = wire_finish(&r);
 	if (err != 0)
 		return err;

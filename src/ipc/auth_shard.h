@@ -7,12 +7,26 @@
 
 enum { AUTH_SHARD_ORDER = 1, SHARD_AUTH_ORDER_REPLY = 2 };
 
-enum account_order_kind { ACCOUNT_CREATE, ACCOUNT_DESTROY, ACCOUNT_USAGE, ACCOUNT_ORDER_COUNT };
+enum account_order_kind {
+	ACCOUNT_CREATE,  /* with its limits; when it is there already, these are its limits from now on */
+	ACCOUNT_DESTROY,
+	ACCOUNT_USAGE,
+	ACCOUNT_QUOTA,   /* new limits */
+	/* The move of an account: a descriptor beside it, one end of a socket between the two shards. Answered at its end. */
+	ACCOUNT_SEND,    /* nobody sees it from now on, and it goes there as a parcel */
+	ACCOUNT_RECEIVE, /* it comes as a parcel; 0: all of it is on disk, parked until CREATE */
+	ACCOUNT_PROGRESS, /* of RECEIVE: how many messages have come */
+	ACCOUNT_ORDER_COUNT,
+};
+
+#define ORDER_PROBLEM_MAX   300
+#define ORDER_QUOTA_DEFAULT (-1) /* a limit: the server's default; 0: none */
 
 struct account_order {
 	uint64_t request;
 	enum account_order_kind kind;
 	struct account_id account;
+	int64_t quota_messages, quota_bytes; /* CREATE, QUOTA */
 };
 
 struct account_order_reply {
@@ -20,6 +34,8 @@ struct account_order_reply {
 	int32_t result;    /* 0 or negative enum err */
 	uint64_t messages; /* ACCOUNT_USAGE (and DESTROY): what is or was there */
 	uint64_t bytes;
+	struct str problem; /* SEND, RECEIVE: for people, with an error */
+	uint64_t limit_messages, limit_bytes; /* ACCOUNT_USAGE: that hold; 0: none */
 };
 
 void account_order_encode(const struct account_order *m, struct buf *out);

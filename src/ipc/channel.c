@@ -10,6 +10,7 @@
 
 #include "base/checked.h"
 #include "base/mem.h"
+#include "loop/timeout.h"
 #include "base/wire.h"
 
 #include <errno.h>
@@ -22,6 +23,7 @@
 #define QUEUE_BLOCK    65536
 #define FDS_A_MESSAGE  16                 /* room in recvmsg for more than we send at once: what is cut off would be lost */
 #define SEND_AT_ONCE   (1024 * 1024)
+#define REST_MS        10                 /* and the tick of the loop's timeouts on top */
 #define FD_SEND_MAX    256                /* duplicated and waiting to be sent */
 
 /* Output waiting: a list of blocks, each with frames one behind the other. A frame with a descriptor starts a block
@@ -47,6 +49,7 @@ struct ipc_channel {
 	size_t n_fds;
 	int fd;
 	int busy;
+	struct loop_timeout rest; /* until the next try, while the kernel takes no more descriptors */
 	bool blocked, broken, told, dead;
 };
 
@@ -222,9 +225,12 @@ static void send_once(struct ipc_channel *channel)
 	}
 	ssize_t sent = sendmsg(channel->fd, &message, MSG_NOSIGNAL);
 	if (sent < 0) {
-		/* ETOOMANYREFS: the kernel's limit of descriptors in flight; they get fewer as the other side reads. */
-		if (errno == EAGAIN || errno == ETOOMANYREFS)
+		/* ETOOMANYREFS: the kernel's limit of descriptors in flight; they get fewer as the other side reads, but the
+		 * socket is writable all the while. */
+		if (errno == EAGAIN)
 			channel->blocked = true;
+		else if (errno == ETOOMANYREFS)
+			loop_timeout_set(channel->loop, &channel->rest, REST_MS);
 		else if (errno != EINTR)
 			break_off(channel);
 		return;
@@ -237,11 +243,22 @@ static void send_once(struct ipc_channel *channel)
 	consume(channel, (size_t)sent);
 }
 
+static bool may_send(const struct ipc_channel *channel)
+{
+	return !channel->blocked && !channel->broken && !channel->rest.after;
+}
+
+static void has_rested(void *owner)
+{
+	struct ipc_channel *channel = owner;
+	loop_later(channel->loop, &channel->later);
+}
+
 static void at_end_of_turn(void *owner)
 {
 	struct ipc_channel *channel = owner;
 	channel->busy++;
-	for (size_t before = channel->out_bytes; channel->out_first && !channel->blocked && !channel->broken;) {
+	for (size_t before = channel->out_bytes; channel->out_first && may_send(channel);) {
 		send_once(channel);
 		if (channel->out_first && before - channel->out_bytes >= SEND_AT_ONCE) {
 			loop_later(channel->loop, &channel->later);
@@ -436,6 +453,7 @@ struct ipc_channel *ipc_channel_new(struct loop *loop, int fd, ipc_message_fn *m
 	*channel = (struct ipc_channel){ .loop = loop, .message = message, .closed = closed, .owner = owner, .fd = fd };
 	channel->partial = BUF_INIT(HEADER_SIZE + IPC_BODY_MAX);
 	channel->later = (struct loop_later){ .fn = at_end_of_turn, .owner = channel };
+	channel->rest = (struct loop_timeout){ .fire = has_rested, .owner = channel };
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 	channel->watch = loop_watch_new(loop, fd, on_ready, channel);
 	update_watch(channel);
@@ -449,6 +467,7 @@ void ipc_channel_free(struct ipc_channel **channel)
 	if (!c || c->dead)
 		return;
 	loop_later_cancel(c->loop, &c->later);
+	loop_timeout_set(c->loop, &c->rest, 0);
 	loop_watch_free(&c->watch);
 	drop_output(c);
 	drop_descriptors(c);

@@ -53,13 +53,14 @@ static void sample_password_reply(struct buf *out)
 
 static void sample_account_order(struct buf *out)
 {
-	struct account_order m = { 11, ACCOUNT_DESTROY, account_a };
+	struct account_order m = { 11, ACCOUNT_QUOTA, account_a, ORDER_QUOTA_DEFAULT, 5000 };
 	account_order_encode(&m, out);
 }
 
 static void sample_account_order_reply(struct buf *out)
 {
-	struct account_order_reply m = { 11, ERR_NOT_FOUND, 100, 20000 };
+	struct account_order_reply m = { .request = 11, .result = ERR_NOT_FOUND, .messages = 100, .bytes = 20000,
+		                        .limit_messages = 3000, .limit_bytes = 400000 };
 	account_order_reply_encode(&m, out);
 }
 

@@ -14,25 +14,36 @@ enum control_reach control_reach(enum control_command command)
 		return CONTROL_BY_SUPERVISOR;
 	case CONTROL_UNDELETE_LIST:
 	case CONTROL_UNDELETE_RESTORE:
+	case CONTROL_PARCEL_READ:
+	case CONTROL_PARCEL_WRITE:
 		return CONTROL_BY_ITS_SHARD;
 	case CONTROL_STORE_CHECK:
 	case CONTROL_STORE_COMPACT:
+	case CONTROL_BACKUP:
 		return CONTROL_BY_ALL_SHARDS;
 	case CONTROL_ACCOUNT_ADD:
 	case CONTROL_ACCOUNT_LIST:
 	case CONTROL_ACCOUNT_SHOW:
 	case CONTROL_ACCOUNT_PASSWORD:
 	case CONTROL_ACCOUNT_REMOVE:
+	case CONTROL_ACCOUNT_QUOTA:
 	case CONTROL_DOMAIN_ADD:
 	case CONTROL_DOMAIN_LIST:
 	case CONTROL_DOMAIN_REMOVE:
 	case CONTROL_ALIAS_ADD:
 	case CONTROL_ALIAS_LIST:
 	case CONTROL_ALIAS_REMOVE:
+	case CONTROL_BACKUP_DIRECTORY:
+	case CONTROL_ACCOUNT_MOVE:
 	case CONTROL_COMMAND_COUNT:
 		break;
 	}
 	return CONTROL_BY_AUTH;
+}
+
+bool control_takes_descriptor(enum control_command command)
+{
+	return command == CONTROL_PARCEL_READ || command == CONTROL_PARCEL_WRITE;
 }
 
 void control_place_encode(const struct control_place *m, struct buf *out)

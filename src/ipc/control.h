@@ -15,6 +15,7 @@ enum { CONTROL_REQUEST = 1, CONTROL_REPLY = 2 };
 	X(CONTROL_ACCOUNT_SHOW, "account show")                                                                            \
 	X(CONTROL_ACCOUNT_PASSWORD, "account password")                                                                    \
 	X(CONTROL_ACCOUNT_REMOVE, "account remove")                                                                        \
+	X(CONTROL_ACCOUNT_QUOTA, "account quota")                                                                          \
 	X(CONTROL_DOMAIN_ADD, "domain add")                                                                                \
 	X(CONTROL_DOMAIN_LIST, "domain list")                                                                              \
 	X(CONTROL_DOMAIN_REMOVE, "domain remove")                                                                          \
@@ -24,7 +25,12 @@ enum { CONTROL_REQUEST = 1, CONTROL_REPLY = 2 };
 	X(CONTROL_UNDELETE_LIST, "undelete list")                                                                          \
 	X(CONTROL_UNDELETE_RESTORE, "undelete restore")                                                                    \
 	X(CONTROL_STORE_CHECK, "store check")                                                                              \
-	X(CONTROL_STORE_COMPACT, "store compact")
+	X(CONTROL_STORE_COMPACT, "store compact")                                                                          \
+	X(CONTROL_PARCEL_READ, "parcel read")                                                                              \
+	X(CONTROL_PARCEL_WRITE, "parcel write")                                                                            \
+	X(CONTROL_ACCOUNT_MOVE, "account move")                                                                            \
+	X(CONTROL_BACKUP, "backup")                                                                                        \
+	X(CONTROL_BACKUP_DIRECTORY, "backup directory")
 
 enum control_command {
 #define CONTROL_ENUM(name, text) name,
@@ -41,6 +47,11 @@ enum control_reach {
 	CONTROL_BY_ALL_SHARDS, /* the answer: an array of what each shard says, in order */
 };
 enum control_reach control_reach(enum control_command command);
+
+/* Commands that come with a descriptor beside the request, one end of a stream socket, on which a parcel
+ * (store/parcel.h) goes from the shard or to it. The answer says whether it begins; the rest is said on the socket.
+ * Only commands that reach CONTROL_BY_ITS_SHARD. */
+bool control_takes_descriptor(enum control_command command);
 
 #define CONTROL_ARGUMENTS_MAX 64
 #define CONTROL_ARGUMENT_MAX  4096

@@ -39,7 +39,7 @@ enum deliver_result {
 	DELIVER_OK,          /* durable (or an identical one already is) */
 	DELIVER_NO_ACCOUNT,  /* 550 5.1.1 */
 	DELIVER_NO_SPACE,    /* 452 4.3.1 */
-	DELIVER_QUOTA,       /* 452 4.2.2 */
+	DELIVER_QUOTA,       /* 552 5.2.2 or 452 4.2.2, as quota.full_answer says */
 	DELIVER_REFUSED,     /* 554: message not acceptable (NUL, bare CR or LF, too large) */
 	DELIVER_UNAVAILABLE, /* 451 */
 	DELIVER_RESULT_COUNT,

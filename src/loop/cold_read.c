@@ -14,7 +14,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define SAMPLE_STEP     (64 * 1024)
+#define SAMPLE_STEP     (128 * 1024)  /* the kernel's usual read-ahead; samples of 64 KB took 9 % of a FETCH of bodies */
 #define READ_AT_ONCE    (32 * 1024)   /* on the helper's stack */
 #define READ_AHEAD      (1024 * 1024) /* asked for without waiting: the next job finds it under way */
 

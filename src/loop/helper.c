@@ -67,8 +67,12 @@ static void *work(void *argument)
 		pthread_mutex_lock(&helper->mutex);
 		bool awake = helper->done.first; /* and has not taken them yet */
 		list_add(&helper->done, job);
-		if (!awake)
-			(void)!write(helper->wake, &one, sizeof one);
+		if (awake)
+			continue;
+		/* Who is woken wants the mutex: with it held, each of the two would wake the other once more. */
+		pthread_mutex_unlock(&helper->mutex);
+		(void)!write(helper->wake, &one, sizeof one);
+		pthread_mutex_lock(&helper->mutex);
 	}
 	pthread_mutex_unlock(&helper->mutex);
 	return NULL;
@@ -146,6 +150,6 @@ void loop_helper_submit(struct loop_helper *helper, struct loop_job *job)
 {
 	pthread_mutex_lock(&helper->mutex);
 	list_add(&helper->todo, job);
-	pthread_cond_signal(&helper->work_came);
 	pthread_mutex_unlock(&helper->mutex);
+	pthread_cond_signal(&helper->work_came); /* not before: see work() */
 }

@@ -7,6 +7,7 @@
 #include "loop/loop.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "loop/loop_private.h"
 #include "loop/timeout.h"
@@ -40,6 +41,7 @@ struct loop {
 	char *scratch;            /* NULL until the first read */
 	struct loop_helper *read_helper;
 	uint64_t cold_reads;
+	struct turn_meter meter;
 };
 
 struct loop_watch {
@@ -226,6 +228,7 @@ static void turn(struct loop *loop)
 	struct epoll_event events[EVENTS_MAX];
 	int n = epoll_wait(loop->epoll, events, EVENTS_MAX, loop->later_first ? 0 : uv_rests(loop));
 	bool uv_ready = false;
+	turn_begin(&loop->meter);
 	for (int i = 0; i < n; i++) {
 		if (events[i].data.ptr)
 			serve(events[i].data.ptr, events[i].events);
@@ -239,6 +242,8 @@ static void turn(struct loop *loop)
 	}
 	run_later(loop);
 	free_dead_watches(loop);
+	log_flush();
+	turn_end(&loop->meter);
 }
 
 void loop_run(struct loop *loop)
@@ -284,6 +289,23 @@ void loop_count_cold_read(struct loop *loop)
 uint64_t loop_cold_reads(const struct loop *loop)
 {
 	return loop->cold_reads;
+}
+
+void loop_did(struct loop *loop, struct str what)
+{
+	turn_did(&loop->meter, what);
+}
+
+void loop_on_slow_turn(struct loop *loop, uint64_t threshold_us, loop_slow_fn *slow, void *owner)
+{
+	loop->meter.threshold_us = threshold_us;
+	loop->meter.slow = slow;
+	loop->meter.owner = owner;
+}
+
+struct loop_turns loop_turns(const struct loop *loop)
+{
+	return loop->meter.total;
 }
 
 struct loop_wheel *loop_wheel(struct loop *loop)

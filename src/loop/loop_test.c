@@ -9,6 +9,7 @@
 #include "loop/listener.h"
 #include "loop/test_support.h"
 #include "loop/timeout.h"
+#include "loop/turns.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -347,9 +348,62 @@ static void signals_come_to_the_loop(void **state)
 	loop_free(&loop);
 }
 
+struct slow {
+	struct loop *loop;
+	struct loop_turn turn;
+	int count;
+};
+
+static void remember_turn(void *owner, const struct loop_turn *turn)
+{
+	struct slow *slow = owner;
+	slow->turn = *turn;
+	slow->count++;
+}
+
+static void work_hard(void *owner)
+{
+	struct slow *slow = owner;
+	uint64_t until = clock_monotonic_us() + 5000;
+	loop_did(slow->loop, STR("nothing"));
+	while (clock_monotonic_us() < until)
+		;
+	loop_did(slow->loop, STR("work"));
+}
+
+static void sleep_long(void *owner)
+{
+	struct slow *slow = owner;
+	usleep(5000);
+	loop_did(slow->loop, STR("sleep"));
+}
+
+static void a_slow_turn_is_told_with_what_took_longest(void **state)
+{
+	(void)state;
+	struct slow slow = { .loop = loop_new() };
+	struct loop_later work = { .fn = work_hard, .owner = &slow }, sleep = { .fn = sleep_long, .owner = &slow };
+	loop_on_slow_turn(slow.loop, 4000, remember_turn, &slow);
+	loop_later(slow.loop, &work);
+	TEST_UNTIL(slow.loop, slow.count > 0);
+	assert_true(str_eq(slow.turn.longest, STR("work")));
+	assert_true(slow.turn.us >= 5000);
+	assert_true(slow.turn.longest_us <= slow.turn.us);
+	assert_true(slow.turn.cpu_us > 0 && slow.turn.cpu_us <= slow.turn.us);
+	struct loop_turns before = loop_turns(slow.loop);
+	assert_true(before.slow >= 1 && before.longest_us >= 5000 && before.longest_cpu_us > 0);
+	slow.count = 0;
+	loop_later(slow.loop, &sleep);
+	TEST_UNTIL(slow.loop, slow.count > 0 && str_eq(slow.turn.longest, STR("sleep")));
+	assert_true(slow.turn.sleeps >= 1);
+	assert_true(loop_turns(slow.loop).slow > before.slow);
+	loop_free(&slow.loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_slow_turn_is_told_with_what_took_longest),
 		cmocka_unit_test(work_put_off_runs_once_and_may_ask_again),
 		cmocka_unit_test(work_put_off_can_be_cancelled_even_by_its_neighbour),
 		cmocka_unit_test(a_watch_reports_and_rests),

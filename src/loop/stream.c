@@ -11,8 +11,6 @@
 #include "loop/stream_private.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -287,6 +285,10 @@ static void shut_output(struct stream *stream)
 		ERR_clear_error();
 		(void)SSL_shutdown(stream->ssl);
 	}
+	if (stream->finishing && stream->no_linger) {
+		tell_closed(stream, 0); /* the end of our side leaves when the owner frees the stream */
+		return;
+	}
 	shutdown(stream->fd, SHUT_WR);
 	/* A paused stream may have input that its owner still wants: then the resume tells. */
 	if (stream->ended && (stream->finishing || !stream->paused))
@@ -420,9 +422,6 @@ struct stream *stream_new(struct loop *loop, int fd, struct stream_limits limits
 	stream->later = (struct loop_later){ .fn = at_end_of_turn, .owner = stream };
 	stream->timeout = (struct loop_timeout){ .fire = on_timeout, .owner = stream };
 	stream->stalled = (struct loop_timeout){ .fire = on_stalled, .owner = stream };
-	int one = 1;
-	/* Replies are gathered by the turn already; on a unix socket this fails, which is right. */
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	stream->watch = loop_watch_new(loop, fd, on_ready, stream);
 	update_watch(stream);
 	return stream;
@@ -437,6 +436,11 @@ void stream_finish(struct stream *stream, uint64_t linger_ms)
 	if (!stream->in_input)
 		buf_free(&stream->kept);
 	do_later(stream);
+}
+
+void stream_no_linger(struct stream *stream)
+{
+	stream->no_linger = true;
 }
 
 void stream_end_output(struct stream *stream)

@@ -37,7 +37,8 @@ struct stream_limits {
 	size_t output_max; /* bytes of output held in memory */
 };
 
-/* Takes over the descriptor (made non-blocking, TCP_NODELAY). Reading starts at once. */
+/* Takes over the descriptor (made non-blocking; output is gathered by the turn, so a TCP socket should have TCP_NODELAY,
+ * which it inherits from its listener). Reading starts at once. */
 struct stream *stream_new(struct loop *loop, int fd, struct stream_limits limits, const struct stream_events *events,
                           void *owner);
 
@@ -47,6 +48,9 @@ void stream_free(struct stream **stream);
 /* Sends what is queued, shuts down the sending side, waits for the other side's end (so that the last answer is not
  * lost to a reset) and calls closed(); all that takes at most `linger_ms`. Input is ignored from now on. */
 void stream_finish(struct stream *stream, uint64_t linger_ms);
+/* The other side has said its last word (LOGOUT, QUIT): a finish does not wait for its end, which costs three system
+ * calls and a wake-up. */
+void stream_no_linger(struct stream *stream);
 
 /* Shuts down the sending side as soon as what is queued has left; input goes on, and closed(0) tells its end. */
 void stream_end_output(struct stream *stream);

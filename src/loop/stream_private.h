@@ -40,6 +40,7 @@ struct stream {
 	bool end_told;      /* ended() was called */
 	bool ending;        /* stream_end_output: shut the sending side down when the output has left */
 	bool finishing;     /* stream_finish: no input, close when the output has left */
+	bool no_linger;     /* finished when the output has left */
 	bool shut;          /* our sending side is shut down */
 	bool blocked;       /* the socket took no more output */
 	bool offer;         /* kept input is to be offered at the end of the turn */

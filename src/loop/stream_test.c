@@ -581,6 +581,25 @@ static void finish_sends_shuts_down_and_waits_for_the_other_side(void **state)
 	end(&s);
 }
 
+static void a_finish_without_linger_closes_when_all_was_sent(void **state)
+{
+	(void)state;
+	struct session s;
+	struct buf answer = BUF_INIT(100);
+	begin(&s);
+	outq_add(stream_output(s.stream), STR("221 bye"));
+	stream_no_linger(s.stream);
+	stream_finish(s.stream, 5000);
+	TEST_UNTIL(s.loop, s.closes == 1);
+	assert_int_equal(s.closed_with, 0);
+	stream_free(&s.stream);
+	client_reads(&s, &answer, 7);
+	assert_true(str_eq(buf_str(&answer), STR("221 bye")));
+	TEST_UNTIL(s.loop, client_sees_end(&s));
+	buf_free(&answer);
+	end(&s);
+}
+
 static void finish_does_not_wait_longer_than_told(void **state)
 {
 	(void)state;
@@ -689,6 +708,7 @@ int main(void)
 		cmocka_unit_test(the_owner_may_say_last_words_to_an_idle_client),
 		cmocka_unit_test(a_vanished_client_shows_as_an_end_or_at_the_next_write),
 		cmocka_unit_test(finish_sends_shuts_down_and_waits_for_the_other_side),
+		cmocka_unit_test(a_finish_without_linger_closes_when_all_was_sent),
 		cmocka_unit_test(finish_does_not_wait_longer_than_told),
 		cmocka_unit_test(a_stream_may_be_freed_inside_its_callbacks),
 		cmocka_unit_test(detach_gives_descriptor_and_unread_bytes),

@@ -4,6 +4,7 @@
 #include "loop/tls.h"
 
 #include "base/checked.h"
+#include "base/mem.h"
 #include "loop/tls_private.h"
 
 #include <limits.h>
@@ -11,6 +12,29 @@
 #include <openssl/rand.h>
 
 #define CHAIN_MAX 16 /* certificates in one file */
+
+static void *take(size_t n, const char *file, int line)
+{
+	return mem_alloc_unset(n);
+}
+
+static void *resize(void *p, size_t n, const char *file, int line)
+{
+	if (n > 0)
+		return mem_resize(p, n, 1);
+	mem_free(p);
+	return NULL;
+}
+
+static void give_back(void *p, const char *file, int line)
+{
+	mem_free(p);
+}
+
+void tls_use_memory(void)
+{
+	(void)CRYPTO_set_mem_functions(take, resize, give_back);
+}
 
 void tls_prepare(void)
 {

@@ -8,6 +8,10 @@
 
 struct tls_context;
 
+/* OpenSSL takes its memory from base/mem.h: without any, the process ends, and nothing is served by halves. Before
+ * anything else of OpenSSL. */
+void tls_use_memory(void);
+
 /* Makes OpenSSL read its configuration and load what it needs (also for MACs and hashes), which a sandbox would
  * forbid later. Called before the sandbox by every role. */
 void tls_prepare(void);

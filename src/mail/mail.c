@@ -5,7 +5,7 @@
 
 #include "base/checked.h"
 #include "base/mem.h"
-#include "store/store_open.h"
+#include "store/transfer.h"
 #include "syntax/header.h"
 
 #include <errno.h>
@@ -108,11 +108,13 @@ static int feed(struct mime_parser *parser, const struct mail_source *source, ch
 	XXH3_state_t *sum = XXH3_createState();
 	char *chunk = mem_alloc(1, READ_CHUNK);
 	int result = 0;
+	if (!sum)
+		abort(); /* out of memory, as mem_alloc */
 	XXH3_64bits_reset(sum);
 	XXH3_64bits_update(sum, source->head.p, source->head.n);
 	for (uint64_t done = 0; done < source->length && result == 0;) {
 		size_t n = (size_t)MIN(source->length - done, (uint64_t)READ_CHUNK);
-		result = read_at(source->fd, chunk, n, done);
+		result = read_at(source->fd, chunk, n, source->start + done);
 		if (result == 0)
 			feed_piece(parser, str_of(chunk, n), last);
 		XXH3_64bits_update(sum, chunk, n);
@@ -134,7 +136,7 @@ static int keep_headers(const struct mail_source *source, const struct mime_mess
 		header_fields_select(str_first(source->bytes, (size_t)n), kept_headers, COUNT_OF(kept_headers), false, out);
 	} else {
 		char *block = mem_alloc(1, HEADER_READ_MAX);
-		int result = read_at(source->fd, block, (size_t)MIN(n, source->length), 0);
+		int result = read_at(source->fd, block, (size_t)MIN(n, source->length), source->start);
 		if (result == 0)
 			header_fields_select(str_of(block, (size_t)MIN(n, source->length)), kept_headers, COUNT_OF(kept_headers),
 			                     false, out);
@@ -196,34 +198,68 @@ static int resolve_keywords(struct mailbox *mailbox, const struct mail_settings 
 	return 0;
 }
 
+int mail_examine(struct mail_reader *reader, const struct mail_source *source, struct message_arrival *out)
+{
+	char last[2] = { 0, 0 };
+	uint64_t size;
+	if (!checked_add(source->head.n, source->fd < 0 ? source->bytes.n : source->length, &size))
+		return ERR_LIMIT;
+	int result = feed(reader->parser, source, last, &out->checksum);
+	if (result < 0)
+		return result;
+	const struct mime_message *message = mime_parser_finish(reader->parser);
+	out->size = size;
+	out->traits = traits_of(message, last);
+	out->header_size = (uint32_t)MIN(message->header_size, (uint64_t)UINT32_MAX);
+	out->lines = message->lines;
+	result = derive(reader, source, message, &out->derived);
+	return result == 0 && message->has_nul ? ERR_SYNTAX : result;
+}
+
+/* Everything that stands between a message and its row. `pieces` has room for two, and *out points to them. */
+static int prepare(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source,
+                   const struct mail_facts *facts, bool strict, struct str *pieces, struct message_arrival *out)
+{
+	uint64_t size;
+	pieces[0] = source->head;
+	pieces[1] = source->bytes;
+	*out = (struct message_arrival){ .pieces = pieces, .n_pieces = source->fd < 0 ? 2 : 1, .fd = source->fd,
+		                         .file_length = source->length, .file_start = source->start,
+		                         .internal_date = facts->internal_date, .zone_minutes = facts->zone_minutes,
+		                         .flags = facts->flags };
+	if (!checked_add(source->head.n, source->fd < 0 ? source->bytes.n : source->length, &size) ||
+	    size > settings->max_message_size)
+		return ERR_LIMIT;
+	int result = mail_examine(settings->reader, source, out);
+	if (result == 0 && strict && (out->traits & MESSAGE_BARE_LINE_ENDS))
+		result = ERR_SYNTAX;
+	if (result == 0 && !account_has_room(mailbox_account(mailbox), 1, size))
+		result = ERR_QUOTA;
+	return result == 0 ? resolve_keywords(mailbox, settings, facts, &out->keywords) : result;
+}
+
 static int append(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source,
                   const struct mail_facts *facts, bool strict, uint32_t *uid)
 {
-	const struct str pieces[] = { source->head, source->bytes };
-	struct message_arrival arrival = { .pieces = pieces,
-		                               .n_pieces = source->fd < 0 ? 2 : 1,
-		                               .fd = source->fd,
-		                               .file_length = source->length,
-		                               .internal_date = facts->internal_date,
-		                               .zone_minutes = facts->zone_minutes,
-		                               .flags = facts->flags };
-	char last[2] = { 0, 0 };
-	if (!checked_add(source->head.n, source->fd < 0 ? source->bytes.n : source->length, &arrival.size) ||
-	    arrival.size > settings->max_message_size)
-		return ERR_LIMIT;
-	int result = feed(settings->reader->parser, source, last, &arrival.checksum);
-	if (result < 0)
-		return result;
-	const struct mime_message *message = mime_parser_finish(settings->reader->parser);
-	if (message->has_nul || (strict && !message->pure_crlf))
-		return ERR_SYNTAX;
-	arrival.traits = traits_of(message, last);
-	arrival.header_size = (uint32_t)MIN(message->header_size, (uint64_t)UINT32_MAX);
-	arrival.lines = message->lines;
-	result = derive(settings->reader, source, message, &arrival.derived);
-	if (result == 0)
-		result = resolve_keywords(mailbox, settings, facts, &arrival.keywords);
+	struct str pieces[2];
+	struct message_arrival arrival;
+	int result = prepare(mailbox, settings, source, facts, strict, pieces, &arrival);
 	return result == 0 ? mailbox_add(mailbox, &arrival, uid) : result;
+}
+
+int mail_append_loose(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source,
+                      const struct mail_facts *facts, struct loose_entry *out)
+{
+	struct str pieces[2];
+	struct message_arrival arrival;
+	uint64_t number = 0;
+	int result = prepare(mailbox, settings, source, facts, false, pieces, &arrival);
+	if (result == 0)
+		result = loose_message(mailbox_account(mailbox), mailbox_facts(mailbox)->name, &arrival, &number);
+	if (result == 0)
+		*out = (struct loose_entry){ .message = number, .size = arrival.size, .flags = arrival.flags,
+			                     .keywords = arrival.keywords };
+	return result;
 }
 
 int mail_append(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source,

@@ -5,13 +5,14 @@
 #include "store/store.h"
 #include "syntax/mime.h"
 
-/* Bytes of a message on their way in: `head` (trace headers, may be empty), then a slice in memory or the first
- * `length` bytes of a file. */
+/* Bytes of a message on their way in: `head` (trace headers, may be empty), then a slice in memory or `length` bytes of
+ * a file. */
 struct mail_source {
 	struct str head;
 	struct str bytes; /* used when fd is -1 */
 	int fd;
 	uint64_t length; /* of the file */
+	uint64_t start;  /* where in the file they begin */
 };
 
 struct mail_facts {
@@ -27,6 +28,12 @@ struct mail_reader;
 struct mail_reader *mail_reader_new(const struct mime_limits *limits) __attribute__((returns_nonnull));
 void mail_reader_free(struct mail_reader **reader);
 
+/* Parses only: everything of *out that is known from the bytes: size, traits, lines, what is derived (slices of the reader,
+ * good until its next message), checksum of a file. The rest of *out is as it was. ERR_SYNTAX: it holds a NUL, and *out
+ * is filled all the same. ERR_IO: the file cannot be read; ERR_LIMIT. */
+struct message_arrival;
+int mail_examine(struct mail_reader *reader, const struct mail_source *source, struct message_arrival *out) MUST_CHECK;
+
 struct mail_settings {
 	struct mail_reader *reader;
 	uint64_t max_message_size;
@@ -34,9 +41,15 @@ struct mail_settings {
 };
 
 /* Parses and appends one message to a mailbox. ERR_SYNTAX: it holds a NUL; ERR_LIMIT: too large or too many
- * keywords; ERR_NO_SPACE; ERR_UNAVAILABLE: the gate is closed. */
+ * keywords; ERR_QUOTA; ERR_NO_SPACE; ERR_UNAVAILABLE: the gate is closed. */
 int mail_append(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source,
                 const struct mail_facts *facts, uint32_t *uid) MUST_CHECK;
+
+/* One of several messages that come to stand in a mailbox together, or none of them: stored without an entry, which
+ * loose_append makes of *out (store/transfer.h: between loose_begin and loose_end). Errors as mail_append's. */
+struct loose_entry;
+int mail_append_loose(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source,
+                      const struct mail_facts *facts, struct loose_entry *out) MUST_CHECK;
 
 /* Delivers to INBOX of an account, once per key (DESIGN: no doubles): 0 also when an identical delivery is there
  * already. Errors as mail_append's; ERR_SYNTAX for a bare CR or LF too: nothing that could be read as two messages
@@ -60,5 +73,9 @@ void mail_spool_start(struct mail_spool *spool, struct str directory, size_t thr
 int mail_spool_add(struct mail_spool *spool, struct str bytes) MUST_CHECK; /* ERR_NO_SPACE, ERR_IO */
 void mail_spool_free(struct mail_spool *spool);
 struct mail_source mail_spool_source(const struct mail_spool *spool);
+/* Of several messages one behind the other: those `length` bytes from `start` on. One that is not larger than the
+ * threshold is read into `room` when it is in the file. ERR_IO. */
+int mail_spool_part(const struct mail_spool *spool, uint64_t start, uint64_t length, struct buf *room,
+                    struct mail_source *out) MUST_CHECK;
 
 #endif

@@ -167,6 +167,23 @@ static void the_end_of_a_message_is_seen_across_its_pieces(void **state)
 	assert_bytes(uid, STR(""), STR(""));
 }
 
+static void what_does_not_fit_into_the_account_is_refused(void **state)
+{
+	struct account_id id = fixture_account_id(1);
+	uint32_t uid;
+	assert_int_equal(append(STR("A: b\r\n\r\nno end"), &uid), 0);
+	const struct entry *entry = entry_find(test.inbox, uid);
+	assert_int_equal(entry_size(entry), strlen("A: b\r\n\r\nno end"));
+	assert_true(entry->open_end);
+	assert_int_equal(account_set_quota(test.fixture.store, &id, &(struct account_quota){ 2, QUOTA_DEFAULT }), 0);
+	assert_int_equal(deliver(message(), "one"), 0);
+	assert_false(entry_find(test.inbox, uid + 1)->open_end);
+	assert_int_equal(deliver(message(), "two"), ERR_QUOTA);
+	assert_int_equal(append(message(), &uid), ERR_QUOTA);
+	assert_int_equal(deliver(message(), "one"), 0); /* is there already */
+	assert_int_equal(mailbox_count(test.inbox), 2);
+}
+
 static void a_delivery_is_stored_once_per_key(void **state)
 {
 	assert_int_equal(deliver(message(), "one"), 0);
@@ -263,6 +280,7 @@ int main(void)
 		TEST(an_appended_message_comes_back_with_its_facts),
 		TEST(what_must_not_come_in_is_refused),
 		TEST(the_end_of_a_message_is_seen_across_its_pieces),
+		TEST(what_does_not_fit_into_the_account_is_refused),
 		TEST(a_delivery_is_stored_once_per_key),
 		TEST(a_spool_goes_to_a_file_over_its_threshold),
 		TEST(kept_headers_are_known_by_name),

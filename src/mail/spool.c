@@ -65,3 +65,30 @@ struct mail_source mail_spool_source(const struct mail_spool *spool)
 {
 	return (struct mail_source){ .bytes = buf_str(&spool->memory), .fd = spool->fd, .length = spool->length };
 }
+
+int mail_spool_part(const struct mail_spool *spool, uint64_t start, uint64_t length, struct buf *room,
+                    struct mail_source *out)
+{
+	if (spool->fd < 0) {
+		*out = (struct mail_source){ .bytes = str_first(str_from(buf_str(&spool->memory), start), length), .fd = -1 };
+		return 0;
+	}
+	if (length > spool->threshold) {
+		*out = (struct mail_source){ .fd = spool->fd, .start = start, .length = length };
+		return 0;
+	}
+	room->max = spool->threshold;
+	buf_clear(room);
+	char *to = buf_reserve(room, (size_t)length);
+	for (size_t done = 0; done < length;) {
+		ssize_t got = pread(spool->fd, to + done, (size_t)length - done, (off_t)(start + done));
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return ERR_IO;
+		done += (size_t)got;
+	}
+	buf_commit(room, (size_t)length);
+	*out = (struct mail_source){ .bytes = buf_str(room), .fd = -1 };
+	return 0;
+}

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "ipc/channel.h"
 #include "loop/tls.h"
+#include "loop/turns.h"
 
 #include <malloc.h>
 #include <signal.h>
@@ -196,6 +197,11 @@ static int on_status(struct role_channel *channel, struct str body)
 		return ERR_CORRUPT;
 	struct buf reply = BUF_INIT(IPC_BODY_MAX);
 	wire_put_u64(&reply, request);
+	struct loop_turns turns = loop_turns(channel->process->loop);
+	role_status_add(&reply, STR("slow_turns"), turns.slow);
+	role_status_add(&reply, STR("slow_turns_cpu"), turns.slow_cpu);
+	role_status_add(&reply, STR("longest_turn_us"), turns.longest_us);
+	role_status_add(&reply, STR("longest_turn_cpu_us"), turns.longest_cpu_us);
 	if (channel->definition->status)
 		channel->definition->status(channel->process, &reply);
 	send_to_supervisor(channel->process, CHILD_STATUS, buf_str(&reply));
@@ -203,14 +209,29 @@ static int on_status(struct role_channel *channel, struct str body)
 	return 0;
 }
 
-static int on_control(struct role_channel *channel, struct str body)
+static int on_control(struct role_channel *channel, struct str body, int *fd)
 {
+	const struct role_definition *definition = channel->definition;
 	struct wire_reader r = wire_reader(body);
 	uint64_t request = wire_get_u64(&r);
-	if (r.failed || !channel->definition->control)
+	if (r.failed || (*fd == -1 ? !definition->control : !definition->transfer))
 		return ERR_CORRUPT;
-	channel->definition->control(channel->process, request, str_from(body, sizeof request));
+	body = str_from(body, sizeof request);
+	if (*fd == -1)
+		definition->control(channel->process, request, body);
+	else
+		definition->transfer(channel->process, request, body, *fd);
+	*fd = -1;
 	return 0;
+}
+
+/* While it lasted, nobody else of this process was served. With little CPU time and no sleep, the machine was busy with
+ * other things. */
+static void on_slow_turn(void *owner, const struct loop_turn *turn)
+{
+	log_info("slow-turn", LOG_U("us", turn->us), LOG_U("cpu_us", turn->cpu_us), LOG_U("sleeps", turn->sleeps),
+	         LOG_U("preemptions", turn->preemptions), LOG_S("longest", turn->longest),
+	         LOG_U("longest_us", turn->longest_us));
 }
 
 static int on_phase(struct role_channel *channel, uint16_t type, struct str body)
@@ -219,6 +240,8 @@ static int on_phase(struct role_channel *channel, uint16_t type, struct str body
 		return ERR_CORRUPT;
 	if (type == SUPERVISOR_START) {
 		channel->phase = SERVING;
+		loop_on_slow_turn(channel->process->loop, channel->process->conf.server.slow_turn_ms * 1000, on_slow_turn,
+		                  channel);
 		channel->definition->start(channel->process);
 		return 0;
 	}
@@ -253,7 +276,7 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 	case SUPERVISOR_STATUS:
 		return channel->exit_code ? 0 : on_status(channel, body);
 	case SUPERVISOR_CONTROL:
-		return channel->exit_code ? 0 : on_control(channel, body);
+		return channel->exit_code ? 0 : on_control(channel, body, fd);
 	default:
 		return ERR_CORRUPT;
 	}
@@ -322,6 +345,7 @@ static void keep_heap(void)
 int role_main(const struct role_definition *definition)
 {
 	struct stat status;
+	tls_use_memory();
 	if (fstat(CONTROL_FD, &status) != 0 || !S_ISSOCK(status.st_mode)) {
 		log_error("not-started-by-supervisor", LOG_C("hint", "use: mansio serve"));
 		return 64;
@@ -329,6 +353,7 @@ int role_main(const struct role_definition *definition)
 	/* What a role makes is its own user's alone. */
 	umask(077);
 	keep_heap();
+	log_gather();
 	/* A terminal's Ctrl-C, or a service manager's SIGTERM to the whole group, reaches us too: the supervisor stops
 	 * us in order. */
 	signal(SIGINT, SIG_IGN);

@@ -58,6 +58,9 @@ struct role_definition {
 	/* A command of the control socket (ipc/control.h's control_request, encoded); answer with role_control_reply,
 	 * now or later. `body` is valid during the call. Auth and shards get these (control_reach). */
 	void (*control)(struct role_process *process, uint64_t request, struct str body);
+	/* The same for a command that comes with a descriptor (control_takes_descriptor): the callee's to close, or
+	 * IPC_FD_LOST. */
+	void (*transfer)(struct role_process *process, uint64_t request, struct str body, int fd);
 	/* The loop has ended: free the state that prepare made (not called when prepare failed). */
 	void (*finish)(struct role_process *process);
 };

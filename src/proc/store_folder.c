@@ -71,7 +71,7 @@ static struct str value_of(struct str *rest, struct str key)
 	return (struct str){ NULL, 0 };
 }
 
-static int parse_identity(struct str text, struct store_identity *out)
+int store_identity_parse(struct str text, struct store_identity *out)
 {
 	struct store_identity identity = { 0 };
 	uint64_t format = 0, shards = 0;
@@ -96,7 +96,7 @@ static int read_identity(int folder, struct store_identity *out)
 		return err_from_errno(errno);
 	ssize_t n = read(fd, text, sizeof text);
 	close(fd);
-	return n < 0 ? ERR_IO : parse_identity(str_of(text, (size_t)n), out);
+	return n < 0 ? ERR_IO : store_identity_parse(str_of(text, (size_t)n), out);
 }
 
 int store_folder_read(const char *directory, struct store_identity *out)
@@ -133,13 +133,17 @@ static int write_identity(int folder, const struct store_identity *identity)
 
 /* --- folders --- */
 
-/* Roles of other users pass through it to their own folders, whatever the umask. */
+/* Roles of other users pass through it to their own folders, whatever the umask. Its name must be on the disk before any
+ * mail in it is acknowledged. */
 static int make_parent(const char *path)
 {
 	if (mkdir(path, 0711) != 0)
 		return errno == EEXIST ? 0 : err_from_errno(errno);
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int err = fd < 0 || fchmod(fd, 0711) != 0 ? err_from_errno(errno) : 0;
+	int above = fd < 0 ? -1 : openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int err = above < 0 || fchmod(fd, 0711) != 0 || fsync(above) != 0 ? err_from_errno(errno) : 0;
+	if (above >= 0)
+		close(above);
 	if (fd >= 0)
 		close(fd);
 	return err;
@@ -165,7 +169,7 @@ int store_folder_make(const char *directory)
 	return 0;
 }
 
-static int make_folder(int parent, const char *name, mode_t mode, uint32_t owner)
+static int make_folder(int parent, const char *name, mode_t mode, uint32_t owner, uint32_t group)
 {
 	if (mkdirat(parent, name, mode) != 0 && errno != EEXIST)
 		return err_from_errno(errno);
@@ -173,19 +177,19 @@ static int make_folder(int parent, const char *name, mode_t mode, uint32_t owner
 	if (fd < 0)
 		return err_from_errno(errno);
 	int err = 0;
-	if ((geteuid() == 0 && fchown(fd, owner, owner) != 0) || fchmod(fd, mode) != 0 || fsync(fd) != 0)
+	if ((geteuid() == 0 && fchown(fd, owner, group) != 0) || fchmod(fd, mode) != 0 || fsync(fd) != 0)
 		err = err_from_errno(errno);
 	close(fd);
 	return err;
 }
 
-static int make_shards(int folder, uint16_t shards, uint32_t owner)
+static int make_shards(int folder, uint16_t shards, const struct store_owners *owners)
 {
 	char name[NAME_SIZE];
-	int err = make_folder(folder, STORE_FOLDER_SHARDS, 0711, 0);
+	int err = make_folder(folder, STORE_FOLDER_SHARDS, 0711, 0, 0);
 	for (unsigned i = 0; i < shards && err == 0; i++) {
 		snprintf(name, sizeof name, STORE_FOLDER_SHARDS "/%02u", i);
-		err = make_folder(folder, name, 0700, owner);
+		err = make_folder(folder, name, 0700, owners->user, owners->group);
 	}
 	int fd = openat(folder, STORE_FOLDER_SHARDS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0) {
@@ -217,13 +221,13 @@ int store_folder_fill(const char *directory, uint16_t shards, const struct store
 		random_bytes(identity.secret, sizeof identity.secret);
 	}
 	if (err == 0)
-		err = make_folder(folder, STORE_FOLDER_AUTH, 0700, owners->user);
+		err = make_folder(folder, STORE_FOLDER_AUTH, 0700, owners->user, owners->group);
 	if (err == 0)
-		err = make_folder(folder, STORE_FOLDER_SPOOL, 0700, owners->network_user);
+		err = make_folder(folder, STORE_FOLDER_SPOOL, 0700, owners->network_user, owners->network_group);
 	if (err == 0)
-		err = make_folder(folder, STORE_FOLDER_RUN, 0755, 0);
+		err = make_folder(folder, STORE_FOLDER_RUN, 0755, 0, 0);
 	if (err == 0)
-		err = make_shards(folder, identity.shards, owners->user);
+		err = make_shards(folder, identity.shards, owners);
 	if (err == 0 && fresh)
 		err = write_identity(folder, &identity);
 	if (err == 0 && fsync(folder) != 0)

@@ -29,7 +29,7 @@ struct store_identity {
 
 /* Who owns what; used only by root, else all belongs to the one who runs it. */
 struct store_owners {
-	uint32_t user, network_user; /* group ids are the same */
+	uint32_t user, group, network_user, network_group;
 };
 
 /* Takes the store's lock; *fd holds it until closed. ERR_UNAVAILABLE: a server (or command) has it. ERR_NOT_FOUND:
@@ -39,6 +39,9 @@ int store_folder_lock(const char *directory, int *fd) MUST_CHECK;
 /* Reads the file "store". ERR_NOT_FOUND: there is none yet; ERR_CORRUPT: not ours or damaged; ERR_UNSUPPORTED: newer
  * format. */
 int store_folder_read(const char *directory, struct store_identity *out) MUST_CHECK;
+
+/* The text of that file, for store_folder_read and tests. */
+int store_identity_parse(struct str text, struct store_identity *out) MUST_CHECK;
 
 /* Makes the folder itself (and its parents), so that it can be locked. */
 int store_folder_make(const char *directory) MUST_CHECK;

@@ -29,7 +29,7 @@ static int remove_temporary(void **state)
 	return waitpid(pid, NULL, 0) == pid ? 0 : -1;
 }
 
-static const struct store_owners owners = { 59025, 59026 };
+static const struct store_owners owners = { 59025, 59035, 59026, 59036 };
 
 static const char *in(const char *folder, const char *name)
 {
@@ -64,8 +64,10 @@ static void what_was_made_is_read_again(void **state)
 	assert_int_equal(stat(in(path, "shards/02"), &status), 0);
 	assert_int_equal(status.st_mode & 07777, 0700);
 	assert_int_equal(status.st_uid, geteuid() == 0 ? owners.user : geteuid());
+	assert_int_equal(status.st_gid, geteuid() == 0 ? owners.group : getegid());
 	assert_int_equal(stat(in(path, "spool"), &status), 0);
 	assert_int_equal(status.st_uid, geteuid() == 0 ? owners.network_user : geteuid());
+	assert_int_equal(status.st_gid, geteuid() == 0 ? owners.network_group : getegid());
 	assert_int_not_equal(stat(in(path, "shards/03"), &status), 0);
 	assert_int_equal(stat(in(path, "store"), &status), 0);
 	assert_int_equal(status.st_mode & 07777, 0600);

@@ -19,6 +19,9 @@ struct login_settings {
 	uint32_t max_bad_commands; /* this many bad commands close the connection */
 	uint32_t max_failures;     /* this many failed logins */
 	uint64_t failure_delay_ms; /* before a failed login is answered */
+	/* POP3 only: */
+	bool pop3_utf8;               /* the command UTF8 is there */
+	uint64_t pop3_login_delay_ms; /* between two logins of an account, for CAPA; whoever authenticates enforces it */
 };
 
 struct login_facts {
@@ -28,7 +31,12 @@ struct login_facts {
 	bool plain_allowed; /* passwords may cross this connection without TLS */
 };
 
-enum login_verdict { LOGIN_VERDICT_OK, LOGIN_VERDICT_DENIED, LOGIN_VERDICT_UNAVAILABLE };
+enum login_verdict {
+	LOGIN_VERDICT_OK,
+	LOGIN_VERDICT_DENIED,
+	LOGIN_VERDICT_UNAVAILABLE,
+	LOGIN_VERDICT_TOO_SOON, /* right, but the last login was less than pop3_login_delay_ms ago */
+};
 
 struct login_world {
 	/* Where replies go; the same queue each time. */
@@ -41,8 +49,8 @@ struct login_world {
 	void (*authenticate)(void *owner, struct str user, struct str password);
 	/* Call the engine's timer once after this many milliseconds. */
 	void (*start_timer)(void *owner, uint64_t milliseconds);
-	/* Logged in: give the connection to the shard, which answers `tag` (IMAP; else empty). Unread are the bytes that
-	 * the engine's input did not take. */
+	/* Logged in: give the connection to the shard, which answers `tag` (POP3: what it is to know,
+	 * POP3_HANDED_UTF8 of pop3/capability.h or nothing). Unread are the bytes that the engine's input did not take. */
 	void (*hand_over)(void *owner, struct str tag);
 	/* The queue ends with the last reply: close when it is written. */
 	void (*close)(void *owner);

@@ -13,6 +13,8 @@ enum session_resume {
 	SESSION_RESUME_SOON,     /* in a later turn of the loop: a slice is over, or a watched mailbox changed */
 	SESSION_RESUME_OUTPUT,   /* when less than half of output_pause waits */
 	SESSION_RESUME_WRITABLE, /* when the store is writable again */
+	SESSION_RESUME_DURABLE,  /* when all that the account has written is durable (account_batch): bulk work in slices
+	                            puts one into a batch, so that no COMMIT gets long */
 };
 
 struct session_world {

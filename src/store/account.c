@@ -40,7 +40,7 @@ static void link_newest(struct account *account)
 
 void account_used(struct account *account)
 {
-	if (account->gone || account->store->newest == account)
+	if (account->gone || account->parked || account->store->newest == account)
 		return;
 	unlink_use(account);
 	link_newest(account);
@@ -111,10 +111,10 @@ static int load_counters(struct account *account)
 	return result;
 }
 
-static int find_row(struct account *account)
+static int find_row(struct account *account, struct str key)
 {
 	DB_USING(find, account->store->sql.account_by_id);
-	db_bind_blob(find, 1, str_of((const char *)account->id.bytes, sizeof account->id.bytes));
+	db_bind_blob(find, 1, key);
 	int row = db_step(find);
 	if (row != DB_ROW)
 		return row == DB_DONE ? ERR_NOT_FOUND : row;
@@ -122,6 +122,10 @@ static int find_row(struct account *account)
 	account->uidvalidity = (uint32_t)db_column_int(find, 1);
 	account->modseq = (uint64_t)db_column_int(find, 2);
 	account->next = (uint64_t)db_column_int(find, 3);
+	account->counts.messages = (uint64_t)db_column_int(find, 4);
+	account->counts.bytes = (uint64_t)db_column_int(find, 5);
+	account->quota.messages = db_column_is_null(find, 6) ? QUOTA_DEFAULT : db_column_int(find, 6);
+	account->quota.bytes = db_column_is_null(find, 7) ? QUOTA_DEFAULT : db_column_int(find, 7);
 	return 0;
 }
 
@@ -136,22 +140,32 @@ static void enter_table(struct account *account)
 	store->view_bytes += ACCOUNT_MEMORY;
 }
 
+struct account *account_new(struct store *store, const struct account_id *id)
+{
+	struct account *account = mem_alloc(1, sizeof *account);
+	account->store = store;
+	account->id = *id;
+	return account;
+}
+
+int account_load(struct account *account, struct str key)
+{
+	int result = find_row(account, key);
+	if (result == 0)
+		result = load_mailboxes(account);
+	if (result == 0)
+		result = load_subscriptions(account);
+	return result == 0 ? load_counters(account) : result;
+}
+
 int account_open(struct store *store, const struct account_id *id, struct account **out)
 {
 	struct account *account = *bucket_of(store, id);
 	while (account && memcmp(&account->id, id, sizeof *id) != 0)
 		account = account->bucket_next;
 	if (!account) {
-		account = mem_alloc(1, sizeof *account);
-		account->store = store;
-		account->id = *id;
-		int result = find_row(account);
-		if (result == 0)
-			result = load_mailboxes(account);
-		if (result == 0)
-			result = load_subscriptions(account);
-		if (result == 0)
-			result = load_counters(account);
+		account = account_new(store, id);
+		int result = account_load(account, str_of((const char *)id->bytes, sizeof id->bytes));
 		if (result < 0) {
 			account_free(&account);
 			return result;
@@ -170,6 +184,8 @@ void account_free(struct account **pointer)
 	*pointer = NULL;
 	if (!account)
 		return;
+	if (account->parked)
+		arrival_forget(account);
 	for (size_t i = 0; i < account->n_mailboxes; i++)
 		mailbox_free(&account->mailboxes[i]);
 	for (size_t i = 0; i < account->n_subscriptions; i++)
@@ -210,7 +226,7 @@ void account_close(struct account **pointer)
 {
 	struct account *account = *pointer;
 	*pointer = NULL;
-	if (account && --account->holds == 0 && account->gone)
+	if (account && --account->holds == 0 && (account->gone || account->parked))
 		account_free(&account);
 }
 
@@ -264,6 +280,14 @@ uint64_t account_next_modseq(struct account *account)
 	return ++account->modseq;
 }
 
+static void bind_limit(sqlite3_stmt *statement, int index, int64_t limit)
+{
+	if (limit == QUOTA_DEFAULT)
+		db_bind_null(statement, index);
+	else
+		db_bind_int(statement, index, limit);
+}
+
 int account_save(struct account *account)
 {
 	sqlite3_stmt *update = account->store->sql.account_update;
@@ -272,7 +296,57 @@ int account_save(struct account *account)
 	db_bind_int(update, 2, account->uidvalidity);
 	db_bind_int(update, 3, (int64_t)account->modseq);
 	db_bind_int(update, 4, (int64_t)account->next);
+	db_bind_int(update, 5, (int64_t)account->counts.messages);
+	db_bind_int(update, 6, (int64_t)account->counts.bytes);
+	bind_limit(update, 7, account->quota.messages);
+	bind_limit(update, 8, account->quota.bytes);
 	return db_run(update);
+}
+
+/* --- usage and limits --- */
+
+struct account_counts account_counts(const struct account *account)
+{
+	return account->counts;
+}
+
+struct account_counts account_limits(const struct account *account)
+{
+	struct account_counts limits = account->store->settings.quota;
+	if (account->quota.messages != QUOTA_DEFAULT)
+		limits.messages = (uint64_t)account->quota.messages;
+	if (account->quota.bytes != QUOTA_DEFAULT)
+		limits.bytes = (uint64_t)account->quota.bytes;
+	return limits;
+}
+
+static bool fits(uint64_t used, uint64_t more, uint64_t limit)
+{
+	return limit == 0 || more == 0 || (used <= limit && more <= limit - used);
+}
+
+bool account_has_room(const struct account *account, uint64_t messages, uint64_t bytes)
+{
+	struct account_counts limits = account_limits(account);
+	return fits(account->counts.messages, messages, limits.messages) &&
+	       fits(account->counts.bytes, bytes, limits.bytes);
+}
+
+int account_set_quota(struct store *store, const struct account_id *id, const struct account_quota *quota)
+{
+	struct account *account;
+	int result = account_open(store, id, &account);
+	if (result < 0)
+		return result == ERR_NOT_FOUND ? 0 : result;
+	if (account->quota.messages != quota->messages || account->quota.bytes != quota->bytes) {
+		result = store_begin(account, 0);
+		if (result == 0) {
+			account->quota = *quota;
+			account->row_dirty = true;
+		}
+	}
+	account_close(&account);
+	return result;
 }
 
 /* --- beginning and end --- */
@@ -292,7 +366,7 @@ static int insert_row(struct store *store, const struct account_id *id, int64_t 
 	return 0;
 }
 
-static int fill_new(struct account *account)
+int account_fill(struct account *account)
 {
 	int result = 0;
 	for (size_t i = 0; i < COUNT_OF(first_mailboxes) && result == 0; i++) {
@@ -311,6 +385,8 @@ int account_create(struct store *store, const struct account_id *id)
 	int result = account_open(store, id, &account);
 	if (result == 0)
 		account_close(&account);
+	if (result == ERR_NOT_FOUND)
+		result = account_unpark(store, id);
 	if (result != ERR_NOT_FOUND)
 		return result;
 	int64_t now = clock_wall_seconds();
@@ -318,7 +394,8 @@ int account_create(struct store *store, const struct account_id *id)
 	if (result < 0)
 		return result;
 	account = mem_alloc(1, sizeof *account);
-	*account = (struct account){ .store = store, .id = *id, .uidvalidity = (uint32_t)now, .next = 1, .row_dirty = true };
+	*account = (struct account){ .store = store, .id = *id, .uidvalidity = (uint32_t)now, .next = 1, .row_dirty = true,
+		                     .quota = { QUOTA_DEFAULT, QUOTA_DEFAULT } };
 	result = insert_row(store, id, now, &account->number);
 	if (result < 0) {
 		account_free(&account);
@@ -328,7 +405,7 @@ int account_create(struct store *store, const struct account_id *id)
 	account->holds++;
 	result = store_begin(account, 0);
 	if (result == 0)
-		result = fill_new(account);
+		result = account_fill(account);
 	if (result < 0 && !account->gone)
 		result = store_void(store, result);
 	account_close(&account);
@@ -341,27 +418,23 @@ int account_usage(struct store *store, const struct account_id *id, uint64_t *me
 	int result = account_open(store, id, &account);
 	if (result < 0)
 		return result;
-	DB_USING(usage, store->sql.account_usage);
-	db_bind_int(usage, 1, make_key(account, 0));
-	db_bind_int(usage, 2, make_key(account, NUMBER_MAX));
-	result = db_step(usage);
-	if (result == DB_ROW) {
-		*messages = (uint64_t)db_column_int(usage, 0);
-		*bytes = (uint64_t)db_column_int(usage, 1);
-	}
+	*messages = account->counts.messages;
+	*bytes = account->counts.bytes;
 	account_close(&account);
-	return MIN(result, 0);
+	return 0;
 }
 
 int account_destroy(struct store *store, const struct account_id *id, uint64_t *messages, uint64_t *bytes)
 {
 	struct account *account;
 	*messages = *bytes = 0;
-	int result = account_usage(store, id, messages, bytes);
+	int result = account_destroy_parked(store, id);
 	if (result == 0)
 		result = account_open(store, id, &account);
 	if (result < 0)
 		return result == ERR_NOT_FOUND ? 0 : result;
+	*messages = account->counts.messages;
+	*bytes = account->counts.bytes;
 	result = store_begin(account, 0);
 	if (result == 0) {
 		db_bind_int(store->sql.account_remove, 1, account->number);

@@ -49,22 +49,29 @@ static void make_noise(struct mailbox *mailbox)
 	store->noisy = mailbox;
 }
 
-int change_write(struct mailbox *mailbox, uint64_t modseq, enum change_kind kind, const struct set *uids,
-                 uint64_t origin)
+int change_insert_row(struct account *account, uint32_t mailbox, uint64_t modseq, enum change_kind kind, int64_t time,
+                      const struct set *uids)
 {
-	struct store *store = mailbox->account->store;
+	struct store *store = account->store;
 	sqlite3_stmt *insert = store->sql.change_insert;
 	buf_clear(&store->scratch);
 	set_encode(uids, &store->scratch);
 	int result = buf_error(&store->scratch);
 	if (result < 0)
 		return result;
-	db_bind_int(insert, 1, make_key(mailbox->account, modseq));
-	db_bind_int(insert, 2, mailbox->facts.number);
+	db_bind_int(insert, 1, make_key(account, modseq));
+	db_bind_int(insert, 2, mailbox);
 	db_bind_int(insert, 3, kind);
-	db_bind_int(insert, 4, clock_wall_seconds());
+	db_bind_int(insert, 4, time);
 	db_bind_blob(insert, 5, buf_str(&store->scratch));
-	result = db_run(insert);
+	return db_run(insert);
+}
+
+int change_write(struct mailbox *mailbox, uint64_t modseq, enum change_kind kind, const struct set *uids,
+                 uint64_t origin)
+{
+	int result =
+		change_insert_row(mailbox->account, mailbox->facts.number, modseq, kind, clock_wall_seconds(), uids);
 	if (result < 0)
 		return result;
 	remember(mailbox, modseq, kind, uids, origin);

@@ -1,7 +1,7 @@
 /* check.c: reads everything, a few milliseconds at a time, while the store serves: each page of entries decodes and
- * its entries have their messages; each message is where its row says, in a record that names it, with the bytes
- * that came in. Only tells; changes nothing. What is moved by compaction while it is read is read again at its new
- * place. */
+ * its entries have their messages, of the size that they say; the account counts them rightly; each message is where
+ * its row says, in a record that names it, with the bytes that came in. Only tells; changes nothing. What is moved by
+ * compaction while it is read is read again at its new place. */
 #include "store/internal.h"
 
 #include "base/checked.h"
@@ -10,6 +10,9 @@
 #define CHECK_SLICE_US 4000
 #define PIECE          ((size_t)256 * 1024)
 #define AHEAD          32 /* messages whose bytes are asked for before they are read */
+#define NAMED_MAX      1000 /* damaged messages of an account whose mailboxes are looked up */
+#define TOLD_AT_ONCE   100
+#define COUNT_TRIES    3  /* of an account that is written meanwhile: then its counters are not compared */
 
 struct place {
 	int64_t key;
@@ -17,14 +20,39 @@ struct place {
 	uint64_t offset, size;
 };
 
-enum check_phase { CHECK_ACCOUNT, CHECK_PAGES, CHECK_MESSAGES };
+/* What an account's row says. All changes of entries come with a new modseq. */
+struct counters {
+	uint64_t modseq;
+	struct account_counts counts;
+	bool is_written; /* by the batch that is open: rows are not all as they will be */
+};
+
+enum check_phase {
+	CHECK_ACCOUNT,
+	CHECK_PAGES,
+	CHECK_MESSAGES,
+	CHECK_NAMES, /* the pages again: who has the messages that are damaged */
+};
+
+struct damaged {
+	struct check_damage damage;
+	int64_t mailbox; /* its number; 0: no entry was found yet */
+};
 
 struct store_check {
 	struct store *store;
 	enum check_phase phase;
 	int64_t account; /* that is being checked, or was last */
 	struct account_id id;
-	int64_t *runs;
+	struct counters before; /* of the account, when its pages were begun */
+	struct account_counts counted;
+	uint32_t tries;
+	bool is_whole;   /* all pages of the account could be read */
+	struct checked_run {
+		int64_t number;
+		int64_t mailbox; /* 0: not attached, its entries do not count */
+		uint32_t uid_base;
+	} *runs;
 	uint32_t n_runs, run;
 	int64_t at;      /* key of the page that was looked at last */
 	struct place ahead[AHEAD];
@@ -34,6 +62,8 @@ struct store_check {
 	uint64_t checksum;
 	struct body_sum *sum; /* NULL: not begun */
 	char *room;
+	struct damaged *damaged; /* messages of the account, by number */
+	size_t n_damaged, n_told;
 	struct check_totals totals;
 	check_damage_fn *damage;
 	void *owner;
@@ -55,6 +85,7 @@ void store_check_free(struct store_check **pointer)
 	(void)body_sum_end(&check->sum);
 	mem_free(check->runs);
 	mem_free(check->room);
+	mem_free(check->damaged);
 	mem_free(check);
 }
 
@@ -63,16 +94,28 @@ const struct check_totals *store_check_totals(const struct store_check *check)
 	return &check->totals;
 }
 
-static void tell(struct store_check *check, const struct check_damage *damage)
+static void tell(struct store_check *check, const struct check_damage *damage, int64_t mailbox)
 {
+	struct check_damage named = *damage;
+	DB_USING(find, check->store->sql.check_mailbox);
+	db_bind_int(find, 1, mailbox);
+	if (mailbox != 0 && db_step(find) == DB_ROW)
+		named.mailbox = db_column_text(find, 0);
 	check->totals.damaged++;
-	check->damage(check->owner, damage);
+	check->damage(check->owner, &named);
 }
 
-static void tell_message(struct store_check *check, const struct place *place, const char *problem)
+/* Told when it is known which entry has it, unless there are too many. */
+static void note_message(struct store_check *check, const struct place *place, const char *problem)
 {
-	tell(check, &(struct check_damage){ check->id, (uint64_t)place->key & NUMBER_MAX, place->segment, place->offset,
-	                                    problem });
+	struct check_damage damage = { .account = check->id, .message = (uint64_t)place->key & NUMBER_MAX,
+		                           .segment = place->segment, .offset = place->offset, .problem = problem };
+	if (check->n_damaged == NAMED_MAX) {
+		tell(check, &damage, 0);
+		return;
+	}
+	check->damaged = mem_resize(check->damaged, check->n_damaged + 1, sizeof *check->damaged);
+	check->damaged[check->n_damaged++] = (struct damaged){ damage, 0 };
 }
 
 /* --- accounts --- */
@@ -85,9 +128,55 @@ static int list_runs(struct store_check *check)
 	db_bind_int(list, 1, check->account);
 	while ((row = db_step(list)) == DB_ROW) {
 		check->runs = mem_resize(check->runs, check->n_runs + 1, sizeof *check->runs);
-		check->runs[check->n_runs++] = db_column_int(list, 0);
+		check->runs[check->n_runs++] =
+			(struct checked_run){ db_column_int(list, 0), db_column_int(list, 1), (uint32_t)db_column_int(list, 2) };
 	}
 	return row;
+}
+
+static int read_counters(struct store_check *check, struct counters *out)
+{
+	DB_USING(row, check->store->sql.check_counters);
+	*out = (struct counters){ 0 };
+	db_bind_int(row, 1, check->account);
+	int result = db_step(row);
+	if (result == DB_ROW) {
+		out->modseq = (uint64_t)db_column_int(row, 0);
+		out->counts = (struct account_counts){ (uint64_t)db_column_int(row, 1), (uint64_t)db_column_int(row, 2) };
+	}
+	for (const struct account *account = check->store->touched; account; account = account->touched_next)
+		out->is_written |= account->number == check->account;
+	return MIN(result, 0);
+}
+
+static int begin_pages(struct store_check *check)
+{
+	check->at = 0;
+	check->phase = CHECK_PAGES;
+	check->counted = (struct account_counts){ 0, 0 };
+	check->is_whole = true;
+	int result = read_counters(check, &check->before);
+	return result == 0 ? list_runs(check) : result;
+}
+
+/* All pages were read: once more, when the account was written meanwhile. */
+static int end_pages(struct store_check *check)
+{
+	struct counters now;
+	int result = read_counters(check, &now);
+	if (result < 0)
+		return result;
+	bool quiet = !now.is_written && !check->before.is_written && now.modseq == check->before.modseq;
+	if (!quiet && ++check->tries < COUNT_TRIES)
+		return begin_pages(check);
+	if (quiet && check->is_whole &&
+	    (now.counts.messages != check->counted.messages || now.counts.bytes != check->counted.bytes))
+		tell(check, &(struct check_damage){ .account = check->id, .problem = "its counters are not those of its entries" },
+		     0);
+	check->totals.entries += check->counted.messages;
+	check->n_ahead = check->next = 0;
+	check->phase = CHECK_MESSAGES;
+	return 0;
 }
 
 /* The next account; *done: there is none. */
@@ -106,35 +195,50 @@ static int next_account(struct store_check *check, bool *done)
 		memcpy(check->id.bytes, id.p, MIN(id.n, sizeof check->id.bytes));
 	}
 	check->totals.accounts++;
-	check->at = 0;
-	check->last = check->account << KEY_SHIFT;
-	check->phase = CHECK_PAGES;
-	return list_runs(check);
+	check->last = account_key(check->account, 0);
+	check->tries = 0;
+	return begin_pages(check);
 }
 
 /* --- entries --- */
 
-static int check_entries(struct store_check *check, const struct page *page)
+static int check_entry(struct store_check *check, const struct entry *entry)
 {
 	DB_USING(find, check->store->sql.message_place);
-	for (uint32_t i = 0; i < page->n; i++) {
-		struct place place = { .key = check->account << KEY_SHIFT | (int64_t)page->entries[i].message };
-		db_reset(find);
-		db_bind_int(find, 1, place.key);
-		int row = db_step(find);
-		if (row < 0)
-			return row;
-		if (row == DB_DONE)
-			tell_message(check, &place, "an entry of a mailbox has no message");
-		check->totals.entries++;
-	}
+	struct check_damage damage = { .account = check->id, .message = entry->message, .uid = entry->uid };
+	db_bind_int(find, 1, account_key(check->account, entry->message));
+	int row = db_step(find);
+	if (row < 0)
+		return row;
+	if (row == DB_DONE)
+		damage.problem = "an entry of a mailbox has no message";
+	else if ((uint64_t)db_column_int(find, 2) != entry_size(entry))
+		damage.problem = "an entry of a mailbox has another size than its message";
+	if (damage.problem)
+		tell(check, &damage, check->runs[check->run].mailbox);
 	return 0;
 }
 
-static int check_page(struct store_check *check)
+static int check_entries(struct store_check *check, const struct page *page)
+{
+	int result = 0;
+	if (check->runs[check->run].mailbox != 0) {
+		check->counted.messages += page->n;
+		check->counted.bytes += page->bytes;
+	}
+	for (uint32_t i = 0; i < page->n && check->tries == 0 && result == 0; i++)
+		result = check_entry(check, &page->entries[i]);
+	return result;
+}
+
+/* The next page of the run; NULL: it was the last, and the next run begins, or (*broken) it cannot be read. */
+static int next_page(struct store_check *check, struct page **out, bool *broken)
 {
 	DB_USING(pages, check->store->sql.page_list);
-	int64_t first = check->runs[check->run] << 32;
+	const struct checked_run *run = &check->runs[check->run];
+	int64_t first = run_key(run->number, 0);
+	*out = NULL;
+	*broken = false;
 	db_bind_int(pages, 1, MAX(first, check->at + 1));
 	db_bind_int(pages, 2, first | UINT32_MAX);
 	int row = db_step(pages);
@@ -143,18 +247,67 @@ static int check_page(struct store_check *check)
 		check->at = 0;
 		return row;
 	}
-	struct page *page = page_new(NULL, 0, 0);
 	check->at = db_column_int(pages, 0);
-	int result = page_decode(db_column_blob(pages, 1), 0, page);
-	if (result < 0) {
-		tell(check,
-		     &(struct check_damage){ .account = check->id, .problem = "a page of a mailbox's entries cannot be read" });
-		result = 0;
-	} else {
+	*out = page_new(NULL, 0, run->uid_base);
+	*broken = page_decode(db_column_blob(pages, 1), 0, *out) < 0;
+	if (*broken)
+		page_free(out);
+	return 0;
+}
+
+static int check_page(struct store_check *check)
+{
+	struct page *page;
+	bool broken;
+	int result = next_page(check, &page, &broken);
+	if (broken) {
+		check->is_whole = false;
+		if (check->tries == 0)
+			tell(check, &(struct check_damage){ .account = check->id,
+			                                    .problem = "a page of a mailbox's entries cannot be read" },
+			     check->runs[check->run].mailbox);
+	}
+	if (page)
 		result = check_entries(check, page);
+	page_free(&page);
+	return result;
+}
+
+/* --- who has what is damaged --- */
+
+static int by_message(const void *key, const void *item)
+{
+	uint64_t number = *(const uint64_t *)key, other = ((const struct damaged *)item)->damage.message;
+	return (number > other) - (number < other);
+}
+
+static int name_page(struct store_check *check)
+{
+	int64_t mailbox = check->runs[check->run].mailbox;
+	struct page *page;
+	bool broken;
+	int result = next_page(check, &page, &broken);
+	for (uint32_t i = 0; page && i < page->n && mailbox != 0; i++) {
+		uint64_t number = page->entries[i].message;
+		struct damaged *damaged =
+			bsearch(&number, check->damaged, check->n_damaged, sizeof *damaged, by_message);
+		if (damaged && damaged->mailbox == 0) {
+			damaged->mailbox = mailbox;
+			damaged->damage.uid = page->entries[i].uid;
+		}
 	}
 	page_free(&page);
 	return result;
+}
+
+static void tell_some(struct store_check *check)
+{
+	for (uint32_t n = 0; n < TOLD_AT_ONCE && check->n_told < check->n_damaged; n++, check->n_told++)
+		tell(check, &check->damaged[check->n_told].damage, check->damaged[check->n_told].mailbox);
+	if (check->n_told < check->n_damaged)
+		return;
+	check->n_damaged = check->n_told = 0;
+	check->phase = CHECK_ACCOUNT;
 }
 
 /* --- messages --- */
@@ -166,7 +319,7 @@ static int look_ahead(struct store_check *check)
 	int row;
 	check->n_ahead = check->next = 0;
 	db_bind_int(list, 1, check->last);
-	db_bind_int(list, 2, check->account << KEY_SHIFT | NUMBER_MAX);
+	db_bind_int(list, 2, account_key(check->account, NUMBER_MAX));
 	db_bind_int(list, 3, AHEAD);
 	while ((row = db_step(list)) == DB_ROW && check->n_ahead < AHEAD) {
 		struct place *place = &check->ahead[check->n_ahead++];
@@ -175,8 +328,11 @@ static int look_ahead(struct store_check *check)
 		check->last = place->key;
 		bodylog_will_read(check->store->bodies, place->segment, place->offset, MIN(place->size, (uint64_t)PIECE));
 	}
-	if (row == DB_DONE && check->n_ahead == 0)
-		check->phase = CHECK_ACCOUNT;
+	if (row == DB_DONE && check->n_ahead == 0) {
+		check->phase = check->n_damaged ? CHECK_NAMES : CHECK_ACCOUNT;
+		check->run = 0;
+		check->at = 0;
+	}
 	return MIN(row, 0);
 }
 
@@ -241,7 +397,7 @@ static void check_message(struct store_check *check)
 	if (problem && !is_unchanged(check, place))
 		return;
 	if (problem)
-		tell_message(check, place, problem);
+		note_message(check, place, problem);
 	if (problem || done) {
 		check->totals.messages++;
 		check->next++;
@@ -259,18 +415,21 @@ int store_check_step(struct store_check *check, bool *done)
 			result = next_account(check, done);
 			break;
 		case CHECK_PAGES:
-			if (check->run < check->n_runs) {
-				result = check_page(check);
-			} else {
-				check->n_ahead = check->next = 0;
-				check->phase = CHECK_MESSAGES;
-			}
+			result = check->run < check->n_runs ? check_page(check) : end_pages(check);
 			break;
 		case CHECK_MESSAGES:
 			if (check->next < check->n_ahead)
 				check_message(check);
 			else
 				result = look_ahead(check);
+			break;
+		case CHECK_NAMES:
+			if (check->run < check->n_runs)
+				result = name_page(check);
+			else
+				tell_some(check);
+			if (check->n_told > 0)
+				return result; /* the owner may send what it heard */
 			break;
 		}
 	}

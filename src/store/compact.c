@@ -159,8 +159,9 @@ int compact_begin(struct store *store, bool *any, bool *writes)
 	struct compaction *c = store->compaction;
 	close_retired(store, c);
 	int result = c->segment == 0 && c->n_retired < RETIRED_MAX ? pick(store, c) : 0;
-	*any = c->segment != 0;
-	*writes = c->segment != 0 && (!c->emptied || store_durable(store) >= c->batch);
+	bool pinned = c->emptied && snapshot_pins(store);
+	*any = c->segment != 0 && !pinned;
+	*writes = *any && (!c->emptied || store_durable(store) >= c->batch);
 	return result;
 }
 
@@ -177,22 +178,19 @@ static int find_live(struct store *store, struct compaction *c, const struct bod
 {
 	*key = 0;
 	if (c->account == 0 || memcmp(&c->id, &record->account, sizeof c->id) != 0) {
-		DB_USING(find, store->sql.account_number);
-		db_bind_blob(find, 1, str_of((const char *)record->account.bytes, sizeof record->account.bytes));
-		int row = db_step(find);
-		c->account = row == DB_ROW ? db_column_int(find, 0) : 0;
+		int result = account_find_number(store, &record->account, &c->account);
+		if (result < 0)
+			return result;
 		c->id = record->account;
-		if (row != DB_ROW)
-			return row;
 	}
-	if (record->message == 0 || record->message > (uint64_t)NUMBER_MAX)
+	if (c->account == 0 || record->message == 0 || record->message > (uint64_t)NUMBER_MAX)
 		return 0;
 	DB_USING(place, store->sql.message_place);
-	db_bind_int(place, 1, c->account << KEY_SHIFT | (int64_t)record->message);
+	db_bind_int(place, 1, account_key(c->account, record->message));
 	int row = db_step(place);
 	if (row == DB_ROW && db_column_int(place, 0) == c->segment && (uint64_t)db_column_int(place, 1) == body &&
 	    (uint64_t)db_column_int(place, 2) == record->length)
-		*key = c->account << KEY_SHIFT | (int64_t)record->message;
+		*key = account_key(c->account, record->message);
 	return MIN(row, 0);
 }
 
@@ -337,9 +335,11 @@ static int end_walk(struct store *store, struct compaction *c)
 static int remove_segment(struct store *store, struct compaction *c)
 {
 	int fd;
-	if (store_durable(store) < c->batch)
+	if (store_durable(store) < c->batch || snapshot_pins(store))
 		return 0;
 	int result = bodylog_remove(store->bodies, c->segment, &fd);
+	if (result == ERR_STATE)
+		gate_fail(store->gate, "fsync of the segments' folder");
 	if (result < 0)
 		return result;
 	if (fd >= 0)

@@ -564,15 +564,17 @@ static void each_damage_is_named_and_nothing_else(void **state)
 	scribble(test, 7, -20);
 	assert_int_equal(db_exec(&test->fixture.store->db, "DELETE FROM message WHERE key & 1099511627775 = 9;"
 	                                                   "UPDATE message SET offset = offset - 5 WHERE key & 1099511627775 = 11;"
-	                                                   "UPDATE message SET segment = 999 WHERE key & 1099511627775 = 12"), 0);
+	                                                   "UPDATE message SET segment = 999 WHERE key & 1099511627775 = 12;"
+	                                                   "UPDATE account SET bytes = bytes + 1"), 0);
 	struct found found = check(test, &totals);
-	assert_int_equal(found.n, 5);
-	static const uint64_t messages[] = { 9, 3, 7, 11, 12 };
-	for (size_t i = 0; i < 5; i++)
+	assert_int_equal(found.n, 6);
+	static const uint64_t messages[] = { 9, 0, 3, 7, 11, 12 };
+	for (size_t i = 0; i < 6; i++)
 		assert_int_equal(found.messages[i], messages[i]);
-	assert_string_equal(found.problems[1], "its bytes are not those that came in");
-	assert_string_equal(found.problems[2], "it has no readable record");
-	assert_string_equal(found.problems[4], "the file of its segment is missing");
+	assert_string_equal(found.problems[1], "its counters are not those of its entries");
+	assert_string_equal(found.problems[2], "its bytes are not those that came in");
+	assert_string_equal(found.problems[3], "it has no readable record");
+	assert_string_equal(found.problems[5], "the file of its segment is missing");
 	assert_int_equal(totals.messages, 19);
 	for (uint32_t i = 13; i <= 20; i++)
 		assert_whole(test, test->inbox, i, i, BODY);
@@ -585,7 +587,10 @@ static void a_store_of_version_1_gets_its_counters(void **state)
 	struct test *test = *state;
 	fill_segments(test, 20);
 	assert_int_equal(db_exec(&test->fixture.store->db, "DROP TABLE forgotten; ALTER TABLE segment DROP COLUMN messages;"
-	                                                   "ALTER TABLE segment DROP COLUMN bytes; PRAGMA user_version = 1"), 0);
+	                                                   "ALTER TABLE segment DROP COLUMN bytes;"
+	                                                   "ALTER TABLE account DROP COLUMN messages; ALTER TABLE account DROP COLUMN bytes;"
+	                                                   "ALTER TABLE account DROP COLUMN quota_messages;"
+	                                                   "ALTER TABLE account DROP COLUMN quota_bytes; PRAGMA user_version = 1"), 0);
 	account_close(&test->account);
 	store_close(&test->fixture.store);
 	fixture_open(&test->fixture);

@@ -89,6 +89,16 @@ static struct copy copy_new(struct mailbox *from, struct mailbox *to, bool move,
 	return copy;
 }
 
+/* A copy takes room once more; a move does not. */
+static int check_room(const struct mailbox *from, const struct set *uids, bool move)
+{
+	struct account_counts sum;
+	if (move)
+		return 0;
+	entries_sum(from, uids, &sum);
+	return account_has_room(from->account, sum.messages, sum.bytes) ? 0 : ERR_QUOTA;
+}
+
 int mailbox_copy(struct mailbox *from, const struct set *uids, struct mailbox *to, bool move, uint32_t max_keywords,
                  struct set *source, struct set *target)
 {
@@ -105,6 +115,8 @@ int mailbox_copy(struct mailbox *from, const struct set *uids, struct mailbox *t
 		return 0;
 	if (n > UINT32_MAX - to->uidnext || n > NUMBER_MAX - account->next)
 		result = ERR_LIMIT;
+	if (result == 0)
+		result = check_room(from, source, move);
 	if (result == 0)
 		result = store_begin(account, 0);
 	if (result < 0) {
@@ -153,8 +165,12 @@ int mailbox_copy_begin(struct mailbox *from, const struct set *uids, struct mail
 	copying->account->copyings++;
 	copying->seen = mailbox_modseq(from);
 	entries_select(from, uids, false, &copying->left);
-	*out = copying;
-	return 0;
+	result = check_room(from, &copying->left, move);
+	if (result < 0)
+		mailbox_copy_free(&copying);
+	else
+		*out = copying;
+	return result;
 }
 
 void mailbox_copy_free(struct mailbox_copying **pointer)
@@ -324,6 +340,15 @@ static int drop_empty_last(struct mailbox *mailbox)
 	return db_run(remove);
 }
 
+/* Others may have filled the account meanwhile. */
+static bool has_room(const struct mailbox_copying *copying, uint64_t n)
+{
+	uint64_t bytes = 0;
+	for (uint32_t i = 0; i < copying->n_pages; i++)
+		bytes += copying->pages[i]->bytes;
+	return copying->copy.move || account_has_room(copying->account, n, bytes);
+}
+
 static int attach(struct mailbox_copying *copying, uint32_t n)
 {
 	struct mailbox *to = copying->copy.to;
@@ -368,6 +393,8 @@ int mailbox_copy_end(struct mailbox_copying *copying, struct set *source, struct
 		return 0; /* nothing was there to copy */
 	if (n > UINT32_MAX - to->uidnext)
 		return ERR_LIMIT;
+	if (!has_room(copying, n))
+		return ERR_QUOTA;
 	int result = store_begin(account, 0);
 	if (result < 0)
 		return result;

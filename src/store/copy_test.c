@@ -87,10 +87,22 @@ static void begin(struct test *t, bool move)
 	assert_int_equal(mailbox_copy_begin(t->inbox, &t->all, t->archive, move, 9, &t->copying), 0);
 }
 
+/* What is staged does not count, what is attached does. */
+static void assert_counters(struct test *t)
+{
+	struct mailbox_counts inbox, archive;
+	struct account_counts counts = account_counts(t->account);
+	mailbox_counts(t->inbox, &inbox);
+	mailbox_counts(t->archive, &archive);
+	assert_int_equal(counts.messages, inbox.messages + archive.messages);
+	assert_int_equal(counts.bytes, inbox.bytes + archive.bytes);
+}
+
 static bool step(struct test *t)
 {
 	bool done = false;
 	assert_int_equal(mailbox_copy_step(t->copying, &done), 0);
+	assert_counters(t);
 	fixture_settle(&t->fixture);
 	return !done;
 }
@@ -99,6 +111,8 @@ static int end(struct test *t)
 {
 	int result = mailbox_copy_end(t->copying, &t->source, &t->target);
 	mailbox_copy_free(&t->copying);
+	if (!t->account->gone && !t->archive->gone)
+		assert_counters(t);
 	return result;
 }
 

@@ -44,6 +44,10 @@ static void check_messages(struct account *account, struct mailbox *box, uint32_
 		assert_memory_equal(read, expected, row.size);
 	}
 	message_cursor_end(&cursor);
+	struct mailbox_counts counts;
+	mailbox_counts(box, &counts);
+	assert_int_equal(account_counts(account).messages, n);
+	assert_int_equal(account_counts(account).bytes, counts.bytes);
 	assert_in_range(n, at_least, at_most);
 	assert_int_equal(n % PER_BATCH, 0); /* whole batches */
 	assert_int_equal(mailbox_uidnext(box), n + 1);

@@ -6,7 +6,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 
-#define EXPUNGED_CHUNK 4000 /* entries in one row of the undelete log */
+#define EXPUNGED_CHUNK 1000 /* entries in one row of the undelete log, which is put back or forgotten in one piece */
 
 bool slot_walk_next(struct slot_walk *walk, struct page **page, uint32_t *slot)
 {
@@ -35,8 +35,8 @@ bool slot_walk_next(struct slot_walk *walk, struct page **page, uint32_t *slot)
 
 /* --- a message comes in --- */
 
-static int insert_message(struct account *account, uint64_t number, const struct body_place *place,
-                          const struct message_arrival *arrival)
+int message_insert(struct account *account, uint64_t number, const struct body_place *place,
+                   const struct message_arrival *arrival)
 {
 	sqlite3_stmt *insert = account->store->sql.message_insert;
 	db_bind_int(insert, 1, make_key(account, number));
@@ -53,29 +53,43 @@ static int insert_message(struct account *account, uint64_t number, const struct
 	db_bind_blob(insert, 12, arrival->derived.body);
 	db_bind_blob(insert, 13, arrival->derived.parts);
 	db_bind_blob(insert, 14, arrival->derived.headers);
-	account->store->added_messages++;
-	account->store->added_bytes += (int64_t)arrival->size;
 	return db_run(insert);
 }
 
-static int append_body(struct mailbox *mailbox, uint64_t number, const struct message_arrival *arrival,
-                       struct body_place *out)
+static int append_body(struct account *account, struct str mailbox, uint64_t number,
+                       const struct message_arrival *arrival, struct body_place *out)
 {
-	struct account *account = mailbox->account;
 	struct body_record record = { .account = account->id, .message = number, .internal_date = arrival->internal_date,
-		                      .zone_minutes = arrival->zone_minutes, .mailbox = mailbox->facts.name };
-	return bodylog_append(account->store->bodies, &record, arrival->pieces, arrival->n_pieces, arrival->fd,
-	                      arrival->file_length, out);
+		                      .zone_minutes = arrival->zone_minutes, .mailbox = mailbox };
+	return bodylog_append_part(account->store->bodies, &record, arrival->pieces, arrival->n_pieces, arrival->fd,
+	                           arrival->file_start, arrival->file_length, out);
+}
+
+int message_add(struct account *account, struct str mailbox, uint64_t number, const struct message_arrival *arrival)
+{
+	struct body_place place;
+	int result = append_body(account, mailbox, number, arrival, &place);
+	if (result == 0 && arrival->fd >= 0 && place.checksum != arrival->checksum)
+		return ERR_SYNTAX; /* its bytes are dead */
+	if (result == 0)
+		result = message_insert(account, number, &place, arrival);
+	if (result == 0) {
+		account->store->added_messages++;
+		account->store->added_bytes += (int64_t)arrival->size;
+	}
+	return result;
 }
 
 void entries_append(struct mailbox *mailbox, const struct entry *entry, const struct keyword_bits *keywords)
 {
 	struct page *page = view_page_for_append(mailbox);
 	sweep_keep(mailbox->account, entry->message);
+	account_count_added(mailbox->account, 1, entry_size(entry));
 	page_add(page, entry, keywords);
 	mailbox->uidnext = entry->uid + 1;
 	mailbox->count++;
 	mailbox->unseen += !(entry->flags & FLAG_SEEN);
+	mailbox->size += entry_size(entry);
 	page->uidnext = mailbox->uidnext;
 	page_mark_dirty(page);
 }
@@ -84,11 +98,10 @@ int mailbox_add(struct mailbox *mailbox, const struct message_arrival *arrival, 
 {
 	struct account *account = mailbox->account;
 	struct set uids = SET_INIT;
-	struct body_place place;
 	int result = view_load(mailbox, VIEW_TAIL);
 	if (result < 0)
 		return result;
-	if (mailbox->uidnext == UINT32_MAX || account->next >= NUMBER_MAX)
+	if (mailbox->uidnext == UINT32_MAX || account->next >= NUMBER_MAX || arrival->size > ENTRY_SIZE_MAX)
 		return ERR_LIMIT;
 	result = store_begin(account, arrival->size);
 	if (result < 0)
@@ -100,14 +113,14 @@ int mailbox_add(struct mailbox *mailbox, const struct message_arrival *arrival, 
 		                   .id = number,
 		                   .message = number,
 		                   .flags = arrival->flags };
+	entry_set_size(&entry, arrival->size);
+	entry.open_end = (arrival->traits & MESSAGE_ENDS_WITHOUT_CRLF) != 0;
 	set_add(&uids, entry.uid, entry.uid);
-	result = append_body(mailbox, number, arrival, &place);
-	if (result == 0 && arrival->fd >= 0 && place.checksum != arrival->checksum) {
-		set_free(&uids); /* its bytes are dead, a modseq was skipped; nothing else has happened */
-		return ERR_SYNTAX;
+	result = message_add(account, mailbox->facts.name, number, arrival);
+	if (result == ERR_SYNTAX) {
+		set_free(&uids); /* a modseq was skipped; nothing else has happened */
+		return result;
 	}
-	if (result == 0)
-		result = insert_message(account, number, &place, arrival);
 	if (result == 0)
 		result = change_write(mailbox, modseq, CHANGE_NEW, &uids, 0);
 	set_free(&uids);
@@ -205,20 +218,25 @@ int mailbox_store(struct mailbox *mailbox, const struct set *uids, const struct 
 
 /* --- leaving --- */
 
-static int write_expunged(struct mailbox *mailbox, struct page *record, uint64_t modseq)
+int expunged_write(struct account *account, uint32_t mailbox, const struct page *record, uint64_t modseq, int64_t time)
 {
-	struct store *store = mailbox->account->store;
+	struct store *store = account->store;
 	sqlite3_stmt *insert = store->sql.expunged_insert;
 	buf_clear(&store->scratch);
 	page_encode(record, &store->scratch);
 	int result = buf_error(&store->scratch);
 	if (result < 0)
 		return result;
-	db_bind_int(insert, 1, make_key(mailbox->account, modseq));
-	db_bind_int(insert, 2, mailbox->facts.number);
-	db_bind_int(insert, 3, clock_wall_seconds());
+	db_bind_int(insert, 1, make_key(account, modseq));
+	db_bind_int(insert, 2, mailbox);
+	db_bind_int(insert, 3, time);
 	db_bind_blob(insert, 4, buf_str(&store->scratch));
 	return db_run(insert);
+}
+
+static int write_expunged(struct mailbox *mailbox, const struct page *record, uint64_t modseq)
+{
+	return expunged_write(mailbox->account, mailbox->facts.number, record, modseq, clock_wall_seconds());
 }
 
 /* Writes the entries at `uids` to the undelete log, in chunks, each under a modseq of its own; *modseq is the last. */
@@ -246,11 +264,40 @@ static int log_expunged(struct mailbox *mailbox, const struct set *uids, uint64_
 	return result;
 }
 
+/* Pages of one run, one behind the other, whose rows go together. */
+struct gone_pages {
+	uint64_t first, last; /* keys; 0: none yet */
+};
+
+static int remove_pages(struct mailbox *mailbox, struct gone_pages *gone)
+{
+	sqlite3_stmt *remove = mailbox->account->store->sql.page_remove;
+	if (gone->first == 0)
+		return 0;
+	db_bind_int(remove, 1, (int64_t)gone->first);
+	db_bind_int(remove, 2, (int64_t)gone->last);
+	gone->first = 0;
+	return db_run(remove);
+}
+
+static int page_goes(struct mailbox *mailbox, struct page *page, struct gone_pages *gone)
+{
+	bool follows = gone->first != 0 && gone->last >> 32 == page->key >> 32;
+	int result = follows ? 0 : remove_pages(mailbox, gone);
+	if (gone->first == 0)
+		gone->first = page->key;
+	gone->last = page->key;
+	page_unmark_dirty(page);
+	page_free(&page);
+	return result;
+}
+
 /* A page without entries goes, unless it is the last, which keeps the mailbox's counters. */
 int entries_remove(struct mailbox *mailbox, const struct set *uids, uint64_t modseq)
 {
-	sqlite3_stmt *remove = mailbox->account->store->sql.page_remove;
+	struct gone_pages gone_pages = { 0, 0 };
 	uint32_t kept = 0, first = uids->ranges[0].first, last = uids->ranges[uids->n - 1].last;
+	uint64_t messages_gone = 0, bytes_gone = 0;
 	int result = 0;
 	for (uint32_t i = 0; i < mailbox->n_pages; i++) {
 		struct page *page = mailbox->pages[i];
@@ -259,25 +306,25 @@ int entries_remove(struct mailbox *mailbox, const struct set *uids, uint64_t mod
 		for (uint32_t k = 0; k < page->n && !apart; k++)
 			any |= gone[k] = set_has(uids, page->entries[k].uid);
 		if (any) {
+			messages_gone += page->n;
+			bytes_gone += page->bytes;
 			page_remove(page, gone);
+			messages_gone -= page->n;
+			bytes_gone -= page->bytes;
 			page->modseq = modseq;
 			page_mark_dirty(page);
 		}
-		if (page->n > 0 || i == mailbox->n_pages - 1) {
+		bool stays = page->n > 0 || i == mailbox->n_pages - 1;
+		if (stays)
 			mailbox->pages[kept++] = page;
-			continue;
-		}
-		db_bind_int(remove, 1, (int64_t)page->key);
-		db_bind_int(remove, 2, (int64_t)page->key);
-		if (result == 0)
-			result = db_run(remove);
-		page_unmark_dirty(page);
-		page_free(&page);
+		int removed = stays ? remove_pages(mailbox, &gone_pages) : page_goes(mailbox, page, &gone_pages);
+		result = result < 0 ? result : removed;
 	}
 	mailbox->n_pages = kept;
 	mailbox->pages[kept - 1]->modseq = modseq; /* what a page that went had reached must not be lost */
 	page_mark_dirty(mailbox->pages[kept - 1]);
 	view_recount(mailbox);
+	account_count_removed(mailbox->account, messages_gone, bytes_gone);
 	return result;
 }
 
@@ -289,6 +336,18 @@ void entries_select(const struct mailbox *mailbox, const struct set *uids, bool 
 	while (slot_walk_next(&walk, &page, &slot))
 		if (!deleted_only || (page->entries[slot].flags & FLAG_DELETED))
 			set_add(out, page->entries[slot].uid, page->entries[slot].uid);
+}
+
+void entries_sum(const struct mailbox *mailbox, const struct set *uids, struct account_counts *out)
+{
+	struct slot_walk walk = { .mailbox = mailbox, .uids = uids };
+	struct page *page;
+	uint32_t slot;
+	*out = (struct account_counts){ 0, 0 };
+	while (slot_walk_next(&walk, &page, &slot)) {
+		out->messages++;
+		out->bytes += entry_size(&page->entries[slot]);
+	}
 }
 
 int mailbox_expunge(struct mailbox *mailbox, const struct set *uids, bool deleted_only, struct set *expunged)

@@ -14,19 +14,26 @@
 #define KEY_SHIFT          40
 #define ACCOUNT_NUMBER_MAX ((1 << 23) - 1)
 #define NUMBER_MAX         ((INT64_C(1) << KEY_SHIFT) - 1)
+#define PARKED_KEY_MAX     25
 #define ACCOUNT_BUCKETS    4096 /* of the table by id; a power of two */
 #define RECENT_CHANGES     64   /* remembered per mailbox in memory; sessions that are further behind compare everything */
 #define RECENT_RANGES_MAX  256  /* of one remembered change; a larger one is not remembered */
 
 /* Every statement of the store, prepared once. */
 #define STATEMENT_LIST(X)                                                                                              \
-	X(account_by_id, "SELECT number, uidvalidity, modseq, next FROM account WHERE id = ?1 AND removed = 0")            \
+	X(account_by_id, "SELECT number, uidvalidity, modseq, next, messages, bytes, quota_messages, quota_bytes FROM account WHERE id = ?1 AND removed <> 1") \
 	X(account_insert, "INSERT INTO account (id, created, uidvalidity, modseq, next) VALUES (?1, ?2, ?3, 0, 1)")        \
-	X(account_update, "UPDATE account SET uidvalidity = ?2, modseq = ?3, next = ?4 WHERE number = ?1")                 \
+	X(account_update, "UPDATE account SET uidvalidity = ?2, modseq = ?3, next = ?4, messages = ?5, bytes = ?6, quota_messages = ?7, quota_bytes = ?8 WHERE number = ?1") \
 	X(account_remove, "UPDATE account SET removed = 1, id = randomblob(24) WHERE number = ?1")                         \
-	X(account_usage, "SELECT count(*), total(size) FROM message WHERE key BETWEEN ?1 AND ?2")                          \
+	X(account_park, "UPDATE account SET removed = ?3, id = ?2 WHERE id = ?1")                                          \
+	X(account_remove_id, "UPDATE account SET removed = 1, id = randomblob(24) WHERE id = ?1")                          \
+	X(account_insert_as, "INSERT INTO account (id, removed, created, uidvalidity, modseq, next, quota_messages, quota_bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)") \
+	X(account_created, "SELECT created FROM account WHERE number = ?1")                                                \
+	X(expunged_to, "UPDATE expunged SET mailbox = ?4 WHERE key BETWEEN ?1 AND ?2 AND mailbox = ?3")                    \
+	X(change_list, "SELECT key, mailbox, kind, time, uids FROM change WHERE key BETWEEN ?1 AND ?2 ORDER BY key")       \
+	X(message_facts, "SELECT size, traits FROM message WHERE key = ?1")                                                \
 	X(mailbox_list, "SELECT number, name, uidvalidity, special_use, keywords FROM mailbox WHERE account = ?1 ORDER BY name") \
-	X(mailbox_insert, "INSERT INTO mailbox (account, name, uidvalidity, special_use, keywords) VALUES (?1, ?2, ?3, ?4, x'')") \
+	X(mailbox_insert, "INSERT INTO mailbox (account, name, uidvalidity, special_use, keywords) VALUES (?1, ?2, ?3, ?4, ?5)") \
 	X(mailbox_rename, "UPDATE mailbox SET name = ?2 WHERE number = ?1")                                                \
 	X(mailbox_keywords, "UPDATE mailbox SET keywords = ?2 WHERE number = ?1")                                          \
 	X(mailbox_remove, "DELETE FROM mailbox WHERE number = ?1")                                                         \
@@ -44,6 +51,9 @@
 	X(page_remove, "DELETE FROM page WHERE key BETWEEN ?1 AND ?2")                                                     \
 	X(message_insert, "INSERT INTO message VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)")      \
 	X(message_walk, "SELECT * FROM message WHERE key BETWEEN ?1 AND ?2 ORDER BY key")                                  \
+	X(message_walk_listing, "SELECT key, date, zone, envelope, structure FROM message WHERE key BETWEEN ?1 AND ?2 ORDER BY key") \
+	X(message_walk_ranges, "SELECT key, segment, offset, size, date, zone, traits, header_size, lines, parts FROM message WHERE key BETWEEN ?1 AND ?2 ORDER BY key") \
+	X(message_walk_fields, "SELECT key, segment, offset, size, date, zone, traits, header_size, lines, headers FROM message WHERE key BETWEEN ?1 AND ?2 ORDER BY key") \
 	X(message_last, "SELECT max(key) FROM message WHERE key BETWEEN ?1 AND ?2")                                        \
 	X(change_insert, "INSERT INTO change (key, mailbox, kind, time, uids) VALUES (?1, ?2, ?3, ?4, ?5)")                \
 	X(change_last, "SELECT max(key) FROM change WHERE key BETWEEN ?1 AND ?2")                                          \
@@ -59,7 +69,9 @@
 	X(segment_messages, "SELECT messages FROM segment WHERE number = ?1")                                              \
 	X(segment_remove, "DELETE FROM segment WHERE number = ?1")                                                         \
 	X(check_account, "SELECT number, id FROM account WHERE number > ?1 AND removed = 0 ORDER BY number LIMIT 1")       \
+	X(check_counters, "SELECT modseq, messages, bytes FROM account WHERE number = ?1")                                 \
 	X(check_messages, "SELECT key, segment, offset, size FROM message WHERE key > ?1 AND key <= ?2 ORDER BY key LIMIT ?3") \
+	X(check_mailbox, "SELECT name FROM mailbox WHERE number = ?1")                                                        \
 	X(account_number, "SELECT number FROM account WHERE id = ?1")                                                      \
 	X(message_place, "SELECT segment, offset, size FROM message WHERE key = ?1")                                       \
 	X(message_move, "UPDATE message SET segment = ?2, offset = ?3 WHERE key = ?1")                                     \
@@ -69,7 +81,7 @@
 	X(forgotten_next, "SELECT min(key) FROM forgotten WHERE key > ?1")                                                 \
 	X(forgotten_remove, "DELETE FROM forgotten WHERE key = ?1")                                                        \
 	X(removed_forgotten, "DELETE FROM forgotten WHERE key IN (SELECT key FROM forgotten WHERE key BETWEEN ?1 AND ?2 LIMIT ?3)") \
-	X(account_runs, "SELECT number FROM run WHERE mailbox IN (SELECT number FROM mailbox WHERE account = ?1 UNION ALL SELECT 0) AND account = ?1") \
+	X(account_runs, "SELECT number, mailbox, uid_base FROM run WHERE mailbox IN (SELECT number FROM mailbox WHERE account = ?1 UNION ALL SELECT 0) AND account = ?1") \
 	X(account_next, "UPDATE account SET next = max(next, ?2) WHERE number = ?1")                                       \
 	X(expunged_list, "SELECT key, mailbox, time, entries FROM expunged WHERE key BETWEEN ?1 AND ?2 ORDER BY key")      \
 	X(expunged_update, "UPDATE expunged SET entries = ?2 WHERE key = ?1")                                              \
@@ -113,7 +125,8 @@ struct store {
 	struct page *dirty;              /* pages to write when the batch is sealed */
 	struct mailbox *noisy;           /* mailboxes whose watchers are to be told */
 	struct delivery_confirmed *confirmed; /* keys to forget with the next batch */
-	struct message_cursor *walking;  /* who stands on the message_walk statement */
+	struct message_cursor *walking;  /* who stands on a message_walk statement, */
+	sqlite3_stmt *walk;              /* and which */
 	struct buf scratch;              /* for encoding one blob at a time */
 	uint64_t view_bytes;
 	uint64_t n_accounts;
@@ -122,11 +135,14 @@ struct store {
 	int64_t added_messages, added_bytes; /* rows that point to the current segment since, and their sizes */
 	struct sweep *sweep;             /* under way; NULL: none */
 	struct compaction *compaction;   /* NULL: never begun */
+	struct store_snapshot *snapshot; /* NULL: none */
 	int64_t swept_to;                /* key that the table forgotten was worked off to, in this round */
 	bool compact_now;                /* as fast as possible, whatever is dead */
 	uint64_t compacted_bytes, segments_damaged;
 	int64_t *abandoned;              /* runs of copies that were given up: removed while idle, or at start */
 	uint32_t n_abandoned;
+	struct account *arriving; /* linked by bucket_next */
+	struct buf dropped; /* keys of arriving accounts that were given up: to be removed while idle, or at start */
 	int64_t pruned_to;               /* account number that old changes and the undelete log were pruned up to, in this round */
 	bool failed;
 };
@@ -138,12 +154,17 @@ struct account {
 	uint32_t holds, sessions;
 	uint32_t copyings; /* mailbox_copying under way: what they staged is not all in pages yet */
 	bool gone;
+	bool parked;    /* not in the table: see transfer.h; freed by its last holder */
+	uint8_t key_n;  /* parked: what stands as its id in its row */
+	char key[PARKED_KEY_MAX];
 	bool row_dirty;  /* counters to write when the batch is sealed */
 	bool is_touched; /* in store->touched */
 	uint64_t batch;
 	uint64_t modseq; /* the last given */
 	uint64_t next;   /* number for the next message or entry */
 	uint32_t uidvalidity;
+	struct account_counts counts; /* account_count_added, account_count_removed */
+	struct account_quota quota;
 	struct mailbox **mailboxes; /* sorted by name */
 	size_t n_mailboxes;
 	struct str *subscriptions;  /* sorted; each owned */
@@ -161,7 +182,7 @@ struct recent_change {
 
 enum view_state {
 	VIEW_NONE,
-	VIEW_TAIL, /* the last page, and new ones after it: enough to append */
+	VIEW_TAIL, /* the last page, and new ones after it: enough to append; those before it may be on their way (loading) */
 	VIEW_FULL,
 };
 
@@ -174,10 +195,12 @@ struct mailbox {
 	size_t n_keywords;
 
 	enum view_state view;
+	struct view_loading *loading; /* VIEW_TAIL: the other pages, as far as they were read; NULL: none */
 	struct page **pages; /* by uid; never empty when loaded; only the last may have no entries */
 	uint32_t *below;     /* below[i]: entries in pages before i (VIEW_FULL) */
 	uint32_t n_pages, size_pages;
 	uint32_t count, unseen;
+	uint64_t size;       /* sum of the sizes of the messages (VIEW_FULL) */
 	uint32_t uidnext, recent;
 	uint64_t modseq;
 	uint64_t bytes;      /* of memory, as counted in store->view_bytes */
@@ -204,6 +227,17 @@ static inline int64_t make_key(const struct account *account, uint64_t number)
 	return (int64_t)((uint64_t)account->number << KEY_SHIFT | number);
 }
 
+/* The same for numbers that a row gave, which may be damaged: no shift of a signed number overflows. */
+static inline int64_t account_key(int64_t account, uint64_t number)
+{
+	return (int64_t)((uint64_t)account << KEY_SHIFT | number);
+}
+
+static inline int64_t run_key(int64_t run, uint32_t page)
+{
+	return (int64_t)((uint64_t)run << 32 | page);
+}
+
 /* store.c */
 int store_begin(struct account *account, uint64_t more) MUST_CHECK; /* gate_begin, and the account counts as touched */
 int store_void(struct store *store, int err) MUST_CHECK;            /* voids the batch; returns err */
@@ -218,12 +252,45 @@ void account_drop(struct account *account); /* out of the table: gone for everyb
 void account_evict(struct store *store);
 void account_used(struct account *account);
 int account_save(struct account *account) MUST_CHECK;
+int account_fill(struct account *account) MUST_CHECK; /* a new one's first mailboxes; an error leaves the batch to be voided */
 uint64_t account_next_modseq(struct account *account);
+struct account *account_new(struct store *store, const struct account_id *id) __attribute__((returns_nonnull));
+int account_load(struct account *account, struct str key) MUST_CHECK; /* everything of the row with this id, which is not its own when it is parked */
+
+/* parking.c */
+int account_unpark(struct store *store, const struct account_id *id) MUST_CHECK; /* an ARRIVED or LEAVING one lives; ERR_NOT_FOUND */
+int account_find_number(struct store *store, const struct account_id *id, int64_t *number) MUST_CHECK; /* parked or not; 0: none */
+int account_destroy_parked(struct store *store, const struct account_id *id) MUST_CHECK;
+int arrivals_remove_dropped(struct store *store) MUST_CHECK; /* in a batch that was begun */
+void arrivals_voided(struct store *store, uint64_t batch); /* those that wrote in it are gone */
+void arrival_forget(struct account *account); /* it is about to be freed */
+
+/* Entries came to stand in a mailbox of the account, or left one: so many, of so many bytes together (entry_size). For
+ * whoever changes pages of a mailbox: entries_append, entries_remove and view_attach count by themselves, and staged pages
+ * and rows of the undelete log do not count, so nobody above them has to. The account is part of the batch
+ * (store_begin): its row is written with it, and dropped with it when it is voided. */
+static inline void account_count_added(struct account *account, uint64_t messages, uint64_t bytes)
+{
+	account->counts.messages += messages;
+	account->counts.bytes += bytes;
+	account->row_dirty = true;
+}
+
+/* A row that is damaged (mansio store check tells) must not make a counter of many exabytes. */
+static inline void account_count_removed(struct account *account, uint64_t messages, uint64_t bytes)
+{
+	account->counts.messages -= messages < account->counts.messages ? messages : account->counts.messages;
+	account->counts.bytes -= bytes < account->counts.bytes ? bytes : account->counts.bytes;
+	account->row_dirty = true;
+}
 
 /* mailbox.c */
 struct mailbox *mailbox_new(struct account *account, const struct mailbox_facts *facts, struct str keywords);
 void mailbox_free(struct mailbox **mailbox);
 int mailbox_insert(struct account *account, struct str name, enum special_use use, struct mailbox **out) MUST_CHECK;
+int mailbox_insert_as(struct account *account, const struct mailbox_facts *facts, const struct str *keywords, uint32_t n_keywords, struct mailbox **out) MUST_CHECK; /* without a run */
+int mailbox_check_name(struct str name) MUST_CHECK; /* ERR_LIMIT, ERR_SYNTAX */
+int mailbox_remove(struct mailbox *mailbox) MUST_CHECK; /* with INBOX too: its entries go to the undelete log. Held by none of the caller's */
 
 /* view.c */
 int view_load(struct mailbox *mailbox, enum view_state wanted) MUST_CHECK;
@@ -236,15 +303,33 @@ void view_recount(struct mailbox *mailbox);
 uint32_t view_page_of(const struct mailbox *mailbox, uint32_t uid); /* index of the page where uid is or would be */
 
 /* entries.c */
+int message_insert(struct account *account, uint64_t number, const struct body_place *place,
+                   const struct message_arrival *arrival) MUST_CHECK; /* its row; segments are counted by the caller */
+int message_add(struct account *account, struct str mailbox, uint64_t number, const struct message_arrival *arrival) MUST_CHECK; /* bytes and row; ERR_SYNTAX: the file was changed, and nothing has happened; other errors leave the batch to be voided */
+int expunged_write(struct account *account, uint32_t mailbox, const struct page *record, uint64_t modseq, int64_t time) MUST_CHECK;
 bool slot_walk_next(struct slot_walk *walk, struct page **page, uint32_t *slot); /* the entries must not move meanwhile, new ones at the end aside */
 void entries_append(struct mailbox *mailbox, const struct entry *entry, const struct keyword_bits *keywords);
 void entries_select(const struct mailbox *mailbox, const struct set *uids, bool deleted_only, struct set *out); /* those that are there (and \Deleted) */
+void entries_sum(const struct mailbox *mailbox, const struct set *uids, struct account_counts *out); /* of those that are there */
 int entries_remove(struct mailbox *mailbox, const struct set *uids, uint64_t modseq) MUST_CHECK; /* `uids` is not empty */
 
 /* change.c */
+int change_insert_row(struct account *account, uint32_t mailbox, uint64_t modseq, enum change_kind kind, int64_t time, const struct set *uids) MUST_CHECK;
 int change_write(struct mailbox *mailbox, uint64_t modseq, enum change_kind kind, const struct set *uids,
                  uint64_t origin) MUST_CHECK;
 void changes_forget(struct mailbox *mailbox);
+
+/* migration.c: index.db from version 2 to 3 */
+int sizes_into_entries(struct db *db) MUST_CHECK;
+
+/* guard.c, before the database is opened */
+enum guard_finding {
+	GUARD_GOOD,
+	GUARD_NO_INDEX, /* index.db is missing or empty, and there are segments */
+	GUARD_NO_LOG,   /* the log is missing or none: index.db may be an old copy, or without its last changes */
+};
+int guard_index(struct str directory, enum guard_finding *out) MUST_CHECK;
+int guard_segments(struct str directory, uint32_t *last) MUST_CHECK; /* the largest number of one with anything in it; 0: none */
 
 /* maintenance.c */
 int message_rows_removed(struct store *store, sqlite3_stmt *removing, int64_t *n) MUST_CHECK; /* runs a DELETE FROM message ... RETURNING segment, size */
@@ -270,6 +355,10 @@ int compact_begin(struct store *store, bool *any, bool *writes) MUST_CHECK; /* p
 int compact_step(struct store *store) MUST_CHECK;
 bool compact_has_readers(const struct store *store); /* descriptors of removed segments wait to be closed */
 void compact_space(const struct store *store, struct store_statistics *out);
+
+/* snapshot.c */
+void snapshot_committed(struct store *store); /* between two batches */
+bool snapshot_pins(const struct store *store); /* no segment may be removed */
 
 /* delivery.c */
 int deliveries_forget(struct store *store) MUST_CHECK; /* in prepare */

@@ -116,7 +116,7 @@ struct mailbox *account_mailbox(struct account *account, struct str name)
 
 /* --- names --- */
 
-static int check_name(struct str name)
+int mailbox_check_name(struct str name)
 {
 	uint32_t depth = 1;
 	if (name.n > MAILBOX_NAME_MAX)
@@ -166,31 +166,46 @@ static int insert_run(struct mailbox *mailbox)
 	return db_run(insert);
 }
 
-/* Rows and memory of one new mailbox; the name was checked. An error leaves the batch to be voided. */
-int mailbox_insert(struct account *account, struct str name, enum special_use use, struct mailbox **out)
+int mailbox_insert_as(struct account *account, const struct mailbox_facts *given, const struct str *keywords,
+                      uint32_t n_keywords, struct mailbox **out)
 {
 	struct store *store = account->store;
 	sqlite3_stmt *insert = store->sql.mailbox_insert;
-	struct mailbox_facts facts = { .name = name, .uidvalidity = ++account->uidvalidity, .special_use = use };
+	struct mailbox_facts facts = *given;
+	struct buf packed = BUF_INIT(KEYWORDS_BYTES);
 	bool found;
-	account->row_dirty = true;
+	for (uint32_t i = 0; i < n_keywords; i++)
+		wire_put_short(&packed, keywords[i]);
 	db_bind_int(insert, 1, account->number);
-	db_bind_text(insert, 2, name);
+	db_bind_text(insert, 2, facts.name);
 	db_bind_int(insert, 3, facts.uidvalidity);
-	db_bind_int(insert, 4, use);
-	int result = db_run(insert);
-	if (result < 0)
-		return result;
-	facts.number = (uint32_t)db_last_id(&store->db);
-	struct mailbox *mailbox = mailbox_new(account, &facts, (struct str){ NULL, 0 });
-	size_t at = place_of(account, name, &found);
-	account->mailboxes = mem_resize(account->mailboxes, account->n_mailboxes + 1, sizeof *account->mailboxes);
-	memmove(account->mailboxes + at + 1, account->mailboxes + at,
-	        (account->n_mailboxes - at) * sizeof *account->mailboxes);
-	account->mailboxes[at] = mailbox;
-	account->n_mailboxes++;
-	*out = mailbox;
-	return insert_run(mailbox);
+	db_bind_int(insert, 4, facts.special_use);
+	db_bind_blob(insert, 5, buf_str(&packed));
+	int result = buf_error(&packed);
+	if (result == 0)
+		result = db_run(insert);
+	if (result == 0) {
+		facts.number = (uint32_t)db_last_id(&store->db);
+		struct mailbox *mailbox = mailbox_new(account, &facts, buf_str(&packed));
+		size_t at = place_of(account, facts.name, &found);
+		account->mailboxes = mem_resize(account->mailboxes, account->n_mailboxes + 1, sizeof *account->mailboxes);
+		memmove(account->mailboxes + at + 1, account->mailboxes + at,
+		        (account->n_mailboxes - at) * sizeof *account->mailboxes);
+		account->mailboxes[at] = mailbox;
+		account->n_mailboxes++;
+		*out = mailbox;
+	}
+	buf_free(&packed);
+	return result;
+}
+
+/* Rows and memory of one new mailbox; the name was checked. An error leaves the batch to be voided. */
+int mailbox_insert(struct account *account, struct str name, enum special_use use, struct mailbox **out)
+{
+	struct mailbox_facts facts = { .name = name, .uidvalidity = ++account->uidvalidity, .special_use = use };
+	account->row_dirty = true;
+	int result = mailbox_insert_as(account, &facts, NULL, 0, out);
+	return result == 0 ? insert_run(*out) : result;
 }
 
 /* The missing mailboxes above `name`, outermost first. */
@@ -219,7 +234,7 @@ static bool use_is_taken(struct account *account, enum special_use use)
 int mailbox_create(struct account *account, struct str name, enum special_use use, uint32_t max_mailboxes,
                    struct mailbox **out)
 {
-	int result = check_name(name);
+	int result = mailbox_check_name(name);
 	if (result < 0)
 		return result;
 	if (account_mailbox(account, name) || use_is_taken(account, use))
@@ -245,7 +260,7 @@ static int remove_rows(struct mailbox *mailbox)
 		DB_USING(runs, sql->run_list);
 		db_bind_int(runs, 1, mailbox->facts.number);
 		while ((row = db_step(runs)) == DB_ROW) {
-			int64_t first = db_column_int(runs, 0) << 32;
+			int64_t first = run_key(db_column_int(runs, 0), 0);
 			db_bind_int(sql->page_remove, 1, first);
 			db_bind_int(sql->page_remove, 2, first | UINT32_MAX);
 			int result = db_run(sql->page_remove);
@@ -279,12 +294,10 @@ static void forget(struct mailbox *mailbox)
 		view_drop(mailbox);
 }
 
-int mailbox_delete(struct mailbox *mailbox)
+int mailbox_remove(struct mailbox *mailbox)
 {
 	struct set all = SET_INIT, expunged = SET_INIT;
 	struct account *account = mailbox->account;
-	if (str_eq(mailbox->facts.name, STR("INBOX")))
-		return ERR_DENIED;
 	int result = mailbox_open(mailbox);
 	if (result < 0)
 		return result;
@@ -308,6 +321,11 @@ int mailbox_delete(struct mailbox *mailbox)
 	if (result == 0)
 		forget(mailbox);
 	return result;
+}
+
+int mailbox_delete(struct mailbox *mailbox)
+{
+	return str_eq(mailbox->facts.name, STR("INBOX")) ? ERR_DENIED : mailbox_remove(mailbox);
 }
 
 /* --- rename --- */
@@ -336,7 +354,7 @@ static int new_name(struct str name, struct str from, struct str to, struct buf 
 	buf_clear(out);
 	buf_add(out, to);
 	buf_add(out, str_from(name, from.n));
-	return out->failed || out->n > MAILBOX_NAME_MAX ? ERR_LIMIT : check_name(buf_str(out));
+	return out->failed || out->n > MAILBOX_NAME_MAX ? ERR_LIMIT : mailbox_check_name(buf_str(out));
 }
 
 /* Nothing of what is renamed may meet a name that is there already; nothing becomes too long. */
@@ -397,7 +415,7 @@ static int rename_inbox(struct account *account, struct str to, uint32_t max_mai
 int mailbox_rename(struct account *account, struct str from, struct str to, uint32_t max_mailboxes)
 {
 	struct buf name = BUF_INIT(MAILBOX_NAME_MAX * 2);
-	int result = check_name(to);
+	int result = mailbox_check_name(to);
 	if (result < 0)
 		return result;
 	if (from.n > MAILBOX_NAME_MAX)
@@ -459,7 +477,7 @@ int account_subscribe(struct account *account, struct str name, bool subscribe)
 	sqlite3_stmt *statement = subscribe ? sql->subscription_insert : sql->subscription_remove;
 	bool found;
 	size_t at = subscription_place(account, name, &found);
-	int result = check_name(name);
+	int result = mailbox_check_name(name);
 	if (result < 0 || found == subscribe)
 		return subscribe ? result : 0;
 	if (subscribe && account->n_subscriptions >= SUBSCRIPTIONS_MAX)

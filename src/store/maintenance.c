@@ -50,7 +50,7 @@ static int remove_messages(struct store *store, int64_t first, int64_t last, int
 /* A slice of a run's pages; when there are none left, its row. */
 static int remove_run(struct store *store, int64_t run, int64_t *removed)
 {
-	int result = remove_range(store, store->sql.removed_pages, run << 32, run << 32 | UINT32_MAX, removed);
+	int result = remove_range(store, store->sql.removed_pages, run_key(run, 0), run_key(run, UINT32_MAX), removed);
 	if (result < 0 || *removed > 0)
 		return result;
 	db_bind_int(store->sql.removed_run_end, 1, run);
@@ -93,7 +93,7 @@ static int run_for(sqlite3_stmt *statement, int64_t account)
 static int remove_account(struct store *store, int64_t account)
 {
 	struct statements *sql = &store->sql;
-	int64_t removed = 0, first = account << KEY_SHIFT, last = first | NUMBER_MAX;
+	int64_t removed = 0, first = account_key(account, 0), last = first | NUMBER_MAX;
 	int result = remove_first_run(store, account, &removed);
 	if (result == 0 && removed == 0)
 		result = remove_messages(store, first, last, &removed);
@@ -124,8 +124,8 @@ static int first_column(sqlite3_stmt *statement, int64_t *out)
 static int has_old(sqlite3_stmt *first_time, int64_t account, int64_t oldest, bool *old)
 {
 	int64_t time;
-	db_bind_int(first_time, 1, account << KEY_SHIFT);
-	db_bind_int(first_time, 2, account << KEY_SHIFT | NUMBER_MAX);
+	db_bind_int(first_time, 1, account_key(account, 0));
+	db_bind_int(first_time, 2, account_key(account, NUMBER_MAX));
 	int result = first_column(first_time, &time);
 	*old = time != 0 && time < oldest;
 	return result;
@@ -165,7 +165,7 @@ static int doubt_entries(struct store *store, int64_t account, struct str blob, 
 	struct page *page = page_new(NULL, 0, 0);
 	int result = page_decode(blob, 0, page);
 	for (uint32_t i = 0; i < page->n && result == 0; i++) {
-		db_bind_int(store->sql.forgotten_insert, 1, account << KEY_SHIFT | (int64_t)page->entries[i].message);
+		db_bind_int(store->sql.forgotten_insert, 1, account_key(account, page->entries[i].message));
 		result = db_run(store->sql.forgotten_insert);
 		++*n;
 	}
@@ -180,8 +180,8 @@ static int prune_expunged(struct store *store, int64_t account, int64_t oldest, 
 	DB_USING(rows, store->sql.expunged_list);
 	int64_t entries = 0;
 	int row = DB_DONE, result = 0;
-	db_bind_int(rows, 1, account << KEY_SHIFT);
-	db_bind_int(rows, 2, account << KEY_SHIFT | NUMBER_MAX);
+	db_bind_int(rows, 1, account_key(account, 0));
+	db_bind_int(rows, 2, account_key(account, NUMBER_MAX));
 	while (result == 0 && entries < SLICE_ENTRIES && (row = db_step(rows)) == DB_ROW &&
 	       db_column_int(rows, 2) < oldest) {
 		result = doubt_entries(store, account, db_column_blob(rows, 3), &entries);
@@ -201,7 +201,7 @@ static int prune_account(struct store *store, int64_t account, int64_t oldest, i
 {
 	int64_t pruned = 0;
 	struct statements *sql = &store->sql;
-	int64_t first = account << KEY_SHIFT, last = first | NUMBER_MAX;
+	int64_t first = account_key(account, 0), last = first | NUMBER_MAX;
 	db_bind_int(sql->account_floor, 1, account);
 	db_bind_int(sql->account_floor, 2, first);
 	db_bind_int(sql->account_floor, 3, last);
@@ -235,6 +235,7 @@ struct chores {
 	int64_t aged;        /* account to prune changes and expunged entries of */
 	int64_t abandoned;   /* run of a copy that was given up */
 	bool deliveries;     /* keys past their time */
+	bool dropped;        /* arriving accounts that were given up */
 	bool pages;          /* headers that changed by the way (\Recent) */
 	bool sweep;          /* one is under way, or there is something to sweep */
 	bool compact;        /* so is a segment */
@@ -251,6 +252,7 @@ static int find_chores(struct store *store, struct chores *chores)
 	int result = first_column(store->sql.removed_account, &chores->removed);
 	if (result == 0)
 		result = first_column(store->sql.oldest_delivery, &delivery);
+	chores->dropped = store->dropped.n > 0;
 	chores->abandoned = store->n_abandoned ? store->abandoned[store->n_abandoned - 1] : 0;
 	chores->deliveries = delivery != 0 && delivery < chores->oldest_delivery;
 	if (result == 0)
@@ -266,7 +268,8 @@ static bool work_once(struct store *store)
 	uint64_t batch;
 	if (find_chores(store, &chores) < 0)
 		return false;
-	bool rows = chores.removed || chores.abandoned || chores.aged || chores.deliveries || chores.pages || chores.sweep;
+	bool rows = chores.removed || chores.abandoned || chores.aged || chores.deliveries || chores.dropped || chores.pages ||
+	            chores.sweep;
 	bool more = rows || chores.compact || store->pruned_to != 0;
 	if (!rows && !chores.compact_writes)
 		return more;
@@ -275,6 +278,8 @@ static bool work_once(struct store *store)
 	int result = chores.removed ? remove_account(store, chores.removed) : 0;
 	if (result == 0 && chores.abandoned)
 		result = remove_abandoned(store, chores.abandoned);
+	if (result == 0 && chores.dropped)
+		result = arrivals_remove_dropped(store);
 	if (result == 0 && chores.deliveries)
 		result = forget_old_deliveries(store, chores.oldest_delivery);
 	if (result == 0 && chores.aged)

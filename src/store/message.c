@@ -1,5 +1,5 @@
-/* message.c: reading rows and bytes of messages. One statement walks rows in order; whoever used it last stands on
- * it. */
+/* message.c: reading rows and bytes of messages. One statement at a time walks rows in order; whoever used it last
+ * stands on it. */
 #include "store/internal.h"
 
 #include "base/checked.h"
@@ -11,61 +11,106 @@
 
 void message_cursor_begin(struct message_cursor *cursor, struct account *account)
 {
-	*cursor = (struct message_cursor){ .account = account };
+	message_cursor_begin_part(cursor, account, MESSAGE_WHOLE);
+}
+
+void message_cursor_begin_part(struct message_cursor *cursor, struct account *account, enum message_part part)
+{
+	*cursor = (struct message_cursor){ .account = account, .part = part };
+}
+
+static void stop_walk(struct store *store)
+{
+	if (store->walking)
+		db_reset(store->walk);
+	store->walking = NULL;
 }
 
 void message_cursor_end(struct message_cursor *cursor)
 {
-	struct store *store = cursor->account->store;
-	if (store->walking == cursor) {
-		db_reset(store->sql.message_walk);
-		store->walking = NULL;
-	}
+	if (cursor->account->store->walking == cursor)
+		stop_walk(cursor->account->store);
 	cursor->open = false;
+}
+
+static sqlite3_stmt *statement_of(const struct message_cursor *cursor)
+{
+	struct statements *sql = &cursor->account->store->sql;
+	switch (cursor->part) {
+	case MESSAGE_WHOLE:
+		return sql->message_walk;
+	case MESSAGE_LISTING:
+		return sql->message_walk_listing;
+	case MESSAGE_FIELDS:
+		return sql->message_walk_fields;
+	case MESSAGE_RANGES:
+		return sql->message_walk_ranges;
+	}
+	return NULL;
 }
 
 static int seek(struct message_cursor *cursor, uint64_t number)
 {
 	struct store *store = cursor->account->store;
-	sqlite3_stmt *walk = store->sql.message_walk;
-	db_reset(walk);
+	stop_walk(store);
 	store->walking = cursor;
+	store->walk = statement_of(cursor);
 	cursor->open = true;
-	db_bind_int(walk, 1, make_key(cursor->account, number));
-	db_bind_int(walk, 2, make_key(cursor->account, NUMBER_MAX));
-	return db_step(walk);
+	db_bind_int(store->walk, 1, make_key(cursor->account, number));
+	db_bind_int(store->walk, 2, make_key(cursor->account, NUMBER_MAX));
+	return db_step(store->walk);
 }
 
-static void read_row(sqlite3_stmt *row, struct message_row *out)
+static void read_numbers(sqlite3_stmt *row, struct message_row *out)
 {
-	*out = (struct message_row){
-		.number = (uint64_t)db_column_int(row, 0) & NUMBER_MAX,
-		.segment = (uint32_t)db_column_int(row, 1),
-		.offset = (uint64_t)db_column_int(row, 2),
-		.size = (uint64_t)db_column_int(row, 3),
-		.internal_date = db_column_int(row, 4),
-		.zone_minutes = (int16_t)db_column_int(row, 5),
-		.traits = (uint32_t)db_column_int(row, 6),
-		.header_size = (uint32_t)db_column_int(row, 7),
-		.lines = (uint64_t)db_column_int(row, 8),
-		.derived = { db_column_blob(row, 9), db_column_blob(row, 10), db_column_blob(row, 11), db_column_blob(row, 12),
-		             db_column_blob(row, 13) },
-	};
+	out->segment = (uint32_t)db_column_int(row, 1);
+	out->offset = (uint64_t)db_column_int(row, 2);
+	out->size = (uint64_t)db_column_int(row, 3);
+	out->internal_date = db_column_int(row, 4);
+	out->zone_minutes = (int16_t)db_column_int(row, 5);
+	out->traits = (uint32_t)db_column_int(row, 6);
+	out->header_size = (uint32_t)db_column_int(row, 7);
+	out->lines = (uint64_t)db_column_int(row, 8);
+}
+
+static void read_row(const struct message_cursor *cursor, sqlite3_stmt *row, struct message_row *out)
+{
+	*out = (struct message_row){ .number = cursor->at };
+	switch (cursor->part) {
+	case MESSAGE_WHOLE:
+		read_numbers(row, out);
+		out->derived = (struct message_derived){ db_column_blob(row, 9), db_column_blob(row, 10), db_column_blob(row, 11),
+			                                     db_column_blob(row, 12), db_column_blob(row, 13) };
+		break;
+	case MESSAGE_LISTING:
+		out->internal_date = db_column_int(row, 1);
+		out->zone_minutes = (int16_t)db_column_int(row, 2);
+		out->derived.envelope = db_column_blob(row, 3);
+		out->derived.structure = db_column_blob(row, 4);
+		break;
+	case MESSAGE_FIELDS:
+		read_numbers(row, out);
+		out->derived.headers = db_column_blob(row, 9);
+		break;
+	case MESSAGE_RANGES:
+		read_numbers(row, out);
+		out->derived.parts = db_column_blob(row, 9);
+		break;
+	}
 }
 
 int message_cursor_get(struct message_cursor *cursor, uint64_t number, struct message_row *out)
 {
 	struct store *store = cursor->account->store;
-	sqlite3_stmt *walk = store->sql.message_walk;
 	int row = DB_ROW;
 	if (!cursor->open || store->walking != cursor || number < cursor->at || number - cursor->at > WALK_AHEAD) {
 		row = seek(cursor, number);
-		cursor->at = row == DB_ROW ? (uint64_t)db_column_int(walk, 0) & NUMBER_MAX : 0;
+		cursor->at = row == DB_ROW ? (uint64_t)db_column_int(store->walk, 0) & NUMBER_MAX : 0;
 	}
 	while (row == DB_ROW && cursor->at < number) {
-		row = db_step(walk);
+		row = db_step(store->walk);
 		if (row == DB_ROW)
-			cursor->at = (uint64_t)db_column_int(walk, 0) & NUMBER_MAX;
+			cursor->at = (uint64_t)db_column_int(store->walk, 0) & NUMBER_MAX;
 	}
 	if (row != DB_ROW) {
 		cursor->open = false;
@@ -73,7 +118,7 @@ int message_cursor_get(struct message_cursor *cursor, uint64_t number, struct me
 	}
 	if (cursor->at != number)
 		return ERR_NOT_FOUND;
-	read_row(walk, out);
+	read_row(cursor, store->walk, out);
 	return 0;
 }
 

@@ -7,12 +7,23 @@
 
 #include <endian.h>
 
-#define PAGE_VERSION     1
+#define PAGE_VERSION     2
 #define PAGE_HEADER_SIZE 20
-#define ENTRY_SIZE       25
-#define MODSEQ_BYTES     6
-#define NUMBER_BYTES     5
+#define NUMBER_BYTES     5 /* modseqs, ids, messages and sizes are numbers of 40 bits */
+#define NUMBER_BITS      (NUMBER_BYTES * 8)
 #define PAGE_FIRST_SIZE  8
+
+#define OPEN_END         (UINT64_C(1) << 39) /* in the number of the size */
+
+/* What differs between the versions of the form. */
+struct form {
+	uint8_t modseq_bytes, size_bytes;
+	uint8_t entry_bytes; /* keywords aside */
+};
+static const struct form forms[] = {
+	[1] = { 6, 0, 25 },
+	[PAGE_VERSION] = { NUMBER_BYTES, NUMBER_BYTES, 29 },
+};
 
 struct page *page_new(struct mailbox *mailbox, uint64_t key, uint32_t uid_base)
 {
@@ -85,6 +96,7 @@ void page_add(struct page *page, const struct entry *entry, const struct keyword
 	page->entries[page->n++] = *entry;
 	page_set_keywords(page, page->n - 1, keywords);
 	page->unseen += !(entry->flags & FLAG_SEEN);
+	page->bytes += entry_size(entry);
 	page->modseq = MAX(page->modseq, entry->modseq);
 }
 
@@ -94,6 +106,7 @@ void page_remove(struct page *page, const bool *gone)
 	for (uint32_t i = 0; i < page->n; i++) {
 		if (gone[i]) {
 			page->unseen -= !(page->entries[i].flags & FLAG_SEEN);
+			page->bytes -= entry_size(&page->entries[i]);
 			continue;
 		}
 		page->entries[kept] = page->entries[i];
@@ -128,7 +141,7 @@ static char *put(char *at, uint64_t value, size_t bytes)
 void page_encode(const struct page *page, struct buf *out)
 {
 	uint32_t wide = keyword_bytes(page);
-	size_t size = PAGE_HEADER_SIZE + (size_t)page->n * (ENTRY_SIZE + wide);
+	size_t size = PAGE_HEADER_SIZE + (size_t)page->n * (forms[PAGE_VERSION].entry_bytes + wide);
 	char *at = buf_reserve(out, size);
 	const struct entry *e = page->entries, *end = e + page->n;
 	if (!at)
@@ -144,11 +157,13 @@ void page_encode(const struct page *page, struct buf *out)
 	for (e = page->entries; e < end; e++)
 		at = put(at, e->saved, 4);
 	for (e = page->entries; e < end; e++)
-		at = put(at, e->modseq, MODSEQ_BYTES);
+		at = put(at, e->modseq, NUMBER_BYTES);
 	for (e = page->entries; e < end; e++)
 		at = put(at, e->message, NUMBER_BYTES);
 	for (e = page->entries; e < end; e++)
 		at = put(at, e->id, NUMBER_BYTES);
+	for (e = page->entries; e < end; e++)
+		at = put(at, entry_size(e) | (e->open_end ? OPEN_END : 0), NUMBER_BYTES);
 	for (e = page->entries; e < end; e++)
 		at = put(at, e->flags, 1);
 	for (uint32_t i = 0; i < page->n && wide; i++) {
@@ -169,7 +184,8 @@ static uint64_t get(const char **at, size_t bytes)
 }
 
 /* The columns behind the header; lengths were checked. ERR_CORRUPT when uids are out of order or bounds. */
-static int decode_entries(const char *at, uint32_t n, uint32_t wide, uint64_t run_modseq, struct page *page)
+static int decode_entries(const char *at, const struct form *form, uint32_t n, uint32_t wide, uint64_t run_modseq,
+                          struct page *page)
 {
 	struct entry *entries = page->entries;
 	uint64_t before = 0;
@@ -182,13 +198,21 @@ static int decode_entries(const char *at, uint32_t n, uint32_t wide, uint64_t ru
 	for (uint32_t i = 0; i < n; i++)
 		entries[i].saved = (uint32_t)get(&at, 4);
 	for (uint32_t i = 0; i < n; i++) {
-		uint64_t modseq = get(&at, MODSEQ_BYTES);
+		uint64_t modseq = get(&at, form->modseq_bytes);
+		if (modseq >> NUMBER_BITS != 0)
+			return ERR_CORRUPT;
 		entries[i].modseq = modseq ? modseq : run_modseq;
 	}
 	for (uint32_t i = 0; i < n; i++)
 		entries[i].message = get(&at, NUMBER_BYTES);
 	for (uint32_t i = 0; i < n; i++)
 		entries[i].id = get(&at, NUMBER_BYTES);
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t size = get(&at, form->size_bytes);
+		entry_set_size(&entries[i], size & ~OPEN_END);
+		entries[i].open_end = (size & OPEN_END) != 0;
+		page->bytes += size & ~OPEN_END;
+	}
 	for (uint32_t i = 0; i < n; i++) {
 		entries[i].flags = (uint8_t)get(&at, 1);
 		page->unseen += !(entries[i].flags & FLAG_SEEN);
@@ -206,15 +230,19 @@ static int decode_entries(const char *at, uint32_t n, uint32_t wide, uint64_t ru
 int page_decode(struct str blob, uint64_t run_modseq, struct page *page)
 {
 	const char *at = blob.p;
-	if (blob.n < PAGE_HEADER_SIZE || get(&at, 1) != PAGE_VERSION)
+	if (blob.n < PAGE_HEADER_SIZE)
 		return ERR_CORRUPT;
+	uint64_t version = get(&at, 1);
+	if (version == 0 || version > PAGE_VERSION)
+		return ERR_CORRUPT;
+	const struct form *form = &forms[version];
 	uint32_t wide = (uint32_t)get(&at, 1), n = (uint32_t)get(&at, 2);
-	if (wide > KEYWORD_WORDS * 8 || blob.n != PAGE_HEADER_SIZE + (size_t)n * (ENTRY_SIZE + wide))
+	if (wide > KEYWORD_WORDS * 8 || blob.n != PAGE_HEADER_SIZE + (size_t)n * (form->entry_bytes + wide))
 		return ERR_CORRUPT;
 	uint64_t modseq = get(&at, 8);
 	page->modseq = MAX(modseq, run_modseq);
 	page->uidnext = (uint32_t)get(&at, 4);
 	page->recent = (uint32_t)get(&at, 4);
 	make_room(page, n);
-	return decode_entries(at, n, wide, run_modseq, page);
+	return decode_entries(at, form, n, wide, run_modseq, page);
 }

@@ -2,20 +2,23 @@
  *
  * Blob, little-endian: version u8, keyword bytes per entry u8, entries u16, modseq u64, uidnext u32, recent u32 (the
  * last two count in the mailbox's last page only); then column after column: uid less the run's base u32, saved u32,
- * modseq 6 bytes (0: the run's), message 5, id 5, flags 1, keyword bits. 120 entries with up to 7 keyword bytes fit
- * a database page of 4096 bytes. */
+ * modseq 5 bytes (0: the run's), message 5, id 5, size 5 (its highest bit: open_end), flags 1, keyword bits. A row of a database page of 4096 bytes
+ * takes a blob of 4057: 120 entries with up to 4 keyword bytes, 20 + 120 * (29 + 4) = 3980. Version 1, which index.db had
+ * up to version 2, had modseqs of 6 bytes and no sizes; it is read (sizes are 0), not written. */
 #ifndef STORE_PAGE_H
 #define STORE_PAGE_H
 
 #include "store/store.h"
 
-#define PAGE_ENTRIES  120
+#define PAGE_ENTRIES       120
+#define PAGE_KEYWORD_BYTES 4 /* of each entry, with which a full page still fits a database page */
 
 struct page {
 	uint64_t key;      /* run << 32 | number */
 	uint32_t uid_base; /* of the run */
 	uint32_t n, size;  /* entries used and allocated */
 	uint32_t unseen;
+	uint64_t bytes;    /* sum of the sizes of their messages */
 	uint32_t words;    /* of keyword bits per entry; 0: none has any */
 	uint64_t modseq;   /* of the last change here, expunges included */
 	uint32_t uidnext, recent; /* as read; counts for the last page */

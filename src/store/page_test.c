@@ -13,7 +13,8 @@
 static struct entry entry_at(uint32_t i)
 {
 	return (struct entry){ .uid = 10 + i * 3, .saved = 1700000000 + i, .modseq = (UINT64_C(1) << 39) + i, .id = (UINT64_C(1) << 39) + i * 5,
-		               .message = (UINT64_C(1) << 38) + i * 7, .flags = i % 32 };
+		               .message = (UINT64_C(1) << 38) + i * 7, .flags = i % 32,
+		               .size_low = i * 100003 & 0xffffff, .size_high = i % 2 ? 0x7fff - i : 0, .open_end = i % 3 == 0 };
 }
 
 static struct page *filled(uint32_t n, uint32_t keyword_bits)
@@ -37,6 +38,7 @@ static void assert_same(const struct page *a, const struct page *b)
 {
 	assert_int_equal(a->n, b->n);
 	assert_int_equal(a->unseen, b->unseen);
+	assert_int_equal(a->bytes, b->bytes);
 	assert_int_equal(a->modseq, b->modseq);
 	assert_int_equal(a->uidnext, b->uidnext);
 	assert_int_equal(a->recent, b->recent);
@@ -48,6 +50,8 @@ static void assert_same(const struct page *a, const struct page *b)
 		assert_int_equal(a->entries[i].id, b->entries[i].id);
 		assert_int_equal(a->entries[i].message, b->entries[i].message);
 		assert_int_equal(a->entries[i].flags, b->entries[i].flags);
+		assert_int_equal(entry_size(&a->entries[i]), entry_size(&b->entries[i]));
+		assert_int_equal(a->entries[i].open_end, b->entries[i].open_end);
 		page_keywords(a, i, &x);
 		page_keywords(b, i, &y);
 		assert_memory_equal(&x, &y, sizeof x);
@@ -56,7 +60,7 @@ static void assert_same(const struct page *a, const struct page *b)
 
 static void pages_come_back_with_keywords_of_any_width(void **state)
 {
-	static const uint32_t widths[] = { 0, 1, 8, 9, 56, 57, 64, 65, 128, 129, 192, 193, 255, 256 };
+	static const uint32_t widths[] = { 0, 1, 8, 9, 32, 33, 56, 57, 64, 65, 128, 129, 192, 193, 255, 256 };
 	static const uint32_t counts[] = { 0, 1, 2, 119, PAGE_ENTRIES };
 	for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
 		for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
@@ -64,14 +68,37 @@ static void pages_come_back_with_keywords_of_any_width(void **state)
 			struct buf blob = BUF_INIT(BLOB_MAX);
 			page_encode(page, &blob);
 			assert_int_equal(buf_error(&blob), 0);
-			if (widths[w] <= 56)
-				assert_true(blob.n <= 4096 - 100); /* fits a database page */
+			if (widths[w] <= PAGE_KEYWORD_BYTES * 8)
+				assert_true(blob.n <= 4057); /* fits a database page */
 			assert_int_equal(page_decode(buf_str(&blob), 0, again), 0);
 			assert_same(page, again);
 			buf_free(&blob);
 			page_free(&page);
 			page_free(&again);
 		}
+}
+
+/* Version 1 had modseqs of 6 bytes and no sizes. */
+static void the_first_version_is_read(void **state)
+{
+	static const char blob[] = "\1\0\2\0" "\7\0\0\0\0\0\0\0" "\12\0\0\0" "\11\0\0\0" /* header */
+	                           "\1\0\0\0" "\3\0\0\0" "\4\0\0\0" "\5\0\0\0"           /* uids, saved */
+	                           "\6\0\0\0\0\0" "\0\0\0\0\0\0"                         /* modseqs */
+	                           "\10\0\0\0\1" "\11\0\0\0\0" "\20\0\0\0\0" "\21\0\0\0\0" "\1\2";
+	struct page *page = page_new(NULL, 1, 5);
+	assert_int_equal(page_decode(str_of(blob, sizeof blob - 1), 3, page), 0);
+	assert_int_equal(page->n, 2);
+	assert_int_equal(page->modseq, 7);
+	assert_int_equal(page->uidnext, 10);
+	assert_int_equal(page->entries[1].uid, 8);
+	assert_int_equal(page->entries[0].modseq, 6);
+	assert_int_equal(page->entries[1].modseq, 3);
+	assert_int_equal(page->entries[0].message, (UINT64_C(1) << 32) + 8);
+	assert_int_equal(page->entries[1].id, 17);
+	assert_int_equal(entry_size(&page->entries[1]), 0);
+	assert_int_equal(page->entries[1].flags, FLAG_ANSWERED);
+	assert_int_equal(page->unseen, 1);
+	page_free(&page);
 }
 
 static void an_entry_without_modseq_has_the_runs(void **state)
@@ -95,6 +122,7 @@ static void removing_keeps_the_others_and_their_keywords(void **state)
 	struct page *page = filled(100, 130);
 	bool gone[PAGE_ENTRIES] = { false };
 	uint32_t unseen = 0, at = 0;
+	uint64_t bytes = 0;
 	for (uint32_t i = 0; i < 100; i += 3)
 		gone[i] = true;
 	page_remove(page, gone);
@@ -107,10 +135,13 @@ static void removing_keeps_the_others_and_their_keywords(void **state)
 		page_keywords(page, at, &bits);
 		assert_int_equal(bits.word[2] != 0, i % 2 == 1);
 		assert_int_equal(bits.word[0], 0);
-		unseen += !(entry_at(i).flags & FLAG_SEEN);
+		struct entry entry = entry_at(i);
+		unseen += !(entry.flags & FLAG_SEEN);
+		bytes += entry_size(&entry);
 		at++;
 	}
 	assert_int_equal(page->unseen, unseen);
+	assert_int_equal(page->bytes, bytes);
 	page_free(&page);
 }
 
@@ -155,6 +186,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pages_come_back_with_keywords_of_any_width),
+		cmocka_unit_test(the_first_version_is_read),
 		cmocka_unit_test(an_entry_without_modseq_has_the_runs),
 		cmocka_unit_test(removing_keeps_the_others_and_their_keywords),
 		cmocka_unit_test(damaged_blobs_are_refused),

@@ -140,6 +140,25 @@ static void assert_like_model(struct test *t, uint32_t which)
 	assert_null(entry_find(mailbox, model->uidnext));
 }
 
+/* Messages are "message <text>\r\n"; a copy counts again. */
+static void assert_counters_like_model(struct test *t)
+{
+	struct account_counts counts = account_counts(t->account), expected = { 0, 0 };
+	for (uint32_t which = 0; which < N_MAILBOXES; which++) {
+		const struct model_mailbox *model = &t->model.mailboxes[which];
+		struct mailbox_counts sums;
+		uint64_t bytes = 0;
+		for (uint32_t i = 0; i < model->n; i++)
+			bytes += (uint64_t)snprintf(NULL, 0, "message %u\r\n", model->entries[i].text);
+		mailbox_counts(t->mailboxes[which], &sums);
+		assert_int_equal(sums.bytes, bytes);
+		expected.messages += model->n;
+		expected.bytes += bytes;
+	}
+	assert_int_equal(counts.messages, expected.messages);
+	assert_int_equal(counts.bytes, expected.bytes);
+}
+
 static void assert_sets_equal(const struct set *a, const struct set *b)
 {
 	assert_int_equal(a->n, b->n);
@@ -397,6 +416,7 @@ static void take_step(struct test *t)
 			session_looks(t, &t->sessions[i]);
 	assert_like_model(t, 0);
 	assert_like_model(t, 1);
+	assert_counters_like_model(t);
 }
 
 static struct test test; /* large */

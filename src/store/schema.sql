@@ -7,11 +7,15 @@
 CREATE TABLE account (
   number      INTEGER PRIMARY KEY,        -- 1 to 2^23 - 1
   id          BLOB NOT NULL UNIQUE,       -- 16 random bytes, the name of the account in the directory
-  removed     INTEGER NOT NULL DEFAULT 0, -- 1: destroyed; its rows are being removed little by little
+  removed     INTEGER NOT NULL DEFAULT 0, -- 1: destroyed; its rows are being removed little by little. 2 to 4: parked (store/parking.c), with another id
   created     INTEGER NOT NULL,           -- seconds since 1970
   uidvalidity INTEGER NOT NULL,           -- the last one given to a mailbox; grows
   modseq      INTEGER NOT NULL,           -- floors of the two counters: what rows that are gone had reached; the counters are the larger
-  next        INTEGER NOT NULL            -- of these and what is in change and expunged (modseq) and message (next number of message or entry)
+  next        INTEGER NOT NULL,           -- of these and what is in change and expunged (modseq) and message (next number of message or entry)
+  messages    INTEGER NOT NULL DEFAULT 0, -- entries in mailboxes now,
+  bytes       INTEGER NOT NULL DEFAULT 0, -- and the sum of their sizes: what quotas count
+  quota_messages INTEGER,                 -- limits. NULL: the server's default; 0: none
+  quota_bytes    INTEGER
 ) STRICT;
 
 CREATE TABLE mailbox (

@@ -14,18 +14,29 @@
 #define PATH_MAX_BYTES    4000
 #define DATABASE_PAGE     4096
 #define SCRATCH_MAX       (16 * 1024 * 1024)
+#define DROPPED_MAX       (64 * PARKED_KEY_MAX) /* more wait for the next start */
 #define LOCK_WAIT_MS      5000 /* a predecessor that was killed may still be ending */
 
 /* From each version to the next. */
 static const char *const steps[] = {
+	/* 2 */
 	"CREATE TABLE forgotten (key INTEGER PRIMARY KEY) STRICT;"
 	"ALTER TABLE segment ADD COLUMN messages INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE segment ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;"
 	"UPDATE segment SET messages = held.n, bytes = held.size "
 	"FROM (SELECT segment, count(*) AS n, sum(size) AS size FROM message GROUP BY segment) AS held WHERE held.segment "
 	"= segment.number;",
+	/* 3 */
+	"ALTER TABLE account ADD COLUMN messages INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE account ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE account ADD COLUMN quota_messages INTEGER;"
+	"ALTER TABLE account ADD COLUMN quota_bytes INTEGER;",
 };
-static const struct db_schema schema = { .newest = store_schema, .steps = steps, .n_steps = COUNT_OF(steps) };
+static int (*const rewrites[])(struct db *db) = { NULL, sizes_into_entries };
+_Static_assert(COUNT_OF(rewrites) == COUNT_OF(steps), "for each step");
+static const struct db_schema schema = {
+	.newest = store_schema, .steps = steps, .n_steps = COUNT_OF(steps), .rewrites = rewrites
+};
 
 /* --- what the gate asks --- */
 
@@ -109,6 +120,7 @@ static void gate_voided(void *owner, uint64_t batch, int err)
 		if (account->batch == batch)
 			account_drop(account);
 	}
+	arrivals_voided(store, batch);
 	store->written_segment = 0;
 	store->added_messages = store->added_bytes = 0;
 	sweep_stop(store);
@@ -125,7 +137,13 @@ static void gate_failed(void *owner, const char *what, int err)
 	store->world->failed(store->owner, what, err);
 }
 
+static void gate_committed(void *owner)
+{
+	snapshot_committed(owner);
+}
+
 static const struct gate_world gate_world = {
+	.committed = gate_committed,
 	.sync = gate_wants_sync,
 	.prepare = gate_prepares,
 	.writable = gate_is_writable,
@@ -162,7 +180,7 @@ static int discard_stagings(struct store *store)
 	DB_USING(runs, sql->run_list);
 	db_bind_int(runs, 1, 0);
 	while ((row = db_step(runs)) == DB_ROW) {
-		int64_t first = db_column_int(runs, 0) << 32;
+		int64_t first = run_key(db_column_int(runs, 0), 0);
 		db_bind_int(sql->page_remove, 1, first);
 		db_bind_int(sql->page_remove, 2, first | UINT32_MAX);
 		int result = db_run(sql->page_remove);
@@ -173,7 +191,7 @@ static int discard_stagings(struct store *store)
 	return row == DB_DONE ? db_run(sql->run_remove) : row;
 }
 
-static int open_database(struct store *store, struct str path)
+static int open_database(struct store *store, struct str path, const char **what)
 {
 	struct db_options options = { .cache_kb = store->settings.database_cache_kb, .page_size = DATABASE_PAGE,
 		                      .busy_timeout_ms = LOCK_WAIT_MS, .vfs = VFS_NAME };
@@ -182,21 +200,39 @@ static int open_database(struct store *store, struct str path)
 		result = gate_settle(path);
 	if (result == 0)
 		result = db_open(path, &options, &store->db);
-	if (result == 0)
+	if (result == 0) {
 		result = db_migrate(&store->db, &schema);
+		if (result < 0 && result != ERR_UNSUPPORTED)
+			*what = "index.db, which is to be brought to this version (it is as it was before)";
+	}
 	if (result == 0)
 		result = prepare_statements(store);
-	return result == 0 ? discard_stagings(store) : result;
+	if (result == 0)
+		result = discard_stagings(store);
+	/* accounts whose parcels had not come to their end (store/parking.c) */
+	return result == 0 ? db_exec(&store->db, "UPDATE account SET removed = 1, id = randomblob(24) WHERE removed = 2")
+	                   : result;
 }
 
-static int open_bodies(struct store *store)
+/* Where new bodies go. Without the log of the last changes nobody knows where the committed ones end: then nothing is cut
+ * off, and a new segment begins. */
+static int open_bodies(struct store *store, enum guard_finding finding)
 {
 	int64_t segment = 0, end = 0;
+	uint32_t last = 0;
 	struct buf path = BUF_INIT(PATH_MAX_BYTES);
-	int result = db_query_int(&store->db, "SELECT ifnull(max(number), 1) FROM segment", &segment);
+	int result = db_query_int(&store->db, "SELECT ifnull(max(number), 0) FROM segment", &segment);
+	if (segment == 0)
+		segment = MAX(store->settings.first_segment, 1u);
 	if (result == 0)
 		result =
 			db_query_int(&store->db, "SELECT ifnull((SELECT end FROM segment ORDER BY number DESC LIMIT 1), 0)", &end);
+	if (result == 0 && finding == GUARD_NO_LOG)
+		result = guard_segments(store->settings.directory, &last);
+	if (last > 0) {
+		segment = MAX(segment, (int64_t)last) + 1;
+		end = 0;
+	}
 	buf_add(&path, store->settings.directory);
 	buf_add(&path, STR("/body"));
 	if (result == 0)
@@ -221,8 +257,10 @@ int store_open(const struct store_settings *settings, const struct store_world *
 {
 	struct store *store = mem_alloc(1, sizeof *store);
 	struct buf path = BUF_INIT(PATH_MAX_BYTES);
+	enum guard_finding finding = GUARD_GOOD;
 	store->directory = BUF_INIT(PATH_MAX_BYTES);
 	store->scratch = BUF_INIT(SCRATCH_MAX);
+	store->dropped = BUF_INIT(DROPPED_MAX);
 	store->settings = *settings;
 	store->world = world;
 	store->owner = owner;
@@ -234,12 +272,18 @@ int store_open(const struct store_settings *settings, const struct store_world *
 	if (result == 0)
 		result = make_folder(settings->directory);
 	if (result == 0) {
+		*what = "index.db, which is missing or empty while there is mail in body/";
+		result = guard_index(settings->directory, &finding);
+	}
+	if (result == 0 && finding == GUARD_NO_INDEX && settings->first_segment == 0)
+		result = ERR_CORRUPT;
+	if (result == 0) {
 		*what = "index.db";
-		result = open_database(store, buf_str(&path));
+		result = open_database(store, buf_str(&path), what);
 	}
 	if (result == 0) {
-		*what = "segments of bodies";
-		result = open_bodies(store);
+		*what = "body/: the newest segment is not readable up to where index.db says that it was synced";
+		result = open_bodies(store, finding);
 	}
 	if (result == 0) {
 		struct gate_settings gate = { .path = buf_str(&path),
@@ -265,6 +309,7 @@ void store_close(struct store **pointer)
 	while (store->newest)
 		account_drop(store->newest);
 	finalize_statements(store);
+	store_snapshot_end(store);
 	db_close(&store->db); /* before the gate closes its descriptor of the file: that would drop the lock */
 	gate_free(&store->gate);
 	bodylog_close(&store->bodies);
@@ -273,6 +318,7 @@ void store_close(struct store **pointer)
 	mem_free(store->confirmed);
 	mem_free(store->abandoned);
 	buf_free(&store->scratch);
+	buf_free(&store->dropped);
 	buf_free(&store->directory);
 	mem_free(store);
 }
@@ -299,6 +345,11 @@ uint64_t store_last_batch(const struct store *store)
 	return gate_last(store->gate);
 }
 
+bool store_would_seal(const struct store *store)
+{
+	return gate_would_seal(store->gate);
+}
+
 bool store_is_idle(const struct store *store)
 {
 	return gate_is_idle(store->gate);
@@ -314,7 +365,7 @@ int store_begin(struct account *account, uint64_t more)
 	if (result < 0)
 		return result;
 	account->batch = batch;
-	if (!account->is_touched) {
+	if (!account->is_touched && !account->parked) {
 		account->is_touched = true;
 		account->touched_next = store->touched;
 		store->touched = account;

@@ -56,7 +56,30 @@ int account_create(struct store *store, const struct account_id *id) MUST_CHECK;
 /* The account is gone at once for everybody; its rows are removed little by little (store_idle_work). 0 also when
  * there is none. */
 int account_destroy(struct store *store, const struct account_id *id, uint64_t *messages, uint64_t *bytes) MUST_CHECK;
+
+/* What quotas count, and `mansio account usage` prints: the entries in mailboxes and the sum of their sizes. A message
+ * that was copied counts as often as it stands somewhere; what was expunged does not. */
+struct account_counts {
+	uint64_t messages, bytes;
+};
+struct account_counts account_counts(const struct account *account);
 int account_usage(struct store *store, const struct account_id *id, uint64_t *messages, uint64_t *bytes) MUST_CHECK;
+
+/* Limits of an account as they were set for it. */
+#define QUOTA_DEFAULT (-1) /* the server's (store_settings.quota) */
+#define QUOTA_NONE    0
+struct account_quota {
+	int64_t messages, bytes;
+};
+
+/* The limits that hold now: 0 is none. */
+struct account_counts account_limits(const struct account *account);
+
+/* Sets the limits; no write when they are these already. 0 also when there is no such account. */
+int account_set_quota(struct store *store, const struct account_id *id, const struct account_quota *quota) MUST_CHECK;
+
+/* Would the account, with so much more, still be within its limits? What begins below and ends above is not. */
+bool account_has_room(const struct account *account, uint64_t messages, uint64_t bytes);
 
 struct store *account_store(const struct account *account);
 
@@ -142,15 +165,38 @@ struct keyword_bits {
 
 struct entry {
 	uint32_t uid;
-	uint32_t saved;        /* seconds since 1970 when it came into this mailbox */
+	uint32_t saved;          /* seconds since 1970 when it came into this mailbox */
 	uint64_t modseq;
-	uint64_t id;           /* unique in the account for ever; POP3's UIDL */
-	uint64_t message : 56; /* number in the account: key of its row */
-	uint64_t flags : 8;    /* of enum message_flag */
+	uint64_t id : 40;        /* unique in the account for ever; POP3's UIDL */
+	uint64_t size_low : 24;  /* entry_size */
+	uint64_t message : 40;   /* number in the account: key of its row */
+	uint64_t size_high : 15;
+	uint64_t open_end : 1;   /* its message has MESSAGE_ENDS_WITHOUT_CRLF */
+	uint64_t flags : 8;      /* of enum message_flag */
 };
+
+#define ENTRY_SIZE_MAX ((UINT64_C(1) << 39) - 1)
+
+/* Bytes of its message: RFC822.SIZE. */
+static inline uint64_t entry_size(const struct entry *entry)
+{
+	return (uint64_t)entry->size_high << 24 | entry->size_low;
+}
+
+static inline void entry_set_size(struct entry *entry, uint64_t size)
+{
+	entry->size_low = size & 0xffffff;
+	entry->size_high = size >> 24 & 0x7fff;
+}
 
 /* Holds the mailbox's entries in memory (loads them if need be), until mailbox_close. ERR_CORRUPT, ERR_IO. */
 int mailbox_open(struct mailbox *mailbox) MUST_CHECK;
+
+/* The same of a mailbox that may have many entries, some milliseconds at a time, with others served in between: begin
+ * holds it; then step until *done. Whatever step returns, mailbox_close lets go of it; before *done nothing but these
+ * may be called for its entries. */
+int mailbox_open_begin(struct mailbox *mailbox) MUST_CHECK;
+int mailbox_open_step(struct mailbox *mailbox, bool *done) MUST_CHECK;
 void mailbox_close(struct mailbox *mailbox);
 
 /* For an open mailbox: */
@@ -161,8 +207,11 @@ uint64_t mailbox_modseq(const struct mailbox *mailbox); /* HIGHESTMODSEQ */
 struct mailbox_counts {
 	uint32_t messages, unseen, recent;
 	uint32_t first_unseen_uid; /* 0: none */
+	uint64_t bytes;            /* sum of the messages' sizes */
 };
 void mailbox_counts(const struct mailbox *mailbox, struct mailbox_counts *out);
+/* Messages with \Deleted, and the sum of their sizes; looks at all entries. */
+void mailbox_deleted(const struct mailbox *mailbox, struct account_counts *out);
 
 /* What a session knows of a mailbox; all that an idle session holds. */
 struct known {
@@ -250,7 +299,7 @@ int mailbox_expunge(struct mailbox *mailbox, const struct set *uids, bool delete
 
 /* Copies entries, with flags and keywords (new keywords are made in `to`, up to max_keywords; those beyond it are
  * dropped), all or nothing. `from` may equal `to`. The n-th of *source became the n-th of *target. move: they leave
- * `from`, keeping their entry ids (RFC 6851). */
+ * `from`, keeping their entry ids (RFC 6851). ERR_QUOTA: no room for copies; a move needs none. */
 int mailbox_copy(struct mailbox *from, const struct set *uids, struct mailbox *to, bool move, uint32_t max_keywords,
                  struct set *source, struct set *target) MUST_CHECK;
 
@@ -298,7 +347,7 @@ int undelete_list(struct account *account, const struct undelete_filter *filter,
                   void *owner) MUST_CHECK;
 
 /* Puts entries back, at least UNDELETE_AT_ONCE where there are as many (a row of the log is not split, and has at
- * most 4000): as new entries at the end of the mailbox that they were in, or of INBOX when that is gone; with their
+ * most 1000): as new entries at the end of the mailbox that they were in, or of INBOX when that is gone; with their
  * flags, \Deleted aside, their keywords (not into INBOX) and their entry ids. *more: call again. ERR_LIMIT at the
  * end of uids. */
 #define UNDELETE_AT_ONCE 500
@@ -339,12 +388,22 @@ struct message_row {
 /* Reading rows in ascending order of number is a walk, other orders are seeks: use one cursor for one FETCH slice
  * and end it before returning to the loop. The row's slices are valid until the next call on the cursor.
  * ERR_NOT_FOUND, ERR_CORRUPT, ERR_IO. */
+enum message_part {
+	MESSAGE_WHOLE,
+	MESSAGE_LISTING, /* number, internal date, envelope, structure: what a list of messages needs; the rest is 0 */
+	MESSAGE_FIELDS,  /* all but envelope, structure, body, parts: what a search in headers needs */
+	MESSAGE_RANGES,  /* all but envelope, structure, body, headers: what leads to the bytes */
+};
+
 struct message_cursor {
 	struct account *account;
 	uint64_t at; /* private: number of the row the statement stands on */
+	enum message_part part;
 	bool open;
 };
 void message_cursor_begin(struct message_cursor *cursor, struct account *account);
+/* Reads a part of each row only: SQLite copies every column that it is asked for. */
+void message_cursor_begin_part(struct message_cursor *cursor, struct account *account, enum message_part part);
 int message_cursor_get(struct message_cursor *cursor, uint64_t number, struct message_row *out) MUST_CHECK;
 void message_cursor_end(struct message_cursor *cursor);
 

@@ -7,6 +7,7 @@
 struct store_settings {
 	struct str directory;      /* of the shard, absolute; made if missing */
 	uint64_t segment_size;     /* bytes */
+	uint32_t first_segment;    /* number of the first segment of a new store; 0: 1 */
 	uint64_t view_memory;      /* bytes for entries of mailboxes that nobody has open */
 	uint64_t reserve;          /* bytes kept free on the disk */
 	uint64_t checkpoint_size;  /* bytes of WAL */
@@ -15,6 +16,7 @@ struct store_settings {
 	int64_t undelete_window;   /* seconds */
 	int64_t delivery_lifetime; /* seconds */
 	uint64_t compaction_rate;  /* bytes a second that background work copies */
+	struct account_counts quota; /* limits of accounts that have none of their own; 0: none */
 };
 
 /* What the store asks of its owner. Called from within store functions: put work off to the end of the turn. */
@@ -48,6 +50,8 @@ void store_synced(struct store *store, int result);
 
 /* Nothing is open or in flight: all that was asked for is on disk. */
 bool store_is_idle(const struct store *store);
+/* A batch is open, and the next store_turn seals it: the owner may see first whether more is coming. */
+bool store_would_seal(const struct store *store);
 
 /* A slice of background work (rows of destroyed accounts, what is past its time, messages that no entry has,
  * segments that are mostly dead), at most a few milliseconds. True when there is more to do. */
@@ -67,6 +71,21 @@ struct store_statistics {
 };
 void store_statistics(const struct store *store, struct store_statistics *out);
 
+/* --- a snapshot, for backups: snapshot.c --- */
+
+#define STORE_SNAPSHOT_FILE "snapshot.db" /* in the shard's folder */
+
+/* Begins a copy of index.db, beside it. From now until store_snapshot_end no segment is removed: all bytes below the
+ * ends that the copy's table `segment` tells stay as they are. One at a time (ERR_STATE). */
+int store_snapshot_begin(struct store *store) MUST_CHECK;
+/* A slice of a few milliseconds at most. *done: the copy is whole, and all that it tells is on disk. An error (full
+ * disk): it was given up. */
+int store_snapshot_step(struct store *store, bool *done) MUST_CHECK;
+/* Pages copied, and in all. */
+void store_snapshot_progress(const struct store *store, uint64_t *copied, uint64_t *total);
+/* Removes the copy, if it is still there, also one that an earlier run left. */
+void store_snapshot_end(struct store *store);
+
 /* --- checking --- */
 
 struct check_damage {
@@ -75,6 +94,8 @@ struct check_damage {
 	uint32_t segment;     /* where its bytes should be */
 	uint64_t offset;
 	const char *problem;  /* "it has no readable record"; static */
+	struct str mailbox;   /* that has it, or one of them; empty: none, or not known */
+	uint32_t uid;         /* its uid there; 0: not known */
 };
 
 struct check_totals {
@@ -96,8 +117,8 @@ void store_check_free(struct store_check **check);
 struct message_arrival {
 	const struct str *pieces; /* bytes of the message, then */
 	size_t n_pieces;
-	int fd;                   /* -1, or a file whose first file_length bytes follow */
-	uint64_t file_length;
+	int fd;                   /* -1, or a file of which file_length bytes from file_start on follow */
+	uint64_t file_length, file_start;
 	uint64_t checksum;        /* with a file: XXH3 of what was parsed; its sender might have changed it since */
 	uint64_t size;            /* of all of it */
 	int64_t internal_date;

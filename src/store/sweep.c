@@ -49,7 +49,7 @@ void sweep_stop(struct store *store)
 
 static void keep(struct sweep *sweep, uint64_t message)
 {
-	int64_t key = sweep->account << KEY_SHIFT | (int64_t)message;
+	int64_t key = account_key(sweep->account, message);
 	uint32_t low = 0, high = sweep->n;
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
@@ -83,7 +83,7 @@ static int list_doubted(struct store *store, struct sweep *sweep, int64_t first)
 	sweep->keys = mem_alloc(DOUBTED_MAX, sizeof *sweep->keys);
 	sweep->kept = mem_alloc(DOUBTED_MAX, sizeof *sweep->kept);
 	db_bind_int(list, 1, first);
-	db_bind_int(list, 2, sweep->account << KEY_SHIFT | NUMBER_MAX);
+	db_bind_int(list, 2, account_key(sweep->account, NUMBER_MAX));
 	db_bind_int(list, 3, DOUBTED_MAX);
 	while ((row = db_step(list)) == DB_ROW && sweep->n < DOUBTED_MAX)
 		sweep->keys[sweep->n++] = db_column_int(list, 0);
@@ -131,7 +131,7 @@ int sweep_begin(struct store *store, bool *any)
 	}
 	int64_t account = first >> KEY_SHIFT;
 	if (copies_in_steps(store, account)) {
-		store->swept_to = account << KEY_SHIFT | NUMBER_MAX;
+		store->swept_to = account_key(account, NUMBER_MAX);
 		*any = true;
 		return 0;
 	}
@@ -192,7 +192,7 @@ static int look_at_pages(struct store *store, struct sweep *sweep, uint64_t end_
 	int result = 0;
 	bool done = true;
 	while (result == 0 && done && sweep->run < sweep->n_runs && clock_monotonic_us() < end_us) {
-		int64_t first = sweep->runs[sweep->run] << 32;
+		int64_t first = run_key(sweep->runs[sweep->run], 0);
 		result = look(sweep, store->sql.page_list, first, first | UINT32_MAX, 1, end_us, &done);
 		if (done) {
 			sweep->run++;
@@ -206,7 +206,7 @@ static int look_at_pages(struct store *store, struct sweep *sweep, uint64_t end_
 
 static int look_at_log(struct store *store, struct sweep *sweep, uint64_t end_us)
 {
-	int64_t first = sweep->account << KEY_SHIFT;
+	int64_t first = account_key(sweep->account, 0);
 	bool done = false;
 	int result = look(sweep, store->sql.expunged_list, first, first | NUMBER_MAX, 3, end_us, &done);
 	if (done)
@@ -266,7 +266,7 @@ int sweep_step(struct store *store)
 		return result;
 	}
 	if (result == ERR_CORRUPT) {
-		store->swept_to = sweep->account << KEY_SHIFT | NUMBER_MAX; /* no more of this account in this round */
+		store->swept_to = account_key(sweep->account, NUMBER_MAX); /* no more of this account in this round */
 		sweep_stop(store);
 		return 0;
 	}

@@ -78,6 +78,14 @@ void fixture_begin(struct store_fixture *fixture)
 	make_folder(fixture->directory);
 }
 
+int fixture_try_open(struct store_fixture *fixture)
+{
+	const char *what;
+	fixture->settings.directory = str_from_c(fixture->directory);
+	fixture->durable = 0;
+	return store_open(&fixture->settings, &world, fixture, &fixture->store, &what);
+}
+
 void fixture_open(struct store_fixture *fixture)
 {
 	const char *what;

@@ -19,6 +19,8 @@ struct store_fixture {
 void fixture_begin(struct store_fixture *fixture);
 /* Opens the store; the test ends when that fails. */
 void fixture_open(struct store_fixture *fixture);
+/* The same for a store that may be damaged: what store_open says. */
+int fixture_try_open(struct store_fixture *fixture) MUST_CHECK;
 /* Seals and syncs until all that was written is durable. */
 void fixture_settle(struct store_fixture *fixture);
 /* Completes the sync that is in flight with this result; false when there is none. */

@@ -44,11 +44,30 @@ static int tear_down(void **state)
 	return 0;
 }
 
+/* What is in the log does not count, what came back does. */
+static void assert_counters(struct test *test)
+{
+	struct account_counts expected = { 0, 0 }, counts = account_counts(test->account);
+	struct mailbox *const *all;
+	size_t n = account_mailboxes(test->account, &all);
+	for (size_t i = 0; i < n; i++) {
+		struct mailbox_counts one;
+		assert_int_equal(mailbox_open(all[i]), 0);
+		mailbox_counts(all[i], &one);
+		mailbox_close(all[i]);
+		expected.messages += one.messages;
+		expected.bytes += one.bytes;
+	}
+	assert_int_equal(counts.messages, expected.messages);
+	assert_int_equal(counts.bytes, expected.bytes);
+}
+
 static void expunge(struct test *test, struct mailbox *mailbox, uint32_t first, uint32_t last)
 {
 	struct set uids = SET_INIT, gone = SET_INIT;
 	set_add(&uids, first, last);
 	assert_int_equal(mailbox_expunge(mailbox, &uids, false, &gone), 0);
+	assert_counters(test);
 	fixture_settle(&test->fixture);
 	set_free(&uids);
 	set_free(&gone);
@@ -86,6 +105,7 @@ static uint32_t restore(struct test *test, const struct undelete_filter *filter)
 		assert_int_equal(undelete_restore(test->account, filter, &n, &more), 0);
 		all += n;
 		fixture_settle(&test->fixture);
+		assert_counters(test);
 	} while (more);
 	return all;
 }

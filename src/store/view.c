@@ -5,7 +5,8 @@
 
 #include "base/checked.h"
 
-#define RUNS_MAX 65536 /* of one mailbox */
+#define RUNS_MAX    65536 /* of one mailbox */
+#define SLICE_PAGES 128   /* read at a time, where others wait: about 15,000 entries */
 
 /* --- memory --- */
 
@@ -33,6 +34,35 @@ static void push_page(struct mailbox *mailbox, struct page *page)
 	mailbox->pages[mailbox->n_pages++] = page;
 }
 
+struct run {
+	uint64_t number;
+	uint32_t uid_base;
+	uint64_t modseq;
+};
+
+/* Pages before those that are in memory, as far as they were read. They cannot change meanwhile: whoever wants to
+ * change them reads the rest first. */
+struct view_loading {
+	struct run *runs;
+	uint32_t n_runs, run; /* run: the one that is read */
+	uint64_t next;        /* key in that run to go on at */
+	struct page **pages;
+	uint32_t n, last_uid;
+};
+
+static void loading_free(struct mailbox *mailbox)
+{
+	struct view_loading *loading = mailbox->loading;
+	mailbox->loading = NULL;
+	if (!loading)
+		return;
+	for (uint32_t i = 0; i < loading->n; i++)
+		page_free(&loading->pages[i]);
+	mem_free(loading->pages);
+	mem_free(loading->runs);
+	mem_free(loading);
+}
+
 void view_drop(struct mailbox *mailbox)
 {
 	for (uint32_t i = 0; i < mailbox->n_pages; i++) {
@@ -40,6 +70,7 @@ void view_drop(struct mailbox *mailbox)
 		page_free(&mailbox->pages[i]);
 	}
 	mailbox->n_pages = mailbox->size_pages = 0;
+	loading_free(mailbox);
 	count_bytes(mailbox);
 	mem_free(mailbox->pages);
 	mem_free(mailbox->below);
@@ -60,22 +91,18 @@ bool view_is_dirty(const struct mailbox *mailbox)
 void view_recount(struct mailbox *mailbox)
 {
 	mailbox->count = mailbox->unseen = 0;
+	mailbox->size = 0;
 	for (uint32_t i = 0; i < mailbox->n_pages; i++) {
 		mailbox->below[i] = mailbox->count;
 		mailbox->count += mailbox->pages[i]->n;
 		mailbox->unseen += mailbox->pages[i]->unseen;
+		mailbox->size += mailbox->pages[i]->bytes;
 		mailbox->modseq = MAX(mailbox->modseq, mailbox->pages[i]->modseq);
 	}
 	count_bytes(mailbox);
 }
 
 /* --- loading --- */
-
-struct run {
-	uint64_t number;
-	uint32_t uid_base;
-	uint64_t modseq;
-};
 
 static struct run read_run(sqlite3_stmt *row)
 {
@@ -109,9 +136,10 @@ static int read_page(struct mailbox *mailbox, const struct run *run, sqlite3_stm
 	return result;
 }
 
-static void bind_pages(sqlite3_stmt *pages, const struct run *run)
+/* The run's pages from a key on. */
+static void bind_pages(sqlite3_stmt *pages, const struct run *run, uint64_t from)
 {
-	db_bind_int(pages, 1, (int64_t)(run->number << 32));
+	db_bind_int(pages, 1, (int64_t)MAX(from, run->number << 32));
 	db_bind_int(pages, 2, (int64_t)(run->number << 32 | UINT32_MAX));
 }
 
@@ -127,7 +155,7 @@ static int load_tail(struct mailbox *mailbox)
 	if (row != DB_ROW)
 		return row == DB_DONE ? ERR_CORRUPT : row;
 	struct run run = read_run(runs);
-	bind_pages(pages, &run);
+	bind_pages(pages, &run, 0);
 	row = db_step(pages);
 	if (row < 0)
 		return row;
@@ -169,61 +197,81 @@ static int list_runs(struct mailbox *mailbox, struct run **out, uint32_t *n)
 	return row;
 }
 
-/* Pages of one run below the key `before`, behind those the mailbox has; uids must go on growing. */
-static int load_run(struct mailbox *mailbox, const struct run *run, uint64_t before, struct page ***list, uint32_t *n,
-                    uint32_t *last_uid)
+/* At most `max` further pages of the run that is read; uids must go on growing. *done: it has no more, or what follows
+ * is in memory. */
+static int load_run(struct mailbox *mailbox, uint32_t max, bool *done)
 {
 	DB_USING(pages, mailbox->account->store->sql.page_list);
-	int row;
-	bind_pages(pages, run);
-	while ((row = db_step(pages)) == DB_ROW) {
+	struct view_loading *loading = mailbox->loading;
+	int row = DB_ROW;
+	bind_pages(pages, &loading->runs[loading->run], loading->next);
+	for (uint32_t n = 0; n < max && (row = db_step(pages)) == DB_ROW; n++) {
 		struct page *page;
-		if ((uint64_t)db_column_int(pages, 0) == before)
+		loading->next = (uint64_t)db_column_int(pages, 0);
+		if (loading->next++ == mailbox->pages[0]->key) {
+			*done = true;
 			return 0;
-		int result = read_page(mailbox, run, pages, &page);
+		}
+		int result = read_page(mailbox, &loading->runs[loading->run], pages, &page);
 		if (result < 0)
 			return result;
-		if (page->n == 0 || page->entries[0].uid <= *last_uid) {
+		if (page->n == 0 || page->entries[0].uid <= loading->last_uid) {
 			page_free(&page);
 			return ERR_CORRUPT;
 		}
-		*last_uid = page->entries[page->n - 1].uid;
-		if ((*n & (*n - 1)) == 0)
-			*list = mem_resize(*list, *n ? *n * 2 : 1, sizeof **list);
-		(*list)[(*n)++] = page;
+		loading->last_uid = page->entries[page->n - 1].uid;
+		if ((loading->n & (loading->n - 1)) == 0)
+			loading->pages = mem_resize(loading->pages, loading->n ? loading->n * 2 : 1, sizeof(struct page *));
+		loading->pages[loading->n++] = page;
 	}
-	return row;
+	*done = row == DB_DONE;
+	return row < 0 ? row : 0;
 }
 
-/* All pages before those that are in memory already. */
-static int load_rest(struct mailbox *mailbox)
+/* All runs were read: their pages come before those in memory. */
+static int join_pages(struct mailbox *mailbox)
 {
-	struct run *runs;
-	struct page **list = NULL;
-	uint32_t n_runs, n = 0, last_uid = 0;
-	int result = list_runs(mailbox, &runs, &n_runs);
-	for (uint32_t i = 0; i < n_runs && result == 0; i++)
-		result = load_run(mailbox, &runs[i], mailbox->pages[0]->key, &list, &n, &last_uid);
-	if (result == 0 && mailbox->pages[0]->n > 0 && mailbox->pages[0]->entries[0].uid <= last_uid)
-		result = ERR_CORRUPT;
-	if (result == 0) {
-		mailbox->size_pages = n + mailbox->n_pages;
-		struct page **all = mem_alloc(mailbox->size_pages, sizeof *all);
-		if (n)
-			memcpy(all, list, n * sizeof *all);
-		memcpy(all + n, mailbox->pages, mailbox->n_pages * sizeof *all);
-		mem_free(mailbox->pages);
-		mailbox->pages = all;
-		mailbox->below = mem_resize(mailbox->below, mailbox->size_pages, sizeof *mailbox->below);
-		mailbox->n_pages += n;
-		mailbox->view = VIEW_FULL;
-		view_recount(mailbox);
-	} else {
-		for (uint32_t i = 0; i < n; i++)
-			page_free(&list[i]);
+	struct view_loading *loading = mailbox->loading;
+	if (mailbox->pages[0]->n > 0 && mailbox->pages[0]->entries[0].uid <= loading->last_uid)
+		return ERR_CORRUPT;
+	mailbox->size_pages = loading->n + mailbox->n_pages;
+	struct page **all = mem_alloc(mailbox->size_pages, sizeof *all);
+	if (loading->n)
+		memcpy(all, loading->pages, loading->n * sizeof *all);
+	memcpy(all + loading->n, mailbox->pages, mailbox->n_pages * sizeof *all);
+	mem_free(mailbox->pages);
+	mailbox->pages = all;
+	mailbox->below = mem_resize(mailbox->below, mailbox->size_pages, sizeof *mailbox->below);
+	mailbox->n_pages += loading->n;
+	loading->n = 0;
+	mailbox->view = VIEW_FULL;
+	view_recount(mailbox);
+	return 0;
+}
+
+/* Of the pages before those that are in memory, about `max`. They are all there when the view is VIEW_FULL. */
+static int load_rest(struct mailbox *mailbox, uint32_t max)
+{
+	struct view_loading *loading = mailbox->loading;
+	int result = 0;
+	bool done = false;
+	if (!loading) {
+		loading = mailbox->loading = mem_alloc(1, sizeof *loading);
+		result = list_runs(mailbox, &loading->runs, &loading->n_runs);
 	}
-	mem_free(list);
-	mem_free(runs);
+	uint32_t end = max < UINT32_MAX - loading->n ? loading->n + max : UINT32_MAX;
+	while (result == 0 && loading->n < end && loading->run < loading->n_runs) {
+		result = load_run(mailbox, end - loading->n, &done);
+		if (result == 0 && done) {
+			loading->run++;
+			loading->next = 0;
+		}
+	}
+	bool read = result == 0 && loading->run >= loading->n_runs;
+	if (read)
+		result = join_pages(mailbox);
+	if (read || result < 0)
+		loading_free(mailbox);
 	return result;
 }
 
@@ -235,19 +283,41 @@ int view_load(struct mailbox *mailbox, enum view_state wanted)
 	if (mailbox->view == VIEW_NONE)
 		result = load_tail(mailbox);
 	if (result == 0 && wanted == VIEW_FULL && mailbox->view != VIEW_FULL)
-		result = load_rest(mailbox);
+		result = load_rest(mailbox, UINT32_MAX);
 	return result;
+}
+
+static void hold(struct mailbox *mailbox)
+{
+	if (mailbox->holds++ == 0)
+		mailbox->changes_floor = mailbox->modseq;
+	mailbox->account->holds++;
 }
 
 int mailbox_open(struct mailbox *mailbox)
 {
 	int result = view_load(mailbox, VIEW_FULL);
-	if (result < 0)
-		return result;
-	if (mailbox->holds++ == 0)
-		mailbox->changes_floor = mailbox->modseq;
-	mailbox->account->holds++;
-	return 0;
+	if (result == 0)
+		hold(mailbox);
+	return result;
+}
+
+int mailbox_open_begin(struct mailbox *mailbox)
+{
+	int result = view_load(mailbox, VIEW_TAIL);
+	if (result == 0)
+		hold(mailbox);
+	return result;
+}
+
+int mailbox_open_step(struct mailbox *mailbox, bool *done)
+{
+	int result = view_load(mailbox, VIEW_TAIL); /* a void batch may have dropped it */
+	if (result == 0 && mailbox->view != VIEW_FULL)
+		result = load_rest(mailbox, SLICE_PAGES);
+	if (result == 0)
+		*done = mailbox->view == VIEW_FULL;
+	return result;
 }
 
 void mailbox_close(struct mailbox *mailbox)
@@ -268,10 +338,14 @@ void mailbox_close(struct mailbox *mailbox)
 
 void view_attach(struct mailbox *mailbox, struct page **pages, uint32_t n)
 {
+	uint64_t messages = 0, bytes = 0;
 	for (uint32_t i = 0; i < n; i++) {
 		pages[i]->mailbox = mailbox;
 		push_page(mailbox, pages[i]);
+		messages += pages[i]->n;
+		bytes += pages[i]->bytes;
 	}
+	account_count_added(mailbox->account, messages, bytes);
 	view_recount(mailbox);
 }
 
@@ -395,8 +469,8 @@ uint32_t mailbox_count_below(const struct mailbox *mailbox, uint32_t uid)
 
 void mailbox_counts(const struct mailbox *mailbox, struct mailbox_counts *out)
 {
-	uint32_t at = 0;
-	*out = (struct mailbox_counts){ .messages = mailbox->count, .unseen = mailbox->unseen,
+	uint32_t at = mailbox->unseen > 0 ? 0 : mailbox->n_pages;
+	*out = (struct mailbox_counts){ .messages = mailbox->count, .unseen = mailbox->unseen, .bytes = mailbox->size,
 		                        .recent = mailbox->count - mailbox_count_below(mailbox, mailbox->recent) };
 	while (at < mailbox->n_pages && mailbox->pages[at]->unseen == 0)
 		at++;
@@ -408,11 +482,34 @@ void mailbox_counts(const struct mailbox *mailbox, struct mailbox_counts *out)
 	}
 }
 
+void mailbox_deleted(const struct mailbox *mailbox, struct account_counts *out)
+{
+	struct entry_cursor cursor = entry_seek(mailbox, 0);
+	const struct entry *entry;
+	*out = (struct account_counts){ 0, 0 };
+	while ((entry = entry_next(&cursor))) {
+		if (entry->flags & FLAG_DELETED) {
+			out->messages++;
+			out->bytes += entry_size(entry);
+		}
+	}
+}
+
 void mailbox_know_all(const struct mailbox *mailbox, struct known *out)
 {
+	uint32_t n = mailbox->n_pages;
 	set_clear(&out->uids);
 	out->modseq = mailbox->modseq;
-	for (uint32_t i = 0; i < mailbox->n_pages; i++) {
+	if (mailbox->count == 0)
+		return;
+	/* Where nothing is missing in between, the ends tell it; only the last page may have no entries. */
+	const struct page *end = mailbox->pages[mailbox->pages[n - 1]->n > 0 ? n - 1 : n - 2];
+	uint32_t lowest = mailbox->pages[0]->entries[0].uid, highest = end->entries[end->n - 1].uid;
+	if (highest - lowest + 1 == mailbox->count) {
+		set_add(&out->uids, lowest, highest);
+		return;
+	}
+	for (uint32_t i = 0; i < n; i++) {
 		const struct page *page = mailbox->pages[i];
 		if (page->n == 0)
 			continue;

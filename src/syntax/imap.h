@@ -42,6 +42,8 @@ enum imap_state_bit {
 	X(IMAP_COMMAND_STATUS, "STATUS", IMAP_STATE_LOGGED_IN)                                                             \
 	X(IMAP_COMMAND_APPEND, "APPEND", IMAP_STATE_LOGGED_IN)                                                             \
 	X(IMAP_COMMAND_NAMESPACE, "NAMESPACE", IMAP_STATE_LOGGED_IN)                                                       \
+	X(IMAP_COMMAND_GETQUOTA, "GETQUOTA", IMAP_STATE_LOGGED_IN)                                                         \
+	X(IMAP_COMMAND_GETQUOTAROOT, "GETQUOTAROOT", IMAP_STATE_LOGGED_IN)                                                 \
 	X(IMAP_COMMAND_IDLE, "IDLE", IMAP_STATE_LOGGED_IN)                                                                 \
 	X(IMAP_COMMAND_CHECK, "CHECK", IMAP_STATE_SELECTED)                                                                \
 	X(IMAP_COMMAND_CLOSE, "CLOSE", IMAP_STATE_SELECTED)                                                                \
@@ -289,7 +291,10 @@ struct imap_rename {
 	X(IMAP_STATUS_RECENT, 2, "RECENT")                                                                                 \
 	X(IMAP_STATUS_UIDNEXT, 4, "UIDNEXT")                                                                               \
 	X(IMAP_STATUS_UIDVALIDITY, 8, "UIDVALIDITY")                                                                       \
-	X(IMAP_STATUS_UNSEEN, 16, "UNSEEN")
+	X(IMAP_STATUS_UNSEEN, 16, "UNSEEN")                                                                                \
+	X(IMAP_STATUS_SIZE, 32, "SIZE")                                                                                    \
+	X(IMAP_STATUS_DELETED, 64, "DELETED")                                                                              \
+	X(IMAP_STATUS_DELETED_STORAGE, 128, "DELETED-STORAGE")
 
 enum imap_status_item {
 #define IMAP_STATUS_ENUM(item, bit, name) item = bit,
@@ -368,7 +373,8 @@ struct imap_command {
 	union {
 		struct imap_login login;
 		struct imap_authenticate authenticate;
-		struct str mailbox; /* SELECT EXAMINE DELETE SUBSCRIBE UNSUBSCRIBE */
+		struct str mailbox; /* SELECT EXAMINE DELETE SUBSCRIBE UNSUBSCRIBE GETQUOTAROOT */
+		struct str quota_root; /* GETQUOTA (RFC 9208) */
 		struct imap_create create;
 		struct imap_rename rename;
 		struct imap_list list; /* LIST LSUB */

@@ -482,7 +482,11 @@ static void put_arguments(const struct imap_command *command, struct buf *out)
 	case IMAP_COMMAND_DELETE:
 	case IMAP_COMMAND_SUBSCRIBE:
 	case IMAP_COMMAND_UNSUBSCRIBE:
+	case IMAP_COMMAND_GETQUOTAROOT:
 		put_mailbox(command->mailbox, out);
+		return;
+	case IMAP_COMMAND_GETQUOTA:
+		put_astring(command->quota_root, out);
 		return;
 	case IMAP_COMMAND_CREATE:
 		put_create(&command->create, out);

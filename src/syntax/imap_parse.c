@@ -264,12 +264,15 @@ static bool parse_arguments(struct imap_cursor *c, struct imap_command *command)
 	case IMAP_COMMAND_DELETE:
 	case IMAP_COMMAND_SUBSCRIBE:
 	case IMAP_COMMAND_UNSUBSCRIBE:
+	case IMAP_COMMAND_GETQUOTAROOT:
 		return one_mailbox(c, &command->mailbox);
 	case IMAP_COMMAND_RENAME:
 		return parse_rename(c, command);
 	case IMAP_COMMAND_LIST:
 	case IMAP_COMMAND_LSUB:
 		return imap_parse_list(c, command);
+	case IMAP_COMMAND_GETQUOTA:
+		return imap_space(c) && imap_astring(c, "expected a quota root", &command->quota_root);
 	case IMAP_COMMAND_STATUS:
 		return imap_parse_status(c, command);
 	case IMAP_COMMAND_APPEND:

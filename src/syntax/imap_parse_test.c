@@ -153,6 +153,25 @@ static void test_create(void **state)
 	bad("a CREATE x (USE (Sent))", "expected a special-use attribute at column 18");
 }
 
+static void test_quota(void **state)
+{
+	struct parsed p;
+	struct imap_command *c = good(&p, "a GETQUOTA \"\"");
+	assert_int_equal(c->kind, IMAP_COMMAND_GETQUOTA);
+	assert_int_equal(c->quota_root.n, 0);
+	done(&p);
+	c = good(&p, "a GETQUOTAROOT inbox/&AOQ-");
+	assert_int_equal(c->kind, IMAP_COMMAND_GETQUOTAROOT);
+	assert_str(c->mailbox, STR("INBOX/\xc3\xa4"));
+	done(&p);
+	prints("a getquota #user/x", "a GETQUOTA #user/x");
+	same("a GETQUOTAROOT INBOX");
+	same("a STATUS INBOX (SIZE DELETED DELETED-STORAGE)");
+	bad("a GETQUOTA", "expected an argument at column 11");
+	bad("a GETQUOTA x y", "unexpected argument at column 13");
+	bad("a SETQUOTA \"\" (STORAGE 5)", "unknown command at column 3");
+}
+
 static void test_list(void **state)
 {
 	struct parsed p;
@@ -321,6 +340,7 @@ static void test_limits_of_the_parser(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_quota),
 		cmocka_unit_test(test_commands_without_arguments),
 		cmocka_unit_test(test_tags),
 		cmocka_unit_test(test_states_of_commands),

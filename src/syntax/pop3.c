@@ -90,6 +90,9 @@ static enum pop3_flaw take_arguments(enum pop3_shape shape, struct str *rest, st
 		out->text = *rest;
 		*rest = (struct str){ NULL, 0 };
 		return out->text.n ? POP3_FLAW_NONE : POP3_FLAW_ARGUMENT_MISSING;
+	case POP3_MAYBE_WORD:
+		out->text = take_word(rest);
+		return POP3_FLAW_NONE;
 	case POP3_NUMBER:
 		return take_message_number(rest, out);
 	case POP3_MAYBE_NUMBER:

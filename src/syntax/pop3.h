@@ -1,6 +1,6 @@
-/* pop3.h: command lines of POP3 (RFC 1939, 5; RFC 2449 CAPA; RFC 2595 STLS; RFC 5034 AUTH), and the way of message
- * bytes into a multi-line response (RFC 1939, 3): dots stuffed, a line limit for TOP, a CRLF at the end where the
- * message has none.
+/* pop3.h: command lines of POP3 (RFC 1939, 5; RFC 2449 CAPA; RFC 2595 STLS; RFC 5034 AUTH; RFC 6856 LANG, UTF8),
+ * and the way of message bytes into a multi-line response (RFC 1939, 3): dots stuffed, a line limit for TOP, a CRLF at
+ * the end where the message has none.
  *
  * More is taken than the grammar allows where nothing becomes ambiguous: a bare LF ends a line, several spaces
  * separate, spaces may follow the last argument (of PASS they belong to the password). */
@@ -13,6 +13,7 @@
 enum pop3_shape {
 	POP3_BARE,          /* none */
 	POP3_TEXT,          /* the rest of the line */
+	POP3_MAYBE_WORD,    /* one word or nothing */
 	POP3_NUMBER,        /* message number */
 	POP3_MAYBE_NUMBER,  /* message number or nothing */
 	POP3_NUMBER_LINES,  /* message number, number of lines */
@@ -24,6 +25,7 @@ enum pop3_shape {
 	X(POP3_AUTH, "AUTH", POP3_SASL)                                                                                    \
 	X(POP3_CAPA, "CAPA", POP3_BARE)                                                                                    \
 	X(POP3_DELE, "DELE", POP3_NUMBER)                                                                                  \
+	X(POP3_LANG, "LANG", POP3_MAYBE_WORD)                                                                              \
 	X(POP3_LIST, "LIST", POP3_MAYBE_NUMBER)                                                                            \
 	X(POP3_NOOP, "NOOP", POP3_BARE)                                                                                    \
 	X(POP3_PASS, "PASS", POP3_TEXT)                                                                                    \
@@ -34,7 +36,8 @@ enum pop3_shape {
 	X(POP3_STLS, "STLS", POP3_BARE)                                                                                    \
 	X(POP3_TOP, "TOP", POP3_NUMBER_LINES)                                                                              \
 	X(POP3_UIDL, "UIDL", POP3_MAYBE_NUMBER)                                                                            \
-	X(POP3_USER, "USER", POP3_TEXT)
+	X(POP3_USER, "USER", POP3_TEXT)                                                                                    \
+	X(POP3_UTF8, "UTF8", POP3_BARE)
 
 enum pop3_verb {
 #define POP3_VERB_ENUM(name, text, shape) name,
@@ -59,7 +62,7 @@ enum pop3_flaw {
 
 struct pop3_command {
 	enum pop3_verb verb;
-	struct str text;      /* POP3_TEXT; POP3_SASL: the mechanism */
+	struct str text;      /* POP3_TEXT; POP3_MAYBE_WORD, empty: none; POP3_SASL: the mechanism */
 	bool has_initial;     /* POP3_SASL */
 	struct str initial;   /* in base64, "=" for the empty one (RFC 5034, 4) */
 	bool has_number;

@@ -88,6 +88,17 @@ static void auth_may_have_an_initial_response(void **state)
 	assert_int_equal(flaw_of(STR("AUTH PLAIN = x")), POP3_FLAW_ARGUMENT_EXTRA);
 }
 
+static void a_language_may_be_named(void **state)
+{
+	(void)state;
+	assert_str(parsed(STR("LANG  en-GB ")).text, "en-GB");
+	assert_str(parsed(STR("LANG *")).text, "*");
+	assert_int_equal(parsed(STR("LANG")).text.n, 0);
+	assert_int_equal(flaw_of(STR("LANG en de")), POP3_FLAW_ARGUMENT_EXTRA);
+	assert_int_equal(parsed(STR("utf8")).verb, POP3_UTF8);
+	assert_int_equal(flaw_of(STR("UTF8 on")), POP3_FLAW_ARGUMENT_EXTRA);
+}
+
 static void nul_and_bare_cr_are_flaws(void **state)
 {
 	(void)state;
@@ -102,6 +113,7 @@ static void what_is_printed_reads_the_same(void **state)
 	static const struct str lines[] = {
 		STR_INIT("STAT"),     STR_INIT("LIST"),         STR_INIT("LIST 3"),     STR_INIT("TOP 1 0"),
 		STR_INIT("PASS a b"), STR_INIT("AUTH PLAIN ="), STR_INIT("AUTH PLAIN"),
+		STR_INIT("LANG *"),   STR_INIT("LANG"),         STR_INIT("UTF8"),
 	};
 	for (size_t i = 0; i < COUNT_OF(lines); i++) {
 		struct buf out = BUF_INIT(100);
@@ -201,6 +213,7 @@ int main(void)
 		cmocka_unit_test(message_numbers_are_bounded),
 		cmocka_unit_test(top_has_two_numbers),
 		cmocka_unit_test(auth_may_have_an_initial_response),
+		cmocka_unit_test(a_language_may_be_named),
 		cmocka_unit_test(nul_and_bare_cr_are_flaws),
 		cmocka_unit_test(what_is_printed_reads_the_same),
 		cmocka_unit_test(lines_come_out_whole_however_they_come_in),

@@ -26,7 +26,8 @@ class Findings:
 
 
 class Comparison:
-    """read_all: compare the bytes of every message, not only of those that no earlier comparison has read."""
+    """Which messages are in which mailbox, by uid, and their flags, and the bytes of those that no earlier comparison
+    has read. read_all: the bytes of every message, and which message each uid is."""
 
     def __init__(self, server, ledger, accounts, read_all):
         self.server = server
@@ -42,10 +43,9 @@ class Comparison:
                 boxes = self.ledger.boxes[account.address].values()
                 moves = [copy for box in boxes for copy in box.living.values()
                          if copy.state is State.MAYBE and copy.origin is not None]
-                with self.server.imap(account) as imap:
-                    self._names(imap, account)
-                    for box in boxes:
-                        self._box(imap, box)
+                with self._imap(account) as imap:
+                    sizes = [size for box in self._names(imap, account) for size in self._box(imap, box)]
+                    self._usage(imap, account, sizes)
                 for copy in moves:
                     self._move(copy)
                 if with_pop3:
@@ -53,11 +53,67 @@ class Comparison:
             self.ledger.leave_open()
         return self.findings
 
+    def _imap(self, account):
+        """A session; the processes that it needs may be on their way back."""
+        deadline = time.monotonic() + LOGIN_SECONDS
+        while True:
+            try:
+                return self.server.imap(account)
+            except (AssertionError, OSError, wire.Closed):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
     def _names(self, imap, account):
-        names = imap.list()
-        for box in self.ledger.boxes[account.address].values():
-            if box.name.encode() not in names:
+        """Settles which mailboxes there are, and their names; gives those that are there."""
+        names = set(imap.list())
+        known = list(self.ledger.boxes[account.address].values())
+        for box in known:
+            if box.other_name is not None:
+                self._new_name(box, names)
+            is_there = box.name.encode() in names
+            if box.state is not State.THERE:
+                self.ledger.note("settled", mailbox=repr(box), there=is_there)
+                is_done = is_there is (box.state is State.MAYBE)
+                self.ledger.settled[f"mailboxes {'done' if is_done else 'not done'}"] += 1
+                self._settle(box, is_there)
+            elif not is_there:
                 self.findings.add("lost", f"mailbox {box}")
+        there = [box for box in known if box.name.encode() in names]
+        for name in names - {box.name.encode() for box in there} - self._others(account, names):
+            self.findings.add("duplicated", f"mailbox {name.decode()} of {account.address}, which should not be there")
+        return there
+
+    def _others(self, account, names):
+        """Mailboxes that each account is born with."""
+        if account.address not in self.ledger.others:
+            ours = {box.name.encode() for box in self.ledger.boxes[account.address].values()}
+            self.ledger.others[account.address] = names - ours
+        return self.ledger.others[account.address]
+
+    def _new_name(self, box, names):
+        """A RENAME that was not answered has happened or not, also to what is below."""
+        is_old, is_new = box.name.encode() in names, box.other_name.encode() in names
+        if is_old and is_new:
+            self.findings.add("duplicated", f"mailbox {box}, by RENAME to {box.other_name}")
+        self.ledger.note("settled", mailbox=repr(box), other_name=box.other_name, renamed=is_new)
+        self.ledger.settled[f"renames {'done' if is_new else 'not done'}"] += 1
+        box.name, box.other_name = (box.other_name if is_new else box.name), None
+        if box.parent and not box.name.startswith(box.parent.name + "/"):
+            self.findings.add("altered", f"{box} is not below {box.parent}, by half a RENAME")
+
+    def _settle(self, box, is_there):
+        """A mailbox that an unanswered RENAME of INBOX makes has all its mail, or is not there; DELETE takes all."""
+        was_there = box.state is State.LEAVING
+        box.state = State.THERE if is_there else State.GONE
+        for copy in list(box.living.values()):
+            if not is_there:
+                box.end(copy, State.GONE if was_there else State.NEVER)
+            elif not was_there:
+                copy.state = State.THERE
+                copy.origin.box.end(copy.origin, State.GONE)
+        if not is_there:
+            self.ledger.drop(box)
 
     def _counters(self, box, codes):
         uidvalidity, uidnext = int(codes[b"UIDVALIDITY"]), int(codes[b"UIDNEXT"])
@@ -66,16 +122,35 @@ class Comparison:
         least = max(box.uidnext, max(box.uids, default=0) + 1)
         if uidnext < least:
             self.findings.add("altered", f"UIDNEXT of {box} is {uidnext}, must be {least} at least")
+        if box.uidvalidity is None and uidvalidity in self.ledger.uidvalidities[box.account.address]:
+            self.findings.add("altered", f"UIDVALIDITY {uidvalidity} of {box} is an older mailbox's")
+        self.ledger.uidvalidities[box.account.address].add(uidvalidity)
         box.uidvalidity = uidvalidity
+        highestmodseq = int(codes.get(b"HIGHESTMODSEQ", 0))
+        if highestmodseq < box.highestmodseq:
+            self.findings.add("altered", f"HIGHESTMODSEQ of {box} was {box.highestmodseq}, is {highestmodseq}")
+        box.highestmodseq = highestmodseq
         return uidnext
 
+    def _usage(self, imap, account, sizes):
+        """What is counted for quotas, where there are any; mailboxes that nobody uses are empty."""
+        if not self.ledger.has_quota:
+            return
+        usage = imap.usage()
+        messages, kilobytes = usage[b"MESSAGE"], usage[b"STORAGE"]
+        if messages != len(sizes):
+            self.findings.add("altered", f"{account.address} has {len(sizes)} messages, counted are {messages}")
+        if not kilobytes * 1024 - 1024 < sum(sizes) <= kilobytes * 1024:
+            self.findings.add("altered", f"{account.address} has {sum(sizes)} bytes, counted are {kilobytes} KB")
+
     def _box(self, imap, box):
+        """Gives the sizes of its messages."""
         codes = imap.select(box.name, "EXAMINE").codes()
         uidnext = self._counters(box, codes)
-        answer = imap.ok("UID FETCH 1:* (UID FLAGS BODY.PEEK[HEADER.FIELDS (X-CRASH-TOKEN)])")
-        tokens = dict(tokens_of(answer))
+        fetched = imap.ok("UID FETCH 1:* (FLAGS RFC822.SIZE)").fetched().values()
         flags = {int(one[b"UID"]): frozenset(flag.decode() for flag in one[b"FLAGS"] if flag != b"\\Recent")
-                 for one in answer.fetched().values()}
+                 for one in fetched}
+        tokens = self._tokens(imap, box, flags)
         for uid in flags:
             if uid >= uidnext:
                 self.findings.add("altered", f"uid {uid} in {box}, whose UIDNEXT is {uidnext}")
@@ -92,6 +167,16 @@ class Comparison:
                                                 f"(known as {box.uids.get(uid)!r})")
         self._bodies(imap, box, found)
         box.uidnext = max(box.uidnext, uidnext)
+        return [int(one[b"RFC822.SIZE"]) for one in fetched]
+
+    def _tokens(self, imap, box, uids):
+        """{uid: token}; without read_all only uids that are new are asked for."""
+        tokens = {} if self.read_all else {uid: box.uids[uid] for uid in uids if uid in box.uids}
+        unknown = [uid for uid in uids if uid not in tokens]
+        if unknown:
+            tokens.update(tokens_of(imap.ok(f"UID FETCH {','.join(map(str, unknown))} "
+                                            "(UID BODY.PEEK[HEADER.FIELDS (X-CRASH-TOKEN)])")))
+        return tokens
 
     def _find(self, copy, tokens, found):
         """The uid of a copy in its mailbox, or None."""

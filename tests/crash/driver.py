@@ -3,12 +3,16 @@
 
     driver.py --cycles 100 --seed 1 --connections 8 [--evidence FOLDER]
 
-A cycle: clients (workload.py) deliver by SMTP and LMTP, APPEND, STORE, COPY, MOVE, EXPUNGE, and DELE by POP3; after a
-random while a process is killed with SIGKILL: a shard or all of them, smtp, access, auth, authwork, the supervisor
-alone (its children must end with it), everything at once; sometimes the same again while it is only just coming back,
-and smtp and access sometimes after a moment in which they hang. Meanwhile the space of removed mail is compacted. The load goes on against what is left and what comes
-back, then stops, and the ledger is compared with the mailboxes through IMAP and POP3 (comparison.py). MANSIO_BIN names
-the server. The seed decides sizes, kinds and moments; how threads and processes interleave is the machine's.
+A cycle: clients (workload.py) deliver by SMTP and LMTP, APPEND (several at once where the server can), STORE, COPY,
+MOVE, EXPUNGE, CLOSE, RENAME mailboxes with mail in them, and DELE by POP3; of one account the INBOX is renamed and what
+comes of it deleted. After a random while a process is killed with SIGKILL: a shard or all of them, smtp, access, auth,
+authwork, the supervisor alone (its children must end with it), everything at once; sometimes the same again while it is
+only just coming back, and smtp and access sometimes after a moment in which they hang. Meanwhile the space of removed
+mail is compacted. The load goes on against what is left and what comes back, then stops, and the ledger is compared
+with the mailboxes through IMAP and POP3 (comparison.py): names, counters, uids and flags each time, all bytes every
+tenth time and at the end. Where all processes were killed, the counters in the databases are looked at, too
+(counters.py). MANSIO_BIN names the server. The seed decides sizes, kinds and moments; how threads and processes
+interleave is the machine's.
 
 The rules of the ledger (ledger.py):
 
@@ -20,8 +24,10 @@ The rules of the ledger (ledger.py):
     two copies; flags are those before or those after. The next comparison settles which.
  4. A sender without an answer, or with a 4xx, tries the identical message again until it is acknowledged, also when it
     is there already: the server knows it by its key, and it stays one. Nobody tries an APPEND, MOVE or COPY again.
- 5. A uid and a UIDL stand for one message for ever. UIDNEXT only grows, UIDVALIDITY stays.
+ 5. A uid and a UIDL stand for one message for ever. UIDNEXT and modseqs only grow, UIDVALIDITY stays.
  6. A copy that an operation works on, or has left open, is left alone by all others until the next comparison.
+ 7. What the server counts for its quotas is what is there.
+ 8. A RENAME that is not answered has happened to all it names, or to nothing. Names that a client holds may be old.
 
 The last line is `cycles=N acknowledged=N lost=N altered=N duplicated=N`. The exit status is 0 only where the last three
 are 0 and nothing else was wrong: an answer that no crash excuses, a hang, a process that died by itself, one left over.
@@ -30,6 +36,7 @@ The ledger's file and the server's log are kept in the evidence folder when some
 
 import argparse
 import collections
+import contextlib
 import os
 import pathlib
 import random
@@ -48,6 +55,7 @@ from harness import wire  # noqa: E402
 from harness.server import Server, binary  # noqa: E402
 
 from comparison import Comparison  # noqa: E402
+from counters import Counters  # noqa: E402
 from ledger import Ledger  # noqa: E402
 from workload import Client  # noqa: E402
 
@@ -59,24 +67,32 @@ BETWEEN = ("smtp", "access")
 FROZEN_SECONDS = 0.03
 CYCLES_PER_STORE = 500  # expunged mail stays in the store for days: a long run begins a new one now and then
 READ_ALL_EVERY = 10     # cycles between two comparisons of all bytes
-POP3_EVERY = 2
+POP3_EVERY = 3
+COMPACT_EVERY = 3
+SAY_EVERY = 50
+BEFORE = (0.03, 0.25)   # seconds of load before the blow
+AFTER = (0.02, 0.1)
+SETTLE_SECONDS = 0.05   # a request whose client is gone may still be on its way through the processes
 STOP_SECONDS = 60       # for the clients to end
 # processes come back at once however often they are killed
 # files of bodies are small and expunged mail is forgotten at once, so that there is always something to compact
 SETTINGS = {"server": {"restart_delay_max": "50ms"}, "login": {"max_connections": 1000},
-            "store": {"undelete_window": "0ms", "segment_size": "1MB"}}
+            "store": {"undelete_window": "0ms", "segment_size": "1MB"},
+            # far away: so that the server says what it counts
+            "quota": {"messages": 1000000, "bytes": "1TB"}}
 
 
 class Killer:
-    """Draws what dies, and kills it: each target once before any comes again."""
+    """Draws what dies, and kills it: each target once before any comes again. at_rest: called when all are dead."""
 
-    def __init__(self, server, luck):
+    def __init__(self, server, luck, at_rest):
         self.server = server
+        self.at_rest = at_rest
         self.luck = luck
         self.deck = []
 
     def strike(self):
-        """Kills something and gives its name; the server is ready again afterwards."""
+        """Kills something and gives its name. Where the supervisor lives on, it may take a moment to bring it back."""
         if not self.deck:
             self.deck = self.luck.sample(TARGETS, len(TARGETS))
         target = self.deck.pop()
@@ -87,43 +103,44 @@ class Killer:
                 self.server.start(wait=False)
             time.sleep(self.luck.uniform(0, 0.1))
             self._kill(target)
-        self._revive()
+        if self.server.process is None:
+            self.at_rest()
+            self.server.start()
         return target if times == 1 else f"{target} twice"
 
     def _kill(self, target):
         if target == "everything":
             self.server.kill_everything()
         elif target == "supervisor":
+            self.server.ports = {}
             self.server.process.kill()
             self.server.process.wait()
             self.server.process = None
             self.server.assert_nothing_left(seconds=10)
         else:
-            roles = list(self._pids("shard" if target == "shards" else target).values())
-            victims = roles if target == "shards" else [self.luck.choice(roles)]
+            victims = self._pids("shard" if target == "shards" else target)
+            if target != "shards":
+                victims = [self.luck.choice(victims)]
             if target in BETWEEN and self.luck.random() < 0.5:
-                for pid in victims:
-                    os.kill(pid, signal.SIGSTOP)
+                self._signal(victims, signal.SIGSTOP)
                 time.sleep(FROZEN_SECONDS)
-            for pid in victims:
-                os.kill(pid, signal.SIGKILL)
+            self._signal(victims, signal.SIGKILL)
+
+    @staticmethod
+    def _signal(pids, number):
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def _pids(self, role):
         """The living processes of a role; after a first blow they may only be on their way."""
-        return self.server.wait_for(
-            lambda: {index: pid for index, pid in self.server.processes(role).items() if pid}, f"a process {role}")
-
-    def _revive(self):
-        if self.server.process is None:
-            self.server.start()
-        else:
-            # what was killed counts as ready until the supervisor has reaped it
-            time.sleep(0.02)
-            self.server.wait_ready()
+        return self.server.wait_for(lambda: self.server.role_pids(role), f"a process {role}")
 
 
 class Run:
-    def __init__(self, seed, connections, evidence):
+    def __init__(self, wanted, seed, connections, evidence):
+        self.wanted = wanted  # cycles
+        self.began = time.monotonic()
         self.seed = seed
         self.connections = connections
         self.evidence = evidence
@@ -134,9 +151,31 @@ class Run:
         self.found = collections.Counter()
         self.cycles = 0
 
+    # What a test of another sort of blow has of its own.
+
+    def new_server(self):
+        return Server(SETTINGS)
+
+    def new_killer(self, server, at_rest):
+        return Killer(server, self.luck, at_rest)
+
+    def new_workers(self, server):
+        """Threads beside the clients, with a stop like theirs."""
+        return []
+
+    def check(self, server, findings):
+        """After a comparison."""
+
+    def all(self):
+        """All cycles, on one store after the other; False where something was wrong."""
+        is_good = True
+        while is_good and self.cycles < self.wanted:
+            is_good = self.store(min(CYCLES_PER_STORE, self.wanted - self.cycles))
+        return is_good
+
     def store(self, cycles):
         """So many cycles on a store of their own; False where something was wrong."""
-        server = Server(SETTINGS)
+        server = self.new_server()
         is_good = False
         try:
             is_good = self._with_server(server, cycles)
@@ -153,14 +192,16 @@ class Run:
         server.start()
         server.add_domain()
         accounts = [server.add_account() for _ in range(ACCOUNTS)]
+        recluse = server.add_account()
         for account in accounts:
             with server.imap(account) as imap:
                 for name in MAILBOXES:
                     if name.encode() not in imap.list():
                         imap.ok("CREATE ", wire.quoted(name))
-        ledger = Ledger(server.root / "ledger.jsonl", accounts, MAILBOXES)
+        ledger = Ledger(server.root / "ledger.jsonl", accounts, MAILBOXES, recluse)
+        ledger.has_quota = True
         try:
-            is_good = self._cycles(server, ledger, accounts, cycles)
+            is_good = self._cycles(server, ledger, accounts, recluse, cycles)
         finally:
             self.acknowledged += ledger.acknowledged
             self.counts += ledger.counts
@@ -176,35 +217,47 @@ class Run:
                 shutil.copy(server.root / name, self.evidence / name)
         print(f"the ledger and the log are kept in {self.evidence}")
 
-    def _cycles(self, server, ledger, accounts, cycles):
-        killer = Killer(server, self.luck)
+    def _cycles(self, server, ledger, accounts, recluse, cycles):
+        counters = Counters(server.directory)
+        killer = self.new_killer(server, counters.read)
         alarms = Alarms(server)
         for number in range(1, cycles + 1):
-            victim = self._load(server, ledger, accounts, killer)
+            clients = [Client(server, ledger, accounts, self.luck.random(), recluse) for _ in range(self.connections)]
+            clients += self.new_workers(server)
+            victim = self._load(server, ledger, clients, killer, number % COMPACT_EVERY == 0)
             self.cycles += 1
-            if number == cycles:
+            is_last = number == cycles
+            if is_last:
                 self._deliver_rest(server, ledger, accounts)
-            if not self._compare(server, ledger, accounts, number, victim, number == cycles, alarms):
+            findings = Comparison(server, ledger, [*accounts, recluse], is_last or number % READ_ALL_EVERY == 0).run(
+                is_last or number % POP3_EVERY == 0)
+            for text in counters.backwards():
+                findings.add("altered", text)
+            self.check(server, findings)
+            if not self._is_good(ledger, findings, victim, alarms):
                 return False
+            if is_last or number % SAY_EVERY == 0:
+                self._say(ledger)
         return True
 
-    def _load(self, server, ledger, accounts, killer):
-        stop = threading.Event()
-        clients = [Client(server, ledger, accounts, self.luck.random(), stop) for _ in range(self.connections)]
+    def _load(self, server, ledger, clients, killer, with_compaction):
+        """Clients at work and a blow; gives what was hit."""
         for client in clients:
             client.start()
         victim = None
         compaction = threading.Thread(target=lambda: server.cli("store", "compact", check=False))
         try:
-            time.sleep(self.luck.uniform(0.05, 0.7))
-            compaction.start()
-            time.sleep(self.luck.uniform(0, 0.1))
+            time.sleep(self.luck.uniform(*BEFORE))
+            if with_compaction:
+                compaction.start()
+                time.sleep(self.luck.uniform(0, 0.1))
             ledger.note("strike")
             victim = killer.strike()
             ledger.note("struck", victim=victim)
-            time.sleep(self.luck.uniform(0.05, 0.4))
+            time.sleep(self.luck.uniform(*AFTER))
         finally:
-            stop.set()
+            for client in clients:
+                client.stop.set()
             deadline = time.monotonic() + STOP_SECONDS
             for client in clients:
                 client.join(max(0, deadline - time.monotonic()))
@@ -212,28 +265,28 @@ class Run:
                 compaction.join()
         if any(client.is_alive() for client in clients):
             ledger.mistake("a client does not end")
-        # a request whose client is gone may still be on its way through the processes
-        time.sleep(0.1)
+        time.sleep(SETTLE_SECONDS)
         return victim
 
     def _deliver_rest(self, server, ledger, accounts):
         """No more kills: every sender who still waits gets his answer."""
-        client = Client(server, ledger, accounts, 0, threading.Event())
+        client = Client(server, ledger, accounts, 0)
         if not client.finish_deliveries(time.monotonic() + STOP_SECONDS):
             ledger.mistake(f"{len(ledger.retries)} deliveries are not acknowledged after {STOP_SECONDS} s")
 
-    def _compare(self, server, ledger, accounts, number, victim, is_last, alarms):
-        findings = Comparison(server, ledger, accounts, is_last or number % READ_ALL_EVERY == 0).run(
-            is_last or number % POP3_EVERY == 0)
+    def _is_good(self, ledger, findings, victim, alarms):
         for kind in ("lost", "altered", "duplicated"):
             self.found[kind] += getattr(findings, kind)
         wrong = findings.lines + ledger.mistakes + alarms.new()
         for line in wrong:
             ledger.note("wrong", text=line)
             print(f"cycle {self.cycles}, killed {victim}: {line}")
-        if is_last or number % 50 == 0:
-            print(f"cycle {self.cycles}: {ledger.acknowledged} acknowledged in this store", flush=True)
         return not wrong
+
+    def _say(self, ledger):
+        seconds = time.monotonic() - self.began
+        print(f"{self.cycles} of {self.wanted} cycles, {self.acknowledged + ledger.acknowledged} acknowledged, "
+              f"{seconds:.0f} s, {seconds / self.cycles * (self.wanted - self.cycles):.0f} s to go", flush=True)
 
     def summary(self):
         return (f"cycles={self.cycles} acknowledged={self.acknowledged} lost={self.found['lost']} "
@@ -271,10 +324,8 @@ def main():
     evidence = arguments.evidence or pathlib.Path(tempfile.gettempdir()) / f"mansio-crash-{os.getpid()}"
     print(f"seed={seed} connections={arguments.connections}", flush=True)
 
-    run = Run(seed, arguments.connections, evidence)
-    is_good = True
-    while is_good and run.cycles < arguments.cycles:
-        is_good = run.store(min(CYCLES_PER_STORE, arguments.cycles - run.cycles))
+    run = Run(arguments.cycles, seed, arguments.connections, evidence)
+    is_good = run.all()
     for what, counts in (("acknowledged", run.counts), ("left open by a crash", run.settled)):
         print(f"{what}: " + ", ".join(f"{kind} {count}" for kind, count in sorted(counts.items())))
     print(run.summary())

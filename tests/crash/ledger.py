@@ -73,14 +73,20 @@ class Copy:
 class Box:
     """A mailbox: at most one living copy of a message; a uid and a UIDL never mean anything else, for ever."""
 
-    def __init__(self, account, name):
+    def __init__(self, account, name, parent=None):
         self.account = account
         self.name = name
+        self.first_name = name
+        self.parent = parent       # the Box whose name this one's begins with
+        self.other_name = None     # that a RENAME which is not answered may have given it
+        self.state = State.THERE
+        self.is_closing = False    # under EXPUNGE or CLOSE: nothing else may become \Deleted in it
         self.living = {}  # token: Copy, neither GONE nor NEVER
         self.uids = {}    # uid: token, expunged ones too
         self.uidls = {}   # UIDL: token
         self.uidvalidity = None
         self.uidnext = 1
+        self.highestmodseq = 0
 
     def __repr__(self):
         return f"{self.account.address}/{self.name}"
@@ -120,6 +126,10 @@ class Operation:
 
     def refused(self):
         """The server said no: nothing happened."""
+
+    def must_wait(self):
+        """Whether another operation is in its way."""
+        return False
 
 
 class Delivery(Operation):
@@ -164,18 +174,27 @@ class Delivery(Operation):
 
 
 class Append(Operation):
-    def __init__(self, message, box, flags):
-        super().__init__([Copy(message, box, flags)])
+    """One message, or several at once (RFC 3502): all or none."""
+
+    def __init__(self, messages, box, flags):
+        super().__init__([Copy(message, box, flags) for message in messages])
+        self.box = box
+
+    def must_wait(self):
+        return self.box.is_closing
 
     def intend(self):
-        box = self.copies[0].box
-        box.living[self.copies[0].message.token] = self.copies[0]
+        for copy in self.copies:
+            self.box.living[copy.message.token] = copy
 
-    def done(self, uid):
-        _arrived(self.copies[0], uid)
+    def done(self, uids):
+        assert len(uids) == len(self.copies), f"{len(self.copies)} messages, uids {uids}"
+        for copy, uid in zip(self.copies, uids):
+            _arrived(copy, uid)
 
     def refused(self):
-        self.copies[0].box.end(self.copies[0], State.NEVER)
+        for copy in self.copies:
+            self.box.end(copy, State.NEVER)
 
 
 class Store(Operation):
@@ -186,6 +205,9 @@ class Store(Operation):
 
     def facts(self):
         return {**super().facts(), "mode": self.mode, "flags": sorted(self.flags)}
+
+    def must_wait(self):
+        return any(copy.box.is_closing for copy in self.copies)
 
     def _changed(self, flags):
         return {"+": flags | self.flags, "-": flags - self.flags, "": self.flags}[self.mode]
@@ -220,6 +242,73 @@ class Remove(Operation):
             copy.state = State.THERE
 
 
+class Close(Remove):
+    """EXPUNGE, and CLOSE: all of a mailbox that is \\Deleted."""
+
+    def __init__(self, box, copies):
+        super().__init__(copies)
+        self.box = box
+
+    def intend(self):
+        super().intend()
+        self.box.is_closing = True
+
+    def done(self, answer):
+        super().done(answer)
+        self.box.is_closing = False
+
+    def refused(self):
+        super().refused()
+        self.box.is_closing = False
+
+
+class Delete(Remove):
+    """DELETE of a mailbox with all that is in it."""
+
+    effects = 1
+
+    def __init__(self, box):
+        super().__init__(list(box.living.values()))
+        self.box = box
+
+    def intend(self):
+        super().intend()
+        self.box.state = State.LEAVING
+
+    def done(self, answer):
+        super().done(answer)
+        self.box.state = State.GONE
+
+    def refused(self):
+        super().refused()
+        self.box.state = State.THERE
+
+
+class Rename(Operation):
+    """RENAME of a mailbox and of those below it, all at once."""
+
+    effects = 1
+
+    def __init__(self, names):
+        super().__init__([])
+        self.names = names  # {Box: new name}
+
+    def facts(self):
+        return {"names": {repr(box): name for box, name in self.names.items()}}
+
+    def intend(self):
+        for box, name in self.names.items():
+            box.other_name = name
+
+    def done(self, _):
+        for box, name in self.names.items():
+            box.name, box.other_name = name, None
+
+    def refused(self):
+        for box in self.names:
+            box.other_name = None
+
+
 class Transfer(Operation):
     """COPY and MOVE."""
 
@@ -233,7 +322,7 @@ class Transfer(Operation):
         return {**super().facts(), "to": repr(self.target), "move": self.is_move}
 
     def intend(self):
-        late = [copy for copy in self.copies if copy.message.token in self.target.living]
+        late = [copy for copy in self.copies if self.target.is_closing or copy.message.token in self.target.living]
         self.copies = [copy for copy in self.copies if copy not in late]  # of two who bring the same one stands back
         for copy in late:
             copy.holder = None
@@ -258,6 +347,32 @@ class Transfer(Operation):
             copy.state = State.THERE
 
 
+class RenameInbox(Transfer):
+    """RENAME of INBOX: all its mail goes to a mailbox that is made for it. RFC 3501 section 6.3.5"""
+
+    def __init__(self, inbox, target):
+        super().__init__(list(inbox.living.values()), target, is_move=True)
+
+    @property
+    def effects(self):
+        return len(self.copies) + 1
+
+    def intend(self):
+        super().intend()
+        self.target.state = State.MAYBE
+
+    def done(self, _):
+        """The uids there are learned when they are seen."""
+        self.target.state = State.THERE
+        for copy, made in zip(self.copies, self.made):
+            copy.box.end(copy, State.GONE)
+            made.state, made.holder = State.THERE, None
+
+    def refused(self):
+        super().refused()
+        self.target.state = State.NEVER
+
+
 def _arrived(copy, uid):
     assert copy.uid in (None, uid), f"{copy} is said to have uid {uid}"
     assert copy.box.uids.get(uid, copy.message.token) == copy.message.token, f"uid {uid} of {copy} is used again"
@@ -269,10 +384,17 @@ def _arrived(copy, uid):
 # ---------------------------------------------------------------------- the book itself
 
 class Ledger:
-    def __init__(self, path, accounts, mailboxes):
+    def __init__(self, path, accounts, mailboxes, recluse=None):
+        """recluse: an account of which the INBOX is renamed."""
         self.lock = threading.RLock()
+        self.recluse = threading.Lock()  # held by who works on the account whose INBOX is renamed
         self.file = open(path, "w", buffering=1)
-        self.boxes = {account.address: {name: Box(account, name) for name in mailboxes} for account in accounts}
+        self.boxes = {account.address: self._boxes(account, mailboxes) for account in accounts}
+        if recluse:
+            self.boxes[recluse.address] = self._boxes(recluse, ["INBOX"])
+        self.has_quota = False  # the server counts
+        self.others = {}   # mailboxes of an account that nobody uses
+        self.uidvalidities = collections.defaultdict(set)
         self.open = {}     # operations without an answer, by number
         self.retries = []  # deliveries whose sender still waits
         self.messages = {}
@@ -282,6 +404,14 @@ class Ledger:
         self.refusals = collections.Counter()
         self.mistakes = []  # what a worker saw that must never be
         self.numbers = 0
+
+    @staticmethod
+    def _boxes(account, names):
+        """{first name: Box}; a parent stands before what is below it."""
+        boxes = {}
+        for name in names:
+            boxes[name] = Box(account, name, boxes.get(name.rpartition("/")[0]))
+        return boxes
 
     def close(self):
         self.file.close()
@@ -311,7 +441,10 @@ class Ledger:
     # ------------------------------------------------------------------ operations
 
     def begin(self, operation):
+        """False where it cannot begin now."""
         with self.lock:
+            if operation.must_wait():
+                return False
             self.numbers += 1
             operation.number = self.numbers
             operation.intend()
@@ -319,6 +452,68 @@ class Ledger:
             if isinstance(operation, Delivery):
                 self.settled["recipients tried again who had it"] += operation.was_there
             self.note("intent", number=operation.number, what=type(operation).__name__, **operation.facts())
+            return True
+
+    def begin_close(self, box):
+        """The removal of all that is \\Deleted in a mailbox; None while it is not known for sure what is."""
+        with self.lock:
+            doomed = [copy for copy in box.living.values() if any("\\Deleted" in flags for flags in copy.choices)]
+            if box.is_closing or any(copy.holder is not None or copy.state is not State.THERE or len(copy.choices) > 1
+                                     for copy in doomed):
+                return None
+            for copy in doomed:
+                copy.holder = self
+            operation = Close(box, doomed)
+            self.begin(operation)
+            return operation
+
+    def begin_rename(self, account, luck):
+        """The new name of a mailbox; its old name and the operation, or None. One at a time in an account."""
+        with self.lock:
+            boxes = [box for box in self.boxes[account.address].values() if box.first_name != "INBOX"]
+            if any(box.other_name is not None for box in boxes):
+                return None
+            box = luck.choice(boxes)
+            new = f"{box.first_name} {self.numbers}"
+            if box.parent:
+                new = f"{box.parent.name}/{box.first_name.rpartition('/')[2]} {self.numbers}"
+            names = {box: new, **{below: new + below.name[len(box.name):] for below in boxes if below.parent is box}}
+            operation = Rename(names)
+            self.begin(operation)
+            return box.name, new, operation
+
+    def begin_rename_inbox(self, account):
+        """The mail of an INBOX goes to a new mailbox; None while anything there is open. Gives the operation."""
+        with self.lock:
+            boxes = self.boxes[account.address]
+            inbox = boxes["INBOX"]
+            if any(copy.holder is not None or copy.state is not State.THERE for copy in inbox.living.values()):
+                return None
+            target = Box(account, f"Old mail {self.numbers}")
+            boxes[target.name] = target
+            operation = RenameInbox(inbox, target)
+            for copy in operation.copies:
+                copy.holder = self
+            self.begin(operation)
+            return operation
+
+    def begin_delete(self, box):
+        with self.lock:
+            if box.state is not State.THERE or any(copy.holder is not None or copy.state is not State.THERE
+                                                   for copy in box.living.values()):
+                return None
+            operation = Delete(box)
+            for copy in operation.copies:
+                copy.holder = self
+            self.begin(operation)
+            return operation
+
+    def drop(self, box):
+        """A mailbox that is no more, or never was."""
+        with self.lock:
+            for copy in list(box.living.values()):
+                box.end(copy, State.GONE)
+            del self.boxes[box.account.address][box.first_name]
 
     def done(self, operation, answer=None):
         """An acknowledgement is here (of a delivery: one recipient's)."""
@@ -332,10 +527,10 @@ class Ledger:
             elif not operation.boxes:
                 del self.open[operation.number]
 
-    def refused(self, operation, answer):
+    def refused(self, operation, answer, is_excused=False):
         with self.lock:
             self.note("refused", number=operation.number, answer=str(answer))
-            self.refusals[f"{type(operation).__name__}: {answer}"] += 1
+            self.refusals[f"{type(operation).__name__}: {answer}"] += not is_excused
             operation.refused()
             operation.keeps = False
             self._end(operation)
@@ -362,6 +557,7 @@ class Ledger:
         self.open.clear()
         for boxes in self.boxes.values():
             for box in boxes.values():
+                box.is_closing = False
                 self.give_back(box.living.values())
 
     def next_retry(self, is_lmtp):
@@ -377,6 +573,8 @@ class Ledger:
     def take(self, box, count, luck, not_in=None):
         """Up to `count` copies of a box for an operation; not_in: only messages which that other box does not hold."""
         with self.lock:
+            if box.is_closing:
+                return []
             free = [copy for copy in box.living.values()
                     if copy.state is State.THERE and copy.holder is None and copy.uid is not None
                     and (not_in is None or copy.message.token not in not_in.living)]

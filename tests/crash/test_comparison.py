@@ -1,12 +1,13 @@
 """The crash test must notice: each kind of harm, done behind the ledger's back, is found by the comparison."""
 
-import threading
+import random
 
 import pytest
 
 from comparison import Comparison
+from counters import Counters
 from driver import MAILBOXES
-from ledger import Append, Delivery, Ledger, Remove, Store, Transfer
+from ledger import Append, Delivery, Ledger, Remove, Rename, Store, Transfer
 from workload import Client
 
 pytestmark = pytest.mark.smoke
@@ -32,16 +33,16 @@ def world(server, tmp_path):
 class World:
     def __init__(self, server, ledger, account):
         self.server, self.ledger, self.account = server, ledger, account
-        self.client = Client(server, ledger, [account], 1, threading.Event())
+        self.client = Client(server, ledger, [account], 1)
         self.inbox = ledger.box(account, "INBOX")
         self.archive = ledger.box(account, "Archive")
 
     def append(self):
-        operation = Append(self.ledger.new_message(1000, is_delivery=False), self.inbox, ["\\Flagged"])
+        operation = Append([self.ledger.new_message(1000, is_delivery=False)], self.inbox, ["\\Flagged"])
         self.ledger.begin(operation)
         with self.server.imap(self.account) as imap:
             answer = imap.append("INBOX", operation.copies[0].message.data, "\\Flagged")
-        self.ledger.done(operation, int(answer.code.split()[2]))
+        self.ledger.done(operation, [int(answer.code.split()[2])])
         return operation.copies[0]
 
     def deliver(self):
@@ -157,3 +158,50 @@ def test_an_unanswered_delivery_is_tried_again_until_it_is_there_once(world):
     assert world.client.finish_deliveries(float("inf"))
     assert message.token in world.inbox.living
     assert world.compare() == []
+
+
+def test_a_mailbox_under_another_name_is_lost(world):
+    world.behind_its_back("RENAME Archive Elsewhere")
+    assert world.compare() == ["duplicated", "lost"]
+
+
+@pytest.mark.parametrize("happened", [True, False])
+def test_an_unanswered_rename_may_have_happened_or_not(world, happened):
+    old, new, operation = world.ledger.begin_rename(world.account, random.Random(1))
+    if happened:
+        world.behind_its_back(f'RENAME "{old}" "{new}"')
+    assert world.compare() == []
+    assert {box.name for box in operation.names} == ({*operation.names.values()} if happened else
+                                                     {box.first_name for box in operation.names})
+
+
+def test_half_a_rename_is_an_alteration(world):
+    work, deep = world.ledger.box(world.account, "Work"), world.ledger.box(world.account, "Work/Deep down")
+    world.ledger.begin(Rename({work: "New", deep: "New/Deep down"}))
+    world.behind_its_back('RENAME "Work/Deep down" "New/Deep down"')
+    assert "altered" in world.compare()
+
+
+@pytest.mark.parametrize("happened", [True, False])
+def test_an_unanswered_rename_of_inbox_may_have_happened_or_not(world, happened):
+    operation = world.ledger.begin_rename_inbox(world.account)
+    if happened:
+        world.behind_its_back(f'RENAME INBOX "{operation.target.name}"')
+    assert world.compare() == []
+    assert len(world.inbox.living) == (0 if happened else 2)
+
+
+def test_half_a_rename_of_inbox_is_found(world):
+    operation = world.ledger.begin_rename_inbox(world.account)
+    world.behind_its_back(f'CREATE "{operation.target.name}"')
+    world.behind_its_back(f'UID MOVE 1 "{operation.target.name}"')
+    assert world.compare() == ["duplicated", "lost"]
+
+
+def test_counters_that_go_back_are_found(server, world, tmp_path):
+    counters = Counters(server.directory)
+    counters.read()
+    assert counters.known and counters.backwards() == []
+    counters.known = {key: value + 1 for key, value in counters.known.items()}
+    counters.read()
+    assert len(counters.backwards()) == len(counters.known)

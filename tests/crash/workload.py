@@ -12,11 +12,12 @@ import time
 
 from harness import wire
 
-from ledger import TOKEN_LINE, Append, Delivery, Remove, Store, Transfer
+from ledger import TOKEN_LINE, Append, Delivery, Remove, State, Store, Transfer
 
 ANSWER_SECONDS = 20    # an answer that takes longer than this is a hanging server
 RETRY_SECONDS = 0.02   # between two tries to connect
 BOX_COPIES = 40        # of a mailbox; more are removed again
+OLD_BOXES = 6          # of the account whose INBOX is renamed; then they are deleted
 LARGE = 256 * 1024     # beyond this a message takes the way through a temporary file
 FLAGS = ["\\Seen", "\\Answered", "\\Flagged", "\\Draft", "\\Deleted", "$Forwarded", "Crash-1", "Crash-2"]
 SENDER = "sender@example.net"
@@ -38,17 +39,21 @@ def some_size(luck):
 
 
 class Client(threading.Thread):
-    def __init__(self, server, ledger, accounts, seed, stop):
+    def __init__(self, server, ledger, accounts, seed, recluse=None):
+        """recluse: an account that only one client at a time works on, and that takes no deliveries."""
         super().__init__(daemon=True)
         self.server = server
         self.ledger = ledger
         self.accounts = accounts
         self.luck = random.Random(seed)
-        self.stop = stop
+        self.stop = threading.Event()
+        self.recluse = recluse
 
     def run(self):
         sessions = [self.smtp_session, self.lmtp_session, self.imap_session, self.imap_session, self.imap_session,
-                    self.pop3_session]
+                    self.pop3_session] * 3
+        if self.recluse:
+            sessions += [self.recluse_session, self.recluse_session]
         while not self.stop.is_set():
             self._attempt(self.luck.choice(sessions))
 
@@ -146,11 +151,20 @@ class Client(threading.Thread):
 
     # ------------------------------------------------------------------ IMAP
 
+    def _imap(self, account):
+        service = "imaps" if self.luck.random() < 0.2 else "imap"
+        imap = _greeted(lambda: wire.Imap(self.server.connect(service, ANSWER_SECONDS)))
+        try:
+            answer = self._imap_ok(imap, b"LOGIN ", wire.quoted(account.address), b" ", wire.quoted(account.password))
+            imap.appends_many = b"MULTIAPPEND" in answer.code.split(b" ")
+        except BaseException:
+            imap.close()
+            raise
+        return imap
+
     def imap_session(self):
         account = self.luck.choice(self.accounts)
-        service = "imaps" if self.luck.random() < 0.3 else "imap"
-        with _greeted(lambda: wire.Imap(self.server.connect(service, ANSWER_SECONDS))) as imap:
-            self._imap_ok(imap, b"LOGIN ", wire.quoted(account.address), b" ", wire.quoted(account.password))
+        with self._imap(account) as imap:
             box = self._select(imap, account)
             for _ in range(self.luck.randint(1, 12)):
                 if self.stop.is_set():
@@ -158,16 +172,27 @@ class Client(threading.Thread):
                 if self.luck.random() < 0.15:
                     box = self._select(imap, account)
                 self._learn_uids(imap, box)
-                step = self.luck.choices([self._append, self._store, self._copy, self._move, self._expunge, self._read],
-                                         [5, 5, 2, 3, 8 if len(box.living) > BOX_COPIES / 2 else 2, 1])[0]
-                step(imap, box)
+                is_full = len(box.living) > BOX_COPIES / 2
+                step = self.luck.choices([self._append, self._store, self._copy, self._move, self._expunge, self._close,
+                                          self._read, self._rename],
+                                         [5, 5, 2, 3, 6 if is_full else 1, 4 if is_full else 1, 1, 0.7])[0]
+                is_selected = step(imap, box)
+                if is_selected is False:
+                    box = self._select(imap, account)
             if self.luck.random() < 0.5:
                 imap.send("LOGOUT")
 
     def _select(self, imap, account):
-        name = self.luck.choice(["INBOX", *self.ledger.boxes[account.address]])
-        self._imap_ok(imap, b"SELECT ", wire.quoted(name))
-        return self.ledger.box(account, name)
+        boxes = self.ledger.boxes[account.address]
+        while True:
+            box = self.luck.choice([boxes["INBOX"], *boxes.values()])
+            name = box.name
+            answer = imap.command(b"SELECT ", wire.quoted(name))
+            if answer.status == b"OK":
+                return box
+            self._judge_imap(("SELECT", name), answer, box, name)
+            if self.stop.is_set():
+                raise Refused(answer)
 
     def _imap_ok(self, imap, *parts):
         answer = imap.command(*parts)
@@ -176,23 +201,31 @@ class Client(threading.Thread):
             raise Refused(answer)
         return answer
 
-    def _judge_imap(self, parts, answer):
-        """What is not excused: BAD, and a refusal that blames the client."""
-        if answer.status == b"BAD" or answer.code in (b"AUTHENTICATIONFAILED", b"NONEXISTENT", b"TRYCREATE", b"CANNOT"):
+    def _judge_imap(self, parts, answer, box=None, name=None):
+        """What is not excused: BAD, and a refusal that blames the client. True: `name` of `box` went by a RENAME."""
+        if box is not None and answer.code in (b"NONEXISTENT", b"TRYCREATE"):
+            with self.ledger.lock:
+                if box.other_name is not None or box.name != name:
+                    return True
+        if answer.status == b"BAD" or answer.code in (b"AUTHENTICATIONFAILED", b"NONEXISTENT", b"TRYCREATE", b"CANNOT",
+                                                      b"ALREADYEXISTS"):
             self.ledger.mistake(f"{parts!r}: {answer}"[:1000])
+        return False
 
-    def _perform(self, imap, operation, answer_of, *parts):
+    def _perform(self, imap, operation, answer_of, *parts, target=None, name=None):
         """A command whose OK the ledger counts; answer_of makes of the answer what the operation wants to know."""
-        self.ledger.begin(operation)
-        return self._conclude(imap, operation, answer_of, *parts)
+        if not self.ledger.begin(operation):
+            self.ledger.give_back(operation.copies)
+            return False
+        return self._conclude(imap, operation, answer_of, *parts, target=target, name=name)
 
-    def _conclude(self, imap, operation, answer_of, *parts):
+    def _conclude(self, imap, operation, answer_of, *parts, target=None, name=None):
         answer = imap.command(*parts)
         if answer.status == b"OK":
             self.ledger.done(operation, answer_of(answer))
         else:
-            self._judge_imap(parts, answer)
-            self.ledger.refused(operation, answer)
+            is_excused = self._judge_imap(parts, answer, target, name)
+            self.ledger.refused(operation, answer, is_excused)
         return answer.status == b"OK"
 
     def _learn_uids(self, imap, box):
@@ -211,14 +244,20 @@ class Client(threading.Thread):
         return copies
 
     def _append(self, imap, box):
-        target = self.luck.choice(list(self.ledger.boxes[box.account.address].values()))
+        self._append_to(imap, self.luck.choice(list(self.ledger.boxes[box.account.address].values())))
+
+    def _append_to(self, imap, target):
+        name = target.name
         if len(target.living) > BOX_COPIES:
             return
-        message = self.ledger.new_message(some_size(self.luck), is_delivery=False)
+        count = self.luck.randint(2, 5) if imap.appends_many and self.luck.random() < 0.3 else 1
+        messages = [self.ledger.new_message(some_size(self.luck), is_delivery=False) for _ in range(count)]
         flags = self.luck.sample(FLAGS, self.luck.randint(0, 3))
-        self._perform(imap, Append(message, target, flags), lambda answer: int(_code(answer, b"APPENDUID")[1]),
-                      b"APPEND ", wire.quoted(target.name), f" ({' '.join(flags)}) ", wire.Literal(message.data))
-        message.forget_data()
+        parts = [part for message in messages for part in (f" ({' '.join(flags)}) ", wire.Literal(message.data))]
+        self._perform(imap, Append(messages, target, flags), lambda answer: _set(_code(answer, b"APPENDUID")[1]),
+                      b"APPEND ", wire.quoted(name), *parts, target=target, name=name)
+        for message in messages:
+            message.forget_data()
 
     def _store(self, imap, box):
         copies = self._take(imap, box, self.luck.randint(1, 8))
@@ -232,6 +271,7 @@ class Client(threading.Thread):
     def _copy(self, imap, box, is_move=False):
         target = self.luck.choice([other for other in self.ledger.boxes[box.account.address].values()
                                    if other is not box])
+        name = target.name
         if not is_move and len(target.living) > BOX_COPIES:
             return
         copies = self._take(imap, box, self.luck.randint(1, 8), not_in=target)
@@ -240,7 +280,7 @@ class Client(threading.Thread):
             self.ledger.begin(operation)
             if operation.copies:
                 self._conclude(imap, operation, _copied, f"UID {'MOVE' if is_move else 'COPY'} "
-                               f"{_uids(operation.copies)} ", wire.quoted(target.name))
+                               f"{_uids(operation.copies)} ", wire.quoted(name), target=target, name=name)
             else:
                 self.ledger.done(operation, {})
 
@@ -254,6 +294,53 @@ class Client(threading.Thread):
                                    f"UID STORE {_uids(copies)} +FLAGS.SILENT (\\Deleted)")
             if marked:
                 self._perform(imap, Remove(copies), lambda answer: None, f"UID EXPUNGE {_uids(copies)}")
+
+    def _close(self, imap, box):
+        """False when the mailbox is no more selected."""
+        copies = self._take(imap, box, self.luck.randint(1, 12))
+        if copies:
+            self._perform(imap, Store(copies, "+", ["\\Deleted"]), lambda answer: None,
+                          f"UID STORE {_uids(copies)} +FLAGS.SILENT (\\Deleted)")
+        operation = self.ledger.begin_close(box)
+        if operation is None:
+            return None
+        command = self.luck.choice(["EXPUNGE", "CLOSE"])
+        is_done = self._conclude(imap, operation, lambda answer: None, command)
+        return not (is_done and command == "CLOSE")
+
+    def _rename(self, imap, box):
+        begun = self.ledger.begin_rename(box.account, self.luck)
+        if begun is not None:
+            old, new, operation = begun
+            self._conclude(imap, operation, lambda answer: None, b"RENAME ", wire.quoted(old), b" ", wire.quoted(new))
+
+    def recluse_session(self):
+        """INBOX is filled, renamed, and what comes of it deleted in the end."""
+        if not self.ledger.recluse.acquire(blocking=False):
+            return
+        try:
+            with self._imap(self.recluse) as imap:
+                for _ in range(self.luck.randint(1, 4)):
+                    if not self.stop.is_set():
+                        self._fill_and_rename_inbox(imap)
+        finally:
+            self.ledger.recluse.release()
+
+    def _fill_and_rename_inbox(self, imap):
+        boxes = self.ledger.boxes[self.recluse.address]
+        for _ in range(self.luck.randint(0, 3)):
+            self._append_to(imap, boxes["INBOX"])
+        old = [box for box in boxes.values() if box.first_name != "INBOX" and box.state is State.THERE]
+        if len(old) >= OLD_BOXES:
+            operation = self.ledger.begin_delete(old[0])
+            if operation and self._conclude(imap, operation, lambda answer: None, b"DELETE ", wire.quoted(old[0].name)):
+                self.ledger.drop(old[0])
+        operation = self.ledger.begin_rename_inbox(self.recluse)
+        if operation is not None:
+            is_done = self._conclude(imap, operation, lambda answer: None, b"RENAME INBOX ",
+                                     wire.quoted(operation.target.name))
+            if not is_done:
+                self.ledger.drop(operation.target)
 
     def _read(self, imap, box):
         copies = self._take(imap, box, 1)

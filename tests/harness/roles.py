@@ -181,9 +181,18 @@ class Role:
         return fields + hmac.new(key or self.key, fields, hashlib.sha256).digest()
 
     def create_account(self, account):
-        self.peers["auth"].send(1, struct.pack("<QB", 7, ACCOUNT_CREATE) + account)
+        self.peers["auth"].send(1, account_order(7, ACCOUNT_CREATE, account))
         kind, body = self.peers["auth"].receive()
         assert (kind, struct.unpack_from("<Qi", body)) == (2, (7, 0))
+
+
+def account_order(request, kind, account, messages=-1, size=-1):
+    """Limits: -1 is the server's default."""
+    return struct.pack("<QB", request, kind) + account + struct.pack("<qq", messages, size)
+
+
+def account_order_reply(request, result):
+    return struct.pack("<QiQQQQ", request, result, 0, 0, 0, 0) + short(b"")
 
 
 def handover(session, ticket, protocol=IMAP, tag=b"a1", unread=b""):

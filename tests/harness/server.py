@@ -113,6 +113,7 @@ class Server:
 
     def start(self, wait=True):
         """Starts it; with wait=False the caller calls wait_ready(), or kills it before."""
+        self.ports = {}
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen([*self.wrapper, binary(), "serve", "-c", self.config],
                                             stdin=subprocess.DEVNULL,
@@ -179,6 +180,7 @@ class Server:
 
     def kill_everything(self):
         """kill -9 of every process of this server, as a power cut would; start() may follow."""
+        self.ports = {}
         for _ in range(100):
             pids = self._pids()
             if not pids:
@@ -241,6 +243,11 @@ class Server:
         """{index: pid} of a role."""
         return {one["index"]: one["pid"] for one in self.status()["processes"] if one["role"] == role}
 
+    def role_pids(self, role):
+        """The living processes of a role, whatever the server says of them."""
+        name = f"\0role\0{role}\0".encode()
+        return [pid for pid in self._pids() if name in _command_line(pid)]
+
     def kill_role(self, role, index=0, number=signal.SIGKILL):
         """Kills one process and waits until another one serves in its place; gives the pids of both."""
         # 0 while it is down, which kill(2) would take for ourselves
@@ -278,10 +285,10 @@ class Server:
 
     # ------------------------------------------------------------------ command line
 
-    def cli(self, *arguments, input=None, check=True):
+    def cli(self, *arguments, input=None, check=True, timeout=60):
         """`mansio ARGUMENTS -c CONFIG`. With check an exit status other than 0 fails the test."""
         done = subprocess.run([binary(), *map(str, arguments), "-c", self.config], input=input, text=True,
-                              stdin=subprocess.DEVNULL if input is None else None, capture_output=True, timeout=60,
+                              stdin=subprocess.DEVNULL if input is None else None, capture_output=True, timeout=timeout,
                               env=self.environment, start_new_session=True, check=False)
         if check and done.returncode != 0:
             raise AssertionError(f"mansio {' '.join(map(str, arguments))}: exit {done.returncode}\n"
@@ -322,7 +329,10 @@ class Server:
 
     def connect(self, service, timeout=wire.TIMEOUT):
         """A bare connection to a service; TLS ones are wrapped."""
-        line = wire.Line.open("127.0.0.1", self.ports[service], timeout)
+        port = self.ports.get(service)
+        if port is None:  # the next start draws others, and these may be another service's then
+            raise ConnectionRefusedError(f"{service} is down")
+        line = wire.Line.open("127.0.0.1", port, timeout)
         if service in ("imaps", "pop3s"):
             line.start_tls(self.certificate)
         return line
@@ -365,6 +375,13 @@ def _stat(pid):
     except (FileNotFoundError, ProcessLookupError):
         return None
     return text.rpartition(")")[2].split()
+
+
+def _command_line(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def _parent(pid):

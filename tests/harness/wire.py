@@ -446,6 +446,12 @@ class Imap(Client):
             found[bytes(name)] = {attribute.lower() for attribute in attributes}
         return found
 
+    def usage(self):
+        """{b"STORAGE": KB, b"MESSAGE": messages} of an account with a quota. RFC 9208 section 5.2"""
+        answer = self.ok("GETQUOTAROOT INBOX")
+        values = parse(answer.one(b"QUOTA"))[1]
+        return {bytes(name): int(used) for name, used in zip(values[::3], values[1::3])}
+
     def status(self, mailbox, items):
         """{item: number}"""
         values = parse(self.ok("STATUS ", quoted(mailbox), f" ({items})").one(b"STATUS"))

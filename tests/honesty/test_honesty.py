@@ -131,7 +131,7 @@ def traced(tmp_path_factory):
     probe = subprocess.run(["strace", "-o", path, "true"], capture_output=True, check=False)
     if probe.returncode != 0:
         pytest.skip("strace is not allowed here")
-    server = Server(wrapper=["strace", "-f", "-yy", "-v", "-s", "65536", "-o", path, "-e", "trace=" + ",".join(TRACED)])
+    server = Server(wrapper=["strace", "-f", "-yy", "-v", "-s", "131072", "-o", path, "-e", "trace=" + ",".join(TRACED)])
     try:
         server.start()
         server.add_domain()

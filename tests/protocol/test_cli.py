@@ -7,9 +7,9 @@ import pytest
 from harness.server import PASSWORD
 
 COMMANDS = ["account add", "account list", "account show", "account password", "account remove", "domain add",
-            "domain list",
-            "domain remove", "alias add", "alias list", "alias remove", "status", "serve", "undelete list",
-            "undelete restore", "store check", "store compact"]
+            "domain list", "domain remove", "alias add", "alias list", "alias remove", "status", "serve",
+            "undelete list", "undelete restore", "store check", "store compact", "store salvage",
+            "backup", "backup list", "backup verify", "restore", "config check", "config show"]
 
 
 @pytest.fixture(scope="module", params=["running", "stopped"])
@@ -101,6 +101,31 @@ def test_removing_an_account_says_what_it_destroys_and_asks(served):
 def test_passwords_are_not_taken_from_arguments(served):
     done = served.cli("account", "add", "new@example.test", "--password", PASSWORD, check=False)
     assert done.returncode != 0 and "new@example.test" not in addresses(served)
+
+
+def test_many_accounts_come_from_a_list(served):
+    there = served.add_account()
+    lines = ["list1@example.test secret one", "list2@example.test secret", "", "list3@nowhere.example secret", f"{there.address} secret",
+             "list4@example.test", "list5@example.test \tsecret"]
+    done = served.cli("account", "add", "--from", "-", input="\n".join(lines), check=False)
+    assert done.returncode == 3, "of the first line that was refused"
+    assert "added: 3 accounts" in done.stdout and "not added: 3" in done.stdout
+    assert [line.split(":")[1].strip() for line in done.stderr.splitlines()] == ["line 4", "line 5", "line 6"]
+    assert {"list1@example.test", "list2@example.test", "list5@example.test"} <= addresses(served)
+    again = served.cli("account", "add", "--from", "-", "--json", input="list1@example.test x\r\nlist6@example.test x\r\n", check=False)
+    answer = json.loads(again.stdout)
+    assert again.returncode == 4 and (answer["added"], answer["failed"]) == (1, 1)
+    assert answer["errors"][0]["line"] == 1 and answer["errors"][0]["address"] == "list1@example.test"
+    path = served.root / "list"
+    path.write_text("list7@example.test " + "x" * 200000 + "\n")
+    done = served.cli("account", "add", "--from", path, check=False)
+    assert done.returncode != 0 and "too long" in done.stderr
+    assert served.cli("account", "add", "a@example.test", "--from", path, check=False).returncode == 2
+    assert served.cli("account", "add", "--from", served.root / "missing", check=False).returncode == 1
+    if served.process:
+        client = served.imap()
+        client.ok("LOGIN list1@example.test \"secret one\"")
+        client.close()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -56,6 +56,19 @@ def delivered(shard):
     return request, list(body[12:12 + n])
 
 
+# ---------------------------------------------------------------------- in time
+
+def test_orders_that_come_before_the_start_are_carried_out():
+    """A peer says what it has to say as soon as it has a channel."""
+    with roles.Role("shard") as shard:
+        auth = shard.add_peer("auth")
+        orders = range(1, 9)
+        for number in orders:
+            auth.send(1, roles.account_order(number, roles.ACCOUNT_CREATE, bytes([number] * 16)))
+        assert [struct.unpack_from("<Qi", auth.receive()[1]) for _ in orders] == [(number, 0) for number in orders]
+        shard.start()
+
+
 # ---------------------------------------------------------------------- hand-overs
 
 @pytest.mark.parametrize("what", ["forged", "expired", "other session", "other shard", "other right", "cut", "none",
@@ -257,17 +270,17 @@ def test_a_flood_of_deliveries_with_files_takes_a_bounded_number_of_descriptors(
 
 def test_answers_nobody_asked_for_and_orders_out_of_phase(shard):
     auth = shard.peers["auth"]
-    auth.send(1, struct.pack("<QB", 1, 9) + ACCOUNT)
+    auth.send(1, roles.account_order(1, 9, ACCOUNT))
     assert auth.closed()
     auth = shard.add_peer("auth")
     auth.send(2, bytes(28))
     assert auth.closed()
     auth = shard.add_peer("auth")
     file = os.memfd_create("x")
-    auth.send(1, struct.pack("<QB", 1, 2) + ACCOUNT, file)
+    auth.send(1, roles.account_order(1, 2, ACCOUNT), file)
     assert auth.closed()
     shard.add_peer("auth")
-    shard.peers["auth"].send(1, struct.pack("<QB", 7, 0) + ACCOUNT)
+    shard.peers["auth"].send(1, roles.account_order(7, 0, ACCOUNT))
     kind, body = shard.peers["auth"].receive()
     assert kind == 2 and struct.unpack_from("<Qi", body)[1] <= 0
     assert_serves(shard)
@@ -422,9 +435,9 @@ def test_a_malformed_question_costs_smtp_its_channel_only(auth, what):
 
 
 def test_a_shard_that_answers_nonsense_loses_its_channel_only(auth):
-    auth.peers["shard"].send(2, struct.pack("<QiQQ", 77, 0, 0, 0))  # too late, or never asked: no harm
+    auth.peers["shard"].send(2, roles.account_order_reply(77, 0))  # too late, or never asked: no harm
     assert_answers(auth, 1)
-    auth.peers["shard"].send(2, struct.pack("<QiQQ", 77, 5, 0, 0))
+    auth.peers["shard"].send(2, roles.account_order_reply(77, 5))
     assert auth.peers["shard"].closed()
     assert_answers(auth, 2)
 

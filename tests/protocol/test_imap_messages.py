@@ -1,4 +1,4 @@
-"""IMAP's commands that change mails: APPEND, STORE, COPY, MOVE, EXPUNGE, IDLE. RFC 3501, 4315, 6851, 2177"""
+"""IMAP's commands that change mails: APPEND, STORE, COPY, MOVE, EXPUNGE, IDLE. RFC 3501, 3502, 4315, 6851, 2177"""
 
 import re
 
@@ -57,6 +57,31 @@ def test_append_takes_a_non_synchronizing_literal(imap):
     """RFC 7888 section 4"""
     imap.ok(b"APPEND INBOX {%d+}\r\n" % len(message()) + message())
     assert imap.status("INBOX", "MESSAGES") == {b"MESSAGES": 1}
+
+
+def several(*messages):
+    """APPEND of all of them in one command."""
+    return b"APPEND INBOX" + b"".join(b" {%d+}\r\n%b" % (len(one), one) for one in messages)
+
+
+def test_several_messages_in_one_append_come_together(imap):
+    """RFC 3502 section 6.3.11, RFC 4315 section 3"""
+    assert b"MULTIAPPEND" in imap.ok("CAPABILITY").untagged[0].split()
+    mails = [message(subject=f"mail {number}") for number in range(1, 6)]
+    mails[3] += b"x" * 400_000  # larger than what a session keeps in memory
+    answer = imap.ok(several(*mails))
+    imap.select()
+    found = imap.fetch("1:*", "(UID BODY.PEEK[])")
+    assert [found[number][b"BODY[]"] for number in range(1, 6)] == mails
+    uids = [int(found[number][b"UID"]) for number in range(1, 6)]
+    assert answer.code == b"APPENDUID %d %d:%d" % (imap.status("INBOX", "UIDVALIDITY")[b"UIDVALIDITY"], uids[0], uids[-1])
+
+
+def test_of_several_messages_in_one_append_all_are_stored_or_none(imap, server):
+    """RFC 3502 section 3; what was stored before the one that is refused leaves nothing behind."""
+    good = message()
+    assert imap.command(several(*[good] * 50, b"Subject: x\r\n\r\n\0\r\n")).status == b"NO"
+    assert imap.command(b"APPEND INBOX {3+}\r\nabc {9999999999+}\r\n").status in (b"NO", b"BAD")
 
 
 def test_append_of_a_nul_is_refused(imap):

@@ -4,6 +4,7 @@ import pytest
 
 from harness import wire
 from harness.material import message
+from harness.server import PASSWORD
 
 
 @pytest.mark.smoke
@@ -65,3 +66,20 @@ def test_return_path_and_received_stand_on_top(server, account):
         stored = pop3.multiline("RETR 1")
     assert stored.startswith(b"Return-Path: <path@example.net>\r\n") and stored.endswith(sent)
     assert b"with LMTP" in stored
+
+
+def test_many_recipients_are_stored_in_slices_and_answered_once(fresh_server):
+    """Others are served in between; every recipient has the message, once."""
+    server = fresh_server({"server": {"shards": 1}})
+    names = [f"many{number}@example.test" for number in range(150)]
+    server.cli("account", "add", "--from", "-", input="".join(f"{name} {PASSWORD}\n" for name in names))
+    watcher = server.add_account()
+    big = message(body="A line of a message that is not small.\r\n" * 20000)
+    with server.imap(watcher) as imap, server.lmtp() as client:
+        client.begin("sender@example.net", names)
+        client.line.send(wire.dot_stuffed(big))
+        imap.ok("NOOP")
+        assert [client.read()[0] for _ in names] == [250] * len(names)
+    shown = [server.cli_json("account", "show", name) for name in (names[0], names[77], names[149])]
+    assert [one["messages"] for one in shown] == [1, 1, 1]
+    assert server.cli_json("store", "check")["damaged"] == 0

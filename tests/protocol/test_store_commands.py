@@ -260,7 +260,8 @@ def test_a_damaged_message_is_named_and_all_others_go_on(forgetful):
     damage, = json.loads(done.stdout)["damage"]
     assert damage["account"] == forgetful.cli_json("account", "show", account.address)["id"] and damage["segment"] == 1
     text = forgetful.cli("store", "check", check=False)
-    assert text.returncode == 1 and damage["account"] in text.stdout and damage["problem"] in text.stdout
+    assert text.returncode == 1 and f"{account.address}, INBOX, uid {damage['uid']}: {damage['problem']}" in text.stdout
+    assert damage["address"] == account.address and damage["mailbox"] == "INBOX" and damage["uid"] in range(1, 11)
     with forgetful.imap(account) as imap:
         imap.ok("SELECT INBOX")
         assert len(imap.fetch("1:*", "(UID BODY.PEEK[])")) == 10

@@ -224,6 +224,17 @@ ssize_t read(int fd, void *bytes, size_t n)
 }
 
 /* Of several pieces, half means the first one alone. */
+#define DEFINE_PWRITEV(name, offset)                                                                                   \
+	ssize_t name(int fd, const struct iovec *pieces, int n, offset at)                                             \
+	{                                                                                                              \
+		ssize_t some = allowed(WRITE, fd, (size_t)n);                                                          \
+		NEXT(name);                                                                                            \
+		return some < 0 ? -1 : next(fd, pieces, (int)some, at);                                                \
+	}
+
+DEFINE_PWRITEV(pwritev, off_t)
+DEFINE_PWRITEV(pwritev64, off64_t)
+
 ssize_t preadv64v2(int fd, const struct iovec *pieces, int n, off64_t at, int flags)
 {
 	ssize_t some = allowed(READ, fd, (size_t)n);

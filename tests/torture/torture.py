@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 """The torture: storage calls and allocations of a running server fail on order, under load, with a ledger outside.
 
-    torture.py [--rounds 10 | --short] [--seed 1] [--only WORD] [--evidence FOLDER]
+    torture.py [--rounds 10 | --short] [--sites 100] [--seed 1] [--only WORD] [--evidence FOLDER]
 
-A case: the clients of tests/crash work; preload.c makes the n-th call of one kind in one process fail, with n drawn; the
-clients go on for a moment and end; the ledger is compared with the mailboxes (its rules stand in tests/crash/driver.py).
-What a case must look like from outside is its expectation:
+A case: the clients of tests/crash work; preload.c makes the n-th call of one kind in one process fail, with n drawn;
+the clients go on for a moment and end; the ledger is compared with the mailboxes (its rules stand in
+tests/crash/driver.py). What a case must look like from outside is its expectation:
 
  invisible   (EINTR, short writes and reads) nothing is refused, no process ends, no batch is void
  no space    (ENOSPC, EDQUOT, no space free) 452 4.3.1 and NO [UNAVAILABLE], reading goes on, no process ends
@@ -15,11 +15,14 @@ What a case must look like from outside is its expectation:
  dies        (memory) the process ends in order and comes back, or refuses; it never crashes
  starts      the call fails while the process is starting: it tries again until it is there
 
+--sites adds so many allocations that fail, spread over the life of each process: from its first one to the end of its
+start, and under load from the next one to the 20,000th. A process that ends for want of memory says so in one line.
+
 EINTR is not given to syncs: the helper thread that makes them takes no signals, and any error of a sync is final.
 
-The sandbox is on: the orders come through a file that each process mapped before it went in. The last line is `cases=N
-faults=N acknowledged=N lost=N altered=N duplicated=N`; the exit status is 0 where the last three are 0 and every case was as
-expected.
+The sandbox is on: the orders come through a file that each process mapped before it went in. The last line is
+`cases=N faults=N acknowledged=N lost=N altered=N duplicated=N`; the exit status is 0 where the last three are 0 and
+every case was as expected.
 """
 
 import argparse
@@ -33,7 +36,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 import typing
 
@@ -49,6 +51,7 @@ from ledger import Ledger  # noqa: E402
 from workload import GONE_AWAY, Client  # noqa: E402
 
 from orders import FOR_EVER, Orders, is_usable  # noqa: E402
+from powercut import Administrator  # noqa: E402
 
 ACCOUNTS = 4
 SHARDS = 2
@@ -57,11 +60,14 @@ STOP_SECONDS = 60
 HIT_SECONDS = 4     # for the load to come to the call that fails
 MOMENT = 0.25       # of load after the fault
 LARGE = "x" * 76 + "\r\n"
+SELDOM = ("spool", "open", "ftruncate", "fsync-folder", "read", "statfs", "unlink")  # calls to be provoked
 SETTINGS = {
     "server": {"shards": SHARDS, "restart_delay_min": "10ms", "restart_delay_max": "50ms"},
     # small, so that segments and checkpoints come often; a cache too small for the database, so that pages are read
-    "store": {"segment_size": "1MB", "wal_checkpoint_size": "256KB", "database_cache": "1MB", "reserve_free_space": "1MB"},
+    "store": {"segment_size": "1MB", "wal_checkpoint_size": "256KB", "database_cache": "1MB",
+              "reserve_free_space": "1MB", "undelete_window": "0ms"},
     "login": {"max_connections": 1000},
+    "quota": {"messages": 1000000, "bytes": "1TB"},
 }
 
 
@@ -73,10 +79,21 @@ class Case(typing.NamedTuple):
     within: int = 1    # the first call that fails is drawn from so many
     times: int = 1
     is_short: bool = False  # belongs to the short form
+    part: float = None      # instead of a draw: the place between the first call and the last
 
     def __str__(self):
         times = {1: "", FOR_EVER: " for ever"}.get(self.times, f" {self.times} times")
-        return f"{self.role} {self.kind} {self.fault}{times}: {self.expect}"
+        part = "" if self.part is None else f" at {self.part:.3f}"
+        return f"{self.role} {self.kind} {self.fault}{times}{part}: {self.expect}"
+
+    def first(self, luck, at_start):
+        """The number of the first call that fails. at_start: calls of a whole start."""
+        last = max(1, at_start) if self.expect == "starts" else self.within
+        if self.part is None:
+            return luck.randint(1, last)
+        if self.expect == "starts":
+            return 1 + int(self.part * (last - 1))
+        return int(last ** self.part)
 
 
 CASES = [
@@ -96,22 +113,23 @@ CASES = [
     Case("shard", "fsync", "EDQUOT", "stops", 40),
     Case("shard", "statfs", "full", "no space", times=FOR_EVER, is_short=True),
     Case("shard", "statfs", "EIO", "invisible", 5, 20),
+    Case("shard", "statfs", "EINTR", "invisible", 5, 20),
     Case("shard", "open", "EMFILE", "refused", 2, is_short=True),
-    Case("shard", "open", "EIO", "refused", 2),
-    Case("shard", "open", "ENOSPC", "refused", 2),
+    *(Case("shard", "open", fault, "refused", 2) for fault in ("EIO", "ENOSPC", "EDQUOT", "EINTR")),
+    *(Case("shard", "unlink", fault, "refused", is_short=fault == "EIO") for fault in ("EIO", "ENOSPC", "EDQUOT")),
     Case("shard", "fsync-folder", "EIO", "stops", is_short=True),
+    *(Case("shard", "fsync-folder", fault, "stops") for fault in ("ENOSPC", "EDQUOT")),
     # of a new segment, or of the database after a checkpoint
     Case("shard", "ftruncate", "EIO", "survives", 1, is_short=True),
-    Case("shard", "ftruncate", "ENOSPC", "survives", 3),
+    *(Case("shard", "ftruncate", fault, "survives", 3) for fault in ("ENOSPC", "EDQUOT", "EINTR")),
     Case("shard", "spool", "ENOSPC", "no space", times=FOR_EVER, is_short=True),
     Case("shard", "spool", "EDQUOT", "no space", times=FOR_EVER),
-    Case("shard", "spool", "EMFILE", "refused", 1, 3),
+    *(Case("shard", "spool", fault, "refused", 1, 3) for fault in ("EMFILE", "EIO", "EINTR")),
     Case("shard", "malloc", "ENOMEM", "dies", 20000, is_short=True),
     Case("shard", "malloc", "ENOMEM", "dies", 2000, is_short=True),
     Case("smtp", "spool", "ENOSPC", "no space", times=FOR_EVER, is_short=True),
     Case("smtp", "spool", "EDQUOT", "no space", times=FOR_EVER),
-    Case("smtp", "spool", "EMFILE", "refused", 1, 3),
-    Case("smtp", "spool", "EIO", "refused", 1, 3),
+    *(Case("smtp", "spool", fault, "refused", 1, 3) for fault in ("EMFILE", "EIO", "EINTR")),
     Case("smtp", "write", "ENOSPC", "no space", times=FOR_EVER, is_short=True),
     Case("smtp", "write", "ENOSPC", "refused", 10),
     Case("smtp", "write", "EIO", "refused", 10),
@@ -119,31 +137,48 @@ CASES = [
     Case("smtp", "write", "EINTR", "invisible", 5, 50),
     Case("smtp", "write", "short", "invisible", 5, 50, is_short=True),
     Case("smtp", "statfs", "full", "no space", times=FOR_EVER),
-    Case("smtp", "statfs", "EIO", "refused", 1, 3),
+    *(Case("smtp", "statfs", fault, "refused", 1, 3) for fault in ("EIO", "EINTR")),
     Case("smtp", "malloc", "ENOMEM", "dies", 5000, is_short=True),
     Case("auth", "write", "ENOSPC", "refused", 1, FOR_EVER, is_short=True),
     Case("auth", "write", "EDQUOT", "refused", 4),
     Case("auth", "write", "EIO", "refused", 8, is_short=True),
     Case("auth", "write", "EINTR", "invisible", 2, 20),
     Case("auth", "write", "short", "invisible", 2, 20),
+    Case("auth", "read", "EINTR", "invisible", 2, 20),
+    Case("auth", "read", "short", "invisible", 2, 20),
     Case("auth", "fsync", "EIO", "refused", 3, is_short=True),
+    *(Case("auth", "fsync", fault, "refused", 3) for fault in ("ENOSPC", "EDQUOT")),
     Case("auth", "malloc", "ENOMEM", "dies", 1000, is_short=True),
     Case("access", "malloc", "ENOMEM", "dies", 5000, is_short=True),
     Case("authwork", "malloc", "ENOMEM", "dies", 50),
     *(Case(role, kind, fault, "starts", 0, is_short=(role, kind) == ("shard", "write") and fault == "ENOSPC"
            or (role, kind, fault) in (("shard", "fsync", "EIO"), ("shard", "open", "EMFILE"), ("auth", "write", "EIO")))
       for role in ("shard", "auth") for kind, faults in
-      {"open": ("EMFILE", "EIO"), "write": ("ENOSPC", "EDQUOT", "EIO", "EINTR", "short"), "read": ("EIO", "EINTR", "short"),
-       "fsync": ("EIO", "ENOSPC"), "fsync-folder": ("EIO",), "mkdir": ("ENOSPC", "EIO"), "statfs": ("EIO",), "malloc": ("ENOMEM",)}.items()
-      for fault in faults if (role, kind) not in (("auth", "mkdir"), ("auth", "statfs"))),
+      {"open": ("EMFILE", "EIO"), "write": ("ENOSPC", "EDQUOT", "EIO", "EINTR", "short"),
+       "read": ("EIO", "EINTR", "short"), "fsync": ("EIO", "ENOSPC"), "fsync-folder": ("EIO",),
+       "mkdir": ("ENOSPC", "EIO"), "statfs": ("EIO",), "malloc": ("ENOMEM",)}.items()
+      for fault in faults if (role, kind) not in (("auth", "mkdir"), ("auth", "statfs"), ("auth", "fsync-folder"))),
 ]
+
+
+SITE_ROLES = {"shard": 20000, "smtp": 5000, "auth": 3000, "access": 5000, "authwork": 200}  # and the last under load
+SHORT_SITES = 8
+
+
+def sites(count):
+    """Allocations that fail, spread over the lives of the processes."""
+    for number in range(count):
+        role, last = list(SITE_ROLES.items())[number % len(SITE_ROLES)]
+        is_start = number // len(SITE_ROLES) % 2 == 0
+        yield Case(role, "malloc", "ENOMEM", "starts" if is_start else "dies", 0 if is_start else last,
+                   part=(number + 0.5) / count)
 
 
 class Log:
     """What the server's log says since the last look."""
 
-    BROKEN = re.compile(r".*(?:event=process-ended.*signal=(?!KILL|ABRT)|Assertion .* failed|stack smashing|corrupted size|"
-                        r"double free|event=process-stuck).*")
+    BROKEN = re.compile(r".*(?:event=process-ended.*signal=(?!KILL|ABRT)|Assertion .* failed|stack smashing|"
+                        r"corrupted size|double free|event=process-stuck).*")
 
     def __init__(self, server):
         self.server = server
@@ -155,25 +190,6 @@ class Log:
             text = log.read()
             self.offset = log.tell()
         return text
-
-
-class Administrator(threading.Thread):
-    """Adds accounts until told to stop: an account whose making was acknowledged must be there."""
-
-    def __init__(self, server, stop):
-        super().__init__(daemon=True)
-        self.server = server
-        self.stop = stop
-        self.made = []
-        self.refused = []
-
-    def run(self):
-        with self.server.password_file() as path:
-            while not self.stop.is_set():
-                address = f"made-{time.monotonic_ns()}@example.test"
-                done = self.server.cli("account", "add", address, "--password-file", path, check=False)
-                (self.made if done.returncode == 0 else self.refused).append((address, done.stderr.strip()))
-                time.sleep(0.02)
 
 
 class Torture:
@@ -231,7 +247,8 @@ class Torture:
                     if name.encode() not in imap.list():
                         imap.ok("CREATE ", wire.quoted(name))
         self.ledger = Ledger(server.root / "ledger.jsonl", self.accounts, MAILBOXES)
-        self.log = Log(server)
+        self.ledger.has_quota = True
+        self.log, self.whole_log = Log(server), Log(server)
         try:
             is_good = all(self._case(case, case is cases[-1]) for case in cases)
         finally:
@@ -248,6 +265,7 @@ class Torture:
         index = self.luck.randrange(SHARDS) if case.role == "shard" else 0
         self.ledger.note("case", case=str(case), index=index)
         self.log.new()
+        self.whole_log.new()
         self.pids = self._pids()
         refusals = self.ledger.refusals.copy()
         began = time.monotonic()
@@ -261,6 +279,8 @@ class Torture:
         for kind in ("lost", "altered", "duplicated"):
             self.found[kind] += getattr(findings, kind)
         self.wrong += findings.lines + self.ledger.mistakes
+        if case.fault == "ENOMEM":
+            self._judge_memory(case, index)
         self.faults += hits > 0
         self.unmet += hits == 0
         print(f"{case}, {case.role} {index}: {'not met' if hits == 0 else f'{min(hits, 9999)} calls failed'}, "
@@ -275,11 +295,10 @@ class Torture:
 
     def _load(self, case, index):
         """The clients at work while the fault comes; gives how many calls failed."""
-        stop = threading.Event()
-        workers = [Client(self.server, self.ledger, self.accounts, self.luck.random(), stop)
+        workers = [Client(self.server, self.ledger, self.accounts, self.luck.random())
                    for _ in range(self.connections)]
         if case.role in ("auth", "authwork"):
-            workers.append(Administrator(self.server, stop))
+            workers.append(Administrator(self.server))
         for worker in workers:
             worker.start()
         try:
@@ -288,7 +307,8 @@ class Torture:
             time.sleep(MOMENT)
         finally:
             self.orders.cancel(case.role, index, case.kind)
-            stop.set()
+            for worker in workers:
+                worker.stop.set()
             deadline = time.monotonic() + STOP_SECONDS
             for worker in workers:
                 worker.join(max(0, deadline - time.monotonic()))
@@ -300,12 +320,10 @@ class Torture:
         return hits
 
     def _strike(self, case, index):
-        within = case.within
-        if case.expect == "starts":
-            within = max(1, self.at_start[case.role, case.kind])
+        first = case.first(self.luck, self.at_start[case.role, case.kind])
         if case.expect == "starts":  # the order is for its successor
             os.kill(self.pids[case.role, index], signal.SIGSTOP)
-        self.orders.give(case.role, index, case.kind, case.fault, self.luck.randint(1, within), case.times)
+        self.orders.give(case.role, index, case.kind, case.fault, first, case.times)
         if case.expect == "starts":
             self.server.kill_role(case.role, index)
         deadline = time.monotonic() + HIT_SECONDS
@@ -319,9 +337,11 @@ class Torture:
 
     def _provoke(self, case, index):
         """Calls that the load seldom makes: large messages take the way through unnamed files and fill segments."""
-        if case.kind not in ("spool", "open", "ftruncate", "fsync-folder", "read", "statfs") and case.role != "smtp":
+        if case.kind not in SELDOM and case.role != "smtp":
             time.sleep(0.02)
             return
+        if case.kind == "unlink":  # nothing but the compaction does it
+            self.server.cli("store", "compact", check=False)
         data = message(subject="large", body=LARGE * 6000)
         with contextlib.suppress(AssertionError, *GONE_AWAY):
             if case.role == "smtp":
@@ -363,16 +383,14 @@ class Torture:
                     self.wrong.append(f"a delivery to a full disk hears {answer}")
 
     def _probe_full_command(self, case, account, command):
-        """What fails at the disk itself, and not before, has a void batch, which ends the session."""
+        """What fails at the disk itself, and not before, has a void batch, which ends the session with BYE."""
         with self.server.imap(account) as imap:
             imap.select()
-            try:
-                answer = imap.command(*command)
-                if (answer.status, answer.code) != (b"NO", b"UNAVAILABLE"):
-                    self.wrong.append(f"{command[0]} on a full disk: {answer}")
-            except GONE_AWAY as error:
-                if case.kind != "write":
-                    self.wrong.append(f"{command[0]} on a full disk: {error!r}")
+            imap.send(*command)
+            answer = imap.refused or imap.read_response()
+            if not re.match(rb"\S+ NO \[UNAVAILABLE\]", answer) and not (case.kind == "write" and
+                                                                         answer.startswith(b"* BYE ")):
+                self.wrong.append(f"{command[0]} on a full disk: {answer}")
 
     def _probe_others(self, index):
         """The other shard takes mail and changes meanwhile, without a pause."""
@@ -417,9 +435,17 @@ class Torture:
         if case.expect == "survives" and (victim in ended) != (len(failed) == 1):
             self.wrong.append(f"the shard {'ended' if victim in ended else 'went on'}, the log says {failed}")
 
+    def _judge_memory(self, case, index):
+        """A process that ends for want of memory says so, once."""
+        log = self.whole_log.new()
+        ended = len(re.findall(rf"event=process-ended of={case.role} index={index} pid=\d+ code=70", log))
+        lines = len(re.findall(r"event=out-of-memory", log))
+        if ended != lines:
+            self.wrong.append(f"{ended} processes ended for want of memory, {lines} lines say so")
+
     @staticmethod
     def _is_for_space(text):
-        """A delivery to several shards of which one is full may hear another 4xx; a session whose batch is void ends."""
+        """A delivery to several shards of which one is full may hear another 4xx; a session of a void batch ends."""
         return re.search(r"452, \['4\.3\.1|451, \['4\.|UNAVAILABLE|Closed|421|Refused BYE", text) is not None
 
     def _judge_accounts(self, case, administrator):
@@ -439,7 +465,7 @@ class Torture:
             self.server.cli("account", "remove", address, "--yes", check=False)
 
     def _deliver_rest(self):
-        client = Client(self.server, self.ledger, self.accounts, 0, threading.Event())
+        client = Client(self.server, self.ledger, self.accounts, 0)
         if not client.finish_deliveries(time.monotonic() + STOP_SECONDS):
             self.wrong.append(f"{len(self.ledger.retries)} deliveries are not acknowledged after {STOP_SECONDS} s")
 
@@ -452,6 +478,7 @@ def main():
     parser = argparse.ArgumentParser(description="storage calls and allocations that fail under load, and a ledger")
     parser.add_argument("--rounds", type=int, default=1, help="how often all cases are gone through")
     parser.add_argument("--short", action="store_true", help="one case of each sort, once")
+    parser.add_argument("--sites", type=int, default=None, help="allocations that fail, beside the cases")
     parser.add_argument("--only", default="", help="cases whose line has this text")
     parser.add_argument("--seed", type=int, default=None, help="default: a new one, which is printed")
     parser.add_argument("--connections", type=int, default=6, help="clients at a time")
@@ -461,7 +488,9 @@ def main():
         parser.error(f"no server to test at {binary()}, or no preload beside it: make build, or set MANSIO_BIN")
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1 << 32)
     evidence = arguments.evidence or pathlib.Path(tempfile.gettempdir()) / f"mansio-torture-{os.getpid()}"
-    cases = [case for case in CASES if arguments.only in str(case) and (case.is_short or not arguments.short)]
+    wanted = SHORT_SITES if arguments.sites is None and arguments.short else arguments.sites or 0
+    cases = [case for case in [*CASES, *sites(wanted)] if arguments.only in str(case)
+             and (case.is_short or case.part is not None or not arguments.short)]
     print(f"seed={seed} connections={arguments.connections} cases={len(cases)}", flush=True)
 
     torture = Torture(seed, arguments.connections, evidence)

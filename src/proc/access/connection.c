@@ -265,6 +265,9 @@ static enum login_verdict take_answer(struct connection *c, int result, const st
 	case LOGIN_DENIED:
 		log_login(c, "denied");
 		return LOGIN_VERDICT_DENIED;
+	case LOGIN_TOO_SOON:
+		log_login(c, "too-soon");
+		return LOGIN_VERDICT_TOO_SOON;
 	case LOGIN_UNAVAILABLE:
 	case LOGIN_RESULT_COUNT:
 		break;

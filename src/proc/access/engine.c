@@ -10,6 +10,8 @@ struct login_settings login_settings_of(const struct conf *conf)
 		.max_bad_commands = (uint32_t)conf->login.max_bad_commands,
 		.max_failures = (uint32_t)conf->login.max_failures,
 		.failure_delay_ms = conf->login.failure_delay_ms,
+		.pop3_utf8 = conf->pop3.utf8,
+		.pop3_login_delay_ms = conf->pop3.login_delay_ms,
 	};
 }
 

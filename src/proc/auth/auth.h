@@ -11,6 +11,7 @@
 #include "auth/cache.h"
 #include "auth/directory.h"
 #include "auth/fair_queue.h"
+#include "auth/login_delay.h"
 #include "auth/throttle.h"
 #include "base/buf.h"
 #include "ipc/call.h"
@@ -19,6 +20,7 @@
 
 #define AUTH_PEERS_MAX 256 /* processes of one role */
 
+struct control_request;
 struct password_task;
 
 /* One end of a channel to another process. */
@@ -43,6 +45,7 @@ struct auth {
 	struct buf folder; /* where it is */
 	struct auth_cache *cache;
 	struct throttle *throttle;
+	struct login_delay *pop3_delay;
 	char dummy_hash[DIRECTORY_PASSWORD_MAX]; /* verified for users that do not exist, so that they take as long */
 	size_t dummy_hash_n;
 	/* passwords.c */
@@ -56,6 +59,8 @@ struct auth {
 	/* commands.c */
 	struct command *commands;
 	uint32_t n_commands;
+	struct auth_backup *backup;
+	struct moves *moves;
 	struct directory_targets *targets; /* resolve.c: of one answer; large */
 	struct auth_counters counters;
 	struct auth_peer access[AUTH_PEERS_MAX], smtp[AUTH_PEERS_MAX], authwork[AUTH_PEERS_MAX], shards[AUTH_PEERS_MAX];
@@ -102,6 +107,18 @@ int orders_message(struct auth_peer *peer, uint16_t type, struct str body) MUST_
  * with a struct account_order_reply. */
 int orders_ask_usage(struct auth *auth, const struct directory_account *account, uint64_t timeout_ms,
 		     ipc_reply_fn *done, void *owner) MUST_CHECK;
+
+/* --- backup.c: a snapshot of the directory --- */
+void auth_backup_begin(struct auth *auth);
+void auth_backup_free(struct auth *auth);
+void auth_backup_command(struct auth *auth, uint64_t number, const struct control_request *request);
+
+/* --- moves.c: accounts that go to another shard --- */
+struct control_answer;
+void moves_begin(struct auth *auth);
+void moves_free(struct auth *auth);
+/* address, shard: begins a move; address alone: how far it is. Answered at once. */
+void moves_command(struct auth *auth, const struct control_request *request, struct control_answer *answer);
 
 /* --- commands.c: the command line's commands --- */
 void commands_run(struct role_process *process, uint64_t request, struct str body);

@@ -5,6 +5,7 @@
  *
  *     (account add, password)  HASHING ──▶ execute ──▶ (add, remove) ORDERED ──▶ answer
  *     (account show, remove)   COUNTING ──▶ execute ──▶ ...
+ *     (account quota)          execute ──▶ COUNTING ──▶ answer
  */
 #include "proc/auth/auth.h"
 
@@ -64,8 +65,10 @@ static void finish(struct command *command)
 #undef COMMAND_TEXT
 	};
 	struct str what = command->request.n_arguments ? command->request.arguments[0] : STR("");
-	log_info("command", LOG_C("command", text[command->request.command]), LOG_S("what", what),
-		 LOG_C("result", err_name(command->answer.result)));
+	/* how far a move is, is asked often */
+	if (command->request.command != CONTROL_ACCOUNT_MOVE || command->request.n_arguments != 1)
+		log_info("command", LOG_C("command", text[command->request.command]), LOG_S("what", what),
+			 LOG_C("result", err_name(command->answer.result)));
 	send_answer(command->auth->process, command->number, &command->answer);
 	free_command(command);
 }
@@ -99,6 +102,8 @@ void commands_order_done(struct auth *auth, const struct directory_order *order,
 			 uint64_t bytes)
 {
 	bool creates = order->kind == DIRECTORY_CREATE;
+	if (order->kind == DIRECTORY_QUOTA)
+		return; /* its command does not wait for it, but for the count that follows */
 	for (struct command *command = auth->commands; command; command = command->next) {
 		bool adds = command->request.command == CONTROL_ACCOUNT_ADD;
 		if (!command->ordered || adds != creates ||
@@ -126,6 +131,30 @@ static void counted(void *owner, int result, const void *message)
 	if (result == 0 && reply->result == 0)
 		command->usage = (struct control_usage){ true, reply->messages, reply->bytes };
 	execute(command);
+}
+
+static void quota_counted(void *owner, int result, const void *message)
+{
+	struct command *command = owner;
+	const struct account_order_reply *reply = message;
+	if (result == 0 && reply->result == 0)
+		command->usage = (struct control_usage){ true, reply->messages, reply->bytes, reply->limit_messages,
+							 reply->limit_bytes };
+	control_print_quota(&command->answer, &command->usage);
+	finish(command);
+}
+
+/* The shard carries out in order what it is sent: it counts, and answers, under the new limits. */
+static void quota(struct command *command)
+{
+	struct auth *auth = command->auth;
+	control_execute(auth->directory, &command->request, NULL, &command->answer);
+	if (command->answer.result == 0) {
+		orders_send(auth, &auth->shards[command->answer.account.shard % AUTH_PEERS_MAX]);
+		if (orders_ask_usage(auth, &command->answer.account, COUNT_TIMEOUT_MS, quota_counted, command) == 0)
+			return;
+	}
+	finish(command);
 }
 
 static void count(struct command *command)
@@ -176,6 +205,13 @@ static void begin(struct command *command)
 	case CONTROL_ACCOUNT_SHOW:
 		count(command);
 		return;
+	case CONTROL_ACCOUNT_QUOTA:
+		quota(command);
+		return;
+	case CONTROL_ACCOUNT_MOVE:
+		moves_command(command->auth, &command->request, &command->answer);
+		finish(command);
+		return;
 	case CONTROL_STATUS:
 	case CONTROL_ACCOUNT_LIST:
 	case CONTROL_ACCOUNT_REMOVE:
@@ -189,6 +225,10 @@ static void begin(struct command *command)
 	case CONTROL_UNDELETE_RESTORE:
 	case CONTROL_STORE_CHECK:
 	case CONTROL_STORE_COMPACT:
+	case CONTROL_BACKUP:
+	case CONTROL_BACKUP_DIRECTORY:
+	case CONTROL_PARCEL_READ:
+	case CONTROL_PARCEL_WRITE:
 	case CONTROL_COMMAND_COUNT:
 		execute(command);
 		return;
@@ -221,10 +261,15 @@ void commands_run(struct role_process *process, uint64_t request, struct str bod
 		return;
 	}
 	struct command *command = new_command(auth, request, body);
-	if (control_request_decode(str_of(command->body, command->body_n), &command->request) < 0)
+	if (control_request_decode(str_of(command->body, command->body_n), &command->request) < 0) {
 		control_answer_fail(&command->answer, ERR_SYNTAX, "malformed request");
-	else
+	} else if (command->request.command == CONTROL_BACKUP_DIRECTORY) {
+		auth_backup_command(auth, request, &command->request);
+		free_command(command);
+		return;
+	} else {
 		(void)control_check_arguments(&command->request, &command->answer);
+	}
 	if (command->answer.result)
 		finish(command);
 	else

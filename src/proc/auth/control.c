@@ -94,6 +94,8 @@ static void print_account(struct buf *out, const struct directory_account *accou
 	json_field_u64(out, "created", (uint64_t)account->created);
 	json_field_bool(out, "enabled", account->enabled);
 	json_field_bool(out, "made", account->made);
+	if (account->moving_to != DIRECTORY_NOT_MOVING)
+		json_field_u64(out, "moving_to", (uint64_t)account->moving_to);
 }
 
 static void print_usage(struct buf *out, const struct control_usage *usage)
@@ -125,6 +127,71 @@ void control_print_removed(struct control_answer *answer, bool done, const struc
 	json_field_bool(&answer->json, "destroyed", done);
 	print_usage(&answer->json, usage);
 	json_end_object(&answer->json);
+}
+
+static void print_known(struct buf *out, const char *key, bool known, uint64_t value)
+{
+	json_key(out, key);
+	if (known)
+		json_put_u64(out, value);
+	else
+		json_put_null(out);
+}
+
+/* limit_...: that hold; quota_...: set for this account, null: the server's default holds. 0 is no limit. */
+void control_print_quota(struct control_answer *answer, const struct control_usage *usage)
+{
+	struct buf *out = &answer->json;
+	const struct directory_quota *quota = &answer->account.quota;
+	bool known = usage && usage->known;
+	buf_clear(out);
+	json_begin_object(out);
+	json_field_string(out, "address", answer->account.address.whole);
+	print_id(out, &answer->account.id);
+	print_usage(out, usage);
+	print_known(out, "limit_messages", known, known ? usage->limit_messages : 0);
+	print_known(out, "limit_bytes", known, known ? usage->limit_bytes : 0);
+	print_known(out, "quota_messages", quota->messages != DIRECTORY_QUOTA_DEFAULT, (uint64_t)quota->messages);
+	print_known(out, "quota_bytes", quota->bytes != DIRECTORY_QUOTA_DEFAULT, (uint64_t)quota->bytes);
+	json_end_object(out);
+}
+
+static bool read_limit(struct str text, int64_t *out)
+{
+	uint64_t number;
+	if (str_eq(text, STR("keep")))
+		*out = DIRECTORY_QUOTA_KEEP;
+	else if (str_eq(text, STR("default")))
+		*out = DIRECTORY_QUOTA_DEFAULT;
+	else if (str_eq(text, STR("none")))
+		*out = 0;
+	else if (str_to_u64(text, INT64_MAX, &number) == 0)
+		*out = (int64_t)number;
+	else
+		return false;
+	return true;
+}
+
+static void account_quota(struct directory *directory, const struct control_request *request,
+			  const struct control_usage *usage, struct control_answer *answer)
+{
+	struct str address = request->arguments[0];
+	struct directory_quota quota;
+	if (!read_limit(request->arguments[1], &quota.messages) || !read_limit(request->arguments[2], &quota.bytes)) {
+		control_answer_fail(answer, ERR_SYNTAX, "a limit is a number, default or none");
+		return;
+	}
+	bool only_asks = quota.messages == DIRECTORY_QUOTA_KEEP && quota.bytes == DIRECTORY_QUOTA_KEEP;
+	int err = only_asks ? directory_account_find(directory, address, &answer->account) :
+			      directory_account_set_quota(directory, address, &quota, &answer->account);
+	if (err == ERR_NOT_FOUND) {
+		fail_not_found(directory, answer, address);
+	} else if (err) {
+		fail_commonly(answer, err, address);
+	} else {
+		answer->has_account = true;
+		control_print_quota(answer, usage);
+	}
 }
 
 static void account_add(struct directory *directory, const struct control_request *request,
@@ -221,6 +288,11 @@ static void account_remove(struct directory *directory, const struct control_req
 	if (!find_account(directory, request->arguments[0], &answer->account, answer))
 		return;
 	int err = directory_account_remove(directory, request->arguments[0], &answer->account);
+	if (err == ERR_STATE) {
+		control_answer_fail(answer, err, "%.*s is being moved to another shard; try again when that is over",
+				    STR_ARG(request->arguments[0]));
+		return;
+	}
 	if (err) {
 		fail_commonly(answer, err, request->arguments[0]);
 		return;
@@ -406,6 +478,13 @@ static void place(struct directory *directory, const struct control_request *req
 		control_place_encode(&(struct control_place){ account.id, (uint16_t)account.shard }, &answer->json);
 }
 
+/* The running server's alone (proc/auth/moves.c). */
+static void account_move(struct directory *directory, const struct control_request *request,
+			 const struct control_usage *usage, struct control_answer *answer)
+{
+	control_answer_fail(answer, ERR_UNAVAILABLE, "the server must run for this");
+}
+
 /* --- the table --- */
 
 static const struct {
@@ -416,7 +495,9 @@ static const struct {
 	[CONTROL_ACCOUNT_LIST] = { account_list, 2, 2 },
 	[CONTROL_ACCOUNT_SHOW] = { account_show, 1, 1 },
 	[CONTROL_ACCOUNT_PASSWORD] = { account_password, 2, 2 },
+	[CONTROL_ACCOUNT_MOVE] = { account_move, 1, 2 },
 	[CONTROL_ACCOUNT_REMOVE] = { account_remove, 1, 1 },
+	[CONTROL_ACCOUNT_QUOTA] = { account_quota, 3, 3 },
 	[CONTROL_DOMAIN_ADD] = { domain_add, 1, 1 },
 	[CONTROL_DOMAIN_LIST] = { domain_list, 1, 1 },
 	[CONTROL_DOMAIN_REMOVE] = { domain_remove, 1, 1 },
@@ -425,6 +506,8 @@ static const struct {
 	[CONTROL_ALIAS_REMOVE] = { alias_remove, 1, CONTROL_ARGUMENTS_MAX },
 	[CONTROL_UNDELETE_LIST] = { place, 1, CONTROL_ARGUMENTS_MAX },
 	[CONTROL_UNDELETE_RESTORE] = { place, 1, CONTROL_ARGUMENTS_MAX },
+	[CONTROL_PARCEL_READ] = { place, 1, CONTROL_ARGUMENTS_MAX },
+	[CONTROL_PARCEL_WRITE] = { place, 1, CONTROL_ARGUMENTS_MAX },
 };
 
 bool control_check_arguments(const struct control_request *request, struct control_answer *answer)

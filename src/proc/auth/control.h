@@ -6,7 +6,10 @@
  *     account list       domain (empty: all), after (address or empty)  → array, one page; an empty one ends the list
  *     account show       address                                        → object with aliases, messages, bytes
  *     account password   address, password (here: its encoded hash)     → object
+ *     account move       address, shard (begins), or address             → object: shard, done, messages, bytes, total_bytes
  *     account remove     address                                        → object
+ *     account quota      address, messages, bytes (each a number,       → object with limits, messages, bytes
+ *                        "default", "none" or "keep")
  *     domain add|remove  domain                                         → object
  *     domain list        after (domain or empty)                        → array, one page
  *     alias add|remove   address, target…  (remove without: all)        → object
@@ -27,13 +30,14 @@
 struct control_usage {
 	bool known;
 	uint64_t messages, bytes;
+	uint64_t limit_messages, limit_bytes; /* that hold; 0: none */
 };
 
 struct control_answer {
 	int result;         /* 0 or negative enum err */
 	struct buf message; /* for people: what was wrong and what to do */
 	struct buf json;
-	bool has_account;   /* account add and remove: it is this one, and its shard has an order to wait for */
+	bool has_account;   /* account add, remove and quota: it is this one, and its shard may have an order */
 	struct directory_account account;
 };
 
@@ -54,5 +58,7 @@ bool control_check_arguments(const struct control_request *request, struct contr
  * out. */
 void control_print_added(struct control_answer *answer, bool done);
 void control_print_removed(struct control_answer *answer, bool done, const struct control_usage *usage);
+/* And that of account quota, when the shard has said what there is. */
+void control_print_quota(struct control_answer *answer, const struct control_usage *usage);
 
 #endif

@@ -47,12 +47,18 @@ static void refuse(struct auth *auth, struct auth_peer *access, uint64_t request
 	send_reply(access, &(struct login_reply){ .request = request, .result = result });
 }
 
-/* The password was right. A disabled account gets no ticket; one that its shard has not made yet must wait. */
+/* The password was right. A disabled account gets no ticket; one that its shard has not made yet must wait, as
+ * must one that comes by POP3 too soon (RFC 2449, section 6.5). */
 static void admit(struct auth *auth, struct auth_peer *access, const struct login_request *request,
 		  const struct directory_account *account)
 {
 	if (!account->enabled || !account->made) {
 		refuse(auth, access, request->request, account->enabled ? LOGIN_UNAVAILABLE : LOGIN_DENIED);
+		return;
+	}
+	if (request->right == TICKET_POP3 &&
+	    !login_delay_begin(auth->pop3_delay, &account->id, loop_now_ms(auth->process->loop))) {
+		refuse(auth, access, request->request, LOGIN_TOO_SOON);
 		return;
 	}
 	struct ticket ticket = {

@@ -12,6 +12,8 @@
 #define OPEN_WAIT_MS       10000 /* for a command line that is at work on the directory */
 #define FOLDER_MAX         8192
 #define THROTTLE_SLOTS     16384
+/* Logins by POP3 whose time is kept, when pop3.login_delay is set. */
+#define POP3_DELAY_ENTRIES 65536
 #define SHARD_CALLS_MAX    8192
 
 static int open_directory(struct auth *auth)
@@ -29,7 +31,11 @@ static int open_directory(struct auth *auth)
 	if (!err)
 		err = directory_open(buf_str(&auth->folder), &settings, OPEN_WAIT_MS, &auth->directory);
 	if (err)
-		log_error("directory-not-opened", LOG_S("folder", buf_str(&auth->folder)), LOG_ERR(err));
+		log_error("directory-not-opened", LOG_C("file", "auth/" DIRECTORY_FILE), LOG_S("folder", buf_str(&auth->folder)),
+		          LOG_ERR(err),
+		          LOG_C("action", err == ERR_UNSUPPORTED ? "it was written by a newer version of mansio; run that one"
+		                          : err == ERR_CORRUPT   ? "stop the server and restore this file from a backup"
+		                                                 : "check the disk and the folder's permissions"));
 	return err;
 }
 
@@ -83,18 +89,30 @@ static int prepare(struct role_process *process)
 	process->state = auth;
 	auth->process = process;
 	auth->folder = BUF_INIT(FOLDER_MAX);
+	int err = open_directory(auth);
+	if (err) {
+		buf_free(&auth->folder);
+		mem_free(auth);
+		process->state = NULL;
+		return err;
+	}
 	set_up_peers(auth);
 	auth->targets = mem_alloc(1, sizeof *auth->targets);
 	auth->cache = auth_cache_new((uint32_t)process->conf.login.auth_cache_entries,
 				     process->conf.login.auth_cache_lifetime_ms);
 	auth->throttle = throttle_new(THROTTLE_SLOTS);
+	auth->pop3_delay = login_delay_new(POP3_DELAY_ENTRIES, process->conf.pop3.login_delay_ms);
 	auth->queue = fair_queue_new((uint32_t)process->conf.login.password_queue,
 				     (uint32_t)process->conf.login.password_queue_per_address);
 	auth->shard_calls = ipc_calls_new(process->loop, SHARD_CALLS_MAX);
 	auth->waiting_timer = loop_timer_new(process->loop, passwords_waiting_over, auth);
 	auth->orders_timer = loop_timer_new(process->loop, orders_repeat, auth);
-	int err = make_dummy_hash(auth);
-	return err ? err : open_directory(auth);
+	err = make_dummy_hash(auth);
+	if (!err)
+		auth_backup_begin(auth);
+	if (!err)
+		moves_begin(auth);
+	return err;
 }
 
 static size_t sandbox_paths(struct role_process *process, struct sandbox_path *paths)
@@ -190,6 +208,9 @@ static void stop(struct role_process *process)
 	fair_queue_free(&auth->queue);
 	auth_cache_free(&auth->cache);
 	throttle_free(&auth->throttle);
+	login_delay_free(&auth->pop3_delay);
+	auth_backup_free(auth);
+	moves_free(auth);
 	directory_free(&auth->directory);
 	mem_free(auth->targets);
 	buf_free(&auth->folder);
@@ -222,7 +243,7 @@ int auth_main(void)
 {
 	static const struct role_definition definition = {
 		.role = ROLE_AUTH,
-		.sandbox = SANDBOX_FILES,
+		.sandbox = SANDBOX_FILES | SANDBOX_SOCKETPAIR,
 		.sandbox_paths = sandbox_paths,
 		.prepare = prepare,
 		.peer = on_peer,

@@ -57,9 +57,16 @@ static void answered(void *owner, int result, const void *message)
 
 static int send_order(struct auth *auth, struct auth_peer *shard, const struct directory_order *order)
 {
+	static const enum account_order_kind kinds[] = {
+		[DIRECTORY_CREATE] = ACCOUNT_CREATE,
+		[DIRECTORY_DESTROY] = ACCOUNT_DESTROY,
+		[DIRECTORY_QUOTA] = ACCOUNT_QUOTA,
+	};
 	struct account_order request = {
-		.kind = order->kind == DIRECTORY_CREATE ? ACCOUNT_CREATE : ACCOUNT_DESTROY,
+		.kind = kinds[order->kind],
 		.account = order->account,
+		.quota_messages = order->quota.messages,
+		.quota_bytes = order->quota.bytes,
 	};
 	struct sent_order *sent = mem_alloc(1, sizeof *sent);
 	*sent = (struct sent_order){ shard, *order };

@@ -126,7 +126,7 @@ static void print_with_password(const struct ctl *ctl, struct str object)
 {
 	struct buf out = BUF_INIT(1024 * 1024);
 	buf_add(&out, str_first(object, object.n ? object.n - 1 : 0)); /* its "}" comes later */
-	if (ctl->generate_password)
+	if (ctl_flag(ctl, "--generate-password"))
 		json_field_string(&out, "password", str_of(ctl->password, ctl->password_n));
 	json_end_object(&out);
 	print_json(buf_str(&out));
@@ -147,7 +147,7 @@ static int print_added(struct ctl *ctl, const struct ctl_reply *reply)
 		print_with_password(ctl, buf_str(&reply->json));
 	} else {
 		printf("account %.*s: added\n", STR_ARG(json_string(json_member(account, "address"))));
-		if (ctl->generate_password)
+		if (ctl_flag(ctl, "--generate-password"))
 			printf("password: %.*s\n", STR_ARG(password));
 		if (!json_is_true(json_member(account, "made")))
 			puts("It can be used once its shard has made it, which is done as soon as the server runs.");
@@ -159,6 +159,13 @@ static int print_added(struct ctl *ctl, const struct ctl_reply *reply)
 static int run_account_add(struct ctl *ctl, const struct ctl_command *command)
 {
 	const char *problem = NULL;
+	struct str list = ctl_option(ctl, "--from");
+	if (list.n > 0 && ctl->n_arguments == 0 && ctl->n_options == 1)
+		return ctl_add_accounts(ctl, list);
+	if (list.n > 0)
+		return ctl_usage(ctl, "with --from, addresses and passwords come from %.*s alone", list);
+	if (ctl->n_arguments == 0)
+		return ctl_usage(ctl, "an argument is missing%.*s (add --help to see what is needed)", STR(""));
 	if (ctl_read_password(ctl, &problem) < 0)
 		return ctl_fail(ctl, EXIT_USAGE, "usage", str_from_c(problem));
 	struct str arguments[] = { ctl->arguments[0], str_of(ctl->password, ctl->password_n) };
@@ -187,7 +194,7 @@ static int run_account_password(struct ctl *ctl, const struct ctl_command *comma
 		print_with_password(ctl, buf_str(&reply.json));
 	} else {
 		printf("account %.*s: password changed\n", STR_ARG(ctl->arguments[0]));
-		if (ctl->generate_password)
+		if (ctl_flag(ctl, "--generate-password"))
 			printf("password: %.*s\n", STR_ARG(password));
 	}
 	ctl_reply_free(&reply);
@@ -269,7 +276,7 @@ static void print_removed(const struct json_value *account)
 
 static int run_account_remove(struct ctl *ctl, const struct ctl_command *command)
 {
-	int result = ctl->yes ? EXIT_DONE : confirm_removal(ctl);
+	int result = ctl_flag(ctl, "--yes") ? EXIT_DONE : confirm_removal(ctl);
 	if (result)
 		return result;
 	struct ctl_reply reply;
@@ -327,10 +334,15 @@ static int run_status(struct ctl *ctl, const struct ctl_command *command)
 /* --- the table --- */
 
 const struct ctl_command CTL_COMMANDS[] = {
-	{ "account", "add", CONTROL_ACCOUNT_ADD, 1, 1, run_account_add, CTL_HELP_ACCOUNT_ADD },
+	{ "account", "add", CONTROL_ACCOUNT_ADD, 0, 1, run_account_add, CTL_HELP_ACCOUNT_ADD,
+	  "--password-file --generate-password --from" },
 	{ "account", "list", CONTROL_ACCOUNT_LIST, 0, 1, run_list, CTL_HELP_ACCOUNT_LIST },
 	{ "account", "show", CONTROL_ACCOUNT_SHOW, 1, 1, run_account_show, CTL_HELP_ACCOUNT_SHOW },
-	{ "account", "password", CONTROL_ACCOUNT_PASSWORD, 1, 1, run_account_password, CTL_HELP_ACCOUNT_PASSWORD },
+	{ "account", "password", CONTROL_ACCOUNT_PASSWORD, 1, 1, run_account_password, CTL_HELP_ACCOUNT_PASSWORD,
+	  "--password-file --generate-password" },
+	{ "account", "move", CONTROL_ACCOUNT_MOVE, 1, 1, ctl_run_account_move, CTL_HELP_ACCOUNT_MOVE, "--shard" },
+	{ "account", "quota", CONTROL_ACCOUNT_QUOTA, 1, 1, ctl_run_account_quota, CTL_HELP_ACCOUNT_QUOTA,
+	  "--bytes --messages" },
 	{ "account", "remove", CONTROL_ACCOUNT_REMOVE, 1, 1, run_account_remove, CTL_HELP_ACCOUNT_REMOVE },
 	{ "domain", "add", CONTROL_DOMAIN_ADD, 1, 1, run_change, CTL_HELP_DOMAIN_ADD },
 	{ "domain", "list", CONTROL_DOMAIN_LIST, 0, 0, run_list, CTL_HELP_DOMAIN_LIST },
@@ -338,10 +350,30 @@ const struct ctl_command CTL_COMMANDS[] = {
 	{ "alias", "add", CONTROL_ALIAS_ADD, 2, CTL_ARGUMENTS_MAX, run_change, CTL_HELP_ALIAS_ADD },
 	{ "alias", "list", CONTROL_ALIAS_LIST, 0, 1, run_list, CTL_HELP_ALIAS_LIST },
 	{ "alias", "remove", CONTROL_ALIAS_REMOVE, 1, CTL_ARGUMENTS_MAX, run_change, CTL_HELP_ALIAS_REMOVE },
-	{ "undelete", "list", CONTROL_UNDELETE_LIST, 1, 1, ctl_run_undelete_list, CTL_HELP_UNDELETE_LIST },
-	{ "undelete", "restore", CONTROL_UNDELETE_RESTORE, 1, 1, ctl_run_undelete_restore, CTL_HELP_UNDELETE_RESTORE },
+	{ "undelete", "list", CONTROL_UNDELETE_LIST, 1, 1, ctl_run_undelete_list, CTL_HELP_UNDELETE_LIST,
+	  "--mailbox" },
+	{ "undelete", "restore", CONTROL_UNDELETE_RESTORE, 1, 1, ctl_run_undelete_restore, CTL_HELP_UNDELETE_RESTORE,
+	  "--mailbox --since --id" },
+	{ "export", NULL, CONTROL_PARCEL_READ, 1, 1, ctl_run_export, CTL_HELP_EXPORT, "--to --format --layout --mailbox" },
+	{ "import", NULL, CONTROL_PARCEL_WRITE, 2, 2, ctl_run_import, CTL_HELP_IMPORT, "--format --mailbox --state" },
 	{ "store", "check", CONTROL_STORE_CHECK, 0, 0, ctl_run_store_check, CTL_HELP_STORE_CHECK },
 	{ "store", "compact", CONTROL_STORE_COMPACT, 0, 0, ctl_run_store_compact, CTL_HELP_STORE_COMPACT },
+	{ "store", "salvage", CONTROL_STATUS, 0, CTL_ARGUMENTS_MAX, ctl_run_store_salvage, CTL_HELP_STORE_SALVAGE,
+	  "--dry-run" },
+	{ "backup", "list", CONTROL_STATUS, 1, 1, ctl_run_backup_list, CTL_HELP_BACKUP_LIST },
+	{ "backup", "verify", CONTROL_STATUS, 1, 1, ctl_run_backup_verify, CTL_HELP_BACKUP_VERIFY, "--at" },
+	{ "backup", NULL, CONTROL_BACKUP, 1, 1, ctl_run_backup, CTL_HELP_BACKUP, "--keep" },
+	{ "restore", NULL, CONTROL_STATUS, 1, 1, ctl_run_restore, CTL_HELP_RESTORE,
+	  "--account --mailbox --message --at" },
+	{ "config", "check", CONTROL_STATUS, 0, 1, ctl_run_config_check, CTL_HELP_CONFIG_CHECK, NULL, true },
+	{ "config", "show", CONTROL_STATUS, 0, 0, ctl_run_config_show, CTL_HELP_CONFIG_SHOW },
 	{ "status", NULL, CONTROL_STATUS, 0, 0, run_status, CTL_HELP_STATUS },
 };
 const size_t CTL_N_COMMANDS = COUNT_OF(CTL_COMMANDS);
+
+const struct ctl_group CTL_GROUPS[] = {
+	{ "account", CTL_HELP_ACCOUNT },   { "domain", CTL_HELP_DOMAIN }, { "alias", CTL_HELP_ALIAS },
+	{ "undelete", CTL_HELP_UNDELETE }, { "store", CTL_HELP_STORE },
+	{ "config", CTL_HELP_CONFIG },
+};
+const size_t CTL_N_GROUPS = COUNT_OF(CTL_GROUPS);

@@ -3,7 +3,10 @@
  *     main.c        arguments → struct ctl, which command       commands.c   one function a command
  *     request.c     through the control socket, or offline      offline.c    on the directory itself
  *     prompt.c      passwords and yes-or-no from people         table.c      answers for people
- *     help.c        all help texts                         shard_commands.c  undelete and store: the server must run */
+ *     help.c        all help texts                         shard_commands.c  undelete and store: the server must run
+ *     options.c     which options there are, and were given
+ *     config.c      config check and show                  move.c  account move
+ *     parcel.c      parcels between us and shards                       export.h, import.h   mail to files and from them */
 #ifndef PROC_CTL_PRIVATE_H
 #define PROC_CTL_PRIVATE_H
 
@@ -15,7 +18,7 @@
 #include "syntax/json.h"
 
 #define CTL_ARGUMENTS_MAX CONTROL_ARGUMENTS_MAX
-#define CTL_IDS_MAX       (CONTROL_ARGUMENTS_MAX - 3)
+#define CTL_OPTIONS_MAX   64
 #define CTL_REPLY_MAX     (256 * 1024 * 1024) /* all pages of a list together */
 
 /* Documented in mansio(1). */
@@ -29,14 +32,17 @@ enum exit_code {
 	EXIT_CONFIG = 6,
 };
 
+/* "--mailbox", and its value; a flag's is NULL. */
+struct ctl_option {
+	struct str name, value;
+};
+
 struct ctl {
 	const char *config_file;
 	bool config_given;   /* by -c or the environment: it must be there */
-	bool json, yes, generate_password, help;
-	struct str mailbox, since; /* of undelete; empty: not given */
-	uint32_t n_ids;
-	struct str ids[CTL_IDS_MAX];
-	struct str password_file; /* "-": standard input; empty: ask */
+	bool json, help;
+	uint32_t n_options;
+	struct ctl_option options[CTL_OPTIONS_MAX]; /* as they were given, but for those that go with every command */
 	uint32_t n_arguments;
 	struct str arguments[CTL_ARGUMENTS_MAX];
 	struct conf conf;
@@ -52,11 +58,30 @@ struct ctl_command {
 	uint32_t min_arguments, max_arguments;
 	int (*run)(struct ctl *ctl, const struct ctl_command *command);
 	const char *help;
+	const char *options; /* names of its own, with a space between them: "--mailbox --since"; NULL: none */
+	bool any_configuration; /* runs before the configuration is read */
+};
+
+struct ctl_group {
+	const char *name, *help;
 };
 
 /* --- commands.c --- */
 extern const struct ctl_command CTL_COMMANDS[];
 extern const size_t CTL_N_COMMANDS;
+extern const struct ctl_group CTL_GROUPS[];
+extern const size_t CTL_N_GROUPS;
+
+/* --- options.c --- */
+/* Takes the option at argv[*at], moving over its value. EXIT_DONE, or the exit code of what was said. */
+int ctl_read_option(struct ctl *ctl, int argc, char **argv, int *at);
+/* EXIT_DONE when each option that was given goes with the command. */
+int ctl_check_options(struct ctl *ctl, const struct ctl_command *command);
+/* The value of an option, the last one given; p is NULL when it was not. */
+struct str ctl_option(const struct ctl *ctl, const char *name);
+bool ctl_flag(const struct ctl *ctl, const char *name);
+/* How often it was given; the first `max` of its values, in order. */
+uint32_t ctl_options(const struct ctl *ctl, const char *name, struct str *values, uint32_t max);
 
 /* --- shard_commands.c --- */
 int ctl_run_undelete_list(struct ctl *ctl, const struct ctl_command *command);
@@ -64,13 +89,41 @@ int ctl_run_undelete_restore(struct ctl *ctl, const struct ctl_command *command)
 int ctl_run_store_check(struct ctl *ctl, const struct ctl_command *command);
 int ctl_run_store_compact(struct ctl *ctl, const struct ctl_command *command);
 
+/* --- account_list.c --- */
+/* `account add` of each line of that file ("-": standard input). */
+int ctl_add_accounts(struct ctl *ctl, struct str file);
+
+/* --- move.c --- */
+int ctl_run_account_move(struct ctl *ctl, const struct ctl_command *command);
+
+/* --- quota.c --- */
+int ctl_run_account_quota(struct ctl *ctl, const struct ctl_command *command);
+
+/* --- export.c, import.c --- */
+int ctl_run_export(struct ctl *ctl, const struct ctl_command *command);
+int ctl_run_import(struct ctl *ctl, const struct ctl_command *command);
+
+/* --- backup.c, restore_command.c; help_backup.c --- */
+int ctl_run_backup(struct ctl *ctl, const struct ctl_command *command);
+int ctl_run_backup_list(struct ctl *ctl, const struct ctl_command *command);
+int ctl_run_backup_verify(struct ctl *ctl, const struct ctl_command *command);
+int ctl_run_restore(struct ctl *ctl, const struct ctl_command *command);
+extern const char CTL_HELP_BACKUP[], CTL_HELP_BACKUP_LIST[], CTL_HELP_BACKUP_VERIFY[], CTL_HELP_RESTORE[];
+
+/* --- config.c --- */
+int ctl_run_config_check(struct ctl *ctl, const struct ctl_command *command);
+int ctl_run_config_show(struct ctl *ctl, const struct ctl_command *command);
+
 /* --- help.c --- */
 extern const char CTL_HELP[], CTL_HELP_ACCOUNT[], CTL_HELP_DOMAIN[], CTL_HELP_ALIAS[];
 extern const char CTL_HELP_ACCOUNT_ADD[], CTL_HELP_ACCOUNT_LIST[], CTL_HELP_ACCOUNT_SHOW[], CTL_HELP_ACCOUNT_PASSWORD[],
-	CTL_HELP_ACCOUNT_REMOVE[], CTL_HELP_DOMAIN_ADD[], CTL_HELP_DOMAIN_LIST[], CTL_HELP_DOMAIN_REMOVE[],
+	CTL_HELP_ACCOUNT_MOVE[], CTL_HELP_ACCOUNT_QUOTA[], CTL_HELP_ACCOUNT_REMOVE[],
+	CTL_HELP_DOMAIN_ADD[], CTL_HELP_DOMAIN_LIST[], CTL_HELP_DOMAIN_REMOVE[],
 	CTL_HELP_ALIAS_ADD[], CTL_HELP_ALIAS_LIST[], CTL_HELP_ALIAS_REMOVE[], CTL_HELP_STATUS[];
 extern const char CTL_HELP_UNDELETE[], CTL_HELP_UNDELETE_LIST[], CTL_HELP_UNDELETE_RESTORE[], CTL_HELP_STORE[],
-	CTL_HELP_STORE_CHECK[], CTL_HELP_STORE_COMPACT[];
+	CTL_HELP_STORE_CHECK[], CTL_HELP_STORE_COMPACT[], CTL_HELP_STORE_SALVAGE[];
+extern const char CTL_HELP_EXPORT[], CTL_HELP_IMPORT[];
+extern const char CTL_HELP_CONFIG[], CTL_HELP_CONFIG_CHECK[], CTL_HELP_CONFIG_SHOW[];
 
 /* --- request.c --- */
 struct ctl_reply {
@@ -85,10 +138,28 @@ void ctl_request(struct ctl *ctl, enum control_command command, const struct str
 		 struct ctl_reply *reply);
 /* Through the control socket only: ERR_NOT_FOUND when nobody listens there (and the reply is untouched). */
 int ctl_request_online(struct ctl *ctl, const struct control_request *request, struct ctl_reply *reply) MUST_CHECK;
+/* The same with a descriptor beside it (control_takes_descriptor), which stays the caller's. */
+int ctl_request_with(struct ctl *ctl, const struct control_request *request, int descriptor,
+                     struct ctl_reply *reply) MUST_CHECK;
+/* The same for commands that need the server: whatever goes wrong is said. EXIT_DONE and the answer as a tree in the
+ * arena, or the exit code. */
+int ctl_ask(struct ctl *ctl, enum control_command command, const struct str *arguments, uint32_t n,
+            struct ctl_reply *reply, struct arena *arena, struct json_value **out);
 
 /* --- offline.c: takes the store's lock, and keeps it until it is closed --- */
 void ctl_request_offline(struct ctl *ctl, const struct control_request *request, struct ctl_reply *reply);
 void ctl_offline_close(struct ctl *ctl);
+/* Root becomes the user and group that the folder belongs to, for good; others stay who they are. ERR_NOT_FOUND,
+ * ERR_DENIED. */
+int ctl_become_owner(const char *folder) MUST_CHECK;
+
+/* --- damage.c --- */
+/* Gives each object of the array, as store check found them, the address of its account. EXIT_DONE, or the exit code of
+ * what was said. */
+int ctl_name_damage(struct ctl *ctl, struct buf *damage);
+
+/* --- salvage.c --- */
+int ctl_run_store_salvage(struct ctl *ctl, const struct ctl_command *command);
 
 /* --- prompt.c: 0 or ERR_*, with a sentence for people in *problem --- */
 /* From --password-file, --generate-password, or asked for twice; into ctl->password. */
@@ -111,8 +182,15 @@ void ctl_print_bytes(uint64_t bytes, char *out, size_t size);
 void ctl_print_size(uint64_t messages, uint64_t bytes, char out[64]);
 
 /* --- main.c --- */
+/* The whole file; false when it cannot be read, or is too long for the buffer. `name` is followed by a NUL. */
+bool ctl_read_file(const char *name, struct buf *out);
+/* Its text into ctl->conf_text; EXIT_DONE, or the exit code of what was said. */
+int ctl_read_configuration(struct ctl *ctl);
 /* Says what went wrong, as JSON on stdout or a line on stderr, and gives the exit code. code: "not_found". */
 int ctl_fail(const struct ctl *ctl, int exit_code, const char *code, struct str message);
 int ctl_fail_reply(const struct ctl *ctl, const struct ctl_reply *reply);
+int ctl_exit_code(int err);
+/* The same for a wrong command line; `format` has one %.*s, for `what`. */
+int ctl_usage(const struct ctl *ctl, const char *format, struct str what);
 
 #endif

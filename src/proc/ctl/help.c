@@ -13,11 +13,16 @@ const char CTL_HELP[] =
 	"\n"
 	"  serve                                    run the server in the foreground\n"
 	"  status                                   what runs, and how it is\n"
-	"  account add|list|show|password|remove    people who have mail here\n"
+	"  account add|list|show|password|quota|move|remove\n"
+	"                                           people who have mail here\n"
 	"  domain add|list|remove                   domains whose mail comes here\n"
 	"  alias add|list|remove                    addresses that lead to others\n"
 	"  undelete list|restore                    mail that was expunged by mistake\n"
-	"  store check|compact                      is all mail whole; the space of removed mail\n"
+	"  export, import                           mail to files of other programs, and back\n"
+	"  store check|compact|salvage              is all mail whole; the space of removed mail; repair\n"
+	"  backup, backup list|verify               all mail into another folder, while the server runs\n"
+	"  restore                                  a store from a backup\n"
+	"  config check|show                        is the configuration right; what is in force\n"
 	"\n"
 	OPTIONS
 	"  --version           the version\n"
@@ -29,12 +34,14 @@ const char CTL_HELP[] =
 	"More: mansio COMMAND --help, man mansio\n";
 
 const char CTL_HELP_ACCOUNT[] =
-	"usage: mansio account add|list|show|password|remove [OPTION]... [ADDRESS]\n"
+	"usage: mansio account add|list|show|password|quota|move|remove [OPTION]... [ADDRESS]\n"
 	"\n"
 	"  add ADDRESS         a new account\n"
 	"  list [DOMAIN]       all accounts, or those of a domain\n"
 	"  show ADDRESS        one account, with its aliases and how much mail it holds\n"
 	"  password ADDRESS    a new password\n"
+	"  quota ADDRESS       what an account may hold, and holds\n"
+	"  move ADDRESS        to another shard\n"
 	"  remove ADDRESS      destroys an account and its mail\n"
 	"\n"
 	OPTIONS
@@ -49,11 +56,15 @@ const char CTL_HELP_ACCOUNT_ADD[] =
 	"  --password-file FILE   it is the one line of FILE (\"-\": standard input)\n"
 	"  --generate-password    a good one is made, and printed this once\n"
 	"\n"
+	"Or many accounts, without ADDRESS:\n"
+	"  --from FILE            one in each line: address, space, password (\"-\": standard input)\n"
+	"\n"
 	OPTIONS
 	"\n"
 	"example:\n"
 	"  mansio account add alice@example.test\n"
-	"  mansio account add bob@example.test --generate-password\n";
+	"  mansio account add bob@example.test --generate-password\n"
+	"  mansio account add --from people.txt\n";
 
 const char CTL_HELP_ACCOUNT_LIST[] =
 	"usage: mansio account list [OPTION]... [DOMAIN]\n"
@@ -86,6 +97,33 @@ const char CTL_HELP_ACCOUNT_PASSWORD[] =
 	"\n"
 	"example:\n"
 	"  mansio account password alice@example.test\n";
+
+const char CTL_HELP_ACCOUNT_MOVE[] =
+	"usage: mansio account move [OPTION]... ADDRESS --shard NUMBER\n"
+	"\n"
+	"Moves an account's mail to another shard while the server runs. Its sessions end and may come again at once; until\n"
+	"the move is over they are told to try again, and so is whoever brings mail for it. Everything goes along: uids,\n"
+	"flags, POP3 ids, what happened lately and what can be undeleted. It goes on when this command is interrupted.\n"
+	"  --shard NUMBER      where to; mansio status lists the shards, mansio account show says where it is\n"
+	"\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio account move alice@example.test --shard 1\n";
+
+const char CTL_HELP_ACCOUNT_QUOTA[] =
+	"usage: mansio account quota [OPTION]... ADDRESS\n"
+	"\n"
+	"Shows what an account holds and may hold, or sets new limits:\n"
+	"  --bytes SIZE        of all its mail together: a number of bytes, or with K, M, G or T\n"
+	"  --messages NUMBER   how many messages\n"
+	"Either may be \"default\" (what [quota] of the configuration says) or \"none\" (no limit).\n"
+	"\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio account quota alice@example.test\n"
+	"  mansio account quota alice@example.test --bytes 5G --messages none\n";
 
 const char CTL_HELP_ACCOUNT_REMOVE[] =
 	"usage: mansio account remove [OPTION]... ADDRESS\n"
@@ -234,10 +272,11 @@ const char CTL_HELP_UNDELETE_RESTORE[] =
 	"  mansio undelete restore alice@example.test --id 4711 --id 4712\n";
 
 const char CTL_HELP_STORE[] =
-	"usage: mansio store check|compact [OPTION]...\n"
+	"usage: mansio store check|compact|salvage [OPTION]...\n"
 	"\n"
 	"  check               reads everything and lists what is damaged\n"
 	"  compact             gives the space of removed mail back, now\n"
+	"  salvage [SHARD]...  makes shards anew from what can be read of damaged ones; the server must be stopped\n"
 	"\n"
 	OPTIONS
 	"\n"
@@ -265,3 +304,85 @@ const char CTL_HELP_STORE_COMPACT[] =
 	"\n"
 	"example:\n"
 	"  mansio store compact --json\n";
+
+const char CTL_HELP_STORE_SALVAGE[] =
+	"usage: mansio store salvage [OPTION]... [SHARD]...\n"
+	"\n"
+	"Makes shards anew (all, or those whose numbers are given) from what can be read of damaged ones. The server must be\n"
+	"stopped. Every message whose bytes are whole is in the new shard; what cannot be read is listed. Flags may be lost,\n"
+	"expunged mail may come back, and each mailbox gets a new UIDVALIDITY. The damaged shard is kept beside the new one,\n"
+	"as it was; the two share the files of messages, so this needs little space.\n"
+	"\n"
+	"  --dry-run           says what could be salvaged, and changes nothing\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio store salvage --dry-run\n"
+	"  mansio store salvage 0\n";
+
+const char CTL_HELP_CONFIG[] =
+	"usage: mansio config check|show [OPTION]... [FILE]\n"
+	"\n"
+	"  check [FILE]        says all that is wrong with the configuration\n"
+	"  show                prints every setting, and where its value comes from\n"
+	"\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio config check /etc/mansio/mansio.toml\n";
+
+const char CTL_HELP_CONFIG_CHECK[] =
+	"usage: mansio config check [OPTION]... [FILE]\n"
+	"\n"
+	"Reads FILE, or the configuration in use, as the server would, with the certificate and key that it names, and\n"
+	"says all that is wrong, each with its line and column. Exit status 6: something is. Changes nothing.\n"
+	"\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio config check mansio.toml && systemctl reload mansio\n";
+
+const char CTL_HELP_CONFIG_SHOW[] =
+	"usage: mansio config show [OPTION]...\n"
+	"\n"
+	"Prints the configuration in force as TOML that could be read again: every setting, and whether its value is the\n"
+	"default, stands in a line of the file, or comes from the environment.\n"
+	"\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio config show | grep -v default\n";
+
+const char CTL_HELP_EXPORT[] =
+	"usage: mansio export [OPTION]... --to PATH ADDRESS\n"
+	"\n"
+	"Writes the mail of an account to files that other programs read, while the server serves: a Maildir, or one mbox\n"
+	"file for each mailbox. What is damaged is listed and left out; all the rest is exported, and the exit status is\n"
+	"1. Given again, the same command adds to a Maildir what is missing there.\n"
+	"\n"
+	"  --to PATH           where to: a folder, which is made\n"
+	"  --format FORMAT     maildir (if nothing is said) or mbox\n"
+	"  --layout LAYOUT     of a Maildir: maildir++ (if nothing is said; Dovecot, Courier) or nested\n"
+	"  --mailbox NAME      only this mailbox; may be given several times. With one, and --format mbox, PATH is a file\n"
+	"  -y, --yes           replace mbox files that exist\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio export alice@example.test --to alice-mail\n"
+	"  mansio export alice@example.test --format mbox --mailbox Archive --to archive.mbox\n";
+
+const char CTL_HELP_IMPORT[] =
+	"usage: mansio import [OPTION]... ADDRESS PATH\n"
+	"\n"
+	"Adds mail of another program to an account, while the server serves: a Maildir (Maildir++ or folders in folders),\n"
+	"an mbox file, or a folder with such files (Thunderbird, mutt, ...), with folders, flags, keywords and dates. What\n"
+	"was interrupted goes on where it was when the same command is given again; no message comes in twice.\n"
+	"\n"
+	"  --format FORMAT     auto (if nothing is said), maildir or mbox\n"
+	"  --mailbox NAME      everything goes to this mailbox and below it\n"
+	"  --state FILE        where to note how far it is (in ~/.local/state/mansio if nothing is said)\n"
+	OPTIONS
+	"\n"
+	"example:\n"
+	"  mansio import alice@example.test alice/Maildir\n"
+	"  mansio import alice@example.test old.mbox --mailbox Archive/old\n";

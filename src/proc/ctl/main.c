@@ -30,7 +30,7 @@ int ctl_fail(const struct ctl *ctl, int exit_code, const char *code, struct str 
 	return exit_code;
 }
 
-static int exit_code_of(int err)
+int ctl_exit_code(int err)
 {
 	switch (err) {
 	case 0:
@@ -59,18 +59,17 @@ int ctl_fail_reply(const struct ctl *ctl, const struct ctl_reply *reply)
 		name += 4;
 	for (size_t i = 0; name[i] && i < sizeof code - 1; i++)
 		code[i] = ascii_lower(name[i]);
-	return ctl_fail(ctl, exit_code_of(reply->result), code, buf_str(&reply->message));
+	return ctl_fail(ctl, ctl_exit_code(reply->result), code, buf_str(&reply->message));
 }
 
-static int usage(const struct ctl *ctl, const char *format, struct str what)
+int ctl_usage(const struct ctl *ctl, const char *format, struct str what)
 {
 	char text[512];
 	snprintf(text, sizeof text, format, (int)MIN(what.n, (size_t)200), what.p ? what.p : "");
 	return ctl_fail(ctl, EXIT_USAGE, "usage", str_from_c(text));
 }
 
-/* The whole file into text; false when it cannot be read. */
-static bool read_file(const char *name, struct buf *text)
+bool ctl_read_file(const char *name, struct buf *text)
 {
 	int fd = open(name, O_RDONLY | O_CLOEXEC);
 	ssize_t n = -1;
@@ -87,16 +86,24 @@ static bool read_file(const char *name, struct buf *text)
 }
 
 /* Without -c a missing file means the defaults: `mansio status` works on a fresh machine. */
-static int read_configuration(struct ctl *ctl)
+int ctl_read_configuration(struct ctl *ctl)
 {
 	ctl->conf_text = BUF_INIT(CONF_TEXT_MAX + 4096);
 	bool exists = access(ctl->config_file, F_OK) == 0;
-	if ((exists || ctl->config_given) && !read_file(ctl->config_file, &ctl->conf_text)) {
+	if ((exists || ctl->config_given) && !ctl_read_file(ctl->config_file, &ctl->conf_text)) {
 		char text[512];
 		snprintf(text, sizeof text, "cannot read the configuration %s: %m", ctl->config_file);
 		return ctl_fail(ctl, EXIT_CONFIG, "config", str_from_c(text));
 	}
+	return EXIT_DONE;
+}
+
+static int parse_configuration(struct ctl *ctl)
+{
 	struct conf_errors errors;
+	int failed = ctl_read_configuration(ctl);
+	if (failed)
+		return failed;
 	int err = conf_parse(buf_str(&ctl->conf_text), str_from_c(ctl->config_file), &ctl->conf, &errors);
 	if (err) {
 		struct buf text = BUF_INIT(64 * 1024);
@@ -106,65 +113,6 @@ static int read_configuration(struct ctl *ctl)
 	}
 	conf_errors_free(&errors);
 	return err ? EXIT_CONFIG : EXIT_DONE;
-}
-
-/* An option's value that may not be empty. */
-static int read_value(struct ctl *ctl, struct str name, struct str value)
-{
-	if (value.n == 0)
-		return usage(ctl, "the option %.*s needs a value", name);
-	if (value.n > CONTROL_ARGUMENT_MAX)
-		return usage(ctl, "the value of %.*s is too long", name);
-	if (str_eq(name, STR("--password-file"))) {
-		ctl->password_file = value;
-	} else if (str_eq(name, STR("--mailbox"))) {
-		ctl->mailbox = str_ieq(value, STR("INBOX")) ? STR("INBOX") : value;
-	} else if (str_eq(name, STR("--since"))) {
-		ctl->since = value;
-	} else {
-		if (ctl->n_ids == CTL_IDS_MAX)
-			return usage(ctl, "too many options %.*s", name);
-		ctl->ids[ctl->n_ids++] = value;
-	}
-	return EXIT_DONE;
-}
-
-/* One option at argv[*at], which moves over its value. */
-static int read_option(struct ctl *ctl, int argc, char **argv, int *at)
-{
-	struct str option = str_from_c(argv[*at]), value = { NULL, 0 };
-	struct str name = option;
-	if (str_starts(option, STR("--"))) {
-		value = option;
-		name = str_cut(&value, '=');
-	}
-	bool takes_value = str_eq(name, STR("-c")) || str_eq(name, STR("--config")) ||
-	                   str_eq(name, STR("--password-file")) || str_eq(name, STR("--mailbox")) ||
-	                   str_eq(name, STR("--since")) || str_eq(name, STR("--id"));
-	if (takes_value && !value.p) {
-		if (*at + 1 >= argc)
-			return usage(ctl, "the option %.*s needs a value", name);
-		value = str_from_c(argv[++*at]);
-	} else if (!takes_value && value.p) {
-		return usage(ctl, "the option %.*s takes no value", name);
-	}
-	if (str_eq(name, STR("-c")) || str_eq(name, STR("--config"))) {
-		ctl->config_file = value.p;
-		ctl->config_given = true;
-	} else if (takes_value) {
-		return read_value(ctl, name, value);
-	} else if (str_eq(name, STR("--generate-password"))) {
-		ctl->generate_password = true;
-	} else if (str_eq(name, STR("--json"))) {
-		ctl->json = true;
-	} else if (str_eq(name, STR("--yes")) || str_eq(name, STR("-y"))) {
-		ctl->yes = true;
-	} else if (str_eq(name, STR("--help")) || str_eq(name, STR("-h"))) {
-		ctl->help = true;
-	} else {
-		return usage(ctl, "unknown option %.*s (see mansio --help)", name);
-	}
-	return EXIT_DONE;
 }
 
 static int read_arguments(struct ctl *ctl, int argc, char **argv)
@@ -179,15 +127,15 @@ static int read_arguments(struct ctl *ctl, int argc, char **argv)
 			continue;
 		}
 		if (!options_over && argument.n > 1 && argument.p[0] == '-') {
-			int failed = read_option(ctl, argc, argv, &i);
+			int failed = ctl_read_option(ctl, argc, argv, &i);
 			if (failed)
 				return failed;
 			continue;
 		}
 		if (ctl->n_arguments == CTL_ARGUMENTS_MAX)
-			return usage(ctl, "too many arguments, from \"%.*s\" on", argument);
+			return ctl_usage(ctl, "too many arguments, from \"%.*s\" on", argument);
 		if (argument.n > CONTROL_ARGUMENT_MAX)
-			return usage(ctl, "an argument is too long: \"%.*s…\"", argument);
+			return ctl_usage(ctl, "an argument is too long: \"%.*s…\"", argument);
 		ctl->arguments[ctl->n_arguments++] = argument;
 	}
 	return EXIT_DONE;
@@ -209,25 +157,15 @@ static const struct ctl_command *find_command(const struct ctl *ctl, uint32_t *w
 /* Help, and what is said of a command that is none. */
 static int help_or_usage(struct ctl *ctl)
 {
-	static const struct {
-		struct str group;
-		const char *help;
-	} GROUPS[] = {
-		{ STR_INIT("account"), CTL_HELP_ACCOUNT },
-		{ STR_INIT("domain"), CTL_HELP_DOMAIN },
-		{ STR_INIT("alias"), CTL_HELP_ALIAS },
-		{ STR_INIT("undelete"), CTL_HELP_UNDELETE },
-		{ STR_INIT("store"), CTL_HELP_STORE },
-	};
 	struct str first = ctl->n_arguments ? ctl->arguments[0] : STR("");
-	for (size_t i = 0; i < COUNT_OF(GROUPS); i++) {
-		if (!str_eq(first, GROUPS[i].group))
+	for (size_t i = 0; i < CTL_N_GROUPS; i++) {
+		if (!str_eq(first, str_from_c(CTL_GROUPS[i].name)))
 			continue;
 		if (ctl->help) {
-			fputs(GROUPS[i].help, stdout);
+			fputs(CTL_GROUPS[i].help, stdout);
 			return EXIT_DONE;
 		}
-		return usage(ctl, ctl->n_arguments > 1 ? "unknown command (see mansio %.*s --help)"
+		return ctl_usage(ctl, ctl->n_arguments > 1 ? "unknown command (see mansio %.*s --help)"
 						       : "a command is missing (see mansio %.*s --help)", first);
 	}
 	if (ctl->help || str_eq(first, STR("help"))) {
@@ -235,8 +173,8 @@ static int help_or_usage(struct ctl *ctl)
 		return EXIT_DONE;
 	}
 	if (first.n == 0)
-		return usage(ctl, "no command given%.*s (see mansio --help)", STR(""));
-	return usage(ctl, "unknown command \"%.*s\" (see mansio --help)", first);
+		return ctl_usage(ctl, "no command given%.*s (see mansio --help)", STR(""));
+	return ctl_usage(ctl, "unknown command \"%.*s\" (see mansio --help)", first);
 }
 
 static int run(struct ctl *ctl)
@@ -252,10 +190,12 @@ static int run(struct ctl *ctl)
 	ctl->n_arguments -= words;
 	memmove(ctl->arguments, ctl->arguments + words, ctl->n_arguments * sizeof ctl->arguments[0]);
 	if (ctl->n_arguments < command->min_arguments)
-		return usage(ctl, "an argument is missing%.*s (add --help to see what is needed)", STR(""));
+		return ctl_usage(ctl, "an argument is missing%.*s (add --help to see what is needed)", STR(""));
 	if (ctl->n_arguments > command->max_arguments)
-		return usage(ctl, "one argument too many: \"%.*s\"", ctl->arguments[command->max_arguments]);
-	int failed = read_configuration(ctl);
+		return ctl_usage(ctl, "one argument too many: \"%.*s\"", ctl->arguments[command->max_arguments]);
+	int failed = ctl_check_options(ctl, command);
+	if (failed == EXIT_DONE && !command->any_configuration)
+		failed = parse_configuration(ctl);
 	return failed ? failed : command->run(ctl, command);
 }
 

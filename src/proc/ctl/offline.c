@@ -14,8 +14,7 @@
 
 #define OPEN_WAIT_MS 5000
 
-/* Root becomes the owner of the folder. */
-static int become_owner(const char *folder)
+int ctl_become_owner(const char *folder)
 {
 	struct stat about;
 	if (stat(folder, &about) < 0)
@@ -54,7 +53,7 @@ static void execute(struct directory *directory, const struct control_request *r
 	control_answer_free(&answer);
 }
 
-/* Opened by the first request and kept to the end of the program: after become_owner root's files are out of reach. */
+/* Opened by the first request and kept to the end of the program: after ctl_become_owner root's files are out of reach. */
 struct ctl_offline {
 	int lock; /* -1: not held */
 	struct directory *directory;
@@ -70,7 +69,7 @@ static int open_directory(const struct ctl *ctl, struct ctl_offline *offline, co
 		.delimiter = ctl->conf.smtp.recipient_delimiter,
 	};
 	umask(077);
-	int err = become_owner(folder);
+	int err = ctl_become_owner(folder);
 	return err ? err : directory_open(str_from_c(folder), &settings, OPEN_WAIT_MS, &offline->directory);
 }
 

@@ -30,11 +30,11 @@ static ssize_t read_up_to(int fd, char *out, size_t max)
 }
 
 /* The file's bytes without the line end that editors put behind them. */
-static int read_password_file(struct ctl *ctl, const char **problem)
+static int read_password_file(struct ctl *ctl, struct str file, const char **problem)
 {
 	char text[PASSWORD_MAX + 2];
-	bool is_stdin = str_eq(ctl->password_file, STR("-"));
-	int fd = is_stdin ? STDIN_FILENO : open(ctl->password_file.p, O_RDONLY | O_CLOEXEC);
+	bool is_stdin = str_eq(file, STR("-"));
+	int fd = is_stdin ? STDIN_FILENO : open(file.p, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read_up_to(fd, text, sizeof text);
 	if (fd >= 0 && !is_stdin)
 		close(fd);
@@ -131,16 +131,18 @@ static int ask_password(struct ctl *ctl, const char **problem)
 
 int ctl_read_password(struct ctl *ctl, const char **problem)
 {
-	if (ctl->generate_password && ctl->password_file.n) {
+	struct str file = ctl_option(ctl, "--password-file");
+	bool generate = ctl_flag(ctl, "--generate-password");
+	if (generate && file.n) {
 		*problem = "--generate-password and --password-file exclude each other";
 		return ERR_SYNTAX;
 	}
-	if (ctl->generate_password) {
+	if (generate) {
 		password_generate(ctl->password);
 		ctl->password_n = PASSWORD_GENERATED_SIZE;
 		return 0;
 	}
-	return ctl->password_file.n ? read_password_file(ctl, problem) : ask_password(ctl, problem);
+	return file.n ? read_password_file(ctl, file, problem) : ask_password(ctl, problem);
 }
 
 int ctl_confirm(const char *question, const char *wanted)

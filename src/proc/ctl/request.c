@@ -100,17 +100,46 @@ static int receive_all(int fd, char *to, size_t wanted)
 	return 0;
 }
 
-static int send_frame(int fd, const struct control_request *request)
+/* With the first bytes of a frame. */
+static int send_descriptor(int fd, struct str bytes, int descriptor, size_t *sent)
+{
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { .room = { 0 } };
+	struct iovec part = { .iov_base = (char *)bytes.p, .iov_len = bytes.n };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room,
+		                  .msg_controllen = sizeof control.room };
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof descriptor);
+	memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
+	ssize_t n;
+	do
+		n = sendmsg(fd, &message, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return ERR_CLOSED;
+	*sent = (size_t)n;
+	return 0;
+}
+
+/* descriptor: -1, or what goes with it. */
+static int send_frame(int fd, const struct control_request *request, int descriptor)
 {
 	struct buf body = BUF_INIT(IPC_BODY_MAX), frame = BUF_INIT(IPC_BODY_MAX + FRAME_HEAD);
 	control_request_encode(request, &body);
 	wire_put_u32(&frame, (uint32_t)body.n);
 	wire_put_u16(&frame, CONTROL_REQUEST);
-	wire_put_u16(&frame, 0);
+	wire_put_u16(&frame, descriptor >= 0); /* how many descriptors, and a zero */
 	buf_add(&frame, buf_str(&body));
 	int err = buf_error(&body) ? ERR_LIMIT : buf_error(&frame);
+	size_t sent = 0;
+	if (!err && descriptor >= 0)
+		err = send_descriptor(fd, buf_str(&frame), descriptor, &sent);
 	if (!err)
-		err = send_all(fd, buf_str(&frame));
+		err = send_all(fd, str_from(buf_str(&frame), sent));
 	mem_wipe(body.p, body.n);
 	mem_wipe(frame.p, frame.n);
 	buf_free(&body);
@@ -158,11 +187,16 @@ static int receive_reply(int fd, struct ctl_reply *reply)
 
 int ctl_request_online(struct ctl *ctl, const struct control_request *request, struct ctl_reply *reply)
 {
+	return ctl_request_with(ctl, request, -1, reply);
+}
+
+int ctl_request_with(struct ctl *ctl, const struct control_request *request, int descriptor, struct ctl_reply *reply)
+{
 	int fd;
 	int err = connect_server(ctl, reply, &fd);
 	if (err)
 		return err;
-	err = send_frame(fd, request);
+	err = send_frame(fd, request, descriptor);
 	if (!err)
 		err = receive_reply(fd, reply);
 	close(fd);
@@ -183,4 +217,24 @@ void ctl_request(struct ctl *ctl, enum control_command command, const struct str
 		request.arguments[i] = arguments[i];
 	if (ctl->offline || ctl_request_online(ctl, &request, reply) == ERR_NOT_FOUND)
 		ctl_request_offline(ctl, &request, reply);
+}
+
+int ctl_ask(struct ctl *ctl, enum control_command command, const struct str *arguments, uint32_t n,
+            struct ctl_reply *reply, struct arena *arena, struct json_value **out)
+{
+	struct control_request request = { .command = command, .n_arguments = n };
+	memcpy(request.arguments, arguments, n * sizeof *arguments);
+	int result = ctl_request_online(ctl, &request, reply);
+	if (result == ERR_NOT_FOUND && reply->result == 0) {
+		char text[256];
+		snprintf(text, sizeof text, "the server must run for this, and nobody answers at %.*s",
+		         STR_ARG(str_first(ctl->conf.server.control_socket, 150)));
+		return ctl_fail(ctl, EXIT_UNAVAILABLE, "unavailable", str_from_c(text));
+	}
+	if (reply->result)
+		return ctl_fail_reply(ctl, reply);
+	if (json_parse(buf_str(&reply->json), arena, out) < 0)
+		return ctl_fail(ctl, EXIT_FAILED, "corrupt",
+		                STR("the server's answer cannot be read; is it of another version?"));
+	return EXIT_DONE;
 }

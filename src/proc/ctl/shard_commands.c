@@ -11,27 +11,6 @@
 
 #define ANSWER_ARENA ((size_t)64 * 1024 * 1024)
 
-/* One request and its answer as a tree in the arena. EXIT_DONE, or the exit code of what was said. */
-static int ask(struct ctl *ctl, enum control_command command, const struct str *arguments, uint32_t n,
-               struct ctl_reply *reply, struct arena *arena, struct json_value **out)
-{
-	struct control_request request = { .command = command, .n_arguments = n };
-	memcpy(request.arguments, arguments, n * sizeof *arguments);
-	int result = ctl_request_online(ctl, &request, reply);
-	if (result == ERR_NOT_FOUND && reply->result == 0) {
-		char text[256];
-		snprintf(text, sizeof text, "the server must run for this, and nobody answers at %.*s",
-		         STR_ARG(str_first(ctl->conf.server.control_socket, 150)));
-		return ctl_fail(ctl, EXIT_UNAVAILABLE, "unavailable", str_from_c(text));
-	}
-	if (reply->result)
-		return ctl_fail_reply(ctl, reply);
-	if (json_parse(buf_str(&reply->json), arena, out) < 0)
-		return ctl_fail(ctl, EXIT_FAILED, "corrupt",
-		                STR("the server's answer cannot be read; is it of another version?"));
-	return EXIT_DONE;
-}
-
 static void print_json(const struct buf *json)
 {
 	printf("%.*s\n", STR_ARG(buf_str(json)));
@@ -70,6 +49,12 @@ static int read_since(struct str text, int64_t *out)
 	return 0;
 }
 
+static struct str mailbox_option(const struct ctl *ctl)
+{
+	struct str mailbox = ctl_option(ctl, "--mailbox");
+	return str_ieq(mailbox, STR("INBOX")) ? STR("INBOX") : mailbox;
+}
+
 static int run_list(struct ctl *ctl)
 {
 	struct buf all = BUF_INIT(CTL_REPLY_MAX), next = BUF_INIT(CONTROL_ARGUMENT_MAX);
@@ -77,11 +62,11 @@ static int run_list(struct ctl *ctl)
 	json_begin_array(&all);
 	do {
 		struct arena arena = ARENA_INIT(ANSWER_ARENA);
-		struct str arguments[] = { ctl->arguments[0], ctl->mailbox, buf_str(&next) };
+		struct str arguments[] = { ctl->arguments[0], mailbox_option(ctl), buf_str(&next) };
 		struct ctl_reply reply;
 		struct json_value *answer;
 		ctl_reply_init(&reply);
-		result = ask(ctl, CONTROL_UNDELETE_LIST, arguments, COUNT_OF(arguments), &reply, &arena, &answer);
+		result = ctl_ask(ctl, CONTROL_UNDELETE_LIST, arguments, COUNT_OF(arguments), &reply, &arena, &answer);
 		buf_clear(&next);
 		if (result == EXIT_DONE) {
 			const struct json_value *list = json_member(answer, "messages");
@@ -109,8 +94,6 @@ static int run_list(struct ctl *ctl)
 
 int ctl_run_undelete_list(struct ctl *ctl, const struct ctl_command *command)
 {
-	if (ctl->since.n || ctl->n_ids)
-		return ctl_fail(ctl, EXIT_USAGE, "usage", STR("only undelete restore takes --since and --id"));
 	return run_list(ctl);
 }
 
@@ -134,20 +117,22 @@ int ctl_run_undelete_restore(struct ctl *ctl, const struct ctl_command *command)
 	uint64_t restored = 0;
 	bool more = true;
 	int result = EXIT_DONE;
-	if (ctl->since.n && read_since(ctl->since, &seconds) < 0)
+	struct str given = ctl_option(ctl, "--since");
+	if (given.n && read_since(given, &seconds) < 0)
 		return ctl_fail(ctl, EXIT_USAGE, "usage",
 		                STR("--since takes a time ago (90m, 2h, 1d) or a date (2026-01-31, 2026-01-31T12:00, in UTC)"));
-	if (ctl->since.n)
+	if (given.n)
 		snprintf(since, sizeof since, "%" PRId64, seconds);
-	struct str arguments[CONTROL_ARGUMENTS_MAX] = { ctl->arguments[0], ctl->mailbox, str_from_c(since) };
-	for (uint32_t i = 0; i < ctl->n_ids; i++)
-		arguments[3 + i] = ctl->ids[i];
+	struct str arguments[CONTROL_ARGUMENTS_MAX] = { ctl->arguments[0], mailbox_option(ctl), str_from_c(since) };
+	uint32_t n_ids = ctl_options(ctl, "--id", arguments + 3, CONTROL_ARGUMENTS_MAX - 3);
+	if (n_ids > CONTROL_ARGUMENTS_MAX - 3)
+		return ctl_usage(ctl, "too many options %.*s", STR("--id"));
 	while (more && result == EXIT_DONE) {
 		struct arena arena = ARENA_INIT(ANSWER_ARENA);
 		struct ctl_reply reply;
 		struct json_value *answer;
 		ctl_reply_init(&reply);
-		result = ask(ctl, CONTROL_UNDELETE_RESTORE, arguments, 3 + ctl->n_ids, &reply, &arena, &answer);
+		result = ctl_ask(ctl, CONTROL_UNDELETE_RESTORE, arguments, 3 + n_ids, &reply, &arena, &answer);
 		if (result == EXIT_DONE) {
 			restored += json_u64(json_member(answer, "restored"));
 			more = json_is_true(json_member(answer, "more"));
@@ -157,7 +142,7 @@ int ctl_run_undelete_restore(struct ctl *ctl, const struct ctl_command *command)
 	}
 	if (result == EXIT_DONE)
 		print_restored(ctl, restored);
-	if (result == EXIT_DONE && restored < ctl->n_ids) {
+	if (result == EXIT_DONE && restored < n_ids) {
 		fprintf(stderr, "mansio: not all of these ids can be put back (see mansio undelete list)\n");
 		result = EXIT_NOT_FOUND;
 	}
@@ -234,7 +219,7 @@ int ctl_run_store_check(struct ctl *ctl, const struct ctl_command *command)
 		struct ctl_reply reply;
 		struct json_value *shards;
 		ctl_reply_init(&reply);
-		result = ask(ctl, CONTROL_STORE_CHECK, &step, 1, &reply, &arena, &shards);
+		result = ctl_ask(ctl, CONTROL_STORE_CHECK, &step, 1, &reply, &arena, &shards);
 		done = result == EXIT_DONE && all_done(shards);
 		if (result == EXIT_DONE) {
 			gather_damage(shards, &damage);
@@ -244,8 +229,10 @@ int ctl_run_store_check(struct ctl *ctl, const struct ctl_command *command)
 			fputc('\n', stderr);
 		if (done) {
 			json_end_array(&damage);
-			result = print_checked(ctl, shards, &damage);
+			result = ctl_name_damage(ctl, &damage);
 		}
+		if (done && result == EXIT_DONE)
+			result = print_checked(ctl, shards, &damage);
 		step = STR("wait");
 		arena_free(&arena);
 		ctl_reply_free(&reply);
@@ -264,7 +251,7 @@ int ctl_run_store_compact(struct ctl *ctl, const struct ctl_command *command)
 		struct ctl_reply reply;
 		struct json_value *shards;
 		ctl_reply_init(&reply);
-		result = ask(ctl, CONTROL_STORE_COMPACT, &step, 1, &reply, &arena, &shards);
+		result = ctl_ask(ctl, CONTROL_STORE_COMPACT, &step, 1, &reply, &arena, &shards);
 		done = result == EXIT_DONE && all_done(shards);
 		if (result == EXIT_DONE && !done) {
 			print_progress("freed", sum_of(shards, "freed_bytes"));

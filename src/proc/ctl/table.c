@@ -75,6 +75,8 @@ static void print_duration(uint64_t seconds, char *out, size_t size)
 
 static const char *state_of(const struct json_value *account)
 {
+	if (json_member(account, "moving_to"))
+		return "being moved";
 	if (!json_is_true(json_member(account, "made")))
 		return "being made";
 	return json_is_true(json_member(account, "enabled")) ? "active" : "disabled";
@@ -173,6 +175,25 @@ void ctl_print_expunged(const struct json_value *list)
 	}
 }
 
+/* "alice@example.test, Archive, uid 5: its bytes ... (message 17, segment 1, offset 1234)" */
+static void print_damage(const struct json_value *item)
+{
+	const struct json_value *address = json_member(item, "address");
+	struct str mailbox = json_string(json_member(item, "mailbox"));
+	uint64_t uid = json_u64(json_member(item, "uid")), message = json_u64(json_member(item, "message"));
+	printf("%.*s", STR_ARG(json_string(address ? address : json_member(item, "account"))));
+	if (mailbox.n)
+		printf(", %.*s", STR_ARG(mailbox));
+	if (uid)
+		printf(", uid %llu", (unsigned long long)uid);
+	printf(": %.*s", STR_ARG(json_string(json_member(item, "problem"))));
+	if (message)
+		printf(" (message %llu, segment %llu, offset %llu)", (unsigned long long)message,
+		       (unsigned long long)json_u64(json_member(item, "segment")),
+		       (unsigned long long)json_u64(json_member(item, "offset")));
+	putchar('\n');
+}
+
 void ctl_print_checked(const struct json_value *checked)
 {
 	char size[64];
@@ -181,14 +202,10 @@ void ctl_print_checked(const struct json_value *checked)
 	ctl_print_size(json_u64(json_member(checked, "messages")), json_u64(json_member(checked, "bytes")), size);
 	printf("checked: %s\n", size);
 	for (const struct json_value *item = list ? list->first : NULL; item; item = item->next)
-		printf("account %.*s, message %llu, segment %llu, offset %llu: %.*s\n",
-		       STR_ARG(json_string(json_member(item, "account"))),
-		       (unsigned long long)json_u64(json_member(item, "message")),
-		       (unsigned long long)json_u64(json_member(item, "segment")),
-		       (unsigned long long)json_u64(json_member(item, "offset")),
-		       STR_ARG(json_string(json_member(item, "problem"))));
+		print_damage(item);
 	if (damaged)
-		printf("%llu damaged; `mansio account list --json` has the ids of the accounts\n", (unsigned long long)damaged);
+		printf("%llu damaged; all else goes on. What is lost for good: restore it from a backup\n",
+		       (unsigned long long)damaged);
 	else
 		puts("All is as it came in.");
 }

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "ipc/access_shard.h"
+#include "loop/turns.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@ struct connection {
 	struct shard *shard;
 	struct connection *next, **link;
 	struct connection *held_next, **held_link; /* in shard->held while output waits */
+	struct connection *waiting_next, **waiting_link; /* in shard->waiting while it wishes for a writable store */
 	uint64_t session;
 	uint64_t hold_batch;
 	struct account *account;
@@ -32,7 +34,7 @@ struct connection {
 	uint16_t access;
 	uint8_t wishes; /* WISH of each enum session_resume that has not come true yet */
 	bool due;       /* a wish has come true: resume */
-	bool doomed;    /* to be freed at the end of the turn, nothing more leaves */
+	bool doomed;    /* its batch is void: it ends at the end of the turn, and nothing that waits leaves */
 	bool closing;
 };
 
@@ -54,6 +56,29 @@ static void unlink_held(struct connection *c)
 	c->held_link = NULL;
 }
 
+/* Idle sessions are many; those that wait for the gate, which opens with every batch, are few. */
+static void link_waiting(struct connection *c)
+{
+	if (c->waiting_link)
+		return;
+	c->waiting_next = c->shard->waiting;
+	c->waiting_link = &c->shard->waiting;
+	if (c->waiting_next)
+		c->waiting_next->waiting_link = &c->waiting_next;
+	c->shard->waiting = c;
+}
+
+static void unlink_waiting(struct connection *c)
+{
+	if (!c->waiting_link)
+		return;
+	*c->waiting_link = c->waiting_next;
+	if (c->waiting_next)
+		c->waiting_next->waiting_link = c->waiting_link;
+	c->waiting_next = NULL;
+	c->waiting_link = NULL;
+}
+
 static void tell_access(struct connection *c)
 {
 	char room[16];
@@ -70,6 +95,7 @@ static void connection_free(struct connection *c)
 {
 	log_debug("session-end", LOG_ID(c->session));
 	unlink_held(c);
+	unlink_waiting(c);
 	loop_later_cancel(c->shard->process->loop, &c->later);
 	*c->link = c->next;
 	if (c->next)
@@ -82,6 +108,7 @@ static void connection_free(struct connection *c)
 	account_close(&c->account);
 	buf_free(&c->kept);
 	shard_turn(c->shard);
+	loop_did(c->shard->process->loop, STR("end of a session"));
 	mem_free(c);
 }
 
@@ -105,6 +132,14 @@ struct outq *connection_output(void *connection)
 	return stream_output(c->stream);
 }
 
+static void wake_durable(struct connection *c)
+{
+	if (!(c->wishes & WISH(SESSION_RESUME_DURABLE)))
+		return;
+	c->due = true;
+	do_later(c);
+}
+
 void connection_flush(void *connection)
 {
 	struct connection *c = connection;
@@ -121,6 +156,8 @@ void connection_flush(void *connection)
 			c->shard->held = c;
 		}
 	}
+	if (!c->held_link)
+		wake_durable(c);
 	stream_flush(c->stream);
 }
 
@@ -139,6 +176,8 @@ void connection_wish(void *connection, enum session_resume wish)
 	struct connection *c = connection;
 	c->wishes |= WISH(wish);
 	bool now = wish == SESSION_RESUME_SOON || (wish == SESSION_RESUME_WRITABLE && store_writable(c->shard->store));
+	if (wish == SESSION_RESUME_WRITABLE && !now)
+		link_waiting(c);
 	if (now)
 		c->due = true;
 	if (now)
@@ -150,6 +189,11 @@ void connection_wish(void *connection, enum session_resume wish)
 static bool may_run(const struct connection *c)
 {
 	return !c->doomed && !c->closing && (!c->held_link || c->hold_batch == store_batch(c->shard->store));
+}
+
+static void did(const struct connection *c)
+{
+	loop_did(c->shard->process->loop, c->engine->doing(c->state));
 }
 
 /* Gives the engine what came with the hand-over. */
@@ -169,14 +213,35 @@ static size_t on_input(void *owner, struct str bytes)
 		return 0;
 	shard_turn(c->shard);
 	feed_kept(c);
-	return c->kept.n == 0 && may_run(c) ? c->engine->input(c->state, bytes) : 0;
+	size_t taken = c->kept.n == 0 && may_run(c) ? c->engine->input(c->state, bytes) : 0;
+	if (c->closing && taken == bytes.n)
+		stream_no_linger(c->stream);
+	did(c);
+	return taken;
+}
+
+/* Nothing that waits leaves; where all of it still waits, the client hears instead that this is the end. */
+static void part(struct connection *c)
+{
+	struct outq *out = stream_output(c->stream);
+	if (out->begun || !c->engine->last_words) {
+		connection_free(c);
+		return;
+	}
+	outq_free(out);
+	c->engine->last_words(out, STR("The server could not write this: nothing of it was done, please try again."));
+	c->doomed = false;
+	c->closing = true;
+	unlink_held(c);
+	stream_hold(c->stream, false);
+	stream_finish(c->stream, LINGER_MS);
 }
 
 static void on_later(void *owner)
 {
 	struct connection *c = owner;
 	if (c->doomed) {
-		connection_free(c);
+		part(c);
 		return;
 	}
 	if (c->closing) {
@@ -190,12 +255,15 @@ static void on_later(void *owner)
 	if (c->due) {
 		c->due = false;
 		c->wishes = 0;
+		unlink_waiting(c);
 		c->engine->resume(c->state);
 	}
 	if (may_run(c))
 		feed_kept(c);
 	if (may_run(c) && c->kept.n == 0 && c->engine->wants_input(c->state))
 		stream_offer_again(c->stream);
+	else
+		did(c);
 }
 
 static void on_drained(void *owner)
@@ -229,12 +297,12 @@ static const struct stream_events events = {
 
 /* --- beginning --- */
 
-static void refuse(struct shard *shard, const struct handover *handover, int fd, struct str why)
+static void refuse(struct shard *shard, const struct handover *handover, int fd, bool in_use, struct str why)
 {
 	struct outq out = OUTQ_INIT(4096);
 	struct outq_piece piece;
 	log_warning("session-refused", LOG_ID(handover->session), LOG_S("why", why));
-	(handover->protocol == HANDOVER_IMAP ? &engine_imap : &engine_pop3)->refuse(&out, handover->tag, why);
+	(handover->protocol == HANDOVER_IMAP ? &engine_imap : &engine_pop3)->refuse(&out, handover->tag, in_use, why);
 	while (outq_peek(&out, &piece)) {
 		ssize_t ignored = send(fd, piece.bytes.p, piece.bytes.n, MSG_DONTWAIT | MSG_NOSIGNAL);
 		(void)ignored; /* it is the last word; a client that does not take it hears nothing */
@@ -266,6 +334,17 @@ static struct str check_ticket(struct shard *shard, const struct handover *hando
 	return STR("");
 }
 
+/* Goes through all connections: only where pop3.one_session asks for it. */
+static bool has_pop3_session(const struct shard *shard, struct account *account)
+{
+	if (*account_sessions(account) == 0)
+		return false;
+	for (const struct connection *c = shard->connections; c; c = c->next)
+		if (c->account == account && c->engine == &engine_pop3 && !c->closing && !c->doomed)
+			return true;
+	return false;
+}
+
 static void begin(struct shard *shard, uint16_t access, const struct handover *handover, const struct ticket *ticket,
                   struct account *account, int fd)
 {
@@ -294,6 +373,7 @@ static void begin(struct shard *shard, uint16_t access, const struct handover *h
 	stream_set_write_timeout(c->stream, imap ? conf->imap.write_timeout_ms : conf->pop3.write_timeout_ms);
 	buf_add(&c->kept, handover->unread);
 	c->state = c->engine->begin(c, account, handover->session, handover->tag);
+	loop_did(shard->process->loop, STR("begin of a session"));
 	do_later(c);
 }
 
@@ -323,11 +403,17 @@ int connection_hand_over(struct shard *shard, uint16_t access, struct str body, 
 		account_close(&account);
 		why = STR("too many sessions of this account");
 	}
+	bool in_use = why.n == 0 && handover.protocol == HANDOVER_POP3 && shard->process->conf.pop3.one_session &&
+	              has_pop3_session(shard, account);
+	if (in_use) {
+		account_close(&account);
+		why = STR("another POP3 session of this account is open");
+	}
 	if (why.n > 0) {
 		struct peer *peer = &shard->access[access % PEERS_MAX];
 		char room[16];
 		struct buf closed = { .p = room, .size = sizeof room, .max = sizeof room };
-		refuse(shard, &handover, client, why);
+		refuse(shard, &handover, client, in_use, why);
 		session_closed_encode(&(struct session_closed){ handover.session }, &closed);
 		return ipc_send(peer->channel, SHARD_ACCESS_CLOSED, buf_str(&closed), -1);
 	}
@@ -339,9 +425,9 @@ int connection_hand_over(struct shard *shard, uint16_t access, struct str body, 
 
 void connections_writable(struct shard *shard)
 {
-	for (struct connection *c = shard->connections; c; c = c->next) {
-		if (!(c->wishes & WISH(SESSION_RESUME_WRITABLE)))
-			continue;
+	while (shard->waiting) {
+		struct connection *c = shard->waiting;
+		unlink_waiting(c);
 		c->due = true;
 		do_later(c);
 	}
@@ -356,6 +442,7 @@ void connections_durable(struct shard *shard, uint64_t batch)
 		unlink_held(c);
 		stream_hold(c->stream, false);
 		stream_flush(c->stream);
+		wake_durable(c);
 		do_later(c);
 	}
 }
@@ -383,11 +470,11 @@ unsigned connections_held(const struct shard *shard)
 	return !shard->held ? 0 : !shard->held->held_next ? 1 : 2;
 }
 
-void connections_account_gone(struct shard *shard)
+void connections_account_gone(struct shard *shard, struct str why)
 {
 	for (struct connection *c = shard->connections; c; c = c->next)
 		if (account_is_gone(c->account) && !c->doomed && !c->closing)
-			c->engine->bye(c->state, STR("this account was removed"));
+			c->engine->bye(c->state, why);
 }
 
 void connections_bye(struct shard *shard)

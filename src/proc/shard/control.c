@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "ipc/control.h"
+#include "loop/turns.h"
 #include "syntax/header.h"
 
 #include <inttypes.h>
@@ -28,6 +29,7 @@
 #define WAIT_TICK_MS    50
 #define CHECK_PACE_MS   1
 #define DAMAGE_MAX      (512 * 1024) /* bytes of JSON in one answer */
+#define MAILBOX_SHOWN   200 /* bytes of a name in it */
 #define WAIT_MS         1000
 
 /* Waits for the gate. */
@@ -188,7 +190,7 @@ static void print_expunged(void *owner, const struct expunged_entry *expunged)
 	struct listing *listing = owner;
 	struct message_row row;
 	char id[24];
-	int n = snprintf(id, sizeof id, "%" PRIu64, expunged->entry->id);
+	int n = snprintf(id, sizeof id, "%" PRIu64, (uint64_t)expunged->entry->id);
 	json_begin_object(listing->json);
 	json_field_string(listing->json, "id", str_of(id, (size_t)n));
 	json_field_string(listing->json, "mailbox", expunged->mailbox);
@@ -360,12 +362,15 @@ static void print_damage(void *owner, const struct check_damage *damage)
 	for (size_t i = 0; i < ACCOUNT_ID_SIZE; i++)
 		snprintf(id + 2 * i, 3, "%02x", damage->account.bytes[i]);
 	log_error("damage", LOG_C("account", id), LOG_U("message", damage->message), LOG_U("segment", damage->segment),
-	          LOG_U("offset", damage->offset), LOG_C("problem", damage->problem));
+	          LOG_U("offset", damage->offset), LOG_S("mailbox", damage->mailbox), LOG_U("uid", damage->uid),
+	          LOG_C("problem", damage->problem));
 	json_begin_object(&control->damage);
 	json_field_string(&control->damage, "account", str_of(id, 2 * ACCOUNT_ID_SIZE));
 	json_field_u64(&control->damage, "message", damage->message);
 	json_field_u64(&control->damage, "segment", damage->segment);
 	json_field_u64(&control->damage, "offset", damage->offset);
+	json_field_string(&control->damage, "mailbox", str_first(damage->mailbox, MAILBOX_SHOWN));
+	json_field_u64(&control->damage, "uid", damage->uid);
 	json_field_string(&control->damage, "problem", str_from_c(damage->problem));
 	json_end_object(&control->damage);
 }
@@ -465,6 +470,9 @@ static void run(struct shard *shard, uint64_t number, struct str body)
 	case CONTROL_STORE_CHECK:
 		check(shard, number, &request);
 		return;
+	case CONTROL_BACKUP:
+		backup_command(shard, number, request.arguments, request.n_arguments);
+		return;
 	}
 	fail(shard, number, ERR_UNSUPPORTED);
 }
@@ -479,6 +487,7 @@ void control_command(struct role_process *process, uint64_t number, struct str b
 	}
 	if (store_writable(shard->store) && control->n_commands == 0) {
 		run(shard, number, body);
+		loop_did(process->loop, STR("command of the command line"));
 		return;
 	}
 	struct held_command *held = &control->commands[control->n_commands++];

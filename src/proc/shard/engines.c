@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "proto/pop3/capability.h"
 
 static uint64_t microseconds(void *owner)
 {
@@ -51,19 +52,31 @@ static void imap_end(void *session)
 	imap_session_free(&s);
 }
 
-static void imap_refuse(struct outq *out, struct str tag, struct str text)
+static struct str imap_doing(const void *session)
 {
-	outq_addf(out, "%.*s NO [UNAVAILABLE] %.*s\r\n* BYE\r\n", STR_ARG(tag), STR_ARG(text));
+	return imap_session_doing(session);
+}
+
+static void imap_refuse(struct outq *out, struct str tag, bool in_use, struct str text)
+{
+	outq_addf(out, "%.*s NO [%s] %.*s\r\n* BYE\r\n", STR_ARG(tag), in_use ? "INUSE" : "UNAVAILABLE",
+	          STR_ARG(text));
+}
+
+static void imap_last_words(struct outq *out, struct str text)
+{
+	outq_addf(out, "* BYE %.*s\r\n", STR_ARG(text));
 }
 
 const struct engine engine_imap = { imap_begin, imap_input, imap_wants_input, imap_resume,
-	                                imap_bye,   imap_end,   imap_refuse };
+	                                imap_bye,   imap_end,   imap_doing,        imap_refuse, imap_last_words };
 
 /* --- POP3 --- */
 
 static void *pop3_begin(struct connection *connection, struct account *account, uint64_t session, struct str tag)
 {
-	return pop3_session_new(&world, connection, &connection_shard(connection)->pop3, account, session);
+	return pop3_session_new(&world, connection, &connection_shard(connection)->pop3, account,
+	                        str_eq(tag, STR(POP3_HANDED_UTF8)), session);
 }
 
 static size_t pop3_input(void *session, struct str bytes)
@@ -92,13 +105,18 @@ static void pop3_end(void *session)
 	pop3_session_free(&s);
 }
 
-static void pop3_refuse(struct outq *out, struct str tag, struct str text)
+static struct str pop3_doing(const void *session)
 {
-	outq_addf(out, "-ERR [SYS/TEMP] %.*s\r\n", STR_ARG(text));
+	return pop3_session_doing(session);
+}
+
+static void pop3_refuse(struct outq *out, struct str tag, bool in_use, struct str text)
+{
+	outq_addf(out, "-ERR [%s] %.*s\r\n", in_use ? "IN-USE" : "SYS/TEMP", STR_ARG(text));
 }
 
 const struct engine engine_pop3 = { pop3_begin, pop3_input, pop3_wants_input, pop3_resume,
-	                                pop3_bye,   pop3_end,   pop3_refuse };
+	                                pop3_bye,   pop3_end,   pop3_doing,        pop3_refuse };
 
 /* --- settings --- */
 
@@ -121,6 +139,11 @@ void engines_set_up(struct shard *shard)
 		.spool_directory = buf_str(&shard->directory),
 	};
 	shard->imap.mail.max_message_size = conf->imap.max_message_size;
-	shard->pop3 =
-		(struct pop3_settings){ conf->pop3.max_line, (uint32_t)conf->pop3.max_bad_commands, conf->imap.output_pause };
+	shard->pop3 = (struct pop3_settings){
+		.max_line = conf->pop3.max_line,
+		.max_bad_commands = (uint32_t)conf->pop3.max_bad_commands,
+		.output_pause = conf->imap.output_pause,
+		.utf8 = conf->pop3.utf8,
+		.login_delay_ms = conf->pop3.login_delay_ms,
+	};
 }

@@ -1,6 +1,7 @@
 /* requests.c: what smtp and auth ask of the shard. A request that writes runs when the gate is open, in the order it
  * came; its answer (a promise) leaves when its batch is durable, or says "try again" when the batch was voided.
- * Owned by the shard. Malformed requests close the channel. */
+ * A delivery to many recipients runs some milliseconds at a time, at the head of the queue, in several batches; it has
+ * one answer, in the end. Owned by the shard. Malformed requests close the channel. */
 #include "proc/shard/shard.h"
 
 #include "base/checked.h"
@@ -9,19 +10,30 @@
 #include "base/mem.h"
 #include "ipc/auth_shard.h"
 #include "ipc/smtp_shard.h"
+#include "loop/turns.h"
 
 #include <unistd.h>
 
 #define DECODE_ARENA_MAX  (256 * 1024) /* recipients of one delivery */
 #define REQUEST_FILES_MAX 256          /* waiting requests with a descriptor; further ones are refused for now */
-#define RUN_SLICE_US      10000        /* sessions wait no longer for requests that waited */
+#define RUN_SLICE_US      5000         /* sessions wait no longer for requests that waited, */
+#define DELIVER_SLICE_US  4000         /* nor for the recipients of one */
 
-/* Waits for the gate. */
+/* How far a delivery is. */
+struct progress {
+	struct promise *promise; /* NULL: not begun */
+	uint32_t next;           /* recipient */
+	uint64_t voids;          /* shard's, when it began */
+	int worst;               /* error so far */
+};
+
+/* Waits for the gate, or for its next slice. */
 struct request {
 	struct request *next;
 	struct peer *peer;
 	uint32_t generation;
 	int fd; /* -1 or a message's bytes */
+	struct progress progress;
 	size_t n;
 	char body[];
 };
@@ -101,6 +113,8 @@ static unsigned char result_of(int err)
 		return DELIVER_NO_ACCOUNT;
 	case ERR_NO_SPACE:
 		return DELIVER_NO_SPACE;
+	case ERR_QUOTA:
+		return DELIVER_QUOTA;
 	case ERR_SYNTAX:
 	case ERR_LIMIT:
 		return DELIVER_REFUSED;
@@ -148,28 +162,46 @@ static int deliver_one(struct shard *shard, const struct deliver_recipient *reci
 	return result;
 }
 
-static void deliver_all(struct shard *shard, const struct deliver *deliver, const struct mail_source *source,
-                        struct promise *promise)
+/* The next recipients, at least one. */
+static void deliver_some(struct shard *shard, const struct deliver *deliver, const struct mail_source *source,
+                         struct progress *progress)
 {
-	uint64_t voids = shard->voids;
-	int worst = 0;
-	for (uint32_t i = 0; i < deliver->n_recipients; i++) {
-		int result = deliver_one(shard, &deliver->recipients[i], source, &promise->batch);
-		promise->results[i] = result_of(result);
-		worst = MIN(worst, result);
+	uint64_t end_us = clock_monotonic_us() + DELIVER_SLICE_US;
+	do {
+		uint32_t i = progress->next++;
+		int result = deliver_one(shard, &deliver->recipients[i], source, &progress->promise->batch);
+		progress->promise->results[i] = result_of(result);
+		progress->worst = MIN(progress->worst, result);
 		*(result == 0 ? &shard->count.deliveries : &shard->count.refused) += 1;
-	}
-	/* A batch that was rolled back takes those with it that were delivered before in the same request. */
-	for (uint32_t i = 0; i < deliver->n_recipients && voids != shard->voids; i++)
-		promise->results[i] = result_of(worst == ERR_NO_SPACE ? ERR_NO_SPACE : ERR_UNAVAILABLE);
-	log_debug("delivery", LOG_ID(deliver->session), LOG_S("sender", deliver->sender),
-	          LOG_U("recipients", deliver->n_recipients), LOG_U("size", deliver->head.n + deliver->body_length),
-	          LOG_C("result", worst == 0 ? "ok" : err_text(worst)));
+	} while (progress->next < deliver->n_recipients && clock_monotonic_us() < end_us);
 }
 
-/* fd: -1, a file with the body, or IPC_FD_LOST. Without `room`, or without its file, all recipients are to be tried
- * again. */
-static int run_delivery(struct peer *peer, struct str body, int fd, bool room)
+/* A batch that was rolled back takes those with it that were delivered before in the same request. Those of an earlier
+ * batch are told to come again as well: their keys keep them from being stored twice. */
+static void end_delivery(struct shard *shard, const struct deliver *deliver, struct progress *progress)
+{
+	struct promise *promise = progress->promise;
+	bool no_space = progress->worst == ERR_NO_SPACE;
+	for (uint32_t i = 0; i < deliver->n_recipients && progress->voids != shard->voids; i++)
+		promise->results[i] = result_of(no_space ? ERR_NO_SPACE : ERR_UNAVAILABLE);
+	log_debug("delivery", LOG_ID(deliver->session), LOG_S("sender", deliver->sender),
+	          LOG_U("recipients", deliver->n_recipients), LOG_U("size", deliver->head.n + deliver->body_length),
+	          LOG_C("result", progress->worst == 0 ? "ok" : err_text(progress->worst)));
+	progress->promise = NULL;
+	keep_promise(shard, promise);
+}
+
+static void begin_delivery(struct peer *peer, const struct deliver *deliver, struct progress *progress)
+{
+	*progress = (struct progress){ .promise = mem_alloc(1, sizeof *progress->promise + deliver->n_recipients),
+		                       .voids = peer->shard->voids };
+	*progress->promise = (struct promise){ .peer = peer, .generation = peer->generation, .request = deliver->request,
+		                               .n_results = deliver->n_recipients };
+}
+
+/* A slice of it; *done: it was the last. fd: -1, a file with the body, or IPC_FD_LOST. Without `room`, or without its
+ * file, the recipients that are left are to be tried again. */
+static int run_delivery(struct peer *peer, struct str body, int fd, bool room, struct progress *progress, bool *done)
 {
 	struct arena arena = ARENA_INIT(DECODE_ARENA_MAX);
 	struct deliver deliver;
@@ -178,13 +210,18 @@ static int run_delivery(struct peer *peer, struct str body, int fd, bool room)
 		struct mail_source source = {
 			.head = deliver.head, .bytes = deliver.body, .fd = fd, .length = deliver.body_length
 		};
-		struct promise *promise = mem_alloc(1, sizeof *promise + deliver.n_recipients);
-		*promise = (struct promise){ .peer = peer, .generation = peer->generation, .request = deliver.request, .n_results = deliver.n_recipients };
-		if (room && fd != IPC_FD_LOST)
-			deliver_all(peer->shard, &deliver, &source, promise);
-		else
-			memset(promise->results, DELIVER_UNAVAILABLE, deliver.n_recipients);
-		keep_promise(peer->shard, promise);
+		if (!progress->promise)
+			begin_delivery(peer, &deliver, progress);
+		if (room && fd != IPC_FD_LOST && deliver.n_recipients > 0) {
+			deliver_some(peer->shard, &deliver, &source, progress);
+		} else {
+			memset(progress->promise->results + progress->next, DELIVER_UNAVAILABLE,
+			       deliver.n_recipients - progress->next);
+			progress->next = deliver.n_recipients;
+		}
+		*done = progress->next == deliver.n_recipients;
+		if (*done)
+			end_delivery(peer->shard, &deliver, progress);
 	}
 	arena_free(&arena);
 	return result;
@@ -201,7 +238,22 @@ static int confirm(struct shard *shard, struct str body)
 
 /* --- orders of auth --- */
 
-static int run_order(struct peer *peer, struct str body)
+static int find_usage(struct shard *shard, const struct account_id *id, struct account_order_reply *out)
+{
+	struct account *account;
+	int result = account_open(shard->store, id, &account);
+	if (result < 0)
+		return result;
+	struct account_counts counts = account_counts(account), limits = account_limits(account);
+	out->messages = counts.messages;
+	out->bytes = counts.bytes;
+	out->limit_messages = limits.messages;
+	out->limit_bytes = limits.bytes;
+	account_close(&account);
+	return 0;
+}
+
+static int run_order(struct peer *peer, struct str body, int fd)
 {
 	struct shard *shard = peer->shard;
 	struct account_order order;
@@ -209,22 +261,38 @@ static int run_order(struct peer *peer, struct str body)
 	int result = account_order_decode(body, &order);
 	if (result < 0)
 		return result;
+	if (order.kind == ACCOUNT_SEND || order.kind == ACCOUNT_RECEIVE || order.kind == ACCOUNT_PROGRESS) {
+		move_order(peer, &order, fd);
+		return 0;
+	}
+	if (fd != -1)
+		return ERR_SYNTAX;
+	if (order.kind == ACCOUNT_CREATE || order.kind == ACCOUNT_DESTROY)
+		parcels_cancel(shard, &order.account); /* of a move that was given up */
 	struct promise *promise = mem_alloc(1, sizeof *promise);
 	*promise = (struct promise){ .peer = peer, .generation = peer->generation, .request = order.request, .order = { .request = order.request } };
+	struct account_quota quota = { order.quota_messages, order.quota_bytes };
 	switch (order.kind) {
 	case ACCOUNT_CREATE:
 		promise->order.result = account_create(shard->store, &order.account);
+		if (promise->order.result == 0)
+			promise->order.result = account_set_quota(shard->store, &order.account, &quota);
+		break;
+	case ACCOUNT_QUOTA:
+		promise->order.result = account_set_quota(shard->store, &order.account, &quota);
 		break;
 	case ACCOUNT_DESTROY:
 		promise->order.result =
 			account_destroy(shard->store, &order.account, &promise->order.messages, &promise->order.bytes);
-		connections_account_gone(shard);
+		connections_account_gone(shard, STR("this account was removed"));
 		loop_timer_start(shard->idle_work, IDLE_WORK_PACE_MS);
 		break;
 	case ACCOUNT_USAGE:
-		promise->order.result =
-			account_usage(shard->store, &order.account, &promise->order.messages, &promise->order.bytes);
+		promise->order.result = find_usage(shard, &order.account, &promise->order);
 		break;
+	case ACCOUNT_SEND:
+	case ACCOUNT_RECEIVE:
+	case ACCOUNT_PROGRESS:
 	case ACCOUNT_ORDER_COUNT:
 		break;
 	}
@@ -239,27 +307,33 @@ static int run_order(struct peer *peer, struct str body)
 
 /* --- the queue before the gate --- */
 
-static int run(struct peer *peer, struct str body, int fd)
+static int run(struct peer *peer, struct str body, int fd, struct progress *progress, bool *done)
 {
+	bool is_delivery = peer->role == ROLE_SMTP;
+	*done = true;
 	shard_turn(peer->shard);
-	return peer->role == ROLE_SMTP ? run_delivery(peer, body, fd, true) : run_order(peer, body);
+	int result = is_delivery ? run_delivery(peer, body, fd, true, progress, done) : run_order(peer, body, fd);
+	loop_did(peer->shard->process->loop, is_delivery ? STR("delivery") : STR("order of auth"));
+	return result;
 }
 
 /* No room to wait. Auth has few orders out, so its channel closes over it. */
-static int refuse(struct peer *peer, struct str body, int fd)
+static int refuse(struct peer *peer, struct str body, int fd, struct progress *progress)
 {
+	bool done;
 	log_warning("requests-full", LOG_S("peer", role_name(peer->role)), LOG_U("bytes", peer->shard->requests_bytes));
-	return peer->role == ROLE_SMTP ? run_delivery(peer, body, fd, false) : ERR_LIMIT;
+	return peer->role == ROLE_SMTP ? run_delivery(peer, body, fd, false, progress, &done) : ERR_LIMIT;
 }
 
-static int queue(struct peer *peer, struct str body, int *fd)
+static int queue(struct peer *peer, struct str body, int *fd, struct progress *progress)
 {
 	struct shard *shard = peer->shard;
 	size_t cost = sizeof(struct request) + body.n;
 	if (shard->requests_bytes + cost > REQUESTS_MAX || (*fd >= 0 && shard->requests_files == REQUEST_FILES_MAX))
-		return refuse(peer, body, *fd);
+		return refuse(peer, body, *fd, progress);
 	struct request *request = mem_alloc_unset(sizeof *request + body.n);
-	*request = (struct request){ .peer = peer, .generation = peer->generation, .fd = *fd, .n = body.n };
+	*request = (struct request){ .peer = peer, .generation = peer->generation, .fd = *fd, .progress = *progress,
+		                     .n = body.n };
 	memcpy(request->body, body.p, body.n);
 	shard->requests_files += *fd >= 0;
 	*fd = -1;
@@ -272,9 +346,15 @@ static int queue(struct peer *peer, struct str body, int *fd)
 static int run_or_queue(struct peer *peer, struct str body, int *fd)
 {
 	struct shard *shard = peer->shard;
-	if (store_writable(shard->store) && !shard->requests)
-		return run(peer, body, *fd);
-	return queue(peer, body, fd);
+	struct progress progress = { .promise = NULL };
+	bool done = false;
+	if (!store_writable(shard->store) || shard->requests)
+		return queue(peer, body, fd, &progress);
+	int result = run(peer, body, *fd, &progress, &done);
+	if (result < 0 || done)
+		return result;
+	loop_later(shard->process->loop, &shard->work);
+	return queue(peer, body, fd, &progress);
 }
 
 int request_from_smtp(struct peer *peer, uint16_t type, struct str body, int *fd)
@@ -290,7 +370,7 @@ int request_from_smtp(struct peer *peer, uint16_t type, struct str body, int *fd
 
 int request_from_auth(struct peer *peer, uint16_t type, struct str body, int *fd)
 {
-	return type == AUTH_SHARD_ORDER && *fd == -1 ? run_or_queue(peer, body, fd) : ERR_SYNTAX;
+	return type == AUTH_SHARD_ORDER ? run_or_queue(peer, body, fd) : ERR_SYNTAX;
 }
 
 static void free_first(struct shard *shard)
@@ -303,7 +383,25 @@ static void free_first(struct shard *shard)
 	shard->requests_files -= request->fd >= 0;
 	if (request->fd >= 0)
 		close(request->fd);
+	mem_free(request->progress.promise);
 	mem_free(request);
+}
+
+/* The first request, or a slice of it. */
+static void run_first(struct shard *shard)
+{
+	struct request *request = shard->requests;
+	struct peer *peer = request->peer;
+	bool done = true;
+	/* What a process asked that is gone since is not done: nobody waits for it, and the sender will come again. */
+	if (peer->channel && peer->generation == request->generation &&
+	    run(peer, str_of(request->body, request->n), request->fd, &request->progress, &done) < 0) {
+		log_error("malformed-request", LOG_S("peer", role_name(peer->role)), LOG_U("index", peer->index));
+		shard_drop_peer(peer);
+		done = true;
+	}
+	if (done)
+		free_first(shard);
 }
 
 void requests_run(struct shard *shard)
@@ -314,15 +412,7 @@ void requests_run(struct shard *shard)
 			loop_later(shard->process->loop, &shard->work);
 			return;
 		}
-		struct request *request = shard->requests;
-		struct peer *peer = request->peer;
-		/* What a process asked that is gone since is not done: nobody waits for it, and the sender will come again. */
-		if (peer->channel && peer->generation == request->generation &&
-		    run(peer, str_of(request->body, request->n), request->fd) < 0) {
-			log_error("malformed-request", LOG_S("peer", role_name(peer->role)), LOG_U("index", peer->index));
-			shard_drop_peer(peer);
-		}
-		free_first(shard);
+		run_first(shard);
 	}
 }
 

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "ipc/access_shard.h"
+#include "loop/turns.h"
 #include "proc/roles.h"
 #include "proc/store_folder.h"
 
@@ -18,7 +19,9 @@
 
 #define PATH_MAX_BYTES    4000
 #define SYNC_HERE_MAX_US  2000        /* the last sync took no longer: the next may be done on the loop's thread */
+#define SYNCS_HERE_MAX    2           /* in one turn: of the bodies and of the log */
 #define TURN_SMALL_US     1000        /* a turn this short has written little */
+#define GATHER_US         1000        /* a batch waits no longer for those who are at the door already */
 #define TRACE_HEADERS_MAX (64 * 1024) /* what smtp puts on top of a message whose size it has checked */
 
 /* --- the store's world --- */
@@ -37,6 +40,7 @@ static void sync_done(struct loop_job *job, int result)
 {
 	struct shard *shard = job->owner;
 	store_synced(shard->store, result);
+	loop_did(shard->process->loop, STR("commit or checkpoint"));
 	shard_turn(shard);
 }
 
@@ -47,7 +51,7 @@ static bool serves_one(const struct shard *shard)
 	       clock_monotonic_us() - shard->turn_began_us < TURN_SMALL_US;
 }
 
-/* A sync for one client alone is done here, if the next turn finds that nobody has come meanwhile: two switches of
+/* A sync for one client alone is done here, at the end of a turn that found nobody else at the door: two switches of
  * threads and their wake-ups cost more CPU than all the rest of a lone APPEND. Who comes during it waits as long as
  * the last sync took; a slow one sends the next to the helper again. What is synced before what is the same either
  * way. */
@@ -77,6 +81,7 @@ static void world_writable(void *owner)
 	struct shard *shard = owner;
 	loop_later(shard->process->loop, &shard->work);
 	connections_writable(shard);
+	parcels_writable(shard);
 }
 
 static void world_durable(void *owner, uint64_t batch)
@@ -84,6 +89,7 @@ static void world_durable(void *owner, uint64_t batch)
 	struct shard *shard = owner;
 	promises_durable(shard, batch);
 	control_durable(shard, batch);
+	parcels_durable(shard, batch);
 	connections_durable(shard, batch);
 }
 
@@ -95,6 +101,7 @@ static void world_voided(void *owner, uint64_t batch, int err)
 	          LOG_C("action", "its writers were told to try again"));
 	promises_voided(shard, batch, err);
 	control_voided(shard, batch, err);
+	parcels_voided(shard, batch, err);
 	connections_voided(shard, batch);
 }
 
@@ -121,12 +128,31 @@ static const struct store_world store_world = {
 	.reads = world_reads,
 };
 
+/* More may have come while this turn ran, and each batch costs two syncs, whatever is in it: before one is sealed,
+ * whoever is at the door comes in (one epoll_wait that does not wait). */
+static bool wait_for_more(struct shard *shard)
+{
+	bool more = shard->stirred;
+	shard->stirred = false;
+	if (!more || !store_would_seal(shard->store) || clock_monotonic_us() - shard->turn_began_us > GATHER_US)
+		return false;
+	loop_later(shard->process->loop, &shard->turn);
+	return true;
+}
+
 static void end_of_turn(void *owner)
 {
 	struct shard *shard = owner;
 	if (shard->sync_here)
 		sync_here(shard);
+	if (wait_for_more(shard))
+		return;
 	store_turn(shard->store);
+	for (int i = 0; i < SYNCS_HERE_MAX && shard->sync_here; i++) {
+		sync_here(shard);
+		store_turn(shard->store);
+	}
+	loop_did(shard->process->loop, STR("commit"));
 	if (shard->stopping && store_is_idle(shard->store) && !shard->connections)
 		role_stopped(shard->process);
 }
@@ -152,6 +178,7 @@ static void work_while_idle(void *owner)
 	bool more = !shard->stopping && !waits && store_idle_work(shard->store);
 	uint64_t pace_ms = store_is_compacting(shard->store) ? COMPACT_PACE_MS : IDLE_WORK_PACE_MS;
 	loop_timer_start(shard->idle_work, more || waits ? pace_ms : IDLE_WORK_REST_MS);
+	loop_did(shard->process->loop, STR("upkeep"));
 	shard_turn(shard);
 }
 
@@ -188,9 +215,21 @@ void shard_drop_peer(struct peer *peer)
 	role_peer_lost(peer->shard->process, peer->role, peer->index);
 }
 
+/* After the sandbox was entered, which would not bind threads made before; before the start, as a peer may say
+ * something before it. */
+static void start_helpers(struct shard *shard)
+{
+	if (shard->helper)
+		return;
+	shard->helper = loop_helper_new(shard->process->loop);
+	shard->reader = loop_helper_new(shard->process->loop);
+	loop_set_read_helper(shard->process->loop, shard->reader);
+}
+
 static void shard_peer(struct role_process *process, enum role role, uint16_t index, int fd)
 {
 	struct shard *shard = process->state;
+	start_helpers(shard);
 	struct peer *peer = role == ROLE_AUTH     ? &shard->auth
 	                    : role == ROLE_ACCESS ? &shard->access[index % PEERS_MAX]
 	                                          : &shard->smtp[index % PEERS_MAX];
@@ -215,6 +254,7 @@ static struct store_settings settings_from(const struct conf *conf, struct str d
 		.undelete_window = (int64_t)(conf->store.undelete_window_ms / 1000),
 		.delivery_lifetime = (int64_t)(conf->store.delivery_key_lifetime_ms / 1000),
 		.compaction_rate = conf->store.compaction_rate,
+		.quota = { conf->quota.messages, conf->quota.bytes },
 	};
 }
 
@@ -224,6 +264,21 @@ static uint64_t sessions_possible(void)
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
 		return UINT64_MAX;
 	return limit.rlim_cur > 2 * FILES_RESERVED ? limit.rlim_cur - FILES_RESERVED : limit.rlim_cur / 2;
+}
+
+/* What to do about a store that does not open. */
+static const char *advice(int err)
+{
+	switch (err) {
+	case ERR_CORRUPT:
+		return "stop the server and run: mansio store salvage, or restore a backup; the other shards serve meanwhile";
+	case ERR_UNSUPPORTED:
+		return "it was written by a newer version of mansio; run that one, nothing was changed";
+	case ERR_NO_SPACE:
+		return "make room on the disk; the shard tries again by itself";
+	default:
+		return "check the disk and the folder's permissions; the shard tries again by itself";
+	}
 }
 
 static int shard_prepare(struct role_process *process)
@@ -239,6 +294,7 @@ static int shard_prepare(struct role_process *process)
 	shard->requests_end = &shard->requests;
 	shard->promises_end = &shard->promises;
 	control_begin(shard);
+	shard->idle_work = loop_timer_new(process->loop, work_while_idle, shard); /* a peer's order may come before the start */
 	shard->turn = (struct loop_later){ .fn = end_of_turn, .owner = shard };
 	shard->work = (struct loop_later){ .fn = run_requests, .owner = shard };
 	shard->sync_job = (struct loop_job){ .work = sync_work, .done = sync_done, .owner = shard };
@@ -248,11 +304,18 @@ static int shard_prepare(struct role_process *process)
 	         process->setup.index);
 	struct store_settings settings = settings_from(conf, buf_str(&shard->directory));
 	int result = store_open(&settings, &store_world, shard, &shard->store, &what);
-	if (result < 0)
-		log_error("store-not-opened", LOG_C("what", what), LOG_S("directory", buf_str(&shard->directory)),
-		          LOG_ERR(result));
-	else
+	if (result == 0) {
 		engines_set_up(shard);
+		return 0;
+	}
+	log_error("store-not-opened", LOG_C("what", what), LOG_S("directory", buf_str(&shard->directory)), LOG_ERR(result),
+	          LOG_C("action", advice(result)));
+	control_free(shard);
+	loop_timer_free(&shard->idle_work);
+	mail_reader_free(&shard->mail.reader);
+	buf_free(&shard->directory);
+	mem_free(shard);
+	process->state = NULL;
 	return result;
 }
 
@@ -266,12 +329,10 @@ static size_t shard_paths(struct role_process *process, struct sandbox_path *pat
 static void shard_start(struct role_process *process)
 {
 	struct shard *shard = process->state;
-	shard->helper = loop_helper_new(process->loop);
-	shard->reader = loop_helper_new(process->loop);
-	loop_set_read_helper(process->loop, shard->reader);
-	shard->idle_work = loop_timer_new(process->loop, work_while_idle, shard);
+	start_helpers(shard);
 	loop_timer_start(shard->idle_work, IDLE_WORK_PACE_MS);
 	control_start(shard);
+	backup_start(shard);
 	role_ready(process);
 }
 
@@ -280,6 +341,7 @@ static void shard_stop(struct role_process *process)
 	struct shard *shard = process->state;
 	shard->stopping = true;
 	connections_bye(shard);
+	parcels_free(shard);
 	shard_turn(shard);
 }
 
@@ -319,9 +381,11 @@ static void shard_finish(struct role_process *process)
 {
 	struct shard *shard = process->state;
 	connections_free(shard);
+	parcels_free(shard);
 	free_peers(shard);
 	requests_free(shard);
 	control_free(shard);
+	backup_free(shard);
 	loop_set_read_helper(process->loop, NULL);
 	loop_helper_free(&shard->reader);
 	loop_helper_free(&shard->helper);
@@ -347,6 +411,7 @@ static const struct role_definition definition = {
 	.stop = shard_stop,
 	.status = shard_status,
 	.control = control_command,
+	.transfer = parcel_command,
 	.finish = shard_finish,
 };
 

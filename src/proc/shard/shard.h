@@ -4,6 +4,9 @@
  *     connection.c  logged-in clients: socket ↔ session engine, held back until durable
  *     engines.c     IMAP and POP3 behind one table
  *     control.c     commands of the command line: undelete, compaction, check
+ *     backup.c      the shard's part in a backup: a snapshot of index.db
+ *     parcels.c     accounts as parcels, out and in: moves, restore, export and import
+ *     moves.c       the move of an account to another shard
  *     requests.c    what smtp and auth ask: deliveries, accounts begun and ended; answered when durable */
 #ifndef PROC_SHARD_SHARD_H
 #define PROC_SHARD_SHARD_H
@@ -11,11 +14,11 @@
 #include "ipc/channel.h"
 #include "loop/helper.h"
 #include "loop/stream.h"
-#include "mail/mail.h"
+#include "mail/parcel_reader.h"
 #include "proc/role.h"
 #include "proto/imap/session.h"
 #include "proto/pop3/session.h"
-#include "store/store_open.h"
+#include "store/transfer.h"
 
 #define PEERS_MAX         64                 /* processes of one role */
 #define REQUESTS_MAX      (64 * 1024 * 1024) /* bytes of requests that wait for the gate; more are refused for now */
@@ -30,6 +33,8 @@ struct connection;
 struct request;
 struct promise;
 struct shard_control;
+struct shard_backup;
+struct transfer;
 
 /* A channel to another process; it comes anew when that process was started again. */
 struct peer {
@@ -58,13 +63,16 @@ struct shard {
 	struct pop3_settings pop3;
 	struct buf directory;        /* path of the shard's folder */
 	struct peer access[PEERS_MAX], smtp[PEERS_MAX], auth;
-	struct connection *connections, *held;
+	struct connection *connections, *held, *waiting;
 	struct loop_later work;      /* requests that waited for the gate */
 	struct request *requests, **requests_end;
 	size_t requests_bytes;
 	uint32_t requests_files;     /* of them, with a descriptor */
 	struct promise *promises, **promises_end;
 	struct shard_control *control;
+	struct shard_backup *backup;
+	struct transfer *transfers;
+	uint32_t n_transfers;
 	uint64_t voids;              /* batches that were rolled back */
 	bool stopping;
 	bool failed;                 /* a sync failed: nothing can be promised any more */
@@ -89,7 +97,7 @@ void connections_durable(struct shard *shard, uint64_t batch);
 void connections_voided(struct shard *shard, uint64_t batch);
 bool connections_read(const struct shard *shard, int fd); /* is a range of this file still to be sent? */
 unsigned connections_held(const struct shard *shard); /* whose output waits for a batch: 0, 1, or 2 for more */
-void connections_account_gone(struct shard *shard); /* ends sessions of accounts that are gone */
+void connections_account_gone(struct shard *shard, struct str why); /* ends sessions of accounts that are gone */
 void connections_bye(struct shard *shard);          /* the server stops */
 void connections_free(struct shard *shard);         /* at the end of the process */
 
@@ -109,8 +117,12 @@ struct engine {
 	void (*resume)(void *session);
 	void (*bye)(void *session, struct str text);
 	void (*end)(void *session);
-	/* What a client hears that cannot be let in now. */
-	void (*refuse)(struct outq *out, struct str tag, struct str text);
+	/* The command that it worked on last, for the log. */
+	struct str (*doing)(const void *session);
+	/* What a client hears that cannot be let in now; in_use: because another session has the mailbox for itself. */
+	void (*refuse)(struct outq *out, struct str tag, bool in_use, struct str text);
+	/* In the place of all answers that were not sent: the connection ends. NULL: it ends without a word. */
+	void (*last_words)(struct outq *out, struct str text);
 };
 extern const struct engine engine_imap, engine_pop3;
 void engines_set_up(struct shard *shard);
@@ -124,6 +136,40 @@ void control_command(struct role_process *process, uint64_t number, struct str b
 void control_writable(struct shard *shard);
 void control_durable(struct shard *shard, uint64_t batch);
 void control_voided(struct shard *shard, uint64_t batch, int err);
+
+/* --- backup.c --- */
+
+void backup_start(struct shard *shard);
+void backup_free(struct shard *shard);
+void backup_command(struct shard *shard, uint64_t number, const struct str *arguments, uint32_t n);
+
+/* --- parcels.c --- */
+
+/* Called once, at the end: 0 when a parcel that came in is on disk, or one that went out has left. messages: that have
+ * come in. problem: for people, with an error. */
+typedef void parcel_done_fn(void *owner, int result, uint64_t messages, struct str problem);
+
+/* Begins to send the account (a LEAVING one: store/transfer.h) or to receive it, over the descriptor, which it takes
+ * when the result is 0. done may be NULL. ERR_UNAVAILABLE: too many at once; ERR_NOT_FOUND; ERR_SYNTAX: no socket. */
+int parcel_send(struct shard *shard, const struct account_id *id, bool leaving, const struct parcel_filter *filter, int fd,
+                parcel_done_fn *done, void *owner) MUST_CHECK;
+int parcel_receive(struct shard *shard, const struct account_id *id, enum parcel_mode mode, int fd, parcel_done_fn *done,
+                   void *owner) MUST_CHECK;
+/* What of this account has come in the parcel under way; zero when there is none. */
+struct parcel_counts parcel_progress(const struct shard *shard, const struct account_id *id);
+void parcels_cancel(struct shard *shard, const struct account_id *id); /* all of this account */
+/* Commands that come with a descriptor (ipc/control.h); after the account's id:
+ *     parcel read   any of mailbox=NAME, after=NUMBER (messages up to it are only named)
+ *     parcel write  exact, back or add (mail/parcel_reader.h) */
+void parcel_command(struct role_process *process, uint64_t number, struct str body, int fd);
+void parcels_writable(struct shard *shard);
+void parcels_durable(struct shard *shard, uint64_t batch);
+void parcels_voided(struct shard *shard, uint64_t batch, int err);
+void parcels_free(struct shard *shard);
+
+/* --- moves.c --- */
+struct account_order;
+void move_order(struct peer *peer, const struct account_order *order, int fd); /* SEND, RECEIVE, PROGRESS; fd stays the caller's */
 
 /* --- requests.c --- */
 

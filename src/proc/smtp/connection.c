@@ -37,6 +37,13 @@ struct connection {
 	bool closing;
 };
 
+/* The last connection is gone: what it has left to say goes out with this turn. */
+static void stopped(struct smtp_role *role)
+{
+	confirmations_due(role);
+	role_stopped(role->process);
+}
+
 static void connection_free(struct connection *connection)
 {
 	struct smtp_role *role = connection->role;
@@ -55,7 +62,7 @@ static void connection_free(struct connection *connection)
 	role->n_connections--;
 	mem_free(connection);
 	if (role->stopping && role->n_connections == 0)
-		role_stopped(role->process);
+		stopped(role);
 }
 
 static void settle(struct connection *connection)
@@ -63,6 +70,7 @@ static void settle(struct connection *connection)
 	struct smtp_role *role = connection->role;
 	if (connection->closing) {
 		loop_timeout_set(role->process->loop, &connection->patience, 0);
+		stream_hold(connection->stream, false);
 		stream_finish(connection->stream, role->stopping ? STOP_LINGER_MS : LINGER_MS);
 		return;
 	}
@@ -72,6 +80,9 @@ static void settle(struct connection *connection)
 		loop_timeout_set(role->process->loop, &connection->patience, patience_ms);
 	}
 	stream_pause(connection->stream, stream_output(connection->stream)->held > OUTPUT_PAUSE);
+	/* RFC 2920 section 3.2: the answer to MAIL leaves with that to the RCPT pipelined behind it. Each write that is
+	 * saved is a wake-up of the client too. */
+	stream_hold(connection->stream, connection->resolve_call != 0);
 	stream_flush(connection->stream);
 }
 
@@ -358,7 +369,7 @@ void smtp_connections_stop(struct smtp_role *role)
 {
 	role->stopping = true;
 	if (role->n_connections == 0) {
-		role_stopped(role->process);
+		stopped(role);
 		return;
 	}
 	for (struct connection *connection = role->connections; connection; connection = connection->next) {

@@ -67,7 +67,7 @@ void delivery_free(struct delivery **delivery)
 	mem_free(d);
 }
 
-static enum smtp_result result_of(enum deliver_result result)
+static enum smtp_result result_of(enum deliver_result result, enum conf_full_answer full)
 {
 	switch (result) {
 	case DELIVER_OK:
@@ -77,7 +77,7 @@ static enum smtp_result result_of(enum deliver_result result)
 	case DELIVER_NO_SPACE:
 		return SMTP_NO_SPACE;
 	case DELIVER_QUOTA:
-		return SMTP_OVER_QUOTA;
+		return full == CONF_FULL_TEMPORARY ? SMTP_OVER_QUOTA : SMTP_FULL;
 	case DELIVER_REFUSED:
 		return SMTP_REFUSED;
 	case DELIVER_UNAVAILABLE:
@@ -92,12 +92,13 @@ static void on_reply(void *owner, int result, const void *message)
 {
 	struct batch *batch = owner;
 	struct delivery *delivery = batch->delivery;
+	enum conf_full_answer full = delivery->role->process->conf.quota.full_answer;
 	const struct deliver_reply *reply = message;
 	batch->call = 0;
 	if (result == 0 && reply->n_results == batch->n) {
 		for (uint32_t i = 0; i < batch->n; i++) {
 			uint32_t target = delivery->items[batch->first + i].target;
-			delivery->message->targets[target].result = result_of((enum deliver_result)reply->results[i]);
+			delivery->message->targets[target].result = result_of((enum deliver_result)reply->results[i], full);
 		}
 	} else {
 		log_warning("delivery-unanswered", LOG_ID(delivery->session),
@@ -141,6 +142,7 @@ static int send_batch(struct delivery *delivery, struct batch *batch, const stru
 	int err = ipc_call_begin(role->calls, peer, DELIVER_TIMEOUT_MS, on_reply, batch, &batch->call);
 	if (err != 0)
 		return err;
+	confirmations_flush(&role->links[peer]); /* first: the shard forgets the key before it may meet it again */
 	err = encode(delivery, batch, body, &role->scratch);
 	if (err == 0)
 		err = ipc_send2(role->links[peer].channel, SMTP_SHARD_DELIVER, buf_str(&role->scratch), body_bytes(body),
@@ -195,18 +197,40 @@ size_t delivery_settled(const struct delivery *delivery, struct confirmation *ou
 	return n;
 }
 
+void confirmations_flush(struct link *link)
+{
+	struct smtp_role *role = link->role;
+	uint32_t n = link->n_confirmed;
+	link->n_confirmed = 0;
+	if (n == 0 || !link->channel)
+		return;
+	buf_clear(&role->scratch);
+	deliver_confirm_encode(&(struct deliver_confirm){ link->confirmed, n }, &role->scratch);
+	if (ipc_send(link->channel, SMTP_SHARD_CONFIRM, buf_str(&role->scratch), -1) != 0)
+		log_warning("confirmation-not-sent", LOG_U("shard", link->peer - PEER_SHARD(0)));
+}
+
+void confirmations_due(void *owner)
+{
+	struct smtp_role *role = owner;
+	role->confirming = false;
+	for (uint32_t i = 0; i < role->n_links; i++)
+		confirmations_flush(&role->links[i]);
+}
+
 void confirmations_send(struct smtp_role *role, const struct confirmation *list, size_t n)
 {
-	struct delivery_key keys[DELIVER_RECIPIENTS_MAX];
-	for (size_t first = 0, end; first < n; first = end) {
-		for (end = first; end < n && end - first < COUNT_OF(keys) && list[end].shard == list[first].shard; end++)
-			keys[end - first] = list[end].key;
-		uint32_t peer = PEER_SHARD(list[first].shard);
-		if (peer >= role->n_links || !role->links[peer].channel)
+	for (size_t i = 0; i < n; i++) {
+		uint32_t peer = PEER_SHARD(list[i].shard);
+		if (peer >= role->n_links)
 			continue;
-		buf_clear(&role->scratch);
-		deliver_confirm_encode(&(struct deliver_confirm){ keys, (uint32_t)(end - first) }, &role->scratch);
-		if (ipc_send(role->links[peer].channel, SMTP_SHARD_CONFIRM, buf_str(&role->scratch), -1) != 0)
-			log_warning("confirmation-not-sent", LOG_U("shard", list[first].shard));
+		struct link *link = &role->links[peer];
+		link->confirmed[link->n_confirmed++] = list[i].key;
+		if (link->n_confirmed == CONFIRM_MAX)
+			confirmations_flush(link);
+	}
+	if (n > 0 && !role->confirming) {
+		role->confirming = true;
+		loop_timer_start(role->confirm_timer, CONFIRM_WAIT_MS);
 	}
 }

@@ -3,7 +3,7 @@
  * finish.
  *
  * While auth is down recipients get 451, while a shard is down its recipients' messages do: the client comes again. */
-#include "proc/smtp/private.h"
+#include "proc/smtp/delivery.h"
 
 #include "base/checked.h"
 #include "base/log.h"
@@ -76,6 +76,7 @@ static int prepare(struct role_process *process)
 	for (uint32_t i = 0; i < role->n_links; i++)
 		role->links[i] = (struct link){ .role = role, .peer = i };
 	role->calls = ipc_calls_new(process->loop, max * CALLS_PER_CONNECTION + process->setup.shards);
+	role->confirm_timer = loop_timer_new(process->loop, confirmations_due, role);
 	role->scratch = BUF_INIT(IPC_BODY_MAX);
 	role->addresses = address_count_new(max);
 	return 0;
@@ -145,6 +146,7 @@ static void finish(struct role_process *process)
 	struct smtp_role *role = process->state;
 	role_listeners_close(&role->listeners);
 	smtp_connections_free(role);
+	loop_timer_free(&role->confirm_timer);
 	smtp_links_free(role);
 	ipc_calls_free(&role->calls);
 	address_count_free(&role->addresses);

@@ -6,6 +6,7 @@
 #include "ipc/call.h"
 #include "ipc/channel.h"
 #include "ipc/smtp_auth.h"
+#include "ipc/smtp_shard.h"
 #include "proc/address_count.h"
 #include "proc/listeners.h"
 #include "proc/role.h"
@@ -20,6 +21,10 @@
 /* Time for the last reply to leave; less when the server stops, which has a time-out of its own. */
 #define LINGER_MS      (10 * 1000)
 #define STOP_LINGER_MS 1000
+/* Confirmations wait so long, or until so many are there, for a delivery to the same shard that they can go along
+ * with: a message of their own each woke the shard as often as the deliveries did. */
+#define CONFIRM_WAIT_MS 50
+#define CONFIRM_MAX     64
 /* Requests to auth and shards that may be out for each connection, on average. */
 #define CALLS_PER_CONNECTION 4
 
@@ -31,6 +36,8 @@ struct link {
 	struct smtp_role *role;
 	uint32_t peer;
 	struct ipc_channel *channel; /* NULL while the other process is down */
+	struct delivery_key confirmed[CONFIRM_MAX]; /* a shard's, to be told */
+	uint32_t n_confirmed;
 };
 
 #define PEER_AUTH 0
@@ -47,6 +54,8 @@ struct smtp_role {
 	uint32_t n_links;
 	struct ipc_calls *calls;
 	struct buf scratch; /* for encoding messages */
+	struct loop_timer *confirm_timer;
+	bool confirming; /* the timer runs */
 	struct address_count *addresses;
 	struct connection *connections; /* all, newest first */
 	uint32_t n_connections;

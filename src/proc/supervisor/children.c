@@ -108,7 +108,9 @@ static void send_setup(struct child *child)
 {
 	const struct supervisor *s = child->supervisor;
 	bool has_tickets = child->role == ROLE_AUTH || child->role == ROLE_SHARD;
-	uint32_t user = speaks_to_strangers(child->role) ? s->owners.network_user : s->owners.user;
+	bool stranger = speaks_to_strangers(child->role);
+	uint32_t user = stranger ? s->owners.network_user : s->owners.user;
+	uint32_t group = stranger ? s->owners.network_group : s->owners.group;
 	struct setup setup = {
 		.role = child->role,
 		.index = child->index,
@@ -116,7 +118,7 @@ static void send_setup(struct child *child)
 		.shards = s->store.shards,
 		.sandbox = s->conf.server.sandbox,
 		.user = s->as_root ? user : 0,
-		.group = s->as_root ? user : 0,
+		.group = s->as_root ? group : 0,
 		.hostname = s->hostname,
 		.directory = str_from_c(s->directory),
 		.config = buf_str(&s->conf_text),
@@ -250,10 +252,12 @@ static int on_peer_lost(struct child *child, struct str body)
 
 static void announce(struct supervisor *s)
 {
-	for (size_t i = 0; i < s->n_children; i++) {
-		if (!s->children[i].ready)
-			return;
-	}
+	size_t ready = 0;
+	for (size_t i = 0; i < s->n_children; i++)
+		ready += s->children[i].ready;
+	notify_processes(s->notify, ready, s->n_children);
+	if (ready < s->n_children)
+		return;
 	if (!s->announced && !s->stopping)
 		log_info("ready", LOG_C("version", MANSIO_VERSION), LOG_C("directory", s->directory),
 		         LOG_U("processes", s->n_children), LOG_U("pid", s->pid));
@@ -420,6 +424,7 @@ static void on_end(struct child *child, int status)
 	loop_timer_stop(child->timer);
 	ipc_channel_free(&child->channel);
 	ipc_calls_peer_lost(s->calls, child_number(child));
+	announce(s);
 	try_again_later(child);
 }
 

@@ -22,6 +22,7 @@ struct control_client {
 	struct status_request *status;
 	struct shard_command *at_shards;
 	struct buf kept; /* a request for the shard that auth is asked for */
+	int fd;          /* what came with it; -1: nothing */
 	uint64_t call;
 };
 
@@ -31,6 +32,13 @@ struct control_server {
 	struct control_client clients[CLIENTS_MAX];
 };
 
+static void close_descriptor(struct control_client *client)
+{
+	if (client->fd >= 0)
+		close(client->fd);
+	client->fd = -1;
+}
+
 static void drop_client(struct control_client *client)
 {
 	ipc_call_cancel(client->server->supervisor->calls, client->call);
@@ -38,6 +46,7 @@ static void drop_client(struct control_client *client)
 	status_cancel(&client->status);
 	shard_command_cancel(&client->at_shards);
 	buf_free(&client->kept);
+	close_descriptor(client);
 	ipc_channel_free(&client->channel);
 }
 
@@ -82,7 +91,7 @@ static void go_to_shard(struct control_client *client, struct str body)
 		return;
 	}
 	request.arguments[0] = str_of((const char *)place.account.bytes, ACCOUNT_ID_SIZE);
-	client->at_shards = shard_command_begin(s, &request, place.shard, on_shards_reply, client);
+	client->at_shards = shard_command_begin(s, &request, place.shard, client->fd, on_shards_reply, client);
 }
 
 static void on_auth_reply(void *owner, int result, const void *answer)
@@ -91,6 +100,8 @@ static void on_auth_reply(void *owner, int result, const void *answer)
 	struct control_reply checked;
 	client->call = 0;
 	if (result != 0) {
+		buf_free(&client->kept);
+		close_descriptor(client);
 		reply(client, result, STR("the auth process did not answer; try again"), (struct str){ NULL, 0 });
 		return;
 	}
@@ -104,6 +115,7 @@ static void on_auth_reply(void *owner, int result, const void *answer)
 		reply(client, ERR_CORRUPT, STR("the auth process gave a malformed answer"), (struct str){ NULL, 0 });
 	}
 	buf_free(&client->kept);
+	close_descriptor(client);
 }
 
 static void ask_auth(struct control_client *client, struct str request)
@@ -123,8 +135,11 @@ static void ask_auth(struct control_client *client, struct str request)
 		}
 	}
 	buf_free(&head);
-	if (err != 0)
+	if (err != 0) {
+		buf_free(&client->kept);
+		close_descriptor(client);
 		reply(client, err, STR("the auth process is not running now; try again"), (struct str){ NULL, 0 });
+	}
 }
 
 static int on_message(void *owner, uint16_t type, struct str body, int *fd)
@@ -132,23 +147,27 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 	struct control_client *client = owner;
 	struct control_request request;
 	struct supervisor *s = client->server->supervisor;
-	if (type != CONTROL_REQUEST || *fd != -1 || client->call || client->status || client->at_shards)
+	if (type != CONTROL_REQUEST || client->call || client->status || client->at_shards)
 		return ERR_STATE;
 	int err = control_request_decode(body, &request);
 	if (err != 0)
 		return err;
+	if (control_takes_descriptor(request.command) != (*fd >= 0))
+		return *fd == IPC_FD_LOST ? ERR_UNAVAILABLE : ERR_SYNTAX;
 	switch (control_reach(request.command)) {
 	case CONTROL_BY_SUPERVISOR:
 		client->status = status_begin(s, on_status, client);
 		break;
 	case CONTROL_BY_ALL_SHARDS:
-		client->at_shards = shard_command_begin(s, &request, -1, on_shards_reply, client);
+		client->at_shards = shard_command_begin(s, &request, -1, -1, on_shards_reply, client);
 		break;
 	case CONTROL_BY_ITS_SHARD:
 		if (request.n_arguments == 0)
 			return ERR_SYNTAX;
 		client->kept = BUF_INIT(IPC_BODY_MAX);
 		buf_add(&client->kept, body);
+		client->fd = *fd;
+		*fd = -1;
 		ask_auth(client, body);
 		break;
 	case CONTROL_BY_AUTH:
@@ -178,6 +197,7 @@ static void on_accept(void *owner, int fd, const struct peer_address *peer)
 		struct control_client *client = &server->clients[i];
 		if (!client->channel) {
 			client->server = server;
+			client->fd = -1;
 			client->channel = ipc_channel_new(server->supervisor->loop, fd, on_message, on_closed, client);
 			return;
 		}

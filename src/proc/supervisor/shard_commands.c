@@ -86,7 +86,7 @@ static void on_answer(void *owner, int result, const void *reply)
 		loop_later(part->command->supervisor->loop, &part->command->later);
 }
 
-static void ask(struct part *part, uint16_t shard, struct str request)
+static void ask(struct part *part, uint16_t shard, struct str request, int fd)
 {
 	struct supervisor *s = part->command->supervisor;
 	struct child *child = child_of(s, ROLE_SHARD, shard);
@@ -96,7 +96,7 @@ static void ask(struct part *part, uint16_t shard, struct str request)
 	    ipc_call_begin(s->calls, child_number(child), SHARD_WAIT_MS, on_answer, part, &part->call) != 0)
 		return;
 	wire_put_u64(&head, part->call);
-	if (ipc_send2(child->channel, SUPERVISOR_CONTROL, buf_str(&head), request, -1) == 0) {
+	if (ipc_send2(child->channel, SUPERVISOR_CONTROL, buf_str(&head), request, fd) == 0) {
 		part->command->waiting++;
 	} else {
 		ipc_call_cancel(s->calls, part->call);
@@ -106,7 +106,7 @@ static void ask(struct part *part, uint16_t shard, struct str request)
 }
 
 struct shard_command *shard_command_begin(struct supervisor *s, const struct control_request *request, int32_t shard,
-                                          shard_command_done_fn *done, void *owner)
+                                          int fd, shard_command_done_fn *done, void *owner)
 {
 	struct shard_command *command = mem_alloc(1, sizeof *command);
 	struct buf body = BUF_INIT(IPC_BODY_MAX);
@@ -120,7 +120,7 @@ struct shard_command *shard_command_begin(struct supervisor *s, const struct con
 	control_request_encode(request, &body);
 	for (uint16_t i = 0; i < command->n; i++) {
 		command->parts[i] = (struct part){ .command = command, .answer = BUF_INIT(IPC_BODY_MAX) };
-		ask(&command->parts[i], (uint16_t)(command->first + i), buf_str(&body));
+		ask(&command->parts[i], (uint16_t)(command->first + i), buf_str(&body), shard >= 0 ? fd : -1);
 	}
 	buf_free(&body);
 	if (command->waiting == 0)

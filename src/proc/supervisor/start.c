@@ -96,11 +96,13 @@ int start_read_keys(struct supervisor *s, struct buf *certificate, struct buf *k
 	return err;
 }
 
-static uint32_t user_id(struct str name, uint64_t otherwise, bool *missing)
+/* The user and its own group; `otherwise` for both when there is no such user. */
+static void find_user(struct str name, uint64_t otherwise, uint32_t *user, uint32_t *group, bool *missing)
 {
 	const struct passwd *entry = getpwnam(name.p);
 	*missing = *missing || !entry;
-	return entry ? entry->pw_uid : (uint32_t)otherwise;
+	*user = entry ? entry->pw_uid : (uint32_t)otherwise;
+	*group = entry ? entry->pw_gid : (uint32_t)otherwise;
 }
 
 void start_choose_users(struct supervisor *s)
@@ -112,8 +114,9 @@ void start_choose_users(struct supervisor *s)
 		         LOG_C("meaning", "not started as root: all processes run as this user"));
 		return;
 	}
-	s->owners.user = user_id(s->conf.server.user, s->conf.server.user_id, &missing);
-	s->owners.network_user = user_id(s->conf.server.network_user, s->conf.server.network_user_id, &missing);
+	struct store_owners *o = &s->owners;
+	find_user(s->conf.server.user, s->conf.server.user_id, &o->user, &o->group, &missing);
+	find_user(s->conf.server.network_user, s->conf.server.network_user_id, &o->network_user, &o->network_group, &missing);
 	if (missing)
 		log_warning("users-missing", LOG_S("user", s->conf.server.user),
 		            LOG_S("network_user", s->conf.server.network_user),
@@ -190,6 +193,9 @@ int start_open_store(struct supervisor *s)
 	if (err == 0)
 		err = store_folder_fill(s->directory, wanted_shards(s), &s->owners, &s->store);
 	if (err != 0)
-		log_error("store", LOG_C("directory", wanted), LOG_ERR(err));
+		log_error("store-unusable", LOG_C("directory", wanted), LOG_ERR(err),
+		          LOG_C("problem", err == ERR_CORRUPT ? "its file \"store\" is damaged or missing: restore it from a backup"
+		                           : err == ERR_UNSUPPORTED ? "its file \"store\" was written by a newer version of mansio"
+		                                                    : "the folder cannot be used"));
 	return err;
 }

@@ -60,6 +60,7 @@ static void on_stop_signal(void *owner, int signum)
 	log_info("stopping", LOG_C("signal", sigabbrev_np(signum)));
 	s->stopping = true;
 	s->stop_began_ms = loop_now_ms(s->loop);
+	notify_stopping(s->notify, s->conf.server.stop_timeout_ms);
 	sockets_close(s);
 	loop_timer_start(s->deadline, s->conf.server.stop_timeout_ms);
 	stop_further(s);
@@ -72,11 +73,9 @@ static void on_child_signal(void *owner, int signum)
 	stop_further(owner);
 }
 
-static void on_hangup(void *owner, int signum)
+static void read_keys_again(struct supervisor *s)
 {
-	struct supervisor *s = owner;
 	struct buf certificate, key;
-	(void)signum;
 	if (start_read_keys(s, &certificate, &key) != 0)
 		return; /* logged; the old ones stay */
 	mem_wipe(s->key.p, s->key.n);
@@ -86,6 +85,15 @@ static void on_hangup(void *owner, int signum)
 	s->key = key;
 	children_send_keys(s);
 	log_info("keys-read");
+}
+
+static void on_hangup(void *owner, int signum)
+{
+	struct supervisor *s = owner;
+	(void)signum;
+	notify_reloading(s->notify);
+	read_keys_again(s);
+	notify_reloaded(s->notify);
 }
 
 /* Each connection is a descriptor, and two while access relays TLS: as many as the system allows, for the children
@@ -143,6 +151,7 @@ static void close_all(struct supervisor *s)
 	children_free(s);
 	ipc_calls_free(&s->calls);
 	loop_timer_free(&s->deadline);
+	notify_free(&s->notify);
 	loop_free(&s->loop);
 	mem_wipe(s->key.p, s->key.n);
 	buf_free(&s->certificate);
@@ -159,6 +168,7 @@ static int serve(const char *file)
 	struct supervisor *s = mem_alloc(1, sizeof *s);
 	s->lock_fd = -1;
 	s->loop = loop_new();
+	s->notify = notify_new(s->loop);
 	s->pid = getpid();
 	s->started_ms = loop_now_ms(s->loop);
 	s->calls = ipc_calls_new(s->loop, CALLS_MAX);

@@ -9,6 +9,7 @@
 #include "loop/listener.h"
 #include "loop/loop.h"
 #include "proc/store_folder.h"
+#include "proc/supervisor/notify.h"
 
 #include <sys/types.h>
 
@@ -53,6 +54,7 @@ struct listening {
 
 struct supervisor {
 	struct loop *loop;
+	struct notify *notify; /* the service manager */
 	struct conf conf;
 	struct buf conf_text;
 	struct str conf_name;
@@ -120,11 +122,11 @@ struct status_request *status_begin(struct supervisor *s, status_done_fn *done, 
 void status_cancel(struct status_request **request);
 
 /* --- shard_commands.c: has one shard (or all: `shard` negative) carry out a command and calls done with the encoded
- * control_reply, once, later --- */
+ * control_reply, once, later. fd: -1, or what goes with the request to the one shard; it stays the caller's --- */
 struct shard_command;
 typedef void shard_command_done_fn(void *owner, struct str reply);
 struct shard_command *shard_command_begin(struct supervisor *s, const struct control_request *request, int32_t shard,
-                                          shard_command_done_fn *done, void *owner);
+                                          int fd, shard_command_done_fn *done, void *owner);
 void shard_command_cancel(struct shard_command **command);
 
 #endif

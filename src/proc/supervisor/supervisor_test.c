@@ -334,6 +334,42 @@ static void sighup_passes_new_keys_on_and_keeps_the_old_when_they_are_bad(void *
 	buf_free(&key);
 }
 
+/* What the service manager hears, until these words are in a message. */
+static void wait_for_notice(int manager, const char *words)
+{
+	char text[256] = "";
+	for (int i = 0; i < WAIT_TRIES && !strstr(text, words); i++) {
+		ssize_t n = recv(manager, text, sizeof text - 1, MSG_DONTWAIT);
+		text[n > 0 ? n : 0] = '\0';
+		if (n <= 0)
+			pause_20ms();
+	}
+	if (!strstr(text, words))
+		fail_msg("the service manager did not hear %s", words);
+}
+
+static void the_service_manager_hears_of_start_reload_crash_and_stop(void **state)
+{
+	struct server *server = *state;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	snprintf(address.sun_path, sizeof address.sun_path, "%s/notify", server->folder);
+	int manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(manager, (const struct sockaddr *)&address, sizeof address), 0);
+	setenv("NOTIFY_SOCKET", address.sun_path, 1);
+	start(server, "");
+	unsetenv("NOTIFY_SOCKET");
+	wait_for_notice(manager, "READY=1\nSTATUS=All 6 processes are ready.");
+	kill(server->pid, SIGHUP);
+	wait_for_notice(manager, "RELOADING=1");
+	wait_for_notice(manager, "READY=1");
+	kill((pid_t)status_number(server, "\"role\":\"shard\"", "pid"), SIGKILL);
+	wait_for_notice(manager, "STATUS=5 of 6 processes are ready.");
+	wait_for_notice(manager, "STATUS=All 6 processes are ready.");
+	stop(server);
+	wait_for_notice(manager, "STOPPING=1");
+	close(manager);
+}
+
 static void two_servers_never_run_on_one_store(void **state)
 {
 	struct server *server = *state;
@@ -393,6 +429,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(commands_are_answered_by_auth, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(a_forbidden_system_call_kills_the_process_and_the_log_says_so, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(sighup_passes_new_keys_on_and_keeps_the_old_when_they_are_bad, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(the_service_manager_hears_of_start_reload_crash_and_stop, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(two_servers_never_run_on_one_store, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(a_wrong_configuration_has_its_own_exit_code, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(the_children_die_with_the_supervisor, make_folder, remove_folder),

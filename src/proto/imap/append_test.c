@@ -2,6 +2,8 @@
  * cut off. */
 #include "proto/imap/session_test_world.h"
 
+#include "base/checked.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -63,13 +65,74 @@ static void test_a_nul_is_refused(void **state)
 	test_client_end(&c);
 }
 
-static void test_two_messages_in_one_command_are_refused(void **state)
+static void test_several_messages_come_together(void **state)
 {
 	struct test_client c;
 	test_client_begin(&c, *state, 1);
-	test_say(&c, "a APPEND INBOX {8+}\r\na: b\r\n\r\n {8+}\r\na: b\r\n\r\n\r\nb STATUS INBOX (MESSAGES)\r\n");
-	test_expect_part(&c, "a BAD ");
+	test_say(&c, "a APPEND INBOX (\\Seen one) \" 1-Feb-1994 10:00:00 +0100\" {8}\r\n");
+	test_expect(&c, "+ OK\r\n");
+	test_say(&c, "a: b\r\n\r\n (two) {11}\r\n");
+	test_expect(&c, "+ OK\r\n");
+	test_say(&c, "a: b\r\n\r\nccc {8+}\r\nx: y\r\n\r\n\r\n");
+	test_expect_part(&c, "a OK [APPENDUID ");
+	test_expect_part(&c, " 1:3] APPEND completed.");
+	test_say(&c, "b SELECT INBOX\r\nc FETCH 1:3 (FLAGS RFC822.SIZE)\r\nd FETCH 1 INTERNALDATE\r\ne FETCH 2:3 BODY.PEEK[]\r\n");
+	test_expect_part(&c, "* 1 FETCH (FLAGS (\\Seen \\Recent one) RFC822.SIZE 8)\r\n"
+	                     "* 2 FETCH (FLAGS (\\Recent two) RFC822.SIZE 11)\r\n"
+	                     "* 3 FETCH (FLAGS (\\Recent) RFC822.SIZE 8)\r\n");
+	test_expect_part(&c, " 1-Feb-1994 10:00:00 +0100");
+	test_expect_part(&c, "{11}\r\na: b\r\n\r\nccc)");
+	test_expect_part(&c, "{8}\r\nx: y\r\n\r\n)");
+	test_client_end(&c);
+}
+
+static void test_of_several_messages_all_are_stored_or_none(void **state)
+{
+	static const char *const ends[] = {
+		" {9+}\r\na: b\r\n\r\nc rubbish\r\n",
+		" {1048577+}\r\n",
+		" (\\Nonsense {8+}\r\n",
+	};
+	struct test_client c;
+	test_client_begin(&c, *state, 1);
+	test_say_bytes(&c, STR("a APPEND INBOX {8+}\r\na: b\r\n\r\n {9+}\r\na: b\r\n\r\n\0\r\nb STATUS INBOX (MESSAGES)\r\n"));
+	test_expect_part(&c, "a NO [CANNOT] ");
 	test_expect_part(&c, "(MESSAGES 0)");
+	test_client_end(&c);
+	for (size_t i = 0; i < COUNT_OF(ends); i++) {
+		test_client_begin(&c, *state, 2 + i);
+		test_say(&c, "a APPEND INBOX {8+}\r\na: b\r\n\r\n");
+		test_say(&c, ends[i]);
+		test_client_end(&c); /* or it vanishes in the middle */
+		test_client_begin(&c, *state, 10 + i);
+		test_say(&c, "b STATUS INBOX (MESSAGES)\r\n");
+		test_expect_part(&c, "(MESSAGES 0)");
+		test_client_end(&c);
+	}
+}
+
+/* More than a slice, and more than the memory of a spool. */
+static void test_many_messages_go_in_slices_through_a_file(void **state)
+{
+	enum { MESSAGES = 300, SIZE = 3000 };
+	struct test_client c;
+	struct buf command = BUF_INIT(4 << 20);
+	test_client_begin(&c, *state, 1);
+	c.clock_step = 100; /* a slice is 50 messages */
+	buf_add(&command, STR("a APPEND INBOX"));
+	for (int i = 0; i < MESSAGES; i++) {
+		buf_addf(&command, " (k%d) {%d+}\r\nSubject: %08d\r\n\r\n", i % 3, SIZE, i);
+		for (int n = 0; n < SIZE - 21; n++)
+			buf_add_byte(&command, (char)('a' + i % 26));
+	}
+	buf_add(&command, STR("\r\n"));
+	for (size_t at = 0; at < command.n; at += 10000)
+		test_say_bytes(&c, str_first(str_from(buf_str(&command), at), 10000));
+	test_expect_part(&c, " 1:300] APPEND completed.");
+	buf_free(&command);
+	test_say(&c, "b SELECT INBOX\r\nc FETCH 300 (FLAGS BODY.PEEK[HEADER])\r\nd FETCH 27 BODY.PEEK[TEXT]<0.4>\r\n");
+	test_expect_part(&c, "* 300 FETCH (FLAGS (\\Recent k2) BODY[HEADER] {21}\r\nSubject: 00000299\r\n\r\n");
+	test_expect_part(&c, "* 27 FETCH (BODY[TEXT]<0> {4}\r\naaaa)");
 	test_client_end(&c);
 }
 
@@ -125,7 +188,9 @@ int main(void)
 		TEST(test_refusals_come_before_the_message),
 		TEST(test_append_to_the_selected_mailbox_is_told),
 		TEST(test_a_nul_is_refused),
-		TEST(test_two_messages_in_one_command_are_refused),
+		TEST(test_several_messages_come_together),
+		TEST(test_of_several_messages_all_are_stored_or_none),
+		TEST(test_many_messages_go_in_slices_through_a_file),
 		TEST(test_a_large_message_goes_through_a_file),
 		TEST(test_a_client_that_vanishes_leaves_nothing),
 		TEST(test_the_mailbox_may_vanish_meanwhile),

@@ -1,19 +1,44 @@
-/* cmd_append.c: APPEND (RFC 3501, 6.3.11) with APPENDUID (RFC 4315, 3). The message comes in pieces into a spool; it is
- * stored when the command is complete and the store is writable. What can be refused is refused before a client sends
- * the message, where it asks (synchronising literal). MULTIAPPEND is not offered: a second message is refused, and
- * nothing of the command is stored. */
+/* cmd_append.c: APPEND (RFC 3501, 6.3.11) with APPENDUID (RFC 4315, 3) and MULTIAPPEND (RFC 3502). Messages come in
+ * pieces into a spool, one behind the other; they are stored when the command is complete and the store is writable.
+ * What can be refused is refused before a client sends the message, where it asks (synchronising literal).
+ *
+ * Several messages are stored in slices, without entries; those come in one piece with the last message, so that all
+ * of them are seen, or none (RFC 3502, section 3). What a slice leaves without an entry is doubted in the same batch,
+ * and goes if the entries never come. */
+#include "base/checked.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "proto/imap/session_private.h"
+#include "store/transfer.h"
+
+#define APPEND_MESSAGES_MAX 2000 /* of one command: their entries are made at once, in some milliseconds */
+#define APPEND_SLICE_US     5000 /* longer than other slices: each of these ends with two syncs */
+
+struct announced {
+	uint64_t start, length; /* in the spool */
+	struct imap_append_message message;
+};
 
 struct append_task {
 	struct mail_spool spool;
+	struct announced *list;
+	uint32_t n, size;
+	struct loose_entry *loose; /* of the first n_loose, stored already */
+	uint32_t n_loose, n_doubted;
+	uint32_t mailbox;          /* whose keywords they have; 0: loose_begin was not called yet */
+	struct account *account;
+	struct buf room;
 };
 
 void imap_append_end(struct imap_session *s)
 {
 	struct append_task *t = s->task;
+	if (t->mailbox)
+		loose_end(t->account);
 	mail_spool_free(&t->spool);
+	mem_free(t->list);
+	mem_free(t->loose);
+	buf_free(&t->room);
 	mem_free(t);
 	s->task = NULL;
 }
@@ -27,21 +52,45 @@ static bool keywords_fit(const struct imap_session *s, const struct imap_strings
 	return keywords->n <= s->settings->mail.max_keywords;
 }
 
+static struct append_task *new_task(struct imap_session *s)
+{
+	struct append_task *t = mem_alloc(1, sizeof *t);
+	t->account = s->account;
+	mail_spool_start(&t->spool, s->settings->spool_directory, s->settings->spool_threshold);
+	return t;
+}
+
+static void announce(struct append_task *t, const struct imap_append_message *message)
+{
+	if (t->n == t->size) {
+		t->size = t->size ? t->size * 2 : 1;
+		t->list = mem_resize(t->list, t->size, sizeof *t->list);
+	}
+	t->list[t->n++] = (struct announced){ t->spool.length, message->size, *message };
+}
+
 bool imap_append_message(struct imap_session *s)
 {
 	const struct imap_append *append = &imap_command_of(s)->append;
-	if (append->index > 0)
-		imap_bad(s, "One message a command, please.");
-	else if (!account_mailbox(s->account, append->mailbox))
+	const struct imap_append_message *message = &append->message;
+	struct append_task *t = s->task;
+	uint64_t before = t ? t->spool.length : 0, together;
+	if (!account_mailbox(s->account, append->mailbox))
 		imap_no(s, "TRYCREATE", "There is no such mailbox.");
-	else if (append->message.size > s->settings->mail.max_message_size)
+	else if (message->size > s->settings->mail.max_message_size)
 		imap_no(s, "TOOBIG", "The message is too large.");
-	else if (!keywords_fit(s, &append->message.flags.keywords))
+	else if (!checked_add(before, message->size, &together) || together > s->settings->mail.max_message_size)
+		imap_no(s, "TOOBIG", "The messages of one command are too large together.");
+	else if (append->index >= APPEND_MESSAGES_MAX)
+		imap_no(s, "LIMIT", "Too many messages in one command.");
+	else if (!account_has_room(s->account, append->index + 1, together))
+		imap_no_error(s, ERR_QUOTA);
+	else if (!keywords_fit(s, &message->flags.keywords))
 		imap_no(s, "LIMIT", "Too many keywords, or too long ones.");
 	else {
-		struct append_task *t = mem_alloc(1, sizeof *t);
-		mail_spool_start(&t->spool, s->settings->spool_directory, s->settings->spool_threshold);
-		s->task = t;
+		if (!t)
+			s->task = t = new_task(s);
+		announce(t, message);
 		return true;
 	}
 	return false;
@@ -56,38 +105,120 @@ bool imap_append_data(struct imap_session *s, struct str bytes)
 	return err == 0;
 }
 
-static void answer_error(struct imap_session *s, int err)
+static enum imap_step answer_error(struct imap_session *s, int err)
 {
 	if (err == ERR_SYNTAX)
 		imap_no(s, "CANNOT", "The message has a NUL.");
 	else
 		imap_no_error(s, err);
+	return IMAP_STEP_DONE;
 }
 
-enum imap_step imap_cmd_append(struct imap_session *s)
+static enum imap_step answer_ok(struct imap_session *s, const struct mailbox *mailbox, uint32_t first, uint32_t last)
 {
-	struct append_task *t = s->task;
-	const struct imap_append *append = &imap_command_of(s)->append;
-	const struct imap_append_message *message = &append->message;
-	struct mailbox *mailbox = imap_find_mailbox(s, append->mailbox, "TRYCREATE"); /* it may have gone meanwhile */
-	if (!mailbox)
-		return IMAP_STEP_DONE;
-	struct mail_source source = mail_spool_source(&t->spool);
-	struct mail_facts facts = {
+	char code[64];
+	if (first == last)
+		snprintf(code, sizeof code, "APPENDUID %u %u", mailbox_facts(mailbox)->uidvalidity, first);
+	else
+		snprintf(code, sizeof code, "APPENDUID %u %u:%u", mailbox_facts(mailbox)->uidvalidity, first, last);
+	imap_ok(s, code, "APPEND completed.");
+	return IMAP_STEP_DONE;
+}
+
+static struct mail_facts facts_of(const struct imap_append_message *message)
+{
+	return (struct mail_facts){
 		.flags = (uint8_t)message->flags.system,
 		.keywords = message->flags.keywords.items,
 		.n_keywords = message->flags.keywords.n,
 		.internal_date = message->has_date ? message->date : clock_wall_seconds(),
 		.zone_minutes = message->has_date ? (int16_t)message->zone_minutes : 0,
 	};
-	uint32_t uid;
-	int err = mail_append(mailbox, &s->settings->mail, &source, &facts, &uid);
-	if (err < 0) {
-		answer_error(s, err);
+}
+
+static int append_one(struct imap_session *s, struct mailbox *mailbox, uint32_t *uid)
+{
+	struct append_task *t = s->task;
+	struct mail_source source = mail_spool_source(&t->spool);
+	struct mail_facts facts = facts_of(&t->list[0].message);
+	return mail_append(mailbox, &s->settings->mail, &source, &facts, uid);
+}
+
+/* --- several --- */
+
+/* Messages until all are stored or the slice is over. */
+static int store_some(struct imap_session *s, struct mailbox *mailbox)
+{
+	struct append_task *t = s->task;
+	uint64_t end = s->world->microseconds(s->owner) + APPEND_SLICE_US;
+	int err = 0;
+	do {
+		const struct announced *next = &t->list[t->n_loose];
+		struct mail_facts facts = facts_of(&next->message);
+		struct mail_source source;
+		err = mail_spool_part(&t->spool, next->start, next->length, &t->room, &source);
+		if (err == 0)
+			err = mail_append_loose(mailbox, &s->settings->mail, &source, &facts, &t->loose[t->n_loose]);
+		t->n_loose += err == 0;
+	} while (err == 0 && t->n_loose < t->n && s->world->microseconds(s->owner) < end);
+	return err;
+}
+
+/* The quota is asked for all of them: those that have no entry yet do not count. */
+static int give_entries(struct imap_session *s, struct mailbox *mailbox)
+{
+	const struct append_task *t = s->task;
+	if (!account_has_room(s->account, t->n, t->spool.length))
+		return ERR_QUOTA;
+	return loose_append(mailbox, t->loose, t->n);
+}
+
+static int doubt_rest(struct append_task *t)
+{
+	int err = 0;
+	while (err == 0 && t->n_doubted < t->n_loose)
+		err = loose_doubt(t->account, t->loose[t->n_doubted++].message);
+	return err;
+}
+
+enum imap_step imap_append_step(struct imap_session *s)
+{
+	struct append_task *t = s->task;
+	if (!store_writable(account_store(s->account)))
+		return IMAP_STEP_WRITABLE;
+	struct mailbox *mailbox = imap_find_mailbox(s, imap_command_of(s)->append.mailbox, "TRYCREATE");
+	if (!mailbox)
+		return IMAP_STEP_DONE; /* what was stored before is doubted */
+	if (mailbox_facts(mailbox)->number != t->mailbox) {
+		imap_no(s, "TRYCREATE", "The mailbox was removed meanwhile.");
 		return IMAP_STEP_DONE;
 	}
-	char code[64];
-	snprintf(code, sizeof code, "APPENDUID %u %u", mailbox_facts(mailbox)->uidvalidity, uid);
-	imap_ok(s, code, "APPEND completed.");
-	return IMAP_STEP_DONE;
+	int err = store_some(s, mailbox);
+	bool all = err == 0 && t->n_loose == t->n;
+	if (all)
+		err = give_entries(s, mailbox);
+	if (all && err == 0)
+		return answer_ok(s, mailbox, mailbox_uidnext(mailbox) - t->n, mailbox_uidnext(mailbox) - 1);
+	/* An error that voided the batch took with it what was stored in it: then there is nothing to doubt. */
+	int doubted = store_writable(account_store(s->account)) && !account_is_gone(s->account) ? doubt_rest(t) : 0;
+	if (err < 0 || doubted < 0)
+		return answer_error(s, err < 0 ? err : doubted);
+	return IMAP_STEP_DURABLE;
+}
+
+enum imap_step imap_cmd_append(struct imap_session *s)
+{
+	struct append_task *t = s->task;
+	uint32_t uid;
+	struct mailbox *mailbox = imap_find_mailbox(s, imap_command_of(s)->append.mailbox, "TRYCREATE"); /* it may have gone meanwhile */
+	if (!mailbox)
+		return IMAP_STEP_DONE;
+	if (t->n == 1) {
+		int err = append_one(s, mailbox, &uid);
+		return err < 0 ? answer_error(s, err) : answer_ok(s, mailbox, uid, uid);
+	}
+	t->loose = mem_alloc(t->n, sizeof *t->loose);
+	t->mailbox = mailbox_facts(mailbox)->number;
+	loose_begin(t->account);
+	return imap_append_step(s);
 }

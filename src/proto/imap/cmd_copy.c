@@ -45,7 +45,7 @@ static int copy(struct imap_session *s, const struct set *uids, struct mailbox *
 {
 	bool move = imap_command_of(s)->kind == IMAP_COMMAND_MOVE;
 	struct set source = SET_INIT, target = SET_INIT;
-	int err = mailbox_open(to);
+	int err = mailbox_open_begin(to); /* its last entries are enough */
 	if (err < 0)
 		return err;
 	err = mailbox_copy(s->selected.mailbox, uids, to, move, s->settings->mail.max_keywords, &source, &target);
@@ -59,28 +59,42 @@ static int copy(struct imap_session *s, const struct set *uids, struct mailbox *
 
 /* Many: a slice at a time, so that the other sessions of the shard go on meanwhile; still all of them, or none. */
 struct copy_task {
-	struct mailbox_copying *copying; /* holds both mailboxes */
-	struct mailbox *to;
-	uint64_t wanted;
-	bool staged; /* what is left is the end */
+	struct set uids;
+	struct mailbox *to;              /* held */
+	struct mailbox_copying *copying; /* NULL: the entries of `to` are being read */
+	bool staged;                     /* what is left is the end */
 };
 
 void imap_copy_end(struct imap_session *s)
 {
 	struct copy_task *t = s->task;
 	mailbox_copy_free(&t->copying);
+	mailbox_close(t->to);
+	set_free(&t->uids);
 	mem_free(t);
 	s->task = NULL;
+}
+
+/* Reads entries of the target; with the last of them the copy begins. */
+static int open_step(struct imap_session *s, struct copy_task *t)
+{
+	bool move = imap_command_of(s)->kind == IMAP_COMMAND_MOVE, done = false;
+	int err = mailbox_is_gone(t->to) ? ERR_NOT_FOUND : mailbox_open_step(t->to, &done);
+	if (err == 0 && done)
+		err = mailbox_copy_begin(s->selected.mailbox, &t->uids, t->to, move, s->settings->mail.max_keywords, &t->copying);
+	return err;
 }
 
 static int copy_step(struct imap_session *s, struct copy_task *t)
 {
 	struct set source = SET_INIT, target = SET_INIT;
+	if (!t->copying)
+		return open_step(s, t);
 	if (!t->staged)
 		return mailbox_copy_step(t->copying, &t->staged);
 	int err = mailbox_copy_end(t->copying, &source, &target);
 	if (err == 0)
-		answer(s, t->to, t->wanted, &source, &target);
+		answer(s, t->to, set_count(&t->uids), &source, &target);
 	set_free(&source);
 	set_free(&target);
 	return err;
@@ -98,20 +112,19 @@ enum imap_step imap_copy_step(struct imap_session *s)
 		imap_no_error(s, err == ERR_STATE ? ERR_UNAVAILABLE : err);
 		return IMAP_STEP_DONE;
 	}
-	return last ? IMAP_STEP_DONE : IMAP_STEP_AGAIN;
+	return last ? IMAP_STEP_DONE : IMAP_STEP_DURABLE;
 }
 
-static enum imap_step copy_many(struct imap_session *s, const struct set *uids, struct mailbox *to)
+static enum imap_step copy_many(struct imap_session *s, struct set *uids, struct mailbox *to)
 {
-	bool move = imap_command_of(s)->kind == IMAP_COMMAND_MOVE;
-	struct mailbox_copying *copying;
-	int err = mailbox_copy_begin(s->selected.mailbox, uids, to, move, s->settings->mail.max_keywords, &copying);
+	int err = mailbox_open_begin(to);
 	if (err < 0) {
 		imap_no_error(s, err);
 		return IMAP_STEP_DONE;
 	}
 	struct copy_task *t = mem_alloc(1, sizeof *t);
-	*t = (struct copy_task){ copying, to, set_count(uids), false };
+	*t = (struct copy_task){ .uids = *uids, .to = to };
+	*uids = SET_INIT;
 	s->task = t;
 	return imap_copy_step(s);
 }

@@ -1,12 +1,78 @@
-/* cmd_expunge.c: EXPUNGE (RFC 3501, 6.4.3) and UID EXPUNGE (RFC 4315, 2.1). The EXPUNGE responses are the session's
- * notices. */
+/* cmd_expunge.c: EXPUNGE (RFC 3501, 6.4.3), UID EXPUNGE (RFC 4315, 2.1) and CLOSE (RFC 3501, 6.4.2). What is \Deleted
+ * at the begin goes, a slice to a batch where it is much, so that the other sessions of the shard go on meanwhile; each
+ * slice is there or not, with a modseq of its own. The EXPUNGE responses are the session's notices. */
+#include "base/mem.h"
 #include "proto/imap/session_private.h"
 #include "proto/imap/uids.h"
+
+#define SLICE 8192
+
+struct expunge_task {
+	struct set left; /* uids that had \Deleted */
+};
+
+void imap_expunge_end(struct imap_session *s)
+{
+	struct expunge_task *t = s->task;
+	set_free(&t->left);
+	mem_free(t);
+	s->task = NULL;
+}
+
+static enum imap_step done(struct imap_session *s)
+{
+	bool close = imap_command_of(s)->kind == IMAP_COMMAND_CLOSE;
+	if (close)
+		imap_deselect(s);
+	imap_ok(s, NULL, close ? "CLOSE completed." : "EXPUNGE completed.");
+	return IMAP_STEP_DONE;
+}
+
+enum imap_step imap_expunge_step(struct imap_session *s)
+{
+	struct expunge_task *t = s->task;
+	struct set slice = SET_INIT, expunged = SET_INIT;
+	if (!store_writable(account_store(s->account)))
+		return IMAP_STEP_WRITABLE;
+	uids_first(&t->left, SLICE, &slice);
+	int err = mailbox_expunge(s->selected.mailbox, &slice, true, &expunged);
+	set_remove(&t->left, 0, uids_last(&slice));
+	set_free(&slice);
+	set_free(&expunged);
+	if (err < 0) {
+		imap_no_error(s, err);
+		return IMAP_STEP_DONE;
+	}
+	return t->left.n > 0 ? IMAP_STEP_DURABLE : done(s);
+}
+
+static void find_deleted(const struct mailbox *mailbox, const struct set *uids, struct set *out)
+{
+	for (uint32_t i = 0; i < uids->n; i++) {
+		struct entry_cursor cursor = entry_seek(mailbox, uids->ranges[i].first);
+		const struct entry *entry;
+		while ((entry = entry_next(&cursor)) && entry->uid <= uids->ranges[i].last)
+			if (entry->flags & FLAG_DELETED)
+				set_add(out, entry->uid, entry->uid);
+	}
+}
+
+static enum imap_step expunge(struct imap_session *s, const struct set *uids)
+{
+	struct set deleted = SET_INIT;
+	find_deleted(s->selected.mailbox, uids, &deleted);
+	if (deleted.n == 0)
+		return done(s);
+	struct expunge_task *t = mem_alloc(1, sizeof *t);
+	t->left = deleted;
+	s->task = t;
+	return imap_expunge_step(s);
+}
 
 enum imap_step imap_cmd_expunge(struct imap_session *s)
 {
 	const struct imap_command *command = imap_command_of(s);
-	struct set uids = SET_INIT, expunged = SET_INIT;
+	struct set uids = SET_INIT;
 	if (imap_refuse_read_only(s))
 		return IMAP_STEP_DONE;
 	int err = 0;
@@ -14,13 +80,22 @@ enum imap_step imap_cmd_expunge(struct imap_session *s)
 		err = uids_resolve(&command->expunge, true, &s->selected.known.uids, &uids);
 	else
 		set_add(&uids, 1, UINT32_MAX);
-	if (err == 0)
-		err = mailbox_expunge(s->selected.mailbox, &uids, true, &expunged);
+	enum imap_step step = IMAP_STEP_DONE;
 	if (err < 0)
 		imap_no_error(s, err);
 	else
-		imap_ok(s, NULL, "EXPUNGE completed.");
+		step = expunge(s, &uids);
 	set_free(&uids);
-	set_free(&expunged);
-	return IMAP_STEP_DONE;
+	return step;
+}
+
+enum imap_step imap_cmd_close(struct imap_session *s)
+{
+	struct set all = SET_INIT;
+	if (s->selected.read_only)
+		return done(s);
+	set_add(&all, 1, UINT32_MAX);
+	enum imap_step step = expunge(s, &all);
+	set_free(&all);
+	return step;
 }

@@ -32,6 +32,26 @@ static bool is_plain(const struct imap_fetch *fetch)
 	return (fetch->kinds & ~(1u << IMAP_FETCH_UID | 1u << IMAP_FETCH_FLAGS)) == 0;
 }
 
+static bool needs_rows(const struct imap_fetch *fetch)
+{
+	return (fetch->kinds & ~(1u << IMAP_FETCH_UID | 1u << IMAP_FETCH_FLAGS | 1u << IMAP_FETCH_RFC822_SIZE)) != 0;
+}
+
+static enum message_part part_of_rows(const struct imap_fetch *fetch)
+{
+	const unsigned cheap = 1u << IMAP_FETCH_UID | 1u << IMAP_FETCH_FLAGS | 1u << IMAP_FETCH_RFC822_SIZE |
+	                       1u << IMAP_FETCH_INTERNALDATE;
+	const unsigned listed = 1u << IMAP_FETCH_ENVELOPE | 1u << IMAP_FETCH_BODYSTRUCTURE;
+	const unsigned ranges = 1u << IMAP_FETCH_RFC822 | 1u << IMAP_FETCH_RFC822_HEADER | 1u << IMAP_FETCH_RFC822_TEXT |
+	                        1u << IMAP_FETCH_SECTION;
+	bool fields = false; /* kept by the row, perhaps */
+	for (uint32_t i = 0; i < fetch->n; i++)
+		fields = fields || (fetch->items[i].section && fetch->items[i].section->fields.n > 0);
+	if (!(fetch->kinds & ~(cheap | listed)))
+		return MESSAGE_LISTING;
+	return !(fetch->kinds & ~(cheap | ranges)) && !fields ? MESSAGE_RANGES : MESSAGE_WHOLE;
+}
+
 static struct fetch_task *new_task(struct imap_session *s, struct set *uids)
 {
 	struct fetch_task *t = mem_alloc(1, sizeof *t);
@@ -71,6 +91,8 @@ enum imap_step imap_cmd_fetch(struct imap_session *s)
 	struct fetch_task *t = new_task(s, &uids);
 	t->fetch = fetch;
 	t->plain = is_plain(fetch);
+	t->with_rows = needs_rows(fetch);
+	t->rows_part = part_of_rows(fetch);
 	t->with_uid = fetch->kinds & 1u << IMAP_FETCH_UID;
 	t->with_flags = fetch->kinds & 1u << IMAP_FETCH_FLAGS;
 	t->done = "FETCH completed.";
@@ -155,7 +177,7 @@ static enum imap_step fetch_slice(struct imap_session *s, struct fetch_task *t)
 	struct mailbox *mailbox = s->selected.mailbox;
 	struct entry_cursor cursor = entry_seek(mailbox, t->next_uid);
 	uint64_t end = s->world->microseconds(s->owner) + IMAP_SLICE_MICROSECONDS;
-	unsigned every = t->plain ? CLOCK_EVERY_FLAGS : CLOCK_EVERY_ROW, count = 0;
+	unsigned every = !t->with_rows ? CLOCK_EVERY_FLAGS : CLOCK_EVERY_ROW, count = 0;
 	const struct entry *entry;
 	while ((entry = next_wanted(t, &cursor))) {
 		uint32_t uid = entry->uid;
@@ -186,10 +208,10 @@ enum imap_step imap_fetch_step(struct imap_session *s)
 	struct fetch_task *t = s->task;
 	imap_tell_keywords(s, false); /* others may have made some, since the last step too */
 	flags_printer_init(&t->flags, s->selected.mailbox);
-	if (!t->plain)
-		message_cursor_begin(&t->rows, s->account);
+	if (t->with_rows)
+		message_cursor_begin_part(&t->rows, s->account, t->rows_part);
 	enum imap_step step = fetch_slice(s, t);
-	if (!t->plain)
+	if (t->with_rows)
 		message_cursor_end(&t->rows);
 	if (step != IMAP_STEP_DONE)
 		return step;

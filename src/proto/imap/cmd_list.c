@@ -9,6 +9,7 @@ struct list_task {
 	struct list_names names;
 	bool matched; /* all names are */
 	size_t next;
+	struct mailbox *opening; /* held: its status comes next; NULL: a name does */
 	struct buf line;
 };
 
@@ -50,6 +51,8 @@ enum imap_step imap_cmd_list(struct imap_session *s)
 void imap_list_end(struct imap_session *s)
 {
 	struct list_task *t = s->task;
+	if (t->opening)
+		mailbox_close(t->opening);
 	list_names_free(&t->names);
 	buf_free(&t->line);
 	mem_free(t);
@@ -110,15 +113,29 @@ static void put_name(struct imap_session *s, struct buf *line, const struct list
 		outq_add(imap_output(s), buf_str(line));
 }
 
-/* RFC 5819: a mailbox whose status cannot be had is listed without it. */
-static void put_status(struct imap_session *s, const struct list_name *name)
+/* RFC 5819: its status is to follow; it is held until then. */
+static void begin_status(struct imap_session *s, struct list_task *t, const struct list_name *name)
 {
 	const struct imap_list *list = &imap_command_of(s)->list;
 	if (is_lsub(s) || !(list->returns & IMAP_LIST_RETURN_STATUS))
 		return;
 	struct mailbox *mailbox = account_mailbox(s->account, name->name);
-	if (mailbox && imap_put_status(s, mailbox, list->status_items) < 0)
-		return;
+	if (mailbox && mailbox_open_begin(mailbox) == 0)
+		t->opening = mailbox;
+}
+
+/* A mailbox whose status cannot be had is listed without it. False: more of its entries are to be read first. */
+static bool put_status(struct imap_session *s, struct list_task *t)
+{
+	bool done = false;
+	int err = mailbox_is_gone(t->opening) ? ERR_NOT_FOUND : mailbox_open_step(t->opening, &done);
+	if (err == 0 && done)
+		err = imap_put_status(s, t->opening, imap_command_of(s)->list.status_items);
+	if (err == 0 && !done)
+		return false;
+	mailbox_close(t->opening);
+	t->opening = NULL;
+	return true;
 }
 
 enum imap_step imap_list_step(struct imap_session *s)
@@ -131,12 +148,16 @@ enum imap_step imap_list_step(struct imap_session *s)
 		if (!t->matched && s->world->microseconds(s->owner) > end)
 			return IMAP_STEP_AGAIN;
 	}
-	while (t->next < t->names.n) {
-		const struct list_name *name = &t->names.list[t->next++];
-		if (!is_chosen(list, is_lsub(s), name))
+	while (t->opening || t->next < t->names.n) {
+		if (!t->opening) {
+			const struct list_name *name = &t->names.list[t->next++];
+			if (!is_chosen(list, is_lsub(s), name))
+				continue;
+			put_name(s, &t->line, name);
+			begin_status(s, t, name);
+		}
+		if (t->opening && !put_status(s, t) && s->world->microseconds(s->owner) <= end)
 			continue;
-		put_name(s, &t->line, name);
-		put_status(s, name);
 		if (imap_output_full(s))
 			return IMAP_STEP_OUTPUT;
 		if (s->world->microseconds(s->owner) > end)

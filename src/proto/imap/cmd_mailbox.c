@@ -2,6 +2,7 @@
  * 6154, 3). The store knows what a name may be and makes missing parents; here are the protocol's limits and answers.
  */
 #include "base/checked.h"
+#include "base/mem.h"
 #include "proto/imap/session_private.h"
 #include "syntax/imap_name.h"
 
@@ -71,6 +72,58 @@ enum imap_step imap_cmd_create(struct imap_session *s)
 	return IMAP_STEP_DONE;
 }
 
+/* A mailbox of more than these is emptied first, so many to a batch: the rest of the shard goes on meanwhile, and who
+ * has it selected sees its messages go. */
+#define DELETE_SLICE 8192
+
+struct delete_task {
+	struct mailbox *mailbox; /* held */
+};
+
+void imap_delete_end(struct imap_session *s)
+{
+	struct delete_task *t = s->task;
+	mailbox_close(t->mailbox);
+	mem_free(t);
+	s->task = NULL;
+}
+
+static int expunge_slice(struct mailbox *mailbox)
+{
+	struct entry_cursor cursor = entry_seek(mailbox, 0);
+	struct set uids = SET_INIT, expunged = SET_INIT;
+	const struct entry *entry;
+	for (uint32_t n = 0; n < DELETE_SLICE && (entry = entry_next(&cursor)); n++)
+		set_add(&uids, entry->uid, entry->uid);
+	int err = mailbox_expunge(mailbox, &uids, false, &expunged);
+	set_free(&uids);
+	set_free(&expunged);
+	return err;
+}
+
+enum imap_step imap_delete_step(struct imap_session *s)
+{
+	struct mailbox *mailbox = ((struct delete_task *)s->task)->mailbox;
+	bool open = false;
+	if (!store_writable(account_store(s->account)))
+		return IMAP_STEP_WRITABLE;
+	int err = mailbox_is_gone(mailbox) ? ERR_NOT_FOUND : mailbox_open_step(mailbox, &open);
+	if (err == 0 && !open)
+		return IMAP_STEP_AGAIN;
+	if (err == 0 && mailbox_count(mailbox) > DELETE_SLICE) {
+		err = expunge_slice(mailbox);
+		if (err == 0)
+			return IMAP_STEP_DURABLE;
+	} else if (err == 0) {
+		err = mailbox_delete(mailbox);
+	}
+	if (err < 0)
+		imap_no_error(s, err);
+	else
+		imap_ok(s, NULL, "DELETE completed.");
+	return IMAP_STEP_DONE;
+}
+
 /* The session's own selected mailbox is deselected first. One that only exists because something lies below it has no
  * messages and cannot be deleted (RFC 3501, 6.3.4). */
 enum imap_step imap_cmd_delete(struct imap_session *s)
@@ -84,12 +137,15 @@ enum imap_step imap_cmd_delete(struct imap_session *s)
 	}
 	if (mailbox == s->selected.mailbox)
 		imap_deselect(s);
-	int err = mailbox_delete(mailbox);
-	if (err < 0)
+	int err = mailbox_open_begin(mailbox);
+	if (err < 0) {
 		imap_no_error(s, err);
-	else
-		imap_ok(s, NULL, "DELETE completed.");
-	return IMAP_STEP_DONE;
+		return IMAP_STEP_DONE;
+	}
+	struct delete_task *t = mem_alloc(1, sizeof *t);
+	t->mailbox = mailbox;
+	s->task = t;
+	return imap_delete_step(s);
 }
 
 /* What lies below comes along (but of INBOX, 6.3.5), and must not get too deep either: LIST's work grows with the

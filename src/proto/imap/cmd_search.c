@@ -109,7 +109,7 @@ enum imap_step imap_search_step(struct imap_session *s)
 	struct search_task *t = s->task;
 	enum imap_step step;
 	if (!t->writing) {
-		message_cursor_begin(&t->rows, s->account);
+		message_cursor_begin_part(&t->rows, s->account, MESSAGE_FIELDS);
 		step = look(s, t);
 		message_cursor_end(&t->rows);
 		if (step != IMAP_STEP_DONE)

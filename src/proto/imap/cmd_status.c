@@ -3,13 +3,24 @@
 #include "proto/imap/session_private.h"
 #include "syntax/imap_name.h"
 
-static void put_value(struct outq *out, bool *first, struct str name, uint32_t value)
+static void put_value(struct outq *out, bool *first, struct str name, uint64_t value)
 {
 	if (!*first)
 		outq_add(out, STR(" "));
 	*first = false;
 	outq_add(out, name);
 	outq_add_u64(out, value);
+}
+
+/* RFC 9208, 4.1.4: what an EXPUNGE would free; storage in octets. */
+static void put_deleted(struct outq *out, bool *first, const struct mailbox *mailbox, uint32_t items)
+{
+	struct account_counts deleted;
+	mailbox_deleted(mailbox, &deleted);
+	if (items & IMAP_STATUS_DELETED)
+		put_value(out, first, STR("DELETED "), deleted.messages);
+	if (items & IMAP_STATUS_DELETED_STORAGE)
+		put_value(out, first, STR("DELETED-STORAGE "), deleted.bytes);
 }
 
 int imap_put_status(struct imap_session *s, struct mailbox *mailbox, uint32_t items)
@@ -36,20 +47,49 @@ int imap_put_status(struct imap_session *s, struct mailbox *mailbox, uint32_t it
 		put_value(out, &first, STR("UIDVALIDITY "), mailbox_facts(mailbox)->uidvalidity);
 	if (items & IMAP_STATUS_UNSEEN)
 		put_value(out, &first, STR("UNSEEN "), counts.unseen);
+	if (items & IMAP_STATUS_SIZE) /* RFC 8438: exactly the sum of RFC822.SIZE */
+		put_value(out, &first, STR("SIZE "), counts.bytes);
+	if (items & (IMAP_STATUS_DELETED | IMAP_STATUS_DELETED_STORAGE))
+		put_deleted(out, &first, mailbox, items);
 	outq_add(out, STR(")\r\n"));
 	mailbox_close(mailbox);
 	buf_free(&name);
 	return 0;
 }
 
-enum imap_step imap_cmd_status(struct imap_session *s)
+void imap_status_end(struct imap_session *s)
 {
-	const struct imap_status *status = &imap_command_of(s)->status;
-	struct mailbox *mailbox = imap_find_mailbox(s, status->mailbox, "NONEXISTENT");
-	int err = mailbox ? imap_put_status(s, mailbox, status->items) : 0;
+	mailbox_close(s->task);
+	s->task = NULL;
+}
+
+enum imap_step imap_status_step(struct imap_session *s)
+{
+	struct mailbox *mailbox = s->task;
+	bool done = false;
+	int err = mailbox_is_gone(mailbox) ? ERR_NOT_FOUND : mailbox_open_step(mailbox, &done);
+	if (err == 0 && !done)
+		return IMAP_STEP_AGAIN;
+	if (err == 0)
+		err = imap_put_status(s, mailbox, imap_command_of(s)->status.items);
 	if (err < 0)
 		imap_no_error(s, err);
-	else if (mailbox)
+	else
 		imap_ok(s, NULL, "STATUS completed.");
 	return IMAP_STEP_DONE;
+}
+
+/* Held while its entries are read, in slices; the task is the mailbox. */
+enum imap_step imap_cmd_status(struct imap_session *s)
+{
+	struct mailbox *mailbox = imap_find_mailbox(s, imap_command_of(s)->status.mailbox, "NONEXISTENT");
+	if (!mailbox)
+		return IMAP_STEP_DONE;
+	int err = mailbox_open_begin(mailbox);
+	if (err < 0) {
+		imap_no_error(s, err);
+		return IMAP_STEP_DONE;
+	}
+	s->task = mailbox;
+	return imap_status_step(s);
 }

@@ -14,7 +14,9 @@ struct fetch_task {
 	uint32_t range;                 /* of uids, where the walk is */
 	uint32_t next_uid;              /* where the walk goes on after a pause */
 	struct uids_walk walk;
-	bool plain;                /* nothing but UID and FLAGS: no row is read */
+	bool plain;                /* nothing but UID and FLAGS */
+	bool with_rows;            /* rows of messages are read: more is asked for than what entries have */
+	enum message_part rows_part;
 	bool with_uid, with_flags; /* of a plain answer */
 	bool sets_seen;
 	uint32_t window_last;   /* \Seen is set up to this uid */

@@ -150,6 +150,7 @@ void imap_login_answer(struct imap_login_session *l, enum login_verdict result)
 		deny(l);
 		return;
 	case LOGIN_VERDICT_UNAVAILABLE:
+	case LOGIN_VERDICT_TOO_SOON: /* of POP3 */
 		l->result = result;
 		finish_failure(l);
 		return;

@@ -47,14 +47,31 @@ static bool need_fields(struct candidate *c, struct str name, struct str *block)
 	return true;
 }
 
+/* Folds in place what is its own decoded text: ASCII without encoded words, which most fields are. */
+static bool fold_plain(struct buf *text)
+{
+	unsigned char all = 0;
+	for (size_t i = 0; i < text->n; i++)
+		all |= (unsigned char)text->p[i];
+	if (all >= 0x80 || str_find(buf_str(text), STR("=?")) >= 0)
+		return false;
+	for (size_t i = 0; i < text->n; i++)
+		text->p[i] = ascii_upper(text->p[i]);
+	return true;
+}
+
 static bool field_contains(struct candidate *c, struct str body, struct str folded_needle)
 {
-	struct buf decoded = BUF_INIT(HEADER_MAX);
-	header_decode_text(body, c->s->settings->charsets, &decoded);
 	c->scratch->max = FOLDED_MAX((size_t)HEADER_MAX);
 	buf_clear(c->scratch);
-	fold_text(buf_str(&decoded), c->scratch);
-	buf_free(&decoded);
+	header_unfold(body, c->scratch);
+	if (!fold_plain(c->scratch)) {
+		struct buf decoded = BUF_INIT(HEADER_MAX);
+		header_decode_text(body, c->s->settings->charsets, &decoded);
+		buf_clear(c->scratch);
+		fold_text(buf_str(&decoded), c->scratch);
+		buf_free(&decoded);
+	}
 	return str_find(buf_str(c->scratch), folded_needle) >= 0;
 }
 
@@ -151,9 +168,9 @@ bool search_matches(struct candidate *c, const struct search_node *node)
 	case IMAP_SEARCH_SENTSINCE:
 		return sent_day(c, node, &day) && day >= node->day;
 	case IMAP_SEARCH_LARGER:
-		return need_row(c) && c->row.size > node->size;
+		return entry_size(c->entry) > node->size;
 	case IMAP_SEARCH_SMALLER:
-		return need_row(c) && c->row.size < node->size;
+		return entry_size(c->entry) < node->size;
 	case IMAP_SEARCH_FROM:
 	case IMAP_SEARCH_TO:
 	case IMAP_SEARCH_CC:

@@ -33,12 +33,12 @@ static enum search_cost cost_of(enum imap_search_kind kind)
 	case IMAP_SEARCH_KEYWORD:
 	case IMAP_SEARCH_SEQUENCE:
 	case IMAP_SEARCH_UID:
+	case IMAP_SEARCH_LARGER:
+	case IMAP_SEARCH_SMALLER:
 		return SEARCH_COST_ENTRY;
 	case IMAP_SEARCH_BEFORE:
 	case IMAP_SEARCH_ON:
 	case IMAP_SEARCH_SINCE:
-	case IMAP_SEARCH_LARGER:
-	case IMAP_SEARCH_SMALLER:
 		return SEARCH_COST_ROW;
 	case IMAP_SEARCH_SENTBEFORE:
 	case IMAP_SEARCH_SENTON:

@@ -202,6 +202,9 @@ static void take_step(struct imap_session *s, enum imap_step step)
 	case IMAP_STEP_WRITABLE:
 		s->world->want_resume(s->owner, SESSION_RESUME_WRITABLE);
 		return;
+	case IMAP_STEP_DURABLE:
+		s->world->want_resume(s->owner, SESSION_RESUME_DURABLE);
+		return;
 	case IMAP_STEP_IDLE:
 		enter_state(s, SESSION_IDLING);
 		return;
@@ -257,6 +260,7 @@ static void take_command(struct imap_session *s)
 	if (!is_in_state(s))
 		return;
 	s->handler = imap_handler_of(s->reader.command.kind);
+	s->doing = imap_command_name(s->reader.command.kind);
 	if (!s->handler)
 		refuse(s, "That is not possible here.");
 	else
@@ -269,6 +273,7 @@ static void take_append(struct imap_session *s)
 {
 	if (s->state == SESSION_READY) {
 		s->handler = imap_handler_of(IMAP_COMMAND_APPEND);
+		s->doing = imap_command_name(IMAP_COMMAND_APPEND);
 		enter_state(s, SESSION_APPENDING);
 	}
 	if (!imap_append_message(s)) {
@@ -433,6 +438,11 @@ void imap_session_resume(struct imap_session *s)
 bool imap_session_is_idling(const struct imap_session *s)
 {
 	return s->state == SESSION_IDLING;
+}
+
+struct str imap_session_doing(const struct imap_session *s)
+{
+	return s->doing;
 }
 
 static size_t set_memory(const struct set *set)

@@ -45,6 +45,9 @@ void imap_session_resume(struct imap_session *session);
 /* True in IDLE, where a client may be silent for long (the owner may want other time-outs). */
 bool imap_session_is_idling(const struct imap_session *session);
 
+/* The name of the command that the session worked on last; valid for ever. */
+struct str imap_session_doing(const struct imap_session *session);
+
 /* Bytes of the heap that the session holds now, its output and the mailbox's entries aside. For statistics and
  * tests. */
 size_t imap_session_memory(const struct imap_session *session);

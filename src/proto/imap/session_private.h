@@ -14,6 +14,7 @@ enum imap_step {
 	IMAP_STEP_AGAIN,    /* the slice is over */
 	IMAP_STEP_OUTPUT,   /* the output is full */
 	IMAP_STEP_WRITABLE, /* the store's gate is closed */
+	IMAP_STEP_DURABLE,  /* a slice was written; the next one goes into another batch */
 	IMAP_STEP_IDLE,     /* waits for the client and for changes (IDLE) */
 };
 
@@ -37,6 +38,9 @@ struct imap_handler {
 	enum imap_step (*step)(struct imap_session *s);
 	void (*end)(struct imap_session *s); /* s->task is not NULL; also called where the session ends in between */
 };
+
+/* STORE, when all is stored and its answer is under way. */
+extern const struct imap_handler imap_store_answer;
 
 /* NULL for commands that are not for sessions after login. */
 const struct imap_handler *imap_handler_of(enum imap_command_kind kind);
@@ -77,6 +81,7 @@ struct imap_session {
 	uint64_t id;
 	enum session_state state;
 	uint32_t bad_commands;
+	struct str doing;        /* the last command's name */
 	struct imap_reader reader;
 	const struct imap_handler *handler; /* of the command that runs */
 	void *task;                         /* what a handler keeps between steps */
@@ -167,6 +172,7 @@ void imap_idle_line(struct imap_session *s, struct str line);
 /* --- handlers (cmd_*.c) --- */
 
 enum imap_step imap_cmd_append(struct imap_session *s);
+enum imap_step imap_append_step(struct imap_session *s);
 void imap_append_end(struct imap_session *s);
 enum imap_step imap_cmd_capability(struct imap_session *s);
 enum imap_step imap_cmd_check(struct imap_session *s);
@@ -176,9 +182,15 @@ enum imap_step imap_copy_step(struct imap_session *s);
 void imap_copy_end(struct imap_session *s);
 enum imap_step imap_cmd_create(struct imap_session *s);
 enum imap_step imap_cmd_delete(struct imap_session *s);
+enum imap_step imap_delete_step(struct imap_session *s);
+void imap_delete_end(struct imap_session *s);
 enum imap_step imap_cmd_enable(struct imap_session *s);
 enum imap_step imap_cmd_expunge(struct imap_session *s);
+enum imap_step imap_expunge_step(struct imap_session *s);
+void imap_expunge_end(struct imap_session *s);
 enum imap_step imap_cmd_fetch(struct imap_session *s);
+enum imap_step imap_cmd_getquota(struct imap_session *s);
+enum imap_step imap_cmd_getquotaroot(struct imap_session *s);
 enum imap_step imap_cmd_id(struct imap_session *s);
 enum imap_step imap_cmd_idle(struct imap_session *s);
 enum imap_step imap_cmd_list(struct imap_session *s);
@@ -192,8 +204,14 @@ enum imap_step imap_cmd_search(struct imap_session *s);
 enum imap_step imap_search_step(struct imap_session *s);
 void imap_search_end(struct imap_session *s);
 enum imap_step imap_cmd_select(struct imap_session *s);
+enum imap_step imap_select_step(struct imap_session *s);
+void imap_select_end(struct imap_session *s);
 enum imap_step imap_cmd_status(struct imap_session *s);
+enum imap_step imap_status_step(struct imap_session *s);
+void imap_status_end(struct imap_session *s);
 enum imap_step imap_cmd_store(struct imap_session *s);
+enum imap_step imap_store_step(struct imap_session *s);
+void imap_store_end(struct imap_session *s);
 enum imap_step imap_cmd_subscribe(struct imap_session *s);
 enum imap_step imap_cmd_unselect(struct imap_session *s);
 

@@ -219,6 +219,162 @@ static void test_many_are_copied_and_moved_in_slices(void **state)
 	test_client_end(&c);
 }
 
+#define MORE_THAN_A_SLICE 20487 /* of STORE, and of what SELECT reads at a time */
+
+static size_t count_of(const struct test_client *c, struct str what)
+{
+	struct str rest = buf_str(&c->text);
+	size_t n = 0;
+	for (ssize_t at; (at = str_find(rest, what)) >= 0; n++)
+		rest = str_from(rest, (size_t)at + what.n);
+	return n;
+}
+
+static void test_flags_of_many_change_in_slices(void **state)
+{
+	struct test_client c, other;
+	fill_inbox(*state, MORE_THAN_A_SLICE);
+	test_client_begin(&c, *state, 1);
+	test_client_begin(&other, *state, 2);
+	test_say(&c, "a SELECT INBOX\r\n");
+	test_say(&other, "a EXAMINE INBOX\r\n");
+	unsigned resumes = c.resumes;
+	test_say(&c, "b STORE 1:* FLAGS.SILENT (\\Flagged $x)\r\n");
+	test_expect_part(&c, "\r\nb OK STORE completed.\r\n");
+	test_expect_none(&c, " FETCH ");
+	assert_true(c.resumes > resumes);
+	test_say(&other, "b NOOP\r\n");
+	assert_int_equal(count_of(&other, STR("(\\Flagged $x))\r\n")), MORE_THAN_A_SLICE);
+	test_say(&c, "c STORE 1:* +FLAGS (\\Seen)\r\n");
+	assert_int_equal(count_of(&c, STR(" FETCH (FLAGS (\\Flagged \\Seen \\Recent $x))\r\n")), MORE_THAN_A_SLICE);
+	test_expect_part(&c, "* 20487 FETCH (FLAGS (\\Flagged \\Seen \\Recent $x))\r\nc OK STORE completed.\r\n");
+	test_client_end(&other);
+	test_client_end(&c);
+}
+
+static void test_many_are_expunged_in_slices(void **state)
+{
+	struct test_client c, other;
+	fill_inbox(*state, MORE_THAN_A_SLICE);
+	test_client_begin(&c, *state, 1);
+	test_client_begin(&other, *state, 2);
+	test_say(&c, "a SELECT INBOX\r\n");
+	test_say(&c, "b STORE 1:20000 +FLAGS.SILENT (\\Deleted)\r\n");
+	test_say(&other, "a SELECT INBOX\r\n");
+	unsigned resumes = c.resumes;
+	test_say(&c, "c EXPUNGE\r\n");
+	test_expect_part(&c, "* 20000 EXPUNGE\r\n* 19999 EXPUNGE\r\n");
+	test_expect_part(&c, "* 1 EXPUNGE\r\nc OK EXPUNGE completed.\r\n");
+	assert_true(c.resumes >= resumes + 2);
+	test_say(&other, "b NOOP\r\n");
+	assert_int_equal(count_of(&other, STR(" EXPUNGE\r\n")), 20000);
+	test_say(&other, "c STORE 1:* +FLAGS.SILENT (\\Deleted)\r\n");
+	test_say(&other, "d CLOSE\r\n");
+	test_expect_part(&other, "d OK CLOSE completed.\r\n");
+	test_say(&c, "d STATUS INBOX (MESSAGES)\r\n");
+	test_expect_part(&c, "(MESSAGES 0)");
+	test_client_end(&other);
+	test_client_end(&c);
+}
+
+static void test_a_large_mailbox_is_deleted_in_slices(void **state)
+{
+	struct test_client c, other;
+	fill_inbox(*state, MORE_THAN_A_SLICE);
+	test_client_begin(&c, *state, 1);
+	test_client_begin(&other, *state, 2);
+	test_say(&c, "a SELECT INBOX\r\n");
+	test_say(&c, "b MOVE 1:* Archive\r\n");
+	test_say(&other, "a SELECT Archive\r\n");
+	unsigned resumes = c.resumes;
+	test_say(&c, "c DELETE Archive\r\n");
+	test_expect_part(&c, "c OK DELETE completed.\r\n");
+	assert_true(c.resumes >= resumes + 2);
+	test_say(&other, "b NOOP\r\n");
+	test_expect_part(&other, "* BYE");
+	test_say(&c, "d STATUS Archive (MESSAGES)\r\n");
+	test_expect_part(&c, "d NO [NONEXISTENT]");
+	test_client_end(&other);
+	test_client_end(&c);
+}
+
+static void test_a_session_that_ends_in_a_large_expunge_keeps_the_rest(void **state)
+{
+	struct test_client c;
+	fill_inbox(*state, MORE_THAN_A_SLICE);
+	test_client_begin(&c, *state, 1);
+	test_say(&c, "a SELECT INBOX\r\n");
+	test_say(&c, "b STORE 1:* +FLAGS.SILENT (\\Deleted)\r\n");
+	imap_session_input(c.session, STR("c EXPUNGE\r\n"));
+	assert_true(outq_empty(&c.out));
+	test_client_end(&c);
+	test_client_begin(&c, *state, 1);
+	test_say(&c, "a STATUS INBOX (MESSAGES DELETED)\r\n");
+	test_expect_part(&c, "(MESSAGES 12295 DELETED 12295)");
+	test_client_end(&c);
+}
+
+static void test_a_session_that_ends_in_a_large_store_leaves_no_trace(void **state)
+{
+	struct test_client c;
+	fill_inbox(*state, MORE_THAN_A_SLICE);
+	test_client_begin(&c, *state, 1);
+	test_say(&c, "a SELECT INBOX\r\n");
+	imap_session_input(c.session, STR("b STORE 1:* FLAGS (\\Flagged)\r\n"));
+	assert_true(outq_empty(&c.out));
+	test_client_end(&c);
+}
+
+static void test_a_large_mailbox_is_read_in_slices(void **state)
+{
+	struct test_client c;
+	fill_inbox(*state, MORE_THAN_A_SLICE);
+	test_store_reopen(*state);
+	test_client_begin(&c, *state, 1);
+	unsigned resumes = c.resumes;
+	test_say(&c, "a SELECT INBOX\r\n");
+	test_expect_part(&c, "* 20487 EXISTS\r\n");
+	test_expect_part(&c, "a OK [READ-WRITE] SELECT completed.\r\n");
+	assert_true(c.resumes > resumes);
+	test_client_end(&c);
+	test_store_reopen(*state);
+	test_client_begin(&c, *state, 2);
+	test_say(&c, "a LIST \"\" (INBOX Archive) RETURN (STATUS (MESSAGES))\r\n");
+	test_expect_part(&c, "* STATUS INBOX (MESSAGES 20487)\r\n");
+	test_expect_part(&c, "* STATUS Archive (MESSAGES 0)\r\n");
+	test_client_end(&c);
+	test_store_reopen(*state);
+	test_client_begin(&c, *state, 3);
+	test_say(&c, "a STATUS INBOX (MESSAGES)\r\n");
+	test_expect_part(&c, "* STATUS INBOX (MESSAGES 20487)\r\na OK STATUS completed.\r\n");
+	test_client_end(&c);
+}
+
+/* What comes in while the entries before it are read is there when all are. */
+static void test_a_message_comes_while_its_mailbox_is_read(void **state)
+{
+	struct test_store *w = *state;
+	struct test_client c;
+	fill_inbox(w, MORE_THAN_A_SLICE);
+	test_store_reopen(w);
+	test_client_begin(&c, w, 1);
+	imap_session_input(c.session, STR("a SELECT INBOX\r\n"));
+	assert_true(outq_empty(&c.out));
+	fixture_add(account_mailbox(w->account, STR("INBOX")), 1, 0, NULL);
+	test_say(&c, "b UID FETCH 20480:* (UID)\r\n");
+	test_expect_part(&c, "* 20488 EXISTS\r\n");
+	assert_int_equal(count_of(&c, STR(" FETCH (UID ")), 9);
+	test_client_end(&c);
+	test_store_reopen(w);
+	test_client_begin(&c, w, 2);
+	imap_session_input(c.session, STR("a SELECT INBOX\r\n"));
+	test_client_end(&c); /* gone half way: the next one begins where it left off, or anew */
+	test_client_begin(&c, w, 3);
+	test_say(&c, "a SELECT INBOX\r\n");
+	test_expect_part(&c, "* 20488 EXISTS\r\n");
+	test_client_end(&c);
+}
+
 static void test_a_session_that_ends_in_a_large_copy_has_copied_nothing(void **state)
 {
 	struct test_client c;
@@ -450,6 +606,13 @@ int main(void)
 		TEST(test_idle_pushes),
 		TEST(test_copy_and_move),
 		TEST(test_many_are_copied_and_moved_in_slices),
+		TEST(test_flags_of_many_change_in_slices),
+		TEST(test_many_are_expunged_in_slices),
+		TEST(test_a_large_mailbox_is_deleted_in_slices),
+		TEST(test_a_session_that_ends_in_a_large_expunge_keeps_the_rest),
+		TEST(test_a_session_that_ends_in_a_large_store_leaves_no_trace),
+		TEST(test_a_large_mailbox_is_read_in_slices),
+		TEST(test_a_message_comes_while_its_mailbox_is_read),
 		TEST(test_a_session_that_ends_in_a_large_copy_has_copied_nothing),
 		TEST(test_uid_expunge_and_close),
 		TEST(test_writing_waits_at_the_gate),

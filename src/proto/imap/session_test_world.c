@@ -43,13 +43,18 @@ void test_store_begin(struct test_store *w)
 	assert_int_equal(account_open(w->fixture.store, &account_id, &w->account), 0);
 }
 
-void test_store_fill_disk(struct test_store *w)
+void test_store_reopen(struct test_store *w)
 {
 	test_turn(w, NULL);
 	account_close(&w->account);
-	w->fixture.settings.reserve = UINT64_MAX / 4;
 	fixture_reopen(&w->fixture);
 	assert_int_equal(account_open(w->fixture.store, &account_id, &w->account), 0);
+}
+
+void test_store_fill_disk(struct test_store *w)
+{
+	w->fixture.settings.reserve = UINT64_MAX / 4;
+	test_store_reopen(w);
 }
 
 void test_store_destroy_account(struct test_store *w)
@@ -139,6 +144,8 @@ static bool fulfil(struct test_client *c)
 		ready |= c->wishes & 1u << SESSION_RESUME_OUTPUT;
 	if (store_writable(c->world->fixture.store))
 		ready |= c->wishes & 1u << SESSION_RESUME_WRITABLE;
+	if (account_batch(c->world->account) <= store_durable(c->world->fixture.store))
+		ready |= c->wishes & 1u << SESSION_RESUME_DURABLE;
 	if (!ready || c->closed)
 		return false;
 	c->wishes &= ~ready;

@@ -32,6 +32,8 @@ void test_store_begin(struct test_store *w);
 /* The same for cmocka's tests with set-up and tear-down: *state is the test_store. */
 int test_store_set_up(void **state);
 int test_store_tear_down(void **state);
+/* Closes the store and opens it again: nothing of it is in memory. No client may be there. */
+void test_store_reopen(struct test_store *w);
 /* From here on the disk is full: its reserve is larger than it. No client may be there. */
 void test_store_fill_disk(struct test_store *w);
 void test_store_destroy_account(struct test_store *w);

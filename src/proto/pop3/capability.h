@@ -1,12 +1,26 @@
-/* capability.h: what CAPA lists in both states (RFC 2449, 5 and 6: what is there before login is listed after it
- * too). USER, SASL and STLS depend on the connection (RFC 2595, 4); login.c and session.c add them. All of it is
- * true: nothing expires (EXPIRE), and there is no LOGIN-DELAY. */
+/* capability.h: what the engines before and after login share: CAPA and LANG (RFC 2449, 5 and 6: what is there before login is listed after it
+ * too; RFC 6856, 3). */
 #ifndef PROTO_POP3_CAPABILITY_H
 #define PROTO_POP3_CAPABILITY_H
 
-#define POP3_CAPABILITIES                                                                                              \
-	"TOP\r\nUIDL\r\nPIPELINING\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nEXPIRE NEVER\r\nIMPLEMENTATION Mansio\r\n"
-#define POP3_CAPABILITIES_PASSWORD "USER\r\nSASL PLAIN\r\n"
-#define POP3_CAPABILITIES_TLS      "STLS\r\n"
+#include "base/outq.h"
+
+/* Handed over with the connection when the client has said UTF8. */
+#define POP3_HANDED_UTF8 "UTF8"
+
+/* What depends on settings and connection. All else is said as it is: nothing expires. */
+struct pop3_offer {
+	bool password; /* USER and SASL: a password may be sent, or was */
+	bool stls;
+	bool utf8;
+	uint64_t login_delay_ms; /* between two logins of an account; 0: none */
+};
+
+/* The answer to CAPA. */
+void pop3_put_capabilities(const struct pop3_offer *offer, struct outq *out);
+
+/* The answer to LANG with this language range; empty: the list. There is English, and nothing else to choose: what a
+ * range asks for beyond it (en-GB) is cut off, as RFC 4647 section 3.4 has it. False: -ERR was said. */
+bool pop3_put_language(struct str range, struct outq *out);
 
 #endif

@@ -16,7 +16,8 @@ struct pop3_login {
 	const struct login_settings *settings;
 	struct login_facts facts;
 	struct pop3_reader reader;
-	char *user; /* of USER, until PASS; NULL: none */
+	char *user; /* of USER, for the next command; NULL: none */
+	bool utf8;  /* the client has said UTF8 */
 	enum login_state state;
 	uint32_t bad_commands, failures;
 };
@@ -42,12 +43,17 @@ static void close_login(struct pop3_login *l)
 	l->world->close(l->owner);
 }
 
-/* The reply to a bad command; it is the last one when there were too many. */
+/* A bad command was answered; that was the last answer when there were too many. */
+static void count_bad(struct pop3_login *l)
+{
+	if (++l->bad_commands >= l->settings->max_bad_commands)
+		close_login(l);
+}
+
 static void answer_bad(struct pop3_login *l, const char *text)
 {
 	outq_addf(output(l), "-ERR %s\r\n", text);
-	if (++l->bad_commands >= l->settings->max_bad_commands)
-		close_login(l);
+	count_bad(l);
 }
 
 struct pop3_login *pop3_login_new(const struct login_world *world, void *owner,
@@ -105,7 +111,7 @@ void pop3_login_answer(struct pop3_login *l, enum login_verdict result)
 	switch (result) {
 	case LOGIN_VERDICT_OK:
 		enter_state(l, LOGIN_HANDED_OVER);
-		l->world->hand_over(l->owner, STR(""));
+		l->world->hand_over(l->owner, l->utf8 ? STR(POP3_HANDED_UTF8) : STR(""));
 		return;
 	case LOGIN_VERDICT_DENIED:
 		deny(l);
@@ -113,6 +119,10 @@ void pop3_login_answer(struct pop3_login *l, enum login_verdict result)
 	case LOGIN_VERDICT_UNAVAILABLE:
 		enter_state(l, LOGIN_COMMAND);
 		reply(l, "-ERR [SYS/TEMP] Logins cannot be checked now, please try again later.");
+		return;
+	case LOGIN_VERDICT_TOO_SOON:
+		enter_state(l, LOGIN_COMMAND);
+		reply(l, "-ERR [LOGIN-DELAY] The last login was too short a time ago, please come back later.");
 		return;
 	}
 }
@@ -140,7 +150,6 @@ static void run_user(struct pop3_login *l, struct str user)
 	if (refuse_without_tls(l))
 		return;
 	user = str_trim(user);
-	forget_user(l);
 	l->user = mem_copy(user);
 	/* Whether there is such a user is nobody's business yet. */
 	reply(l, "+OK The password, please.");
@@ -153,7 +162,6 @@ static void run_pass(struct pop3_login *l, struct str password)
 			ask(l, str_from_c(l->user), password);
 		else
 			answer_bad(l, "USER comes first.");
-		forget_user(l);
 	}
 	mem_wipe_str(password);
 }
@@ -216,6 +224,10 @@ static void run_stls(struct pop3_login *l)
 		answer_bad(l, l->facts.tls ? "TLS is on already." : "There is no TLS here.");
 		return;
 	}
+	if (l->utf8) { /* RFC 6856, 2.1 */
+		answer_bad(l, "STLS comes before UTF8.");
+		return;
+	}
 	reply(l, "+OK Begin the TLS handshake now.");
 	enter_state(l, LOGIN_TLS);
 	l->world->start_tls(l->owner);
@@ -226,20 +238,29 @@ void pop3_login_tls_started(struct pop3_login *l)
 	if (l->state != LOGIN_TLS)
 		return;
 	l->facts.tls = true;
-	forget_user(l);
 	pop3_reader_free(&l->reader);
 	enter_state(l, LOGIN_COMMAND);
 }
 
 static void run_capa(struct pop3_login *l)
 {
-	struct outq *out = output(l);
-	outq_add(out, STR("+OK Capabilities follow.\r\n" POP3_CAPABILITIES));
-	if (login_may_send_password(&l->facts))
-		outq_add(out, STR(POP3_CAPABILITIES_PASSWORD));
-	if (login_may_start_tls(&l->facts))
-		outq_add(out, STR(POP3_CAPABILITIES_TLS));
-	outq_add(out, STR(".\r\n"));
+	struct pop3_offer offer = {
+		.password = login_may_send_password(&l->facts),
+		.stls = login_may_start_tls(&l->facts) && !l->utf8,
+		.utf8 = l->settings->pop3_utf8,
+		.login_delay_ms = l->settings->pop3_login_delay_ms,
+	};
+	pop3_put_capabilities(&offer, output(l));
+}
+
+static void run_utf8(struct pop3_login *l)
+{
+	if (!l->settings->pop3_utf8) {
+		answer_bad(l, "UTF-8 mode is not offered here.");
+		return;
+	}
+	l->utf8 = true;
+	reply(l, "+OK UTF-8 mode is on.");
 }
 
 static void run_command(struct pop3_login *l, const struct pop3_command *command)
@@ -251,8 +272,13 @@ static void run_command(struct pop3_login *l, const struct pop3_command *command
 	case POP3_CAPA:
 		run_capa(l);
 		break;
+	case POP3_LANG:
+		if (!pop3_put_language(command->text, output(l)))
+			count_bad(l);
+		break;
 	case POP3_PASS:
 		run_pass(l, command->text);
+		forget_user(l);
 		break;
 	case POP3_QUIT:
 		reply(l, "+OK Good-bye.");
@@ -263,6 +289,9 @@ static void run_command(struct pop3_login *l, const struct pop3_command *command
 		break;
 	case POP3_USER:
 		run_user(l, command->text);
+		break;
+	case POP3_UTF8:
+		run_utf8(l);
 		break;
 	case POP3_UNKNOWN:
 	case POP3_DELE:
@@ -288,6 +317,9 @@ static void take_line(struct pop3_login *l, struct str line)
 		return;
 	}
 	enum pop3_flaw flaw = pop3_parse(line, &command);
+	/* RFC 1939, 7: PASS stands immediately behind USER; whatever else comes is a new beginning. */
+	if (flaw != POP3_FLAW_NONE || command.verb != POP3_PASS)
+		forget_user(l);
 	if (flaw == POP3_FLAW_NONE)
 		run_command(l, &command);
 	else
@@ -298,6 +330,7 @@ static void take_long_line(struct pop3_login *l)
 {
 	if (l->state == LOGIN_RESPONSE)
 		enter_state(l, LOGIN_COMMAND);
+	forget_user(l);
 	answer_bad(l, "That line is too long.");
 }
 

@@ -1,5 +1,5 @@
 /* login.h: POP3 before login (RFC 1939, 4: the AUTHORIZATION state; 2449 CAPA; 2595 STLS; 5034 AUTH PLAIN; 3206
- * codes). What it has in common with IMAP, and what it asks of its owner, stands in proto/login.h. */
+ * codes; 6856 LANG, UTF8). What it has in common with IMAP, and what it asks of its owner, stands in proto/login.h. */
 #ifndef PROTO_POP3_LOGIN_H
 #define PROTO_POP3_LOGIN_H
 

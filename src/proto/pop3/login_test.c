@@ -1,6 +1,7 @@
 /* POP3 before login: who may say what, where passwords go, and what ends a connection. */
 #include "proto/pop3/login.h"
 
+#include "proto/pop3/capability.h"
 #include "syntax/sasl_plain.h"
 #include "text/base64.h"
 
@@ -13,7 +14,8 @@
 
 #define CAPABILITIES                                                                                                   \
 	"+OK Capabilities follow.\r\nTOP\r\nUIDL\r\nPIPELINING\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\n"                        \
-	"EXPIRE NEVER\r\nIMPLEMENTATION Mansio\r\n"
+	"EXPIRE NEVER\r\nLANG\r\n"
+#define LAST_CAPABILITY "IMPLEMENTATION Mansio\r\n.\r\n"
 
 struct fixture {
 	struct pop3_login *login;
@@ -125,7 +127,7 @@ static void no_password_crosses_without_tls(void **state)
 	f->settings.max_bad_commands = 10;
 	begin(f, false, true, false);
 	say(f, "CAPA\r\n");
-	assert_said(f, CAPABILITIES "STLS\r\n.\r\n");
+	assert_said(f, CAPABILITIES "STLS\r\n" LAST_CAPABILITY);
 	say(f, "USER a\r\nPASS b\r\nAUTH PLAIN AGEAYg==\r\n");
 	assert_said(f, "-ERR No passwords without TLS, please.\r\n-ERR No passwords without TLS, please.\r\n"
 	               "-ERR No passwords without TLS, please.\r\n");
@@ -145,7 +147,7 @@ static void stls_forgets_what_came_before(void **state)
 	say(f, "PASS secret\r\nSTLS\r\n");
 	assert_said(f, "-ERR USER comes first.\r\n-ERR TLS is on already.\r\n");
 	say(f, "CAPA\r\n");
-	assert_said(f, CAPABILITIES "USER\r\nSASL PLAIN\r\n.\r\n");
+	assert_said(f, CAPABILITIES "USER\r\nSASL PLAIN\r\n" LAST_CAPABILITY);
 	assert_int_equal(f->world.asked, 0);
 }
 
@@ -217,6 +219,63 @@ static void an_answer_after_the_end_is_ignored(void **state)
 	assert_int_equal(f->world.closed, 1);
 }
 
+static void only_pass_may_follow_user(void **state)
+{
+	struct fixture *f = *state;
+	f->settings.max_bad_commands = 10;
+	begin(f, true, true, false);
+	say(f, "USER a\r\nLANG *\r\nPASS b\r\n");
+	assert_said(f, "+OK The password, please.\r\n+OK en English it is.\r\n-ERR USER comes first.\r\n");
+	say(f, "USER a\r\nFROB\r\nPASS b\r\n");
+	assert_said(f, "+OK The password, please.\r\n-ERR There is no such command.\r\n-ERR USER comes first.\r\n");
+	assert_int_equal(f->world.asked, 0);
+}
+
+static void languages_are_listed_and_chosen(void **state)
+{
+	struct fixture *f = *state;
+	begin(f, true, true, false);
+	say(f, "LANG\r\nLANG EN-gb\r\nLANG en-\r\nLANG eng\r\n");
+	assert_said(f, "+OK Languages follow.\r\nen English\r\n.\r\n+OK en English it is.\r\n"
+	               "-ERR The only language here is English (en).\r\n-ERR The only language here is English (en).\r\n");
+	say(f, "LANG de\r\n"); /* the third */
+	assert_int_equal(f->world.closed, 1);
+}
+
+static void utf8_is_told_to_the_shard_and_ends_stls(void **state)
+{
+	struct fixture *f = *state;
+	f->settings.pop3_utf8 = true;
+	begin(f, false, true, true);
+	say(f, "UTF8\r\nSTLS\r\nCAPA\r\n");
+	assert_said(f, "+OK UTF-8 mode is on.\r\n-ERR STLS comes before UTF8.\r\n" CAPABILITIES
+	               "UTF8\r\nUSER\r\nSASL PLAIN\r\n" LAST_CAPABILITY);
+	say(f, "USER a\r\nPASS b\r\n");
+	pop3_login_answer(f->login, LOGIN_VERDICT_OK);
+	assert_string_equal(f->world.tag, POP3_HANDED_UTF8);
+}
+
+static void utf8_is_not_there_unless_it_is_set(void **state)
+{
+	struct fixture *f = *state;
+	begin(f, true, true, false);
+	say(f, "UTF8\r\n");
+	assert_said(f, "-ERR UTF-8 mode is not offered here.\r\n");
+}
+
+static void a_login_too_soon_may_be_tried_again(void **state)
+{
+	struct fixture *f = *state;
+	f->settings.pop3_login_delay_ms = 60001;
+	begin(f, true, true, false);
+	say(f, "CAPA\r\nAUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n");
+	assert_said(f, CAPABILITIES "LOGIN-DELAY 61\r\nUSER\r\nSASL PLAIN\r\n" LAST_CAPABILITY);
+	pop3_login_answer(f->login, LOGIN_VERDICT_TOO_SOON);
+	assert_said(f, "-ERR [LOGIN-DELAY] The last login was too short a time ago, please come back later.\r\n");
+	assert_int_equal(f->world.closed, 0);
+	assert_true(pop3_login_wants_input(f->login));
+}
+
 static void quit_says_good_bye(void **state)
 {
 	struct fixture *f = *state;
@@ -240,6 +299,11 @@ int main(void)
 		TEST(bad_commands_are_counted),
 		TEST(an_endless_user_name_is_denied_without_asking),
 		TEST(an_answer_after_the_end_is_ignored),
+		TEST(only_pass_may_follow_user),
+		TEST(languages_are_listed_and_chosen),
+		TEST(utf8_is_told_to_the_shard_and_ends_stls),
+		TEST(utf8_is_not_there_unless_it_is_set),
+		TEST(a_login_too_soon_may_be_tried_again),
 		TEST(quit_says_good_bye),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

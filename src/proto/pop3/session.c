@@ -3,7 +3,9 @@
  * connection is gone. Bad input is answered and counted. An idle session holds this struct, its uids as ranges, and
  * 4 bytes a message after the first STAT or LIST.
  *
- *     new ─▶ READY ◀────────── done ──────────┐
+ *     new ─▶ OPENING: reads the entries, in slices
+ *             ▼
+ *            READY ◀────────── done ──────────┐
  *             │  └── STAT, LIST, UIDL, ──▶ RUNNING       paused: world.want_resume
  *             │      RETR, TOP
  *             │ QUIT with marked messages
@@ -23,8 +25,9 @@
 
 static void enter_state(struct pop3_session *s, enum session_state state)
 {
-	static const char *const names[] = { "ready", "running", "gate", "closed" };
+	static const char *const names[] = { "opening", "ready", "running", "gate", "closed" };
 	static const unsigned legal[] = {
+		[SESSION_OPENING] = BIT(SESSION_READY) | BIT(SESSION_CLOSED),
 		[SESSION_READY] = BIT(SESSION_RUNNING) | BIT(SESSION_GATE) | BIT(SESSION_CLOSED),
 		[SESSION_RUNNING] = BIT(SESSION_READY) | BIT(SESSION_CLOSED),
 		[SESSION_GATE] = BIT(SESSION_CLOSED),
@@ -102,39 +105,56 @@ bool pop3_find_message(struct pop3_session *s, uint32_t *uid, const struct entry
 
 /* --- begin and end --- */
 
-static int take_snapshot(struct pop3_session *s)
+static void take_snapshot(struct pop3_session *s)
 {
-	struct mailbox *inbox = account_mailbox(s->account, STR("INBOX"));
-	if (!inbox)
-		return ERR_NOT_FOUND;
-	int err = mailbox_open(inbox);
-	if (err < 0)
-		return err;
 	struct known known = { SET_INIT, 0 };
-	mailbox_know_all(inbox, &known);
-	s->inbox = inbox;
+	mailbox_know_all(s->inbox, &known);
 	s->uids = known.uids;
 	s->count = (uint32_t)set_count(&s->uids);
-	return 0;
+}
+
+/* In OPENING. */
+static void open_some(struct pop3_session *s, int err)
+{
+	bool done = false;
+	if (err == 0)
+		err = mailbox_open_step(s->inbox, &done);
+	if (err == 0 && !done) {
+		s->world->want_resume(s->owner, SESSION_RESUME_SOON);
+		return;
+	}
+	if (err < 0) {
+		pop3_reply_error(s, err);
+		close_session(s);
+		return;
+	}
+	take_snapshot(s);
+	enter_state(s, SESSION_READY);
+	outq_addf(pop3_output(s), "+OK Logged in, %" PRIu32 " messages.\r\n", s->count);
+}
+
+static int begin_opening(struct pop3_session *s)
+{
+	struct mailbox *inbox = account_mailbox(s->account, STR("INBOX"));
+	int err = inbox ? mailbox_open_begin(inbox) : ERR_NOT_FOUND;
+	if (err == 0)
+		s->inbox = inbox;
+	return err;
 }
 
 struct pop3_session *pop3_session_new(const struct session_world *world, void *owner,
-                                      const struct pop3_settings *settings, struct account *account, uint64_t id)
+                                      const struct pop3_settings *settings, struct account *account, bool utf8,
+                                      uint64_t id)
 {
 	struct pop3_session *s = mem_alloc(1, sizeof *s);
 	s->world = world;
 	s->owner = owner;
 	s->settings = settings;
 	s->account = account;
+	s->utf8 = utf8;
 	s->id = id;
 	s->reader = POP3_READER_INIT(settings->max_line);
-	int err = take_snapshot(s);
-	if (err == 0) {
-		outq_addf(pop3_output(s), "+OK Logged in, %" PRIu32 " messages.\r\n", s->count);
-	} else {
-		pop3_reply_error(s, err);
-		close_session(s);
-	}
+	open_some(s, begin_opening(s));
 	world->flush(owner);
 	return s;
 }
@@ -156,19 +176,38 @@ void pop3_session_free(struct pop3_session **session)
 
 /* --- QUIT --- */
 
+/* Removed at a time, in a batch of their own: many must not hold the shard. */
+#define UPDATE_SLICE 8192
+
+/* The first of the marked messages are removed. */
+static int remove_some(struct pop3_session *s)
+{
+	struct set first = SET_INIT, slice = SET_INIT, expunged = SET_INIT;
+	uint32_t last = UINT32_MAX;
+	(void)set_at(&s->deleted, UPDATE_SLICE - 1, &last); /* fewer: all */
+	set_add(&first, 1, last);
+	set_intersection(&s->deleted, &first, &slice);
+	int err = mailbox_expunge(s->inbox, &slice, false, &expunged);
+	if (err == 0) {
+		log_debug("pop3-update", LOG_ID(s->id), LOG_U("removed", set_count(&expunged)));
+		set_remove(&s->deleted, 1, last);
+	}
+	set_free(&first);
+	set_free(&slice);
+	set_free(&expunged);
+	return err;
+}
+
 /* In GATE (RFC 1939, 6). Messages that others have removed already need no removing. */
 static void try_update(struct pop3_session *s)
 {
-	if (!store_writable(account_store(s->account))) {
+	int err = store_writable(account_store(s->account)) ? remove_some(s) : ERR_UNAVAILABLE;
+	if (err == ERR_UNAVAILABLE && !store_writable(account_store(s->account))) {
 		s->world->want_resume(s->owner, SESSION_RESUME_WRITABLE);
 		return;
 	}
-	struct set expunged = SET_INIT;
-	int err = mailbox_expunge(s->inbox, &s->deleted, false, &expunged);
-	uint64_t removed = set_count(&expunged);
-	set_free(&expunged);
-	if (err == ERR_UNAVAILABLE && !store_writable(account_store(s->account))) {
-		s->world->want_resume(s->owner, SESSION_RESUME_WRITABLE);
+	if (err == 0 && s->deleted.n > 0) {
+		s->world->want_resume(s->owner, SESSION_RESUME_DURABLE);
 		return;
 	}
 	if (err < 0) {
@@ -176,7 +215,6 @@ static void try_update(struct pop3_session *s)
 		pop3_reply(s, err == ERR_CORRUPT ? "-ERR [SYS/PERM] Some deleted messages not removed." :
 		                                   "-ERR [SYS/TEMP] Some deleted messages not removed.");
 	} else {
-		log_debug("pop3-update", LOG_ID(s->id), LOG_U("removed", removed));
 		pop3_reply(s, "+OK Good-bye, deleted messages are removed.");
 	}
 	close_session(s);
@@ -195,12 +233,17 @@ static void run_quit(struct pop3_session *s)
 
 /* --- commands --- */
 
-/* The reply to a bad command; it is the last one when there were too many. */
+/* A bad command was answered; that was the last answer when there were too many. */
+static void count_bad(struct pop3_session *s)
+{
+	if (++s->bad_commands >= s->settings->max_bad_commands)
+		close_session(s);
+}
+
 static void answer_bad(struct pop3_session *s, const char *text)
 {
 	outq_addf(pop3_output(s), "-ERR %s\r\n", text);
-	if (++s->bad_commands >= s->settings->max_bad_commands)
-		close_session(s);
+	count_bad(s);
 }
 
 static void take_step(struct pop3_session *s, enum pop3_step step)
@@ -221,6 +264,16 @@ static void take_step(struct pop3_session *s, enum pop3_step step)
 	}
 }
 
+static void say_capabilities(struct pop3_session *s)
+{
+	struct pop3_offer offer = {
+		.password = true,
+		.utf8 = s->settings->utf8,
+		.login_delay_ms = s->settings->login_delay_ms,
+	};
+	pop3_put_capabilities(&offer, pop3_output(s));
+}
+
 static void run_dele(struct pop3_session *s)
 {
 	uint32_t uid;
@@ -234,10 +287,14 @@ static void run_command(struct pop3_session *s)
 {
 	switch (s->command.verb) {
 	case POP3_CAPA:
-		pop3_reply(s, "+OK Capabilities follow.\r\n" POP3_CAPABILITIES POP3_CAPABILITIES_PASSWORD ".");
+		say_capabilities(s);
 		break;
 	case POP3_DELE:
 		run_dele(s);
+		break;
+	case POP3_LANG:
+		if (!pop3_put_language(s->command.text, pop3_output(s)))
+			count_bad(s);
 		break;
 	case POP3_NOOP:
 		pop3_reply(s, "+OK Still here.");
@@ -266,6 +323,7 @@ static void run_command(struct pop3_session *s)
 	case POP3_PASS:
 	case POP3_STLS:
 	case POP3_USER:
+	case POP3_UTF8:
 		answer_bad(s, "You are logged in already.");
 		break;
 	}
@@ -339,13 +397,20 @@ void pop3_session_resume(struct pop3_session *s)
 		s->world->flush(s->owner);
 		return;
 	}
-	if (s->state == SESSION_GATE) {
+	if (s->state == SESSION_OPENING) {
+		open_some(s, 0);
+	} else if (s->state == SESSION_GATE) {
 		try_update(s);
 	} else if (s->state == SESSION_RUNNING) {
 		bool transfers = s->command.verb == POP3_RETR || s->command.verb == POP3_TOP;
 		take_step(s, transfers ? pop3_transfer_step(s) : pop3_listing_step(s));
 	}
 	settle(s);
+}
+
+struct str pop3_session_doing(const struct pop3_session *s)
+{
+	return pop3_verb_name(s->command.verb);
 }
 
 void pop3_session_bye(struct pop3_session *s, struct str text)

@@ -1,5 +1,5 @@
-/* session.h: POP3 after login (RFC 1939, 5 and 6: the TRANSACTION and UPDATE states, with TOP and UIDL; 2449 CAPA)
- * for one connection, on the INBOX of an account.
+/* session.h: POP3 after login (RFC 1939, 5 and 6: the TRANSACTION and UPDATE states, with TOP and UIDL; 2449 CAPA;
+ * 6856 LANG, UTF8) for one connection, on the INBOX of an account.
  *
  * The session sees the INBOX as it was at the login: numbers never change. Others may expunge meanwhile: such
  * messages answer -ERR. Messages are removed by QUIT and by nothing else. The unique id of a message is its entry id
@@ -20,12 +20,16 @@ struct pop3_settings {
 	size_t max_line;           /* bytes of a command with its line end */
 	uint32_t max_bad_commands; /* this many bad commands close the session */
 	uint64_t output_pause;     /* bytes waiting (file ranges too) at which commands and input pause */
+	bool utf8;                 /* the command UTF8 is there before login: without it a message whose header is not
+	                            * ASCII is refused (RFC 6856, 2.1 and 5) */
+	uint64_t login_delay_ms;   /* for CAPA; 0: none */
 };
 
 /* A session of an account that is logged in. Queues +OK as the answer to the login; or -ERR and world.close (inside
- * this call) when the INBOX cannot be opened. `id` is the session's name in the log. */
+ * this call) when the INBOX cannot be opened. utf8: the client has said UTF8. `id` is the session's name in the log. */
 struct pop3_session *pop3_session_new(const struct session_world *world, void *owner,
-                                      const struct pop3_settings *settings, struct account *account, uint64_t id)
+                                      const struct pop3_settings *settings, struct account *account, bool utf8,
+                                      uint64_t id)
 	__attribute__((returns_nonnull));
 /* Deletes nothing. */
 void pop3_session_free(struct pop3_session **session);
@@ -38,6 +42,9 @@ bool pop3_session_wants_input(const struct pop3_session *session);
 
 /* Goes on with what waited (see enum session_resume). */
 void pop3_session_resume(struct pop3_session *session);
+
+/* The name of the command that the session worked on last; valid for ever. */
+struct str pop3_session_doing(const struct pop3_session *session);
 
 /* The owner ends the session (time ran out, the server stops): world.close, without a word to the client and without
  * removing anything (RFC 1939, 3). The text is for the log. */

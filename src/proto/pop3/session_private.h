@@ -29,7 +29,7 @@ struct pop3_transfer {
 	struct pop3_body body;
 };
 
-enum session_state { SESSION_READY, SESSION_RUNNING, SESSION_GATE, SESSION_CLOSED };
+enum session_state { SESSION_OPENING, SESSION_READY, SESSION_RUNNING, SESSION_GATE, SESSION_CLOSED };
 
 struct pop3_session {
 	const struct session_world *world;
@@ -39,6 +39,7 @@ struct pop3_session {
 	struct mailbox *inbox;   /* held open; NULL: could not be opened */
 	uint64_t id;
 	enum session_state state;
+	bool utf8; /* the client has said UTF8 */
 	uint32_t bad_commands;
 	struct pop3_reader reader;
 	uint32_t count;          /* messages at the login */

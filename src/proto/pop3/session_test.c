@@ -17,7 +17,8 @@
 
 #define CAPABILITIES                                                                                                   \
 	"+OK Capabilities follow.\r\nTOP\r\nUIDL\r\nPIPELINING\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\n"                        \
-	"EXPIRE NEVER\r\nIMPLEMENTATION Mansio\r\n"
+	"EXPIRE NEVER\r\nLANG\r\n"
+#define LAST_CAPABILITY "IMPLEMENTATION Mansio\r\n.\r\n"
 
 struct fixture {
 	struct store_fixture world;
@@ -31,6 +32,7 @@ struct fixture {
 	uint64_t clock;
 	bool soon, on_output, on_writable;
 	unsigned closed;
+	bool utf8;
 };
 
 /* --- the session's world --- */
@@ -45,7 +47,7 @@ static void want_resume(void *owner, enum session_resume reason)
 	struct fixture *f = owner;
 	f->soon |= reason == SESSION_RESUME_SOON;
 	f->on_output |= reason == SESSION_RESUME_OUTPUT;
-	f->on_writable |= reason == SESSION_RESUME_WRITABLE;
+	f->on_writable |= reason == SESSION_RESUME_WRITABLE || reason == SESSION_RESUME_DURABLE;
 }
 
 static void flush(void *owner)
@@ -108,7 +110,7 @@ static void assert_says(struct fixture *f, const char *text, const char *wanted)
 
 static void log_in(struct fixture *f, const char *wanted)
 {
-	f->session = pop3_session_new(&world, f, &f->settings, f->account, 1);
+	f->session = pop3_session_new(&world, f, &f->settings, f->account, f->utf8, 1);
 	buf_clear(&f->said);
 	drain(f);
 	buf_add_byte(&f->said, '\0');
@@ -232,6 +234,29 @@ static void top_gives_header_and_lines(void **state)
 	            "+OK The top of 34 octets follows.\r\nSubject: two\r\n\r\n..dot\r\n...\r\nno end\r\n.\r\n");
 	assert_says(f, "TOP 3 999999999999999999999\r\n", "+OK The top of 24 octets follows.\r\n" THIRD "\r\n.\r\n");
 	assert_says(f, "TOP 4 1\r\n", "-ERR There is no such message.\r\n");
+}
+
+#define WIDE "Subject: Gr\xc3\xbc\xc3\x9f" "e\r\n\r\nHello\r\n"
+
+static void a_header_in_utf8_needs_utf8_mode_where_that_is_offered(void **state)
+{
+	struct fixture *f = *state;
+	append(f, STR(WIDE));
+	append(f, STR("Subject: ASCII\r\n\r\nGr\xc3\xbc\xc3\x9f" "e\r\n"));
+	log_in(f, "+OK Logged in, 2 messages.\r\n");
+	assert_says(f, "RETR 1\r\n", "+OK 27 octets follow.\r\n" WIDE ".\r\n");
+	log_out(f);
+	f->settings.utf8 = true;
+	log_in(f, "+OK Logged in, 2 messages.\r\n");
+	assert_says(f, "RETR 1\r\nTOP 1 0\r\n", "-ERR [UTF8] The header of that message needs UTF-8 mode.\r\n"
+	                                          "-ERR [UTF8] The header of that message needs UTF-8 mode.\r\n");
+	assert_says(f, "LIST 1\r\n", "+OK 1 27\r\n");
+	assert_says(f, "TOP 2 0\r\n", "+OK The top of 27 octets follows.\r\nSubject: ASCII\r\n\r\n.\r\n");
+	assert_says(f, "UTF8\r\n", "-ERR You are logged in already.\r\n");
+	log_out(f);
+	f->utf8 = true;
+	log_in(f, "+OK Logged in, 2 messages.\r\n");
+	assert_says(f, "RETR 1\r\n", "+OK 27 octets follow.\r\n" WIDE ".\r\n");
 }
 
 static void bare_line_ends_cannot_end_a_response(void **state)
@@ -385,7 +410,7 @@ static void bad_input_is_answered_and_counted(void **state)
 	char line[300];
 	snprintf(line, sizeof line, "NOOP %0260d\r\n", 0);
 	assert_says(f, line, "-ERR That line is too long.\r\n");
-	assert_says(f, "CAPA\r\n", CAPABILITIES "USER\r\nSASL PLAIN\r\n.\r\n");
+	assert_says(f, "CAPA\r\n", CAPABILITIES "USER\r\nSASL PLAIN\r\n" LAST_CAPABILITY);
 	assert_int_equal(f->closed, 0);
 	assert_says(f, "DELE 1\r\nRETR x\r\nQUIT\r\n", "+OK Marked as deleted.\r\n-ERR That is not a number.\r\n");
 	assert_int_equal(f->closed, 1);
@@ -419,6 +444,44 @@ static void a_timeout_says_and_removes_nothing(void **state)
 	log_in(f, "+OK Logged in, 1 messages.\r\n");
 }
 
+#define MANY 20000 /* more entries than are read at a time */
+
+static void a_large_inbox_is_read_in_slices(void **state)
+{
+	static const struct account_id id = { { 7 } };
+	struct fixture *f = *state;
+	for (uint32_t i = 0; i < MANY; i++)
+		fixture_add(f->inbox, i, 0, NULL);
+	fixture_settle(&f->world);
+	account_close(&f->account);
+	fixture_reopen(&f->world);
+	assert_int_equal(account_open(f->world.store, &id, &f->account), 0);
+	f->inbox = account_mailbox(f->account, STR("INBOX"));
+	log_in(f, "");
+	assert_false(pop3_session_wants_input(f->session));
+	assert_true(f->soon);
+	say(f, STR(""));
+	assert_string_equal(f->said.p, "+OK Logged in, 20000 messages.\r\n");
+	for (uint32_t i = 2; i < MANY; i++) {
+		char command[32];
+		snprintf(command, sizeof command, "DELE %u\r\n", i);
+		assert_says(f, command, "+OK Marked as deleted.\r\n");
+	}
+	assert_says(f, "QUIT\r\n", "+OK Good-bye, deleted messages are removed.\r\n");
+	log_out(f);
+	log_in(f, "+OK Logged in, 2 messages.\r\n");
+	log_out(f);
+	for (uint32_t i = 0; i < MANY; i++)
+		fixture_add(f->inbox, i, 0, NULL);
+	fixture_settle(&f->world);
+	account_close(&f->account);
+	fixture_reopen(&f->world);
+	assert_int_equal(account_open(f->world.store, &id, &f->account), 0);
+	log_in(f, "");
+	pop3_session_bye(f->session, STR("too slow"));
+	assert_int_equal(f->closed, 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -426,6 +489,7 @@ int main(void)
 		TEST(an_empty_mailbox_is_a_mailbox),
 		TEST(messages_come_back_byte_for_byte),
 		TEST(top_gives_header_and_lines),
+		TEST(a_header_in_utf8_needs_utf8_mode_where_that_is_offered),
 		TEST(bare_line_ends_cannot_end_a_response),
 		TEST(only_quit_removes),
 		TEST(quit_waits_for_the_store),
@@ -436,6 +500,7 @@ int main(void)
 		TEST(bad_input_is_answered_and_counted),
 		TEST(a_removed_account_ends_the_session),
 		TEST(a_timeout_says_and_removes_nothing),
+		TEST(a_large_inbox_is_read_in_slices),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

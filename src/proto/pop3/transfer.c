@@ -11,7 +11,7 @@
 int pop3_read_row(struct pop3_session *s, uint64_t message, struct message_row *out)
 {
 	struct message_cursor rows;
-	message_cursor_begin(&rows, s->account);
+	message_cursor_begin_part(&rows, s->account, MESSAGE_RANGES);
 	int err = message_cursor_get(&rows, message, out);
 	message_cursor_end(&rows);
 	return err;
@@ -21,6 +21,27 @@ uint64_t pop3_octets(const struct message_row *row)
 {
 	bool open_line = row->size > 0 && (row->traits & MESSAGE_ENDS_WITHOUT_CRLF);
 	return row->size + (open_line ? 2 : 0);
+}
+
+/* Sets *ascii to whether all bytes of the header are. */
+static int look_for_ascii(struct pop3_session *s, const struct message_row *row, uint64_t header_end, bool *ascii)
+{
+	char piece[PIECE];
+	for (uint64_t at = 0; at < header_end;) {
+		size_t n = (size_t)MIN(header_end - at, (uint64_t)PIECE);
+		int err = message_read(s->account, row, at, n, piece);
+		if (err < 0)
+			return err;
+		for (size_t i = 0; i < n; i++) {
+			if ((unsigned char)piece[i] > 127) {
+				*ascii = false;
+				return 0;
+			}
+		}
+		at += n;
+	}
+	*ascii = true;
+	return 0;
 }
 
 /* The first n bytes, as they are. */
@@ -45,8 +66,17 @@ enum pop3_step pop3_transfer_begin(struct pop3_session *s)
 	uint64_t offset;
 	if (!pop3_find_message(s, &uid, &entry))
 		return POP3_STEP_DONE;
-	uint64_t message = entry->message;
+	uint64_t message = entry->message, header_end = 0;
+	bool sendable = true;
 	int err = pop3_read_row(s, message, &row);
+	if (err == 0)
+		header_end = MIN((uint64_t)row.header_size, row.size);
+	if (err == 0 && s->settings->utf8 && !s->utf8)
+		err = look_for_ascii(s, &row, header_end, &sendable);
+	if (err == 0 && !sendable) {
+		pop3_reply(s, "-ERR [UTF8] The header of that message needs UTF-8 mode.");
+		return POP3_STEP_DONE;
+	}
 	if (err == 0)
 		err = message_file(s->account, &row, &fd, &offset);
 	if (err < 0) {
@@ -54,7 +84,6 @@ enum pop3_step pop3_transfer_begin(struct pop3_session *s)
 		return POP3_STEP_DONE;
 	}
 	bool top = s->command.verb == POP3_TOP, stuff = row.traits & (MESSAGE_NEEDS_STUFFING | MESSAGE_BARE_LINE_ENDS);
-	uint64_t header_end = MIN((uint64_t)row.header_size, row.size);
 	const char *format = top ? "+OK The top of %" PRIu64 " octets follows.\r\n" : "+OK %" PRIu64 " octets follow.\r\n";
 	outq_addf(pop3_output(s), format, pop3_octets(&row));
 	if (!top && !stuff)

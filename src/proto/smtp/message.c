@@ -7,8 +7,9 @@
  *   any unavailable, else any without space,      451 4.3.0, 452 4.3.1, 452 4.2.2: the client comes again, and the
  *   else any over quota                           delivery keys keep those who have it from getting it twice
  *   none delivered, all failed for good           what the first of them says (5xx)
- *   some delivered, others failed for good        451 4.3.0: neither 250 nor 5xx would be true. The client comes
- *                                                 again; an account that is gone is then refused by itself, at RCPT
+ *   some delivered, others failed for good        451 4.3.0, or 452 4.2.2 when one was full: neither 250 nor 5xx would
+ *                                                 be true. The client comes again; an account that is gone is then
+ *                                                 refused by itself, at RCPT
  * A target is settled (its key can be forgotten) when every recipient that led to it was told 250. */
 #include "proto/smtp/internal.h"
 
@@ -189,7 +190,7 @@ static struct smtp_complaint combine(const struct smtp_target *targets, const ui
 		if (counts[temporary[i]] > 0)
 			return result_replies[temporary[i]];
 	if (first_failed != SMTP_DELIVERED && counts[SMTP_DELIVERED] > 0)
-		return not_now;
+		return counts[SMTP_FULL] > 0 ? result_replies[SMTP_OVER_QUOTA] : not_now;
 	return result_replies[first_failed];
 }
 

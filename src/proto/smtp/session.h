@@ -57,6 +57,7 @@ enum smtp_resolution {
 	X(SMTP_NO_ACCOUNT, 550, "5.1.1", "no such user here")                                                              \
 	X(SMTP_NO_SPACE, 452, "4.3.1", "no space for mail now, try again later")                                           \
 	X(SMTP_OVER_QUOTA, 452, "4.2.2", "mailbox full, try again later")                                                  \
+	X(SMTP_FULL, 552, "5.2.2", "mailbox full")                                                                         \
 	X(SMTP_REFUSED, 554, "5.6.0", "message not acceptable")                                                            \
 	X(SMTP_UNAVAILABLE, 451, "4.3.0", "not possible now, try again later")
 

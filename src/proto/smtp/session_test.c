@@ -459,6 +459,17 @@ static void smtp_says_250_only_for_all(void **state)
 	end(world);
 }
 
+static void smtp_refuses_for_good_what_is_full_for_all(void **state)
+{
+	struct world *world = begin();
+	greet(world);
+	deliver_two(world, SMTP_DELIVERED, SMTP_FULL, "452 4.2.2 mailbox full, try again later\r\n");
+	deliver_two(world, SMTP_FULL, SMTP_FULL, "552 5.2.2 mailbox full\r\n");
+	deliver_two(world, SMTP_FULL, SMTP_NO_ACCOUNT, "552 5.2.2 mailbox full\r\n");
+	assert_int_equal(world->settled, 0);
+	end(world);
+}
+
 static void lmtp_answers_for_each_recipient(void **state)
 {
 	struct world *world = begin_lmtp();
@@ -643,6 +654,7 @@ int main(void)
 		cmocka_unit_test(big_messages_are_read_to_their_end_and_refused),
 		cmocka_unit_test(a_full_disk_is_a_temporary_error),
 		cmocka_unit_test(smtp_says_250_only_for_all),
+		cmocka_unit_test(smtp_refuses_for_good_what_is_full_for_all),
 		cmocka_unit_test(lmtp_answers_for_each_recipient),
 		cmocka_unit_test(lhlo_is_not_smtp),
 		cmocka_unit_test(what_came_with_starttls_is_dropped),

@@ -1,0 +1,310 @@
+/* salvage.c: one damaged shard: reads its segments and its index, decides which accounts there are, and makes the new
+ * shard account by account (salvage_gather.c, salvage_write.c). The new shard's segments are hard links of the old ones;
+ * as the new store writes to a segment with a number above all of them, neither ever changes the other's. */
+#include "mail/salvage_private.h"
+
+#include "base/checked.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PATH_BYTES    4096
+#define SAMPLE_MAX    1024
+#define PLACES_TO_TRY 8
+
+/* --- the store's world --- */
+
+static void world_sync(void *owner, int fd)
+{
+	struct salvage *salvage = owner;
+	salvage->sync_fd = fd;
+}
+
+static void world_writable(void *owner)
+{
+}
+
+static void world_durable(void *owner, uint64_t batch)
+{
+}
+
+static void world_voided(void *owner, uint64_t batch, int err)
+{
+	struct salvage *salvage = owner;
+	salvage->failed = err;
+}
+
+static void world_failed(void *owner, const char *what, int err)
+{
+	struct salvage *salvage = owner;
+	salvage->failed = err;
+}
+
+static const struct store_world store_world = { world_sync, world_writable, world_durable, world_voided, world_failed,
+	                                            NULL };
+
+/* --- what is found on the way --- */
+
+static void segment_damage(void *owner, uint32_t segment, uint64_t offset, const char *problem)
+{
+	struct salvage *salvage = owner;
+	char name[32];
+	snprintf(name, sizeof name, "body/%06u.seg", segment);
+	for (size_t i = 0; i < salvage->index.n_segments; i++) /* what lies behind the end was never acknowledged */
+		if (salvage->index.segments[i].number == segment && offset >= salvage->index.segments[i].end &&
+		    !salvage->index.doubtful)
+			return;
+	salvage->world->damage(salvage->owner, str_from_c(name), offset, str_from_c(problem));
+}
+
+static void scan_progress(void *owner, uint64_t bytes, uint64_t total)
+{
+	struct salvage *salvage = owner;
+	salvage->world->progress(salvage->owner, bytes, 2 * total);
+}
+
+static const struct salvage_scan_world scan_world = { segment_damage, scan_progress };
+
+static void index_damage(void *owner, struct str what)
+{
+	struct salvage *salvage = owner;
+	salvage->world->damage(salvage->owner, STR("index.db"), SALVAGE_NO_OFFSET, what);
+}
+
+/* --- the new store --- */
+
+static int link_segments(struct salvage *salvage)
+{
+	const struct salvage_segments *segments = &salvage->segments;
+	char path[PATH_BYTES], name[32];
+	snprintf(path, sizeof path, "%.*s/body", STR_ARG(salvage->settings->to));
+	if (mkdir(path, 0700) < 0)
+		return err_from_errno(errno);
+	int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = folder < 0 ? err_from_errno(errno) : 0;
+	for (size_t i = 0; i < segments->n_files && result == 0; i++) {
+		snprintf(name, sizeof name, "%06u.seg", segments->files[i].number);
+		if (linkat(segments->folder, name, folder, name, 0) < 0)
+			result = err_from_errno(errno);
+	}
+	if (folder >= 0)
+		close(folder);
+	return result;
+}
+
+static int make_store(struct salvage *salvage, const char **what)
+{
+	const struct salvage_segments *segments = &salvage->segments;
+	struct store_settings settings = salvage->settings->store;
+	settings.directory = salvage->settings->to;
+	settings.first_segment = segments->n_files ? segments->files[segments->n_files - 1].number + 1 : 1;
+	settings.quota = (struct account_counts){ 0, 0 };
+	*what = "hard links of the segments in the new folder";
+	int result = link_segments(salvage);
+	if (result == 0)
+		result = store_open(&settings, &store_world, salvage, &salvage->store, what);
+	*what = result == 0 ? "index.db of the new folder" : *what;
+	for (size_t i = 0; i < segments->n_files && result == 0; i++)
+		result = salvage_add_segment(salvage->store, segments->files[i].number, segments->files[i].size);
+	return result == 0 ? salvage_settle(salvage) : result;
+}
+
+/* --- accounts --- */
+
+static int by_id(const void *a, const void *b)
+{
+	return memcmp(&((const struct salvage_account_row *)a)->id, &((const struct salvage_account_row *)b)->id,
+	              sizeof(struct account_id));
+}
+
+static const struct salvage_known *known_account(const struct salvage_settings *settings, const struct account_id *id)
+{
+	size_t low = 0, high = settings->n_known;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (memcmp(&settings->known[middle].id, id, sizeof *id) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < settings->n_known && memcmp(&settings->known[low].id, id, sizeof *id) == 0 ? &settings->known[low]
+	                                                                                         : NULL;
+}
+
+static int do_account(struct salvage *salvage, const struct account_id *id, const struct salvage_account_row *row)
+{
+	const struct salvage_settings *settings = salvage->settings;
+	const struct salvage_known *known = known_account(settings, id);
+	struct buf sample = BUF_INIT(SAMPLE_MAX);
+	struct found found;
+	int result = 0;
+	bool elsewhere = known && known->shard != settings->shard;
+	bool destroyed = !row && !known && !salvage->index.doubtful;
+	if (elsewhere || destroyed) {
+		salvage->totals->skipped_accounts++;
+		return 0;
+	}
+	salvage_gather(salvage, id, row, &found);
+	found.facts.known = known || !settings->directory_known;
+	if (!known)
+		salvage_sample(&found, &sample);
+	found.facts.recipients = buf_str(&sample);
+	if (settings->write)
+		result = salvage_write(&found);
+	struct salvage_totals *totals = salvage->totals;
+	totals->accounts++;
+	totals->mailboxes += found.n_mailboxes;
+	totals->messages += found.facts.messages;
+	totals->bytes += found.facts.bytes;
+	totals->returned += found.facts.returned;
+	totals->lost += found.facts.lost;
+	for (size_t i = 0; i < found.n_expunged; i++)
+		totals->undelete += found.expunged[i].page->n;
+	salvage->world->account(salvage->owner, &found.facts);
+	salvage_found_free(&found);
+	buf_free(&sample);
+	return result;
+}
+
+struct identify {
+	struct salvage *salvage;
+	struct account_id id;
+	uint32_t tried;
+	bool found;
+};
+
+static void try_place(void *owner, const struct salvage_place *place)
+{
+	struct identify *identify = owner;
+	if (identify->found || place->segment > UINT32_MAX || identify->tried++ >= PLACES_TO_TRY)
+		return;
+	const struct salvage_record *record =
+		salvage_record_at(&identify->salvage->segments, (uint32_t)place->segment, place->offset);
+	if (record && record->message == place->message) {
+		identify->id = record->account;
+		identify->found = true;
+	}
+}
+
+static bool has_number(const struct salvage_index *index, size_t n, int64_t number)
+{
+	size_t low = 0, high = n;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (index->accounts[middle].number < number)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < n && index->accounts[low].number == number;
+}
+
+/* Accounts whose own rows cannot be read, but those of their mailboxes can: the records of their messages say who they
+ * are. */
+static void identify_accounts(struct salvage *salvage)
+{
+	struct salvage_index *index = &salvage->index;
+	size_t n = index->n_accounts;
+	for (size_t i = 0; i < index->n_mailboxes; i++) {
+		int64_t number = index->mailboxes[i].account;
+		struct identify identify = { .salvage = salvage };
+		if ((i > 0 && index->mailboxes[i - 1].account == number) || number <= 0 || number >= INT64_C(1) << 23 ||
+		    has_number(index, n, number))
+			continue;
+		salvage_index_places(index, number, try_place, &identify);
+		if (!identify.found)
+			continue;
+		index->accounts = mem_resize(index->accounts, index->n_accounts + 1, sizeof *index->accounts);
+		index->accounts[index->n_accounts++] = (struct salvage_account_row){ .number = number, .has_id = true,
+			.id = identify.id, .quota = { QUOTA_DEFAULT, QUOTA_DEFAULT } };
+	}
+}
+
+/* True when the rows, which are in order of id, have it. */
+static bool has_row(const struct salvage_index *index, const struct account_id *id)
+{
+	const struct salvage_account_row wanted = { .id = *id };
+	return index->n_accounts && bsearch(&wanted, index->accounts, index->n_accounts, sizeof wanted, by_id) != NULL;
+}
+
+static void drop_nameless(struct salvage_index *index)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < index->n_accounts; i++)
+		if (index->accounts[i].has_id)
+			index->accounts[n++] = index->accounts[i];
+	index->n_accounts = n;
+	if (n)
+		qsort(index->accounts, n, sizeof *index->accounts, by_id);
+}
+
+static int do_accounts(struct salvage *salvage)
+{
+	const struct salvage_settings *settings = salvage->settings;
+	struct salvage_index *index = &salvage->index;
+	const struct salvage_segments *segments = &salvage->segments;
+	int result = 0;
+	identify_accounts(salvage);
+	drop_nameless(index);
+	for (size_t i = 0; i < index->n_accounts && result == 0; i++)
+		if (i == 0 || by_id(&index->accounts[i - 1], &index->accounts[i]) != 0)
+			result = do_account(salvage, &index->accounts[i].id, &index->accounts[i]);
+	for (size_t i = 0; i < segments->n_records && result == 0; i++) {
+		const struct account_id *id = &segments->records[i].account;
+		if ((i == 0 || memcmp(&segments->records[i - 1].account, id, sizeof *id) != 0) && !has_row(index, id))
+			result = do_account(salvage, id, NULL);
+	}
+	for (size_t i = 0; i < settings->n_known && result == 0; i++) {
+		const struct salvage_known *known = &settings->known[i];
+		size_t n;
+		if (known->shard == settings->shard && !has_row(index, &known->id) &&
+		    !salvage_records_of(segments, &known->id, &n))
+			result = do_account(salvage, &known->id, NULL);
+	}
+	return result;
+}
+
+/* --- all of it --- */
+
+static int run(struct salvage *salvage, const char **what)
+{
+	const struct salvage_settings *settings = salvage->settings;
+	char folder[PATH_BYTES];
+	*what = "the copy of index.db";
+	int result = salvage_index_open(settings->from, settings->to, index_damage, salvage, &salvage->index);
+	if (result < 0)
+		return result;
+	*what = "the segments of the damaged shard";
+	snprintf(folder, sizeof folder, "%.*s/body", STR_ARG(settings->from));
+	result = salvage_segments_scan(str_from_c(folder), &scan_world, salvage, &salvage->segments);
+	if (result == 0 && settings->write)
+		result = make_store(salvage, what);
+	if (result == 0) {
+		*what = "writing what was found";
+		result = do_accounts(salvage);
+	}
+	if (result == 0 && settings->write)
+		result = salvage_settle(salvage);
+	salvage->totals->index_lost = salvage->index.lost;
+	salvage->totals->index_doubtful = salvage->index.doubtful;
+	return result;
+}
+
+int salvage_shard(const struct salvage_settings *settings, const struct salvage_world *world, void *owner,
+                  struct salvage_totals *totals, const char **what)
+{
+	struct salvage salvage = { .settings = settings, .world = world, .owner = owner, .totals = totals, .sync_fd = -1,
+		                       .segment_fd = -1, .segments = { .folder = -1 },
+		                       .reader = mail_reader_new(settings->mime) };
+	*totals = (struct salvage_totals){ 0 };
+	int result = run(&salvage, what);
+	store_close(&salvage.store);
+	if (salvage.segment_fd >= 0)
+		close(salvage.segment_fd);
+	salvage_segments_free(&salvage.segments);
+	salvage_index_close(&salvage.index);
+	mail_reader_free(&salvage.reader);
+	return result;
+}

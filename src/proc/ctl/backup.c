@@ -1,0 +1,441 @@
+/* backup.c: the commands mansio backup, backup list and backup verify. A backup is a generation: snapshots of the
+ * databases, and the ends of segments whose bytes the folder gathers. Nothing counts before its manifest is on disk. */
+#include "proc/ctl/backup.h"
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "db/snapshot.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int fail(const struct ctl *ctl, int err, const struct buf *problem)
+{
+	struct ctl_reply reply = { .result = err, .message = *problem };
+	return ctl_fail_reply(ctl, &reply);
+}
+
+void backup_on_damage(void *owner, const struct backup_damage *damage)
+{
+	struct backup_found *found = owner;
+	struct buf *json = &found->json;
+	found->damaged++;
+	json_begin_object(json);
+	json_field_string(json, "file", str_from_c(damage->file));
+	json_field_u64(json, "offset", damage->offset);
+	if (damage->account.n) {
+		json_field_string(json, "account", damage->account);
+		json_field_u64(json, "message", damage->message);
+	}
+	json_field_string(json, "problem", str_from_c(damage->problem));
+	json_end_object(json);
+	if (found->ctl->json)
+		return;
+	if (found->work)
+		progress_end(&found->work->progress);
+	if (damage->account.n)
+		fprintf(stderr, "mansio: %s, offset %" PRIu64 ": message %" PRIu64 " of account %.*s: %s\n", damage->file,
+		        damage->offset, damage->message, STR_ARG(damage->account), damage->problem);
+	else
+		fprintf(stderr, "mansio: %s, offset %" PRIu64 ": %s\n", damage->file, damage->offset, damage->problem);
+}
+
+/* --- making one --- */
+
+struct run {
+	struct ctl *ctl;
+	struct repository repository;
+	struct backup_source *source;
+	struct backup_manifest *manifest, *before; /* before: the newest there was; the repository's */
+	struct backup_work work;
+	struct backup_found found;
+	struct buf *problem;
+	char folder[BACKUP_PATH_MAX]; /* of the new generation */
+	uint64_t messages, damaged, removed;
+};
+
+static void store_name(const struct backup_source *source, char out[BACKUP_ID_HEX + 1])
+{
+	const struct store_identity *identity = source_identity(source);
+	for (size_t i = 0; i < STORE_ID_SIZE; i++)
+		snprintf(out + 2 * i, 3, "%02x", identity->id[i]);
+}
+
+/* By the time; later than the one before it, even when the clock was set back. */
+static void name_generation(struct run *run)
+{
+	time_t now = (time_t)run->manifest->time;
+	struct tm parts;
+	do {
+		if (!gmtime_r(&now, &parts) ||
+		    strftime(run->manifest->name, BACKUP_NAME_MAX, "%Y-%m-%dT%H-%M-%SZ", &parts) == 0)
+			snprintf(run->manifest->name, BACKUP_NAME_MAX, "%020" PRId64, (int64_t)now);
+		now++;
+	} while (run->before && strcmp(run->manifest->name, run->before->name) <= 0 &&
+	         now < run->manifest->time + 365 * 86400);
+}
+
+/* The segments that the snapshot of a shard needs, as far as they are known. */
+static int list_segments(struct run *run, uint16_t shard)
+{
+	char path[BACKUP_PATH_MAX + 64];
+	struct db db = { NULL };
+	sqlite3_stmt *rows = NULL;
+	snprintf(path, sizeof path, "%s/%02u.db", run->folder, shard);
+	int row = snapshot_open(str_from_c(path), &db);
+	if (row == 0)
+		row = db_prepare(&db, "SELECT number, end FROM segment ORDER BY number", &rows);
+	while (row >= 0 && rows && (row = db_step(rows)) == DB_ROW) {
+		int64_t number = db_column_int(rows, 0), end = db_column_int(rows, 1);
+		if (number <= 0 || number > UINT32_MAX || end < 0) {
+			row = ERR_CORRUPT;
+			break;
+		}
+		struct backup_segment segment = { .shard = shard, .number = (uint32_t)number };
+		manifest_add_segment(run->manifest, &segment)->end = (uint64_t)end; /* wanted; copy_one has the rest */
+	}
+	db_finalize(&rows);
+	db_close(&db);
+	return row < 0 ? backup_fail(run->problem, row, "the snapshot of shard %u cannot be read: %s", shard, err_text(row))
+	               : 0;
+}
+
+/* A file that no generation knows of: the store has gone another way than its backups. */
+static uint32_t unused_variant(const struct run *run, const struct backup_segment *segment)
+{
+	uint32_t variant = 0;
+	for (size_t i = 0; i < run->repository.n_generations; i++) {
+		const struct backup_segment *known =
+			manifest_segment(run->repository.generations[i], segment->shard, segment->number);
+		if (known && known->variant >= variant)
+			variant = known->variant + 1;
+	}
+	return variant;
+}
+
+/* What is in the folder of this segment already. */
+static int find_known(struct run *run, int from, uint64_t end, struct backup_segment *segment)
+{
+	const struct backup_segment *known =
+		run->before ? manifest_segment(run->before, segment->shard, segment->number) : NULL;
+	bool continues = false;
+	int result = known && known->end <= end ? segment_continues(&run->repository, from, known, &continues) : 0;
+	if (continues) {
+		segment->variant = known->variant;
+		for (size_t i = 0; i < known->n_pieces; i++)
+			segment_add_piece(segment, known->pieces[i].end, known->pieces[i].sum);
+	} else {
+		segment->variant = unused_variant(run, segment);
+	}
+	return result;
+}
+
+static int copy_one(struct run *run, struct backup_segment *segment)
+{
+	uint64_t end = segment->end, written = 0;
+	int from, result = source_segment(run->source, segment->shard, segment->number, &from);
+	if (result < 0)
+		return backup_fail(run->problem, result, "cannot read segment %u of shard %u: %s%s", segment->number,
+		                   segment->shard, err_text(result),
+		                   result == ERR_NOT_FOUND ? " (see mansio store check)" : "");
+	segment->end = 0;
+	result = find_known(run, from, end, segment);
+	if (result == 0) {
+		run->work.bytes += segment->end;
+		progress_skip(&run->work.progress, segment->end, 0);
+		result = copy_segment(&run->repository, from, end, segment, &run->work, &written);
+	}
+	close(from);
+	run->manifest->copied += written;
+	return result < 0 && run->problem->n == 0
+	           ? backup_fail(run->problem, result, "cannot copy segment %u of shard %u: %s", segment->number,
+	                         segment->shard, err_text(result))
+	           : result;
+}
+
+static int add_files(struct run *run)
+{
+	char name[BACKUP_NAME_MAX];
+	uint64_t size, sum;
+	int folder = open(run->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = folder < 0 ? ERR_IO : 0;
+	for (int i = -2; i < (int)run->manifest->shards && result == 0; i++) {
+		snprintf(name, sizeof name, "%02d.db", i);
+		const char *file = i == -2 ? BACKUP_STORE : i == -1 ? BACKUP_DIRECTORY : name;
+		result = sum_whole(folder, file, &run->work, &size, &sum);
+		if (result == 0) {
+			manifest_add_file(run->manifest, file, size, sum);
+			run->manifest->copied += size;
+		}
+	}
+	if (folder >= 0)
+		close(folder);
+	return result < 0 && run->problem->n == 0
+	           ? backup_fail(run->problem, result, "cannot read what was copied: %s", err_text(result))
+	           : result;
+}
+
+static int copy_all(struct run *run)
+{
+	struct backup_manifest *manifest = run->manifest;
+	int result = 0;
+	for (uint16_t i = 0; i < manifest->shards && result == 0; i++) {
+		char shard[BACKUP_NAME_MAX];
+		snprintf(shard, sizeof shard, BACKUP_SEGMENTS "/%02u", i);
+		if (mkdirat(run->repository.folder, shard, 0700) < 0 && faccessat(run->repository.folder, shard, W_OK, 0) < 0)
+			result = backup_fail(run->problem, ERR_IO, "cannot make %s/%s: %m", run->repository.path, shard);
+		if (result == 0)
+			result = list_segments(run, i);
+	}
+	for (size_t i = 0; i < manifest->n_segments; i++)
+		run->work.progress.total += manifest->segments[i].end;
+	for (size_t i = 0; i < manifest->n_segments && result == 0; i++)
+		result = copy_one(run, &manifest->segments[i]);
+	return result == 0 ? add_files(run) : result;
+}
+
+/* The messages whose bytes are new are read once more, from the copy. */
+static int verify_new(struct run *run)
+{
+	struct backup_work work = { .alive_ms = clock_monotonic_ms(), .problem = run->problem };
+	struct verify verify = { .repository = &run->repository,
+		                     .manifest = run->manifest,
+		                     .since = run->before,
+		                     .work = &work,
+		                     .damage = backup_on_damage,
+		                     .owner = &run->found };
+	int result = 0;
+	progress_begin(&work.progress, "verifying", 0, "messages");
+	run->found.work = &work;
+	for (uint16_t i = 0; i < run->manifest->shards && result == 0; i++) {
+		char path[BACKUP_PATH_MAX + 64];
+		snprintf(path, sizeof path, "%s/%02u.db", run->folder, i);
+		result = verify_messages(&verify, i, path);
+	}
+	progress_end(&work.progress);
+	run->messages = verify.messages;
+	run->damaged = verify.damaged;
+	return result < 0 && run->problem->n == 0
+	           ? backup_fail(run->problem, result, "cannot read what was copied: %s", err_text(result))
+	           : result;
+}
+
+static int make(struct run *run, const char *path)
+{
+	char store[BACKUP_ID_HEX + 1];
+	int result = source_open(run->ctl, &run->source, run->problem);
+	if (result < 0)
+		return result;
+	store_name(run->source, store);
+	result = repository_open(path, store, &run->repository, run->problem);
+	if (result == 0)
+		result = repository_begin(&run->repository, run->problem);
+	if (result < 0)
+		return result;
+	source_set_name(run->source, &run->repository);
+	size_t n = run->repository.n_generations;
+	run->before = n ? run->repository.generations[n - 1] : NULL;
+	run->manifest = mem_alloc(1, sizeof *run->manifest);
+	run->manifest->time = clock_wall_seconds();
+	run->manifest->shards = source_identity(run->source)->shards;
+	memcpy(run->manifest->store, store, sizeof store);
+	name_generation(run);
+	snprintf(run->folder, sizeof run->folder, "%.3000s/" BACKUP_GENERATIONS "/" BACKUP_NEW, run->repository.path);
+	result = source_snapshot(run->source, run->folder, run->problem);
+	progress_begin(&run->work.progress, "copying", 0, NULL);
+	run->work.alive_ms = clock_monotonic_ms();
+	if (result == 0)
+		result = copy_all(run);
+	progress_end(&run->work.progress);
+	source_close(&run->source);
+	if (result == 0)
+		result = verify_new(run);
+	return result == 0 ? repository_commit(&run->repository, &run->manifest, run->problem) : result;
+}
+
+static void print_done(struct run *run)
+{
+	const struct backup_manifest *made = run->repository.generations[run->repository.n_generations - 1];
+	char all[32], copied[32];
+	ctl_print_bytes(manifest_bytes(made), all, sizeof all);
+	ctl_print_bytes(made->copied, copied, sizeof copied);
+	if (!run->ctl->json) {
+		printf("%s: %s, of which %s were copied anew\n", made->name, all, copied);
+		if (run->removed)
+			printf("%" PRIu64 " older backup%s removed\n", run->removed, run->removed == 1 ? " was" : "s were");
+		if (run->damaged)
+			fprintf(stderr, "mansio: %" PRIu64 " message%s damaged in the store already (see mansio store check)\n",
+			        run->damaged, run->damaged == 1 ? " is" : "s are");
+		return;
+	}
+	struct buf out = BUF_INIT(BACKUP_DAMAGE_MAX + 4096);
+	json_begin_object(&out);
+	json_field_string(&out, "name", str_from_c(made->name));
+	json_field_u64(&out, "bytes", manifest_bytes(made));
+	json_field_u64(&out, "copied_bytes", made->copied);
+	json_field_u64(&out, "new_messages", run->messages);
+	json_field_u64(&out, "removed", run->removed);
+	json_field_u64(&out, "damaged", run->damaged);
+	json_key(&out, "damage");
+	json_put_raw(&out, buf_str(&run->found.json));
+	json_end_object(&out);
+	printf("%.*s\n", STR_ARG(buf_str(&out)));
+	buf_free(&out);
+}
+
+int ctl_run_backup(struct ctl *ctl, const struct ctl_command *command)
+{
+	struct buf problem = BUF_INIT(BACKUP_TEXT_MAX);
+	struct str keep_text = ctl_option(ctl, "--keep");
+	uint64_t keep = BACKUP_KEEP;
+	if (keep_text.n && (str_to_u64(keep_text, BACKUP_GENERATIONS_MAX, &keep) < 0 || keep == 0))
+		return ctl_usage(ctl, "--keep takes a number from 1, not \"%.*s\"", keep_text);
+	struct run *run = mem_alloc(1, sizeof *run);
+	char *path = mem_copy(ctl->arguments[0]);
+	run->ctl = ctl;
+	run->problem = &problem;
+	run->repository = (struct repository){ .folder = -1, .mark = -1 };
+	run->work.problem = &problem;
+	run->found = (struct backup_found){ .ctl = ctl, .work = &run->work, .json = BUF_INIT(BACKUP_DAMAGE_MAX) };
+	run->work.alive = source_alive;
+	json_begin_array(&run->found.json);
+	umask(077);
+	int err = make(run, path);
+	json_end_array(&run->found.json);
+	source_close(&run->source);
+	int result = err < 0 ? fail(ctl, err, &problem) : run->damaged ? EXIT_FAILED : EXIT_DONE;
+	if (err == 0 && repository_prune(&run->repository, keep, &run->removed, &problem) < 0) {
+		fprintf(stderr, "mansio: %.*s\n", STR_ARG(buf_str(&problem)));
+		result = EXIT_FAILED;
+	}
+	if (err == 0)
+		print_done(run);
+	manifest_free(&run->manifest);
+	repository_close(&run->repository);
+	buf_free(&run->found.json);
+	buf_free(&problem);
+	mem_free(path);
+	mem_free(run);
+	return result;
+}
+
+/* --- list --- */
+
+int ctl_run_backup_list(struct ctl *ctl, const struct ctl_command *command)
+{
+	struct buf problem = BUF_INIT(BACKUP_TEXT_MAX), out = BUF_INIT(CTL_REPLY_MAX);
+	struct repository *repository = mem_alloc(1, sizeof *repository);
+	char *path = mem_copy(ctl->arguments[0]);
+	int err = repository_open(path, NULL, repository, &problem);
+	int result = err < 0 ? fail(ctl, err, &problem) : EXIT_DONE;
+	if (err == 0 && !ctl->json && repository->n_generations > 0)
+		printf("%-22s  %10s  %10s\n", "BACKUP (UTC)", "HOLDS", "COPIED");
+	json_begin_array(&out);
+	for (size_t i = 0; err == 0 && i < repository->n_generations; i++) {
+		const struct backup_manifest *manifest = repository->generations[i];
+		char all[32], copied[32];
+		ctl_print_bytes(manifest_bytes(manifest), all, sizeof all);
+		ctl_print_bytes(manifest->copied, copied, sizeof copied);
+		if (!ctl->json)
+			printf("%-22s  %10s  %10s\n", manifest->name, all, copied);
+		json_begin_object(&out);
+		json_field_string(&out, "name", str_from_c(manifest->name));
+		json_field_u64(&out, "time", (uint64_t)manifest->time);
+		json_field_u64(&out, "bytes", manifest_bytes(manifest));
+		json_field_u64(&out, "copied_bytes", manifest->copied);
+		json_end_object(&out);
+	}
+	json_end_array(&out);
+	if (err == 0 && ctl->json)
+		printf("%.*s\n", STR_ARG(buf_str(&out)));
+	for (size_t i = 0; err == 0 && i < repository->n_unreadable; i++) {
+		fprintf(stderr, "mansio: the manifest of %s/" BACKUP_GENERATIONS "/%s cannot be read\n", repository->path,
+		        repository->unreadable[i]);
+		result = EXIT_FAILED;
+	}
+	repository_close(repository);
+	mem_free(repository);
+	buf_free(&problem);
+	buf_free(&out);
+	mem_free(path);
+	return result;
+}
+
+/* --- verify --- */
+
+static int verify_one(struct verify *verify, struct buf *problem)
+{
+	int result = verify_files(verify);
+	for (uint16_t i = 0; i < verify->manifest->shards && result == 0; i++) {
+		char name[BACKUP_NAME_MAX], path[BACKUP_NAME_MAX * 4], whole[BACKUP_PATH_MAX];
+		snprintf(name, sizeof name, "%02u.db", i);
+		generation_path(verify->manifest->name, name, path);
+		snprintf(whole, sizeof whole, "%.3000s/%s", verify->repository->path, path);
+		result = verify_messages(verify, i, whole);
+		/* a damaged database was told of, and can tell no more */
+		if (result < 0 && problem->n == 0 && verify->damaged > 0)
+			result = 0;
+	}
+	return result < 0 && problem->n == 0 ? backup_fail(problem, result, "cannot read the backup: %s", err_text(result))
+	                                     : result;
+}
+
+static void print_verified(struct ctl *ctl, const struct verify *verify, const struct backup_found *found)
+{
+	char size[32];
+	ctl_print_bytes(manifest_bytes(verify->manifest), size, sizeof size);
+	if (!ctl->json) {
+		printf("%s: %" PRIu64 " message%s, %s, ", verify->manifest->name, verify->messages,
+		       verify->messages == 1 ? "" : "s", size);
+		if (verify->damaged)
+			printf("%" PRIu64 " damaged\n", verify->damaged);
+		else
+			printf("all as they were\n");
+		return;
+	}
+	struct buf out = BUF_INIT(BACKUP_DAMAGE_MAX + 4096);
+	json_begin_object(&out);
+	json_field_string(&out, "name", str_from_c(verify->manifest->name));
+	json_field_u64(&out, "messages", verify->messages);
+	json_field_u64(&out, "bytes", manifest_bytes(verify->manifest));
+	json_field_u64(&out, "damaged", verify->damaged);
+	json_key(&out, "damage");
+	json_put_raw(&out, buf_str(&found->json));
+	json_end_object(&out);
+	printf("%.*s\n", STR_ARG(buf_str(&out)));
+	buf_free(&out);
+}
+
+int ctl_run_backup_verify(struct ctl *ctl, const struct ctl_command *command)
+{
+	struct buf problem = BUF_INIT(BACKUP_TEXT_MAX);
+	struct repository *repository = mem_alloc(1, sizeof *repository);
+	struct backup_work work = { .problem = &problem };
+	struct backup_found found = { .ctl = ctl, .work = &work, .json = BUF_INIT(BACKUP_DAMAGE_MAX) };
+	struct verify verify = { .repository = repository, .work = &work, .damage = backup_on_damage, .owner = &found };
+	char *path = mem_copy(ctl->arguments[0]);
+	int err = repository_open(path, NULL, repository, &problem);
+	json_begin_array(&found.json);
+	if (err == 0) {
+		verify.manifest = repository_find(repository, ctl_option(ctl, "--at"), &problem);
+		err = verify.manifest ? 0 : ERR_NOT_FOUND;
+	}
+	if (err == 0) {
+		progress_begin(&work.progress, "verifying", 2 * manifest_bytes(verify.manifest), "messages");
+		err = verify_one(&verify, &problem);
+		progress_end(&work.progress);
+	}
+	json_end_array(&found.json);
+	int result = err < 0 ? fail(ctl, err, &problem) : verify.damaged ? EXIT_FAILED : EXIT_DONE;
+	if (err == 0)
+		print_verified(ctl, &verify, &found);
+	repository_close(repository);
+	mem_free(repository);
+	buf_free(&found.json);
+	buf_free(&problem);
+	mem_free(path);
+	return result;
+}

@@ -1,0 +1,195 @@
+/* backup_copy.c: bytes into the folder of backups, with their checksums, synced. Nothing that a generation knows is
+ * ever overwritten: a segment's file is only written behind its known pieces. */
+#include "proc/ctl/backup.h"
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "db/bodylog.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#define CHUNK          ((size_t)256 * 1024)
+#define ALIVE_EVERY_MS 10000
+#define TAIL           ((uint64_t)64 * 1024) /* bytes that tell whether a segment is the same as before */
+
+int work_done(struct backup_work *work, uint64_t bytes)
+{
+	work->bytes += bytes;
+	progress_set(&work->progress, work->bytes, work->items);
+	uint64_t now = clock_monotonic_ms();
+	if (!work->alive || now - work->alive_ms < ALIVE_EVERY_MS)
+		return 0;
+	work->alive_ms = now;
+	return work->alive(work->owner, work->problem);
+}
+
+/* At most n bytes, fewer only at the end of the file. */
+static int read_at(int fd, uint64_t at, char *to, size_t n, size_t *got)
+{
+	for (*got = 0; *got < n;) {
+		ssize_t more = pread(fd, to + *got, n - *got, (off_t)(at + *got));
+		if (more < 0 && errno == EINTR)
+			continue;
+		if (more < 0)
+			return ERR_IO;
+		if (more == 0)
+			break;
+		*got += (size_t)more;
+	}
+	return 0;
+}
+
+static int write_at(int fd, uint64_t at, const char *p, size_t n)
+{
+	while (n > 0) {
+		ssize_t wrote = pwrite(fd, p, n, (off_t)at);
+		if (wrote < 0 && errno == EINTR)
+			continue;
+		if (wrote <= 0)
+			return wrote < 0 ? err_from_errno(errno) : ERR_IO;
+		p += wrote;
+		at += (uint64_t)wrote;
+		n -= (size_t)wrote;
+	}
+	return 0;
+}
+
+/* From one file into another (to -1: nowhere) with the sum of all. */
+static int pump(int from, int to, struct backup_work *work, uint64_t *size, uint64_t *sum)
+{
+	char *chunk = mem_alloc_unset(CHUNK);
+	struct body_sum *all = body_sum_new();
+	uint64_t at = 0;
+	size_t got = CHUNK;
+	int result = 0;
+	while (result == 0 && got == CHUNK) {
+		result = read_at(from, at, chunk, CHUNK, &got);
+		if (result == 0 && to >= 0)
+			result = write_at(to, at, chunk, got);
+		if (result < 0)
+			break;
+		body_sum_add(all, str_of(chunk, got));
+		at += got;
+		result = work_done(work, got);
+	}
+	*size = at;
+	*sum = body_sum_end(&all);
+	mem_free(chunk);
+	return result;
+}
+
+int copy_whole(int from, int folder, const char *name, struct backup_work *work, uint64_t *size, uint64_t *sum)
+{
+	int to = openat(folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (to < 0)
+		return err_from_errno(errno);
+	int result = pump(from, to, work, size, sum);
+	if (result == 0 && fsync(to) < 0)
+		result = ERR_IO;
+	close(to);
+	return result;
+}
+
+int sum_whole(int folder, const char *name, struct backup_work *work, uint64_t *size, uint64_t *sum)
+{
+	int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return err_from_errno(errno);
+	int result = pump(fd, -1, work, size, sum);
+	if (result == 0 && fsync(fd) < 0)
+		result = ERR_IO;
+	close(fd);
+	return result;
+}
+
+/* --- segments --- */
+
+int segment_continues(const struct repository *repository, int from, const struct backup_segment *known,
+                      bool *continues)
+{
+	char path[BACKUP_NAME_MAX * 2];
+	size_t n = (size_t)MIN(known->end, TAIL), here = 0, there = 0;
+	segment_path(known, path);
+	int fd = openat(repository->folder, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	*continues = false;
+	if (fd < 0)
+		return errno == ENOENT ? 0 : ERR_IO;
+	char *room = mem_alloc_unset(2 * TAIL);
+	int result = read_at(fd, known->end - n, room, n, &here);
+	if (result == 0)
+		result = read_at(from, known->end - n, room + TAIL, n, &there);
+	*continues = result == 0 && here == n && there == n && memcmp(room, room + TAIL, n) == 0;
+	mem_free(room);
+	close(fd);
+	return result;
+}
+
+struct piece_copy {
+	int from, to;
+	uint64_t at, end;
+	char *room, *present; /* CHUNK each */
+	uint64_t written;
+};
+
+/* A chunk; not written again where an interrupted run wrote the same. */
+static int copy_chunk(struct piece_copy *copy, struct body_sum *sum, struct backup_work *work, size_t n)
+{
+	size_t got, there;
+	int result = read_at(copy->from, copy->at, copy->room, n, &got);
+	if (result == 0 && got < n)
+		return backup_fail(work->problem, ERR_CORRUPT, "a segment of the store is shorter than its index says");
+	if (result == 0)
+		result = read_at(copy->to, copy->at, copy->present, n, &there);
+	if (result == 0 && (there < n || memcmp(copy->room, copy->present, n) != 0)) {
+		result = write_at(copy->to, copy->at, copy->room, n);
+		copy->written += n;
+	}
+	if (result < 0)
+		return result;
+	body_sum_add(sum, str_of(copy->room, n));
+	copy->at += n;
+	return work_done(work, n);
+}
+
+static int copy_pieces(struct piece_copy *copy, struct backup_segment *segment, struct backup_work *work)
+{
+	int result = 0;
+	while (copy->at < copy->end && result == 0) {
+		uint64_t piece_end = MIN(copy->end, copy->at + BACKUP_PIECE);
+		struct body_sum *sum = body_sum_new();
+		while (copy->at < piece_end && result == 0)
+			result = copy_chunk(copy, sum, work, (size_t)MIN(piece_end - copy->at, (uint64_t)CHUNK));
+		uint64_t digest = body_sum_end(&sum);
+		if (result == 0)
+			segment_add_piece(segment, piece_end, digest);
+	}
+	return result;
+}
+
+int copy_segment(const struct repository *repository, int from, uint64_t end, struct backup_segment *segment,
+                 struct backup_work *work, uint64_t *written)
+{
+	char path[BACKUP_NAME_MAX * 2];
+	segment_path(segment, path);
+	*written = 0;
+	int to = openat(repository->folder, path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (to < 0)
+		return err_from_errno(errno);
+	struct piece_copy copy = { .from = from,
+		                       .to = to,
+		                       .at = segment->end,
+		                       .end = end,
+		                       .room = mem_alloc_unset(CHUNK),
+		                       .present = mem_alloc_unset(CHUNK) };
+	int result = copy_pieces(&copy, segment, work);
+	if (result == 0 && fdatasync(to) < 0)
+		result = ERR_IO;
+	*written = copy.written;
+	mem_free(copy.room);
+	mem_free(copy.present);
+	close(to);
+	return result;
+}

@@ -1,0 +1,321 @@
+/* backup_source.c: the store that is backed up. While the server runs, auth and the shards make snapshots in their
+ * own folders, which are copied from there, and the shards keep all segments until they are told that the backup is
+ * over; while none runs, the snapshots are made here, under the store's lock. The files of the store are only read, and
+ * the snapshots removed.
+ *
+ * Order: the directory first, then the shards. An account that was added meanwhile is then in a shard and not in the
+ * directory, which harms nobody; one that was removed (or moved to another shard) meanwhile is missing in the shard
+ * where the directory says it is: then all is taken once more, so that no account that exists throughout is ever left
+ * out. */
+#include "proc/ctl/backup.h"
+
+#include "auth/directory.h"
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "db/snapshot.h"
+#include "store/store_open.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ANSWER_ARENA  ((size_t)4 * 1024 * 1024)
+#define TRIES         4
+#define OFFLINE_SLICE 100000 /* microseconds */
+#define CACHE_KB      16384
+#define OPEN_WAIT_MS  5000
+
+struct backup_source {
+	struct ctl *ctl;
+	const char *directory; /* of the store */
+	struct store_identity identity;
+	bool online, begun;
+	int lock;      /* offline */
+	char name[64]; /* of this backup, to the shards */
+};
+
+/* --- asking the server --- */
+
+/* *more: not done everywhere. */
+static int ask(struct backup_source *source, enum control_command command, const struct str *arguments, uint32_t n,
+               bool *more, struct buf *problem)
+{
+	struct control_request request = { .command = command, .n_arguments = n };
+	struct arena arena = ARENA_INIT(ANSWER_ARENA);
+	struct json_value *answer;
+	struct ctl_reply reply;
+	ctl_reply_init(&reply);
+	memcpy(request.arguments, arguments, n * sizeof *arguments);
+	int result = ctl_request_online(source->ctl, &request, &reply);
+	if (result == ERR_NOT_FOUND && reply.result == 0)
+		result = backup_fail(problem, ERR_UNAVAILABLE, "the server was stopped");
+	else if (result < 0 || reply.result < 0)
+		result =
+			backup_fail(problem, reply.result < 0 ? reply.result : result, "%.*s", STR_ARG(buf_str(&reply.message)));
+	*more = false;
+	if (result == 0 && json_parse(buf_str(&reply.json), &arena, &answer) == 0)
+		for (const struct json_value *part = answer->kind == JSON_ARRAY ? answer->first : NULL; part; part = part->next)
+			*more |= !json_is_true(json_member(part, "done"));
+	arena_free(&arena);
+	ctl_reply_free(&reply);
+	return result;
+}
+
+static int ask_shards(struct backup_source *source, struct str what, bool *more, struct buf *problem)
+{
+	const struct str arguments[] = { what, str_from_c(source->name) };
+	return ask(source, CONTROL_BACKUP, arguments, 2, more, problem);
+}
+
+static int ask_directory(struct backup_source *source, struct str what, struct buf *problem)
+{
+	bool more;
+	return ask(source, CONTROL_BACKUP_DIRECTORY, &what, 1, &more, problem);
+}
+
+int source_alive(void *owner, struct buf *problem)
+{
+	struct backup_source *source = owner;
+	bool more;
+	return source->online && source->begun ? ask_shards(source, STR("keep"), &more, problem) : 0;
+}
+
+/* --- opening --- */
+
+static int is_running(struct ctl *ctl, bool *running, struct buf *problem)
+{
+	struct control_request request = { .command = CONTROL_STATUS };
+	struct ctl_reply reply;
+	ctl_reply_init(&reply);
+	int result = ctl_request_online(ctl, &request, &reply);
+	*running = result == 0 && reply.result == 0;
+	if (result == ERR_NOT_FOUND && reply.result == 0)
+		result = 0;
+	else if (!*running)
+		result = backup_fail(problem, reply.result ? reply.result : result, "%.*s", STR_ARG(buf_str(&reply.message)));
+	ctl_reply_free(&reply);
+	return result;
+}
+
+int source_open(struct ctl *ctl, struct backup_source **out, struct buf *problem)
+{
+	struct backup_source *source = mem_alloc(1, sizeof *source);
+	*source = (struct backup_source){ .ctl = ctl, .directory = ctl->conf.server.directory.p, .lock = -1 };
+	int result = is_running(ctl, &source->online, problem);
+	if (result == 0 && !source->online) {
+		result = store_folder_lock(source->directory, &source->lock);
+		if (result == ERR_UNAVAILABLE)
+			(void)backup_fail(problem, result,
+			                  "the store in %s is in use, but no server answers at %.*s; is it starting or stopping?",
+			                  source->directory, STR_ARG(ctl->conf.server.control_socket));
+		else if (result < 0)
+			(void)backup_fail(problem, result, "cannot lock the store in %s: %s", source->directory, err_text(result));
+	}
+	if (result == 0 && (result = store_folder_read(source->directory, &source->identity)) < 0)
+		(void)backup_fail(problem, result, "cannot read the store in %s: %s; run this as root or as the server's user",
+		                  source->directory, result == ERR_NOT_FOUND ? "there is none" : err_text(result));
+	if (result < 0)
+		source_close(&source);
+	else
+		*out = source;
+	return result;
+}
+
+void source_set_name(struct backup_source *source, const struct repository *repository)
+{
+	struct stat about = { 0 };
+	(void)fstat(repository->mark, &about);
+	snprintf(source->name, sizeof source->name, "%" PRIx64 ".%" PRIx64, (uint64_t)about.st_dev, (uint64_t)about.st_ino);
+}
+
+const struct store_identity *source_identity(const struct backup_source *source)
+{
+	return &source->identity;
+}
+
+void source_close(struct backup_source **pointer)
+{
+	struct backup_source *source = *pointer;
+	struct buf ignored = BUF_INIT(BACKUP_TEXT_MAX);
+	bool more;
+	*pointer = NULL;
+	if (!source)
+		return;
+	/* a server that is gone, or was restarted, has removed them itself */
+	if (source->begun && source->online && ask_shards(source, STR("end"), &more, &ignored) < 0)
+		buf_clear(&ignored);
+	if (source->lock >= 0)
+		close(source->lock);
+	buf_free(&ignored);
+	mem_wipe(&source->identity, sizeof source->identity);
+	mem_free(source);
+}
+
+/* --- files of the store --- */
+
+/* A regular file, not followed through links: what a role put in its folder is not trusted. */
+static int open_file(const struct backup_source *source, const char *name, int *out)
+{
+	char path[BACKUP_PATH_MAX];
+	snprintf(path, sizeof path, "%s/%s", source->directory, name);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return err_from_errno(errno);
+	*out = fd;
+	return 0;
+}
+
+int source_segment(const struct backup_source *source, uint16_t shard, uint32_t number, int *fd)
+{
+	char name[128];
+	snprintf(name, sizeof name, STORE_FOLDER_SHARDS "/%02u/body/%06u.seg", shard, number);
+	return open_file(source, name, fd);
+}
+
+static int fetch(struct backup_source *source, const char *name, bool is_snapshot, int folder, const char *to,
+                 struct buf *problem)
+{
+	struct backup_work work = {
+		.alive = source_alive, .owner = source, .alive_ms = clock_monotonic_ms(), .problem = problem
+	};
+	uint64_t size, sum;
+	int from = -1, result = open_file(source, name, &from);
+	if (result < 0)
+		return backup_fail(problem, result, "cannot read %s/%s: %m; run this as root or as the server's user",
+		                   source->directory, name);
+	result = copy_whole(from, folder, to, &work, &size, &sum);
+	close(from);
+	if (result == 0 && is_snapshot) {
+		char path[BACKUP_PATH_MAX];
+		snprintf(path, sizeof path, "%s/%s", source->directory, name);
+		unlink(path); /* freeing a large file takes a while, which the server need not wait for */
+	}
+	return result < 0 && problem->n == 0
+	           ? backup_fail(problem, result, "cannot copy %s/%s: %s", source->directory, name, err_text(result))
+	           : result;
+}
+
+/* Offline: straight into the new generation. */
+static int snapshot_here(struct backup_source *source, const char *name, const char *folder, const char *to,
+                         struct buf *problem)
+{
+	const struct db_options options = { .cache_kb = CACHE_KB, .busy_timeout_ms = OPEN_WAIT_MS };
+	char from[BACKUP_PATH_MAX], path[BACKUP_PATH_MAX];
+	struct snapshot *snapshot = NULL;
+	struct db db = { NULL };
+	bool done = false;
+	snprintf(from, sizeof from, "%s/%s", source->directory, name);
+	snprintf(path, sizeof path, "%s/%s", folder, to);
+	int result = access(from, F_OK) < 0 ? ERR_NOT_FOUND : db_open(str_from_c(from), &options, &db);
+	if (result == 0)
+		result = snapshot_begin(&db, str_from_c(path), &snapshot);
+	while (result == 0 && !done)
+		result = snapshot_step(snapshot, OFFLINE_SLICE, true, &done);
+	snapshot_free(&snapshot);
+	db_close(&db);
+	return result < 0 ? backup_fail(problem, result, "cannot copy %s: %s", from, err_text(result)) : 0;
+}
+
+/* --- snapshots --- */
+
+static int take_directory(struct backup_source *source, int folder, const char *path, struct buf *problem)
+{
+	if (!source->online)
+		return snapshot_here(source, STORE_FOLDER_AUTH "/" DIRECTORY_FILE, path, BACKUP_DIRECTORY, problem);
+	int result = ask_directory(source, STR("begin"), problem);
+	if (result == 0)
+		result = fetch(source, STORE_FOLDER_AUTH "/" DIRECTORY_SNAPSHOT_FILE, true, folder, BACKUP_DIRECTORY, problem);
+	return result == 0 ? ask_directory(source, STR("end"), problem) : result;
+}
+
+static int take_shards(struct backup_source *source, int folder, const char *path, struct buf *problem)
+{
+	char name[128], to[BACKUP_NAME_MAX];
+	bool more = false;
+	int result = 0;
+	if (source->online) {
+		result = ask_shards(source, STR("begin"), &more, problem);
+		source->begun |= result == 0;
+	}
+	while (result == 0 && more)
+		result = ask_shards(source, STR("wait"), &more, problem);
+	for (uint16_t i = 0; i < source->identity.shards && result == 0; i++) {
+		snprintf(to, sizeof to, "%02u.db", i);
+		snprintf(name, sizeof name, STORE_FOLDER_SHARDS "/%02u/%s", i,
+		         source->online ? STORE_SNAPSHOT_FILE : "index.db");
+		result = source->online ? fetch(source, name, true, folder, to, problem)
+		                        : snapshot_here(source, name, path, to, problem);
+	}
+	return result;
+}
+
+static int open_snapshot(const char *folder, const char *name, struct db *out)
+{
+	char path[BACKUP_PATH_MAX];
+	snprintf(path, sizeof path, "%s/%s", folder, name);
+	return snapshot_open(str_from_c(path), out);
+}
+
+/* Accounts of this shard, as the directory has them, that the shard does not have. */
+static int count_missing(struct db *directory, struct db *index, uint16_t shard, uint64_t *missing)
+{
+	sqlite3_stmt *accounts = NULL, *find = NULL;
+	int row = db_prepare(directory, "SELECT id FROM account WHERE shard = ?1 AND made = 1", &accounts);
+	if (row == 0)
+		row = db_prepare(index, "SELECT 1 FROM account WHERE id = ?1 AND removed = 0", &find);
+	if (row == 0)
+		db_bind_int(accounts, 1, shard);
+	while (row >= 0 && accounts && find && (row = db_step(accounts)) == DB_ROW) {
+		db_bind_blob(find, 1, db_column_blob(accounts, 0));
+		int found = db_step(find);
+		db_reset(find);
+		*missing += found == DB_DONE;
+		if (found < 0)
+			row = found;
+	}
+	db_finalize(&accounts);
+	db_finalize(&find);
+	return MIN(row, 0);
+}
+
+static int find_missing(struct backup_source *source, const char *folder, uint64_t *missing, struct buf *problem)
+{
+	struct db directory = { NULL };
+	int result = open_snapshot(folder, BACKUP_DIRECTORY, &directory);
+	*missing = 0;
+	for (uint16_t i = 0; i < source->identity.shards && result == 0; i++) {
+		struct db index = { NULL };
+		char name[BACKUP_NAME_MAX];
+		snprintf(name, sizeof name, "%02u.db", i);
+		result = open_snapshot(folder, name, &index);
+		if (result == 0)
+			result = count_missing(&directory, &index, i, missing);
+		db_close(&index);
+	}
+	db_close(&directory);
+	return result < 0 ? backup_fail(problem, result, "a snapshot cannot be read: %s", err_text(result)) : 0;
+}
+
+int source_snapshot(struct backup_source *source, const char *folder, struct buf *problem)
+{
+	uint64_t missing = 1;
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = 0;
+	if (fd < 0)
+		return backup_fail(problem, err_from_errno(errno), "cannot open %s: %m", folder);
+	/* accounts that are gone meanwhile: after some tries they are taken as they are, and come back empty */
+	for (int i = 0; i < TRIES && missing > 0 && result == 0; i++) {
+		result = take_directory(source, fd, folder, problem);
+		if (result == 0)
+			result = take_shards(source, fd, folder, problem);
+		if (result == 0)
+			result = find_missing(source, folder, &missing, problem);
+	}
+	if (result == 0)
+		result = fetch(source, "store", false, fd, BACKUP_STORE, problem);
+	close(fd);
+	return result;
+}

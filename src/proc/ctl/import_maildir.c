@@ -1,0 +1,139 @@
+/* import_maildir.c: the files of a Maildir into messages, in the order of the list. Flags are in a file's name, keywords
+ * in dovecot-keywords beside the folder, the internal date is the file's time. A file that has left since the scan is
+ * counted and passed over; one that moved (its flags changed just now) is found again by the next run. */
+#include "proc/ctl/import.h"
+
+#include "mail/maildir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define READ_CHUNK    65536
+#define KEYWORDS_TEXT (64 * 1024)
+#define NO_FOLDER     UINT32_MAX
+
+struct maildir_import {
+	struct import *x;
+	uint32_t folder; /* whose keywords these are */
+	struct buf text;
+	struct str names[MAILDIR_LETTERS_MAX];
+};
+
+static void enter_folder(struct maildir_import *m, uint32_t index)
+{
+	struct import *x = m->x;
+	const struct import_folder *folder = &x->scan.folders[index];
+	char path[IMPORT_PATH_MAX + 32];
+	if (m->folder == index)
+		return;
+	buf_clear(&m->text);
+	snprintf(path, sizeof path, "%s/%s/" MAILDIR_KEYWORDS_FILE, x->source, folder->path);
+	(void)!ctl_read_file(path, &m->text); /* most folders have none */
+	maildir_keywords_read(buf_str(&m->text), m->names);
+	m->folder = index;
+}
+
+static int open_message(struct import *x, const struct import_file *file, struct stat *about)
+{
+	char path[2 * IMPORT_PATH_MAX];
+	snprintf(path, sizeof path, "%s/%s/%s", x->scan.folders[file->folder].path, file->is_new ? "new" : "cur", file->name);
+	int fd = openat(x->source_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd >= 0 && fstat(fd, about) == 0 && S_ISREG(about->st_mode))
+		return fd;
+	if (fd >= 0) {
+		close(fd);
+		errno = EINVAL;
+	}
+	return -1;
+}
+
+static int read_message(struct import *x, int fd)
+{
+	char chunk[READ_CHUNK];
+	ssize_t got = 0;
+	int err = 0;
+	import_message_begin(x);
+	while (!err && (got = read(fd, chunk, sizeof chunk)) > 0)
+		err = import_message_add(x, str_of(chunk, (size_t)got));
+	return err ? err : got < 0 ? ERR_IO : 0;
+}
+
+static int send_message(struct maildir_import *m, const struct import_file *file, const struct stat *about)
+{
+	struct import *x = m->x;
+	struct str keywords[MAILDIR_LETTERS_MAX + 1];
+	struct maildir_name name = { .flags = 0 };
+	size_t n = 0;
+	if (!file->is_new && maildir_name_parse(str_from_c(file->name), &name) < 0)
+		return 0;
+	if (name.is_forwarded)
+		keywords[n++] = STR("$Forwarded");
+	for (int i = 0; i < MAILDIR_LETTERS_MAX; i++)
+		if (name.letters >> i & 1 && m->names[i].n > 0 && !(n > 0 && str_ieq(m->names[i], keywords[0])))
+			keywords[n++] = m->names[i];
+	const struct import_facts facts = {
+		.mailbox = buf_str(&x->scan.folders[file->folder].mailbox),
+		.flags = name.flags,
+		.keywords = keywords,
+		.n_keywords = n,
+		.date = { about->st_mtime, 0 },
+	};
+	return import_message_send(x, &facts);
+}
+
+static void tell_unreadable(struct import *x, const struct import_file *file)
+{
+	x->unreadable++;
+	progress_end(&x->progress);
+	fprintf(stderr, "mansio: cannot read %s/%s/%s/%s: %m; left out\n", x->source, x->scan.folders[file->folder].path,
+	        file->is_new ? "new" : "cur", file->name);
+}
+
+static int import_one(struct maildir_import *m, const struct import_file *file)
+{
+	struct import *x = m->x;
+	struct stat about;
+	int fd = open_message(x, file, &about);
+	if (fd < 0) {
+		x->gone += errno == ENOENT;
+		if (errno != ENOENT)
+			tell_unreadable(x, file);
+		return 0;
+	}
+	enter_folder(m, file->folder);
+	int err = read_message(x, fd);
+	close(fd);
+	if (err == ERR_IO && x->problem.n == 0) { /* this one cannot be read: the others go on */
+		tell_unreadable(x, file);
+		return 0;
+	}
+	if (!err)
+		err = send_message(m, file, &about);
+	return err;
+}
+
+int import_maildir(struct import *x)
+{
+	struct maildir_import m = { .x = x, .folder = NO_FOLDER, .text = BUF_INIT(KEYWORDS_TEXT) };
+	int err = 0;
+	for (uint32_t i = 0; i < x->scan.n_folders && !err; i++)
+		err = import_mailbox_send(x, buf_str(&x->scan.folders[i].mailbox));
+	for (size_t i = 0; i < x->n_items && !err; i++) {
+		const struct import_file *file = x->items[i] == IMPORT_GONE ? NULL : &x->scan.files[x->items[i]];
+		if (file)
+			x->bytes_done += file->size;
+		if (i < x->at.item)
+			continue;
+		x->at.item = i + 1;
+		x->at.number = i + 1;
+		if (file)
+			err = import_one(&m, file);
+		else
+			x->gone++;
+		progress_set(&x->progress, x->bytes_done, x->at.imported);
+	}
+	buf_free(&m.text);
+	return err;
+}

@@ -1,0 +1,447 @@
+/* restore.c: the command mansio restore. Without options a whole store, from a generation, into a folder that has none:
+ * every byte is compared with its checksum on the way, the databases are checked by SQLite, and each message is read
+ * again where it came to lie. The file "store" comes last, so a folder that was not filled to the end is no store; the
+ * mark says what it is. With --account: restore_account.c. */
+#include "proc/ctl/backup.h"
+
+#include "auth/directory.h"
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "db/bodylog.h"
+#include "db/snapshot.h"
+#include "proc/ctl/restore.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define UNFINISHED   "restore.unfinished"
+#define CHUNK        ((size_t)256 * 1024)
+#define CACHE_KB     8192
+#define OPEN_WAIT_MS 5000
+
+struct restore {
+	struct ctl *ctl;
+	struct repository *repository;
+	const struct backup_manifest *manifest;
+	const char *directory; /* of the store */
+	int folder, lock;
+	bool as_root;
+	uint32_t owner;
+	struct backup_work *work;
+	struct backup_found *found;
+	struct buf *problem;
+	char *room;
+};
+
+/* --- the folder --- */
+
+/* What a folder without a store may have in it. */
+static bool is_harmless(const char *name)
+{
+	static const char *const NAMES[] = { ".", "..", "lock", "lost+found", STORE_FOLDER_RUN, STORE_FOLDER_SPOOL };
+	for (size_t i = 0; i < COUNT_OF(NAMES); i++)
+		if (strcmp(name, NAMES[i]) == 0)
+			return true;
+	return false;
+}
+
+static int check_empty(struct restore *restore)
+{
+	if (faccessat(restore->folder, UNFINISHED, F_OK, 0) == 0)
+		return 0;
+	DIR *list = opendir(restore->directory);
+	int result = list ? 0 : err_from_errno(errno);
+	for (struct dirent *item; result == 0 && (item = readdir(list));)
+		if (!is_harmless(item->d_name))
+			result = backup_fail(restore->problem, ERR_EXISTS,
+			                     "%s is not empty (%s is in it): a whole store is only restored into an "
+			                     "empty folder; move it away, or use --account to restore into the running server",
+			                     restore->directory, item->d_name);
+	if (list)
+		closedir(list);
+	return result;
+}
+
+static int prepare_folder(struct restore *restore)
+{
+	int result = store_folder_make(restore->directory);
+	if (result == 0)
+		result = store_folder_lock(restore->directory, &restore->lock);
+	if (result == ERR_UNAVAILABLE)
+		return backup_fail(restore->problem, result,
+		                   "a server runs on %s; stop it first, or use --account to restore into it",
+		                   restore->directory);
+	if (result == 0)
+		restore->folder = open(restore->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (result < 0 || restore->folder < 0)
+		return backup_fail(restore->problem, result < 0 ? result : ERR_IO, "cannot make the folder %s: %m",
+		                   restore->directory);
+	result = check_empty(restore);
+	if (result < 0)
+		return result;
+	int mark = openat(restore->folder, UNFINISHED, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (mark < 0 || fsync(restore->folder) < 0)
+		result = backup_fail(restore->problem, ERR_IO, "cannot write in %s: %m", restore->directory);
+	if (mark >= 0)
+		close(mark);
+	return result;
+}
+
+/* As the supervisor does: by name, else by number. */
+static void choose_owner(struct restore *restore)
+{
+	restore->as_root = geteuid() == 0;
+	const struct passwd *user = restore->as_root ? getpwnam(restore->ctl->conf.server.user.p) : NULL;
+	restore->owner = user ? user->pw_uid : (uint32_t)restore->ctl->conf.server.user_id;
+}
+
+static int make_folder(struct restore *restore, const char *name, mode_t mode, bool owned)
+{
+	if (mkdirat(restore->folder, name, mode) < 0 && errno != EEXIST)
+		return err_from_errno(errno);
+	int fd = openat(restore->folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW), result = 0;
+	if (fd < 0 || fchmod(fd, mode) < 0 || (owned && restore->as_root && fchown(fd, restore->owner, restore->owner) < 0))
+		result = err_from_errno(errno);
+	if (fd >= 0)
+		close(fd);
+	return result;
+}
+
+static int make_folders(struct restore *restore)
+{
+	char name[64];
+	int result = make_folder(restore, STORE_FOLDER_AUTH, 0700, true);
+	if (result == 0)
+		result = make_folder(restore, STORE_FOLDER_SHARDS, 0711, false);
+	for (uint16_t i = 0; i < restore->manifest->shards && result == 0; i++) {
+		snprintf(name, sizeof name, STORE_FOLDER_SHARDS "/%02u", i);
+		result = make_folder(restore, name, 0700, true);
+		snprintf(name, sizeof name, STORE_FOLDER_SHARDS "/%02u/body", i);
+		if (result == 0)
+			result = make_folder(restore, name, 0700, true);
+	}
+	return result < 0 ? backup_fail(restore->problem, result, "cannot make the folders in %s: %m", restore->directory)
+	                  : 0;
+}
+
+/* --- files --- */
+
+static int make_file(struct restore *restore, const char *name, int *out)
+{
+	int fd = openat(restore->folder, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd >= 0 && (!restore->as_root || fchown(fd, restore->owner, restore->owner) == 0)) {
+		*out = fd;
+		return 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	return backup_fail(restore->problem, ERR_IO, "cannot make %s/%s: %m", restore->directory, name);
+}
+
+static int write_all(int fd, const char *p, size_t n)
+{
+	while (n > 0) {
+		ssize_t wrote = write(fd, p, n);
+		if (wrote < 0 && errno == EINTR)
+			continue;
+		if (wrote <= 0)
+			return wrote < 0 ? err_from_errno(errno) : ERR_IO;
+		p += wrote;
+		n -= (size_t)wrote;
+	}
+	return 0;
+}
+
+/* The bytes [at, end) of one file behind what the other has, and their sum; what cannot be read is ERR_CORRUPT. */
+static int copy_range(struct restore *restore, int from, uint64_t at, uint64_t end, int to, uint64_t *sum)
+{
+	struct body_sum *state = body_sum_new();
+	int result = 0;
+	while (at < end && result == 0) {
+		ssize_t got = pread(from, restore->room, (size_t)MIN(end - at, (uint64_t)CHUNK), (off_t)at);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0) {
+			result = ERR_CORRUPT;
+			break;
+		}
+		body_sum_add(state, str_of(restore->room, (size_t)got));
+		at += (uint64_t)got;
+		result = write_all(to, restore->room, (size_t)got);
+		if (result < 0)
+			(void)backup_fail(restore->problem, result, "cannot write in %s: %s", restore->directory, err_text(result));
+		else
+			result = work_done(restore->work, (uint64_t)got);
+	}
+	*sum = body_sum_end(&state);
+	return result;
+}
+
+static int copy_file(struct restore *restore, const struct backup_file *file, const char *name)
+{
+	char path[BACKUP_NAME_MAX * 4];
+	uint64_t sum = 0;
+	int to = -1, from;
+	generation_path(restore->manifest->name, file->name, path);
+	from = openat(restore->repository->folder, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int result = from < 0 ? ERR_CORRUPT : make_file(restore, name, &to);
+	if (result == 0)
+		result = copy_range(restore, from, 0, file->size, to, &sum);
+	if (result == 0 && sum != file->sum)
+		result = ERR_CORRUPT;
+	if (result == 0 && fsync(to) < 0)
+		result = ERR_IO;
+	if (from >= 0)
+		close(from);
+	if (to >= 0)
+		close(to);
+	return result < 0 && restore->problem->n == 0
+	           ? backup_fail(restore->problem, result,
+	                         "%s/%s is damaged, or cannot be read; another backup may be whole (see mansio backup "
+	                         "list, and --at)",
+	                         restore->repository->path, path)
+	           : result;
+}
+
+/* Damage is told, and the bytes are taken as they are: messages elsewhere in the segment are whole. */
+static int copy_segment_back(struct restore *restore, const struct backup_segment *segment)
+{
+	char path[BACKUP_NAME_MAX * 2], name[96];
+	uint64_t at = 0, sum;
+	int to = -1;
+	segment_path(segment, path);
+	snprintf(name, sizeof name, STORE_FOLDER_SHARDS "/%02u/body/%06u.seg", segment->shard, segment->number);
+	int from = openat(restore->repository->folder, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int result = make_file(restore, name, &to);
+	for (size_t i = 0; i < segment->n_pieces && result == 0; i++) {
+		const struct backup_piece *piece = &segment->pieces[i];
+		result = from < 0 ? ERR_CORRUPT : copy_range(restore, from, at, piece->end, to, &sum);
+		if (result == ERR_CORRUPT || (result == 0 && sum != piece->sum)) {
+			backup_on_damage(
+				restore->found,
+				&(struct backup_damage){ .file = path,
+			                             .offset = at,
+			                             .problem = result ? "bytes cannot be read from here on"
+			                                               : "bytes have changed, here or in the 16 MB behind" });
+			bool unreadable = result < 0;
+			result = 0;
+			/* as long as its index says: the server asks for that */
+			if (unreadable && ftruncate(to, (off_t)segment->end) < 0)
+				result = ERR_IO;
+			if (unreadable)
+				break;
+		}
+		at = piece->end;
+	}
+	if (result == 0 && fsync(to) < 0)
+		result = ERR_IO;
+	if (from >= 0)
+		close(from);
+	if (to >= 0)
+		close(to);
+	return result < 0 && restore->problem->n == 0 ? backup_fail(restore->problem, result, "cannot write %s/%s: %s",
+	                                                            restore->directory, name, err_text(result))
+	                                              : result;
+}
+
+static int copy_files(struct restore *restore)
+{
+	const struct backup_manifest *manifest = restore->manifest;
+	int result = 0;
+	for (size_t i = 0; i < manifest->n_files && result == 0; i++) {
+		const struct backup_file *file = &manifest->files[i];
+		char name[96];
+		uint64_t shard;
+		if (strcmp(file->name, BACKUP_DIRECTORY) == 0)
+			snprintf(name, sizeof name, STORE_FOLDER_AUTH "/" DIRECTORY_FILE);
+		else if (str_to_u64(str_first(str_from_c(file->name), 2), manifest->shards, &shard) == 0)
+			snprintf(name, sizeof name, STORE_FOLDER_SHARDS "/%02u/index.db", (unsigned)shard);
+		else
+			continue; /* "store" comes last */
+		result = copy_file(restore, file, name);
+	}
+	for (size_t i = 0; i < manifest->n_segments && result == 0; i++)
+		result = copy_segment_back(restore, &manifest->segments[i]);
+	return result;
+}
+
+/* --- what was restored --- */
+
+static int check_database(struct restore *restore, const char *name)
+{
+	char path[BACKUP_PATH_MAX];
+	struct db db = { NULL };
+	sqlite3_stmt *check = NULL;
+	snprintf(path, sizeof path, "%.3000s/%s", restore->directory, name);
+	int row = snapshot_open(str_from_c(path), &db);
+	if (row == 0)
+		row = db_prepare(&db, "PRAGMA integrity_check(1)", &check);
+	if (row == 0)
+		row = db_step(check);
+	bool good = row == DB_ROW && str_eq(db_column_text(check, 0), STR("ok"));
+	db_finalize(&check);
+	db_close(&db);
+	return good ? 0
+	            : backup_fail(restore->problem, ERR_CORRUPT,
+	                          "%s, as it was in the backup, is damaged; another backup may be whole "
+	                          "(see mansio backup list, and --at)",
+	                          path);
+}
+
+static int verify_restored(struct restore *restore, uint64_t *messages)
+{
+	struct verify verify = { .repository = restore->repository,
+		                     .manifest = restore->manifest,
+		                     .work = restore->work,
+		                     .damage = backup_on_damage,
+		                     .owner = restore->found,
+		                     .store = restore->directory };
+	char name[96], path[BACKUP_PATH_MAX];
+	int result = check_database(restore, STORE_FOLDER_AUTH "/" DIRECTORY_FILE);
+	for (uint16_t i = 0; i < restore->manifest->shards && result == 0; i++) {
+		snprintf(name, sizeof name, STORE_FOLDER_SHARDS "/%02u/index.db", i);
+		snprintf(path, sizeof path, "%.3000s/%s", restore->directory, name);
+		result = check_database(restore, name);
+		if (result == 0)
+			result = verify_messages(&verify, i, path);
+	}
+	*messages = verify.messages;
+	return result < 0 && restore->problem->n == 0
+	           ? backup_fail(restore->problem, result, "cannot read what was restored: %s", err_text(result))
+	           : result;
+}
+
+/* An account that was removed while the backup was made may be in the directory and in no shard: its shard makes it
+ * again, empty, when the server starts. */
+static int order_missing(struct db *directory, struct restore *restore, uint16_t shard)
+{
+	char path[BACKUP_PATH_MAX];
+	sqlite3_stmt *accounts = NULL, *find = NULL, *mark = NULL, *order = NULL;
+	struct db index = { NULL };
+	snprintf(path, sizeof path, "%.3000s/" STORE_FOLDER_SHARDS "/%02u/index.db", restore->directory, shard);
+	int row = snapshot_open(str_from_c(path), &index);
+	if (row == 0)
+		row = db_prepare(&index, "SELECT 1 FROM account WHERE id = ?1 AND removed = 0", &find);
+	if (row == 0)
+		row = db_prepare(directory, "SELECT id FROM account WHERE shard = ?1 AND made = 1", &accounts);
+	if (row == 0)
+		row = db_prepare(directory, "UPDATE account SET made = 0 WHERE id = ?1", &mark);
+	if (row == 0)
+		row = db_prepare(directory, "INSERT INTO shard_order (shard, kind, account) VALUES (?1, 0, ?2)", &order);
+	if (row == 0)
+		db_bind_int(accounts, 1, shard);
+	while (row >= 0 && order && (row = db_step(accounts)) == DB_ROW) {
+		unsigned char id[ACCOUNT_ID_SIZE] = { 0 };
+		struct str found = db_column_blob(accounts, 0);
+		memcpy(id, found.p, MIN(found.n, sizeof id));
+		db_bind_blob(find, 1, str_of((const char *)id, sizeof id));
+		int there = db_step(find);
+		db_reset(find);
+		if (there != DB_DONE) {
+			row = MIN(there, 0);
+			continue;
+		}
+		db_bind_blob(mark, 1, str_of((const char *)id, sizeof id));
+		db_bind_int(order, 1, shard);
+		db_bind_blob(order, 2, str_of((const char *)id, sizeof id));
+		row = db_run(mark);
+		if (row == 0)
+			row = db_run(order);
+	}
+	db_finalize(&accounts);
+	db_finalize(&find);
+	db_finalize(&mark);
+	db_finalize(&order);
+	db_close(&index);
+	return MIN(row, 0);
+}
+
+static int repair_directory(struct restore *restore)
+{
+	const struct db_options options = {
+		.cache_kb = CACHE_KB, .sync_full = true, .foreign_keys = true, .busy_timeout_ms = OPEN_WAIT_MS
+	};
+	char path[BACKUP_PATH_MAX];
+	struct db directory = { NULL };
+	snprintf(path, sizeof path, "%.3000s/" STORE_FOLDER_AUTH "/" DIRECTORY_FILE, restore->directory);
+	int result = db_open(str_from_c(path), &options, &directory);
+	for (uint16_t i = 0; i < restore->manifest->shards && result == 0; i++)
+		result = order_missing(&directory, restore, i);
+	db_close(&directory);
+	return result < 0 ? backup_fail(restore->problem, result, "%s cannot be written: %s", path, err_text(result)) : 0;
+}
+
+/* Folders to disk, and the file "store", which makes it one. */
+static int finish(struct restore *restore)
+{
+	const struct backup_file *identity = manifest_file(restore->manifest, BACKUP_STORE);
+	char name[96];
+	bool as_root = restore->as_root;
+	restore->as_root = false; /* this one stays the supervisor's */
+	int result = identity ? copy_file(restore, identity, "store.new")
+	                      : backup_fail(restore->problem, ERR_CORRUPT, "the backup has no file \"store\"");
+	restore->as_root = as_root;
+	for (int i = -2; i < (int)restore->manifest->shards * 2 && result == 0; i++) {
+		snprintf(name, sizeof name, STORE_FOLDER_SHARDS "/%02d%s", i / 2, i % 2 ? "/body" : "");
+		int fd = openat(restore->folder,
+		                i == -2   ? STORE_FOLDER_AUTH
+		                : i == -1 ? STORE_FOLDER_SHARDS
+		                          : name,
+		                O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0 || fsync(fd) < 0)
+			result = ERR_IO;
+		if (fd >= 0)
+			close(fd);
+	}
+	if (result == 0 &&
+	    (fsync(restore->folder) < 0 || renameat(restore->folder, "store.new", restore->folder, "store") < 0 ||
+	     fsync(restore->folder) < 0 || unlinkat(restore->folder, UNFINISHED, 0) < 0 || fsync(restore->folder) < 0))
+		result = ERR_IO;
+	return result < 0 && restore->problem->n == 0
+	           ? backup_fail(restore->problem, result, "cannot finish %s: %m", restore->directory)
+	           : result;
+}
+
+int restore_store(struct ctl *ctl, struct repository *repository, const struct backup_manifest *manifest,
+                  struct backup_found *found, uint64_t *messages, struct buf *problem)
+{
+	struct backup_work work = { .problem = problem };
+	struct restore restore = { .ctl = ctl,
+		                       .repository = repository,
+		                       .manifest = manifest,
+		                       .directory = ctl->conf.server.directory.p,
+		                       .folder = -1,
+		                       .lock = -1,
+		                       .work = &work,
+		                       .found = found,
+		                       .problem = problem };
+	choose_owner(&restore);
+	restore.room = mem_alloc_unset(CHUNK);
+	found->work = &work;
+	progress_begin(&work.progress, "restoring", 2 * manifest_bytes(manifest), "messages verified");
+	int result = prepare_folder(&restore);
+	if (result == 0)
+		result = make_folders(&restore);
+	if (result == 0)
+		result = copy_files(&restore);
+	if (result == 0)
+		result = verify_restored(&restore, messages);
+	if (result == 0)
+		result = repair_directory(&restore);
+	if (result == 0)
+		result = finish(&restore);
+	progress_end(&work.progress);
+	if (restore.folder >= 0)
+		close(restore.folder);
+	if (restore.lock >= 0)
+		close(restore.lock);
+	mem_free(restore.room);
+	return result;
+}

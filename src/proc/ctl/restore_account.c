@@ -1,0 +1,375 @@
+/* restore_account.c: an account, some of its mailboxes, or chosen messages go from a backup into the running server, as
+ * a parcel (store/parcel.h). Mailboxes take the place of those of their names (what is there now can be undeleted, and
+ * they get new UIDVALIDITYs); messages are appended to their mailbox. The account must be there: it is looked up by
+ * its address, in the backup and now, and may have another id by now. */
+#include "proc/ctl/restore.h"
+
+#include "auth/address.h"
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "db/bodylog.h"
+#include "db/snapshot.h"
+#include "proc/ctl/parcel.h"
+#include "store/transfer.h"
+
+#include <inttypes.h>
+#include <unistd.h>
+
+#define MAILBOXES_MAX 64
+#define FLUSH_AT      (256 * 1024)
+
+struct sending {
+	struct ctl *ctl;
+	const struct restore_wish *wish;
+	struct working_store working;
+	struct account *account;
+	struct ctl_parcel_sender sender;
+	bool sends;
+	struct ctl_reply reply;
+	struct backup_work work;
+	struct backup_found *found;
+	struct buf *problem;
+};
+
+/* --- who --- */
+
+/* By the directory as it was. */
+static int find_account(struct sending *s, const struct repository *repository, const struct backup_manifest *manifest,
+                        struct account_id *id, uint16_t *shard)
+{
+	char path[BACKUP_NAME_MAX * 4], whole[BACKUP_PATH_MAX];
+	struct folded_address address;
+	sqlite3_stmt *find = NULL;
+	struct db db = { NULL };
+	if (address_read(s->wish->address, &address) < 0 || address.domain.n == 0)
+		return backup_fail(s->problem, ERR_SYNTAX, "\"%.*s\" is no address", STR_ARG(s->wish->address));
+	generation_path(manifest->name, BACKUP_DIRECTORY, path);
+	snprintf(whole, sizeof whole, "%.3000s/%s", repository->path, path);
+	int row = snapshot_open(str_from_c(whole), &db);
+	if (row == 0)
+		row = db_prepare(
+			&db,
+			"SELECT account.id, shard FROM address JOIN account ON account.id = address.account WHERE domain = ?1 "
+			"AND local = ?2",
+			&find);
+	if (row == 0) {
+		db_bind_text(find, 1, address.domain);
+		db_bind_text(find, 2, address.local);
+		row = db_step(find);
+	}
+	if (row == DB_ROW) {
+		struct str found = db_column_blob(find, 0);
+		memcpy(id->bytes, found.p, MIN(found.n, sizeof id->bytes));
+		*shard = (uint16_t)db_column_int(find, 1);
+	} else if (row < 0) {
+		(void)backup_fail(s->problem, row, "cannot read %s: %s", whole, err_text(row));
+	} else {
+		row = backup_fail(s->problem, ERR_NOT_FOUND, "the backup %s has no account %.*s", manifest->name,
+		                  STR_ARG(s->wish->address));
+	}
+	db_finalize(&find);
+	db_close(&db);
+	return MIN(row, 0);
+}
+
+/* Before anything is copied: does the server have it? */
+static int check_account(struct sending *s)
+{
+	struct control_request request = { .command = CONTROL_ACCOUNT_SHOW,
+		                               .n_arguments = 1,
+		                               .arguments = { s->wish->address } };
+	int result = ctl_request_online(s->ctl, &request, &s->reply);
+	if (result == ERR_NOT_FOUND && s->reply.result == 0)
+		return backup_fail(s->problem, ERR_UNAVAILABLE, "the server must run for this, and nobody answers at %.*s",
+		                   STR_ARG(str_first(s->ctl->conf.server.control_socket, 150)));
+	if (result == 0 && s->reply.result == ERR_NOT_FOUND)
+		return backup_fail(s->problem, ERR_NOT_FOUND, "%.*s; make it first: mansio account add %.*s",
+		                   STR_ARG(buf_str(&s->reply.message)), STR_ARG(s->wish->address));
+	if (result < 0 || s->reply.result < 0)
+		return backup_fail(s->problem, result < 0 ? result : s->reply.result, "%.*s",
+		                   STR_ARG(buf_str(&s->reply.message)));
+	return 0;
+}
+
+/* --- sending --- */
+
+static int said(struct sending *s, int result)
+{
+	return result < 0 ? backup_fail(s->problem, result, "%.*s", STR_ARG(buf_str(&s->reply.message))) : 0;
+}
+
+static int open_parcel(struct sending *s, struct str mode)
+{
+	const struct str arguments[] = { s->wish->address, mode };
+	int fd, result = ctl_parcel_open(s->ctl, CONTROL_PARCEL_WRITE, arguments, 2, &fd, &s->reply);
+	if (result < 0)
+		return said(s, result);
+	ctl_parcel_sender_begin(&s->sender, fd);
+	s->sends = true;
+	return 0;
+}
+
+static int flush(struct sending *s)
+{
+	uint64_t bytes = s->sender.maker.out.n;
+	int result = said(s, ctl_parcel_flush(&s->sender, &s->reply));
+	s->work.items = s->sender.answer.messages;
+	return result == 0 ? work_done(&s->work, bytes) : result;
+}
+
+/* Takes what the writer made, as it is. */
+static int pass_on(struct sending *s, struct buf *made)
+{
+	int result = 0;
+	while (made->n > 0 && result == 0 && !s->sender.over) {
+		size_t n = MIN(made->n, (size_t)FLUSH_AT);
+		buf_add(&s->sender.maker.out, str_of(made->p, n));
+		buf_consume(made, n);
+		result = flush(s);
+	}
+	return result;
+}
+
+static int check_mailboxes(struct sending *s)
+{
+	for (uint32_t i = 0; i < s->wish->n_mailboxes; i++)
+		if (!account_mailbox(s->account, s->wish->mailboxes[i]))
+			return backup_fail(s->problem, ERR_NOT_FOUND, "%.*s has no mailbox \"%.*s\" in this backup",
+			                   STR_ARG(s->wish->address), STR_ARG(s->wish->mailboxes[i]));
+	return 0;
+}
+
+static int send_mailboxes(struct sending *s)
+{
+	const struct parcel_filter filter = { .mailboxes = s->wish->mailboxes, .n_mailboxes = s->wish->n_mailboxes };
+	int result = open_parcel(s, STR("back"));
+	struct parcel_writer *writer = result == 0 ? parcel_writer_new(s->account, &filter) : NULL;
+	bool done = false;
+	while (result == 0 && !done && !s->sender.over) {
+		result = parcel_writer_step(writer, &done);
+		working_turn(&s->working);
+		if (result < 0)
+			(void)backup_fail(s->problem, result, "the backup cannot be read: %s", err_text(result));
+		else
+			result = pass_on(s, &parcel_writer_maker(writer)->out);
+	}
+	parcel_writer_free(&writer);
+	return result == 0 ? said(s, ctl_parcel_finish(&s->sender, &s->reply)) : result;
+}
+
+/* --- chosen messages --- */
+
+struct chosen {
+	struct entry entry;
+	struct keyword_bits keywords;
+	struct message_row row;
+	uint64_t checksum;
+};
+
+/* From its record in the backup, and the bytes compared with it: what is sent cannot be taken back. */
+static int verify_message(struct sending *s, struct chosen *chosen, char *room, bool *whole)
+{
+	struct str id = str_of((const char *)s->wish->id.bytes, sizeof s->wish->id.bytes);
+	uint64_t offset, sum;
+	int fd, result = message_file(s->account, &chosen->row, &fd, &offset);
+	*whole = false;
+	if (result == ERR_NOT_FOUND)
+		return 0;
+	if (result < 0)
+		return result;
+	if (verify_record(fd, offset, chosen->row.size, chosen->entry.message, id, room, &chosen->checksum) != NULL)
+		return 0;
+	struct body_sum *state = body_sum_new();
+	for (uint64_t at = 0; at < chosen->row.size && result == 0; at += PARCEL_BODY_CHUNK) {
+		size_t n = (size_t)MIN(chosen->row.size - at, (uint64_t)PARCEL_BODY_CHUNK);
+		result = message_read(s->account, &chosen->row, at, n, room);
+		body_sum_add(state, str_of(room, n));
+	}
+	sum = body_sum_end(&state);
+	*whole = result == 0 && sum == chosen->checksum;
+	return 0;
+}
+
+static int send_body(struct sending *s, const struct chosen *chosen, char *room)
+{
+	int result = 0;
+	for (uint64_t at = 0; at < chosen->row.size && result == 0; at += PARCEL_BODY_CHUNK) {
+		size_t n = (size_t)MIN(chosen->row.size - at, (uint64_t)PARCEL_BODY_CHUNK);
+		result = message_read(s->account, &chosen->row, at, n, room);
+		if (result < 0)
+			return backup_fail(s->problem, result, "the backup cannot be read: %s", err_text(result));
+		parcel_put_body(&s->sender.maker, str_of(room, n));
+		if (s->sender.maker.out.n >= FLUSH_AT)
+			result = flush(s);
+	}
+	return result;
+}
+
+static int send_message(struct sending *s, const struct chosen *chosen, char *room)
+{
+	const struct parcel_message message = { .number = chosen->entry.message,
+		                                    .size = chosen->row.size,
+		                                    .internal_date = chosen->row.internal_date,
+		                                    .zone_minutes = chosen->row.zone_minutes,
+		                                    .checksum = chosen->checksum,
+		                                    .mailbox = 1 };
+	parcel_put_message(&s->sender.maker, &message);
+	int result = send_body(s, chosen, room);
+	if (result < 0)
+		return result;
+	struct parcel_entries *entries = mem_alloc(1, sizeof *entries);
+	entries->mailbox = 1;
+	entries->n = 1;
+	entries->list[0] = (struct parcel_entry){ .saved = chosen->entry.saved,
+		                                      .message = chosen->entry.message,
+		                                      .flags = (uint8_t)(chosen->entry.flags & ~(unsigned)FLAG_DELETED),
+		                                      .keywords = chosen->keywords };
+	parcel_put_entries(&s->sender.maker, entries);
+	mem_free(entries);
+	return flush(s);
+}
+
+static int send_one(struct sending *s, struct mailbox *mailbox, uint32_t uid, char *room)
+{
+	const struct entry *entry = entry_find(mailbox, uid);
+	struct message_cursor rows;
+	struct chosen chosen;
+	bool whole = false;
+	if (!entry)
+		return backup_fail(s->problem, ERR_NOT_FOUND, "\"%.*s\" has no message with the uid %" PRIu32 " in this backup",
+		                   STR_ARG(s->wish->mailboxes[0]), uid);
+	chosen.entry = *entry;
+	entry_keywords(mailbox, entry, &chosen.keywords);
+	message_cursor_begin(&rows, s->account);
+	int result = message_cursor_get(&rows, chosen.entry.message, &chosen.row);
+	message_cursor_end(&rows);
+	if (result == 0)
+		result = verify_message(s, &chosen, room, &whole);
+	if (result < 0)
+		return backup_fail(s->problem, result, "the backup cannot be read: %s", err_text(result));
+	if (whole)
+		return send_message(s, &chosen, room);
+	char file[BACKUP_NAME_MAX * 2];
+	snprintf(file, sizeof file, "segment %" PRIu32, chosen.row.segment);
+	backup_on_damage(s->found,
+	                 &(struct backup_damage){
+						 .file = file,
+						 .offset = chosen.row.offset,
+						 .problem = "a message that was asked for is damaged in the backup, and was left out" });
+	return 0;
+}
+
+static void put_mailbox(struct sending *s, const struct mailbox *mailbox)
+{
+	struct parcel_mailbox *told = mem_alloc(1, sizeof *told);
+	const struct str *keywords;
+	size_t n = mailbox_keywords(mailbox, &keywords);
+	*told = (struct parcel_mailbox){ .number = 1,
+		                             .name = mailbox_facts(mailbox)->name,
+		                             .uidvalidity = 1,
+		                             .uidnext = 1,
+		                             .n_keywords = (uint32_t)MIN(n, (size_t)KEYWORDS_MAX) };
+	memcpy(told->keywords, keywords, told->n_keywords * sizeof *keywords);
+	parcel_put_mailbox(&s->sender.maker, told);
+	mem_free(told);
+}
+
+/* "4711", "12,15:20": calls send_one for each uid. */
+static int send_set(struct sending *s, struct mailbox *mailbox, struct str set, char *room)
+{
+	int result = 0;
+	while (result == 0 && set.n > 0) {
+		struct str range = str_cut(&set, ','), last = range;
+		uint64_t from, to;
+		struct str first = str_cut(&last, ':');
+		if (str_to_u64(first, UINT32_MAX, &from) < 0 || from == 0 ||
+		    str_to_u64(last.p ? last : first, UINT32_MAX, &to) < 0 || to < from)
+			return backup_fail(s->problem, ERR_SYNTAX, "\"%.*s\" is no uid, and no set like 12,15:20", STR_ARG(range));
+		for (uint64_t uid = from; uid <= to && result == 0; uid++) {
+			/* of a range, those that are there */
+			if (from != to && !entry_find(mailbox, (uint32_t)uid)) {
+				struct entry_cursor next = entry_seek(mailbox, (uint32_t)uid);
+				const struct entry *entry = entry_next(&next);
+				if (!entry || entry->uid > to)
+					break;
+				uid = entry->uid;
+			}
+			result = send_one(s, mailbox, (uint32_t)uid, room);
+		}
+	}
+	return result;
+}
+
+static int send_messages(struct sending *s)
+{
+	struct mailbox *mailbox = account_mailbox(s->account, s->wish->mailboxes[0]);
+	int result = mailbox_open(mailbox);
+	if (result < 0)
+		return backup_fail(s->problem, result, "the backup cannot be read: %s", err_text(result));
+	char *room = mem_alloc_unset(MAX(PARCEL_BODY_CHUNK, BODYLOG_HEADER_MAX));
+	result = open_parcel(s, STR("add"));
+	if (result == 0) {
+		parcel_put_begin(&s->sender.maker, &(struct parcel_begin){ .next = 1 });
+		put_mailbox(s, mailbox);
+		result = send_set(s, mailbox, s->wish->messages, room);
+	}
+	if (result == 0) {
+		parcel_put_end(&s->sender.maker);
+		result = said(s, ctl_parcel_finish(&s->sender, &s->reply));
+	}
+	mem_free(room);
+	mailbox_close(mailbox);
+	return result;
+}
+
+/* --- all of it --- */
+
+static int run(struct sending *s, const struct repository *repository, const struct backup_manifest *manifest,
+               struct restore_wish *wish)
+{
+	uint16_t shard;
+	int result = find_account(s, repository, manifest, &wish->id, &shard);
+	if (result == 0)
+		result = check_account(s);
+	progress_begin(&s->work.progress, "opening the backup", 0, NULL);
+	if (result == 0)
+		result = working_open(&s->working, repository, manifest, shard, &s->work);
+	progress_end(&s->work.progress);
+	if (result < 0)
+		return result;
+	result = account_open(s->working.store, &wish->id, &s->account);
+	if (result < 0)
+		return backup_fail(s->problem, result, "the backup %s has no mail of %.*s: %s", manifest->name,
+		                   STR_ARG(wish->address), err_text(result));
+	result = check_mailboxes(s);
+	s->work.bytes = 0;
+	progress_begin(&s->work.progress, "restoring", 0, "messages");
+	if (result == 0)
+		result = wish->messages.n ? send_messages(s) : send_mailboxes(s);
+	progress_end(&s->work.progress);
+	return result;
+}
+
+int restore_account(struct ctl *ctl, const struct repository *repository, const struct backup_manifest *manifest,
+                    struct restore_wish *wish, struct backup_found *found, struct restore_done *done,
+                    struct buf *problem)
+{
+	struct sending *s = mem_alloc(1, sizeof *s);
+	*s = (struct sending){
+		.ctl = ctl, .wish = wish, .found = found, .problem = problem, .work = { .problem = problem }
+	};
+	found->work = &s->work;
+	ctl_reply_init(&s->reply);
+	int result = run(s, repository, manifest, wish);
+	*done = (struct restore_done){ s->sender.answer.messages, s->sender.answer.entries, s->sender.answer.refused };
+	if (s->account)
+		account_close(&s->account);
+	working_close(&s->working);
+	if (s->sends)
+		ctl_parcel_sender_free(&s->sender);
+	ctl_reply_free(&s->reply);
+	found->work = NULL;
+	mem_free(s);
+	return result;
+}

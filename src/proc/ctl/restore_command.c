@@ -1,0 +1,143 @@
+/* restore_command.c: the command mansio restore: which backup, what of it, and what is said at the end. */
+#include "proc/ctl/restore.h"
+
+#include "base/json.h"
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#define WISH_MAILBOXES_MAX 32
+
+static void print_restored(const struct ctl *ctl, const struct backup_manifest *manifest,
+                           const struct backup_found *found, uint64_t messages)
+{
+	if (!ctl->json) {
+		printf("restored %s of %s: %" PRIu64 " message%s", ctl->conf.server.directory.p, manifest->name, messages,
+		       messages == 1 ? "" : "s");
+		if (found->damaged)
+			printf(", %" PRIu64 " of them damaged\n", found->damaged);
+		else
+			printf(", all as they were\n");
+		return;
+	}
+	struct buf out = BUF_INIT(BACKUP_DAMAGE_MAX + 4096);
+	json_begin_object(&out);
+	json_field_string(&out, "name", str_from_c(manifest->name));
+	json_field_u64(&out, "messages", messages);
+	json_field_u64(&out, "damaged", found->damaged);
+	json_key(&out, "damage");
+	json_put_raw(&out, buf_str(&found->json));
+	json_end_object(&out);
+	printf("%.*s\n", STR_ARG(buf_str(&out)));
+	buf_free(&out);
+}
+
+static int restore_all(struct ctl *ctl, struct repository *repository, const struct backup_manifest *manifest,
+                       struct buf *problem)
+{
+	struct backup_found found = { .ctl = ctl, .json = BUF_INIT(BACKUP_DAMAGE_MAX) };
+	uint64_t messages = 0;
+	json_begin_array(&found.json);
+	int err = restore_store(ctl, repository, manifest, &found, &messages, problem);
+	json_end_array(&found.json);
+	struct ctl_reply reply = { .result = err, .message = *problem };
+	int result = err < 0 ? ctl_fail_reply(ctl, &reply) : found.damaged ? EXIT_FAILED : EXIT_DONE;
+	if (err == 0)
+		print_restored(ctl, manifest, &found, messages);
+	buf_free(&found.json);
+	return result;
+}
+
+static int restore_one(struct ctl *ctl, struct repository *repository, const struct backup_manifest *manifest,
+                       struct restore_wish *wish, struct buf *problem)
+{
+	struct backup_found found = { .ctl = ctl, .json = BUF_INIT(BACKUP_DAMAGE_MAX) };
+	struct restore_done done;
+	json_begin_array(&found.json);
+	int err = restore_account(ctl, repository, manifest, wish, &found, &done, problem);
+	json_end_array(&found.json);
+	uint64_t missing = done.missing + found.damaged;
+	struct ctl_reply reply = { .result = err, .message = *problem };
+	int result = err < 0 ? ctl_fail_reply(ctl, &reply) : missing ? EXIT_FAILED : EXIT_DONE;
+	if (err == 0 && ctl->json) {
+		struct buf out = BUF_INIT(BACKUP_DAMAGE_MAX + 4096);
+		json_begin_object(&out);
+		json_field_string(&out, "name", str_from_c(manifest->name));
+		json_field_string(&out, "account", wish->address);
+		json_field_u64(&out, "messages", done.messages);
+		json_field_u64(&out, "entries", done.entries);
+		json_field_u64(&out, "missing", missing);
+		json_end_object(&out);
+		printf("%.*s\n", STR_ARG(buf_str(&out)));
+		buf_free(&out);
+	} else if (err == 0) {
+		printf("restored %" PRIu64 " message%s of %.*s from %s\n", done.entries, done.entries == 1 ? "" : "s",
+		       STR_ARG(wish->address), manifest->name);
+		if (missing)
+			fprintf(stderr,
+			        "mansio: %" PRIu64
+			        " message%s could not be restored: damaged in the backup, or refused by the server\n",
+			        missing, missing == 1 ? "" : "s");
+	}
+	buf_free(&found.json);
+	return result;
+}
+
+/* What the options wish for; *whole: nothing of this kind, all. */
+static int read_wish(const struct ctl *ctl, struct restore_wish *wish, struct str mailboxes[WISH_MAILBOXES_MAX],
+                     bool *whole)
+{
+	uint32_t n = ctl_options(ctl, "--mailbox", mailboxes, WISH_MAILBOXES_MAX);
+	*wish = (struct restore_wish){ .address = ctl_option(ctl, "--account"),
+		                           .mailboxes = mailboxes,
+		                           .n_mailboxes = n,
+		                           .messages = ctl_option(ctl, "--message") };
+	*whole = wish->address.n == 0;
+	if (*whole && (n > 0 || wish->messages.n > 0))
+		return ctl_usage(ctl, "%.*s needs --account", n > 0 ? STR("--mailbox") : STR("--message"));
+	if (n > WISH_MAILBOXES_MAX)
+		return ctl_usage(ctl, "too many options %.*s", STR("--mailbox"));
+	if (wish->messages.n > 0 && n != 1)
+		return ctl_usage(ctl, "%.*s needs one --mailbox: uids mean nothing without it", STR("--message"));
+	for (uint32_t i = 0; i < n; i++)
+		if (str_ieq(mailboxes[i], STR("INBOX")))
+			mailboxes[i] = STR("INBOX");
+	return EXIT_DONE;
+}
+
+int ctl_run_restore(struct ctl *ctl, const struct ctl_command *command)
+{
+	struct buf problem = BUF_INIT(BACKUP_TEXT_MAX);
+	struct repository *repository = mem_alloc(1, sizeof *repository);
+	const struct backup_manifest *manifest = NULL;
+	char *path = mem_copy(ctl->arguments[0]);
+	struct str mailboxes[WISH_MAILBOXES_MAX];
+	struct restore_wish wish;
+	bool whole;
+	umask(077);
+	int result = read_wish(ctl, &wish, mailboxes, &whole), err = 0;
+	if (result != EXIT_DONE) {
+		mem_free(repository);
+		mem_free(path);
+		return result;
+	}
+	err = repository_open(path, NULL, repository, &problem);
+	if (err == 0) {
+		manifest = repository_find(repository, ctl_option(ctl, "--at"), &problem);
+		err = manifest ? 0 : ERR_NOT_FOUND;
+	}
+	struct ctl_reply reply = { .result = err, .message = problem };
+	if (err < 0)
+		result = ctl_fail_reply(ctl, &reply);
+	else if (whole)
+		result = restore_all(ctl, repository, manifest, &problem);
+	else
+		result = restore_one(ctl, repository, manifest, &wish, &problem);
+	repository_close(repository);
+	mem_free(repository);
+	buf_free(&problem);
+	mem_free(path);
+	return result;
+}

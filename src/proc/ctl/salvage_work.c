@@ -1,0 +1,323 @@
+/* salvage_work.c: salvages one shard, as the user whose files these are, and reports as JSON; and prints such a report.
+ * Everything is the process's own, which ends with it. */
+#include "proc/ctl/salvage.h"
+
+#include "auth/directory.h"
+#include "base/checked.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "mail/salvage.h"
+#include "proc/ctl/progress.h"
+
+#include <inttypes.h>
+#include <unistd.h>
+
+#define DIRECTORY_WAIT_MS 5000
+#define PAGE_ROWS         1000
+#define LIST_MAX          (64 * 1024 * 1024)
+#define LISTED_MAX        100000 /* items of one list in a report; the counts are of all */
+#define ID_TEXT           (2 * ACCOUNT_ID_SIZE)
+#define MESSAGE_RESERVE   (16 * 1024 * 1024)
+
+struct person {
+	struct account_id id;
+	uint16_t shard;
+	char *address;
+};
+
+struct worker {
+	struct person *persons; /* by id */
+	struct salvage_known *known;
+	size_t n_persons;
+	int directory; /* 0, or why it cannot be read */
+	struct buf last;
+	struct buf damage, lost, unknown;
+	uint64_t n_damage, n_lost, n_unknown;
+	struct progress progress;
+};
+
+/* --- the directory --- */
+
+static int note_person(void *owner, const struct directory_account *account)
+{
+	struct worker *worker = owner;
+	struct str address = account->address.whole;
+	if ((worker->n_persons & (worker->n_persons - 1)) == 0)
+		worker->persons = mem_resize(worker->persons, worker->n_persons ? worker->n_persons * 2 : 1,
+		                             sizeof *worker->persons);
+	worker->persons[worker->n_persons++] = (struct person){ account->id, account->shard, mem_copy(address) };
+	buf_clear(&worker->last);
+	buf_add(&worker->last, address);
+	return 0;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	return memcmp(&((const struct person *)a)->id, &((const struct person *)b)->id, sizeof(struct account_id));
+}
+
+static int read_directory(const struct ctl *ctl, const struct salvage_work *work, struct worker *worker)
+{
+	const struct directory_settings settings = {
+		.shards = work->n_shards,
+		.max_alias_targets = (uint32_t)ctl->conf.limits.max_alias_targets,
+		.max_alias_depth = (uint32_t)ctl->conf.limits.max_alias_depth,
+		.delimiter = ctl->conf.smtp.recipient_delimiter,
+	};
+	char file[CONF_PATH_MAX + 64];
+	struct directory *directory;
+	size_t before;
+	snprintf(file, sizeof file, "%s/" DIRECTORY_FILE, work->auth);
+	if (access(file, F_OK) < 0)
+		return ERR_NOT_FOUND; /* to open it would make an empty one */
+	int err = directory_open(str_from_c(work->auth), &settings, DIRECTORY_WAIT_MS, &directory);
+	if (err)
+		return err;
+	do {
+		before = worker->n_persons;
+		err = directory_accounts(directory, STR(""), buf_str(&worker->last), PAGE_ROWS, note_person, worker);
+	} while (!err && worker->n_persons > before);
+	directory_free(&directory);
+	return err;
+}
+
+static void list_known(struct worker *worker)
+{
+	if (worker->directory)
+		worker->n_persons = 0;
+	if (worker->n_persons)
+		qsort(worker->persons, worker->n_persons, sizeof *worker->persons, by_id);
+	worker->known = mem_alloc(worker->n_persons + 1, sizeof *worker->known);
+	for (size_t i = 0; i < worker->n_persons; i++)
+		worker->known[i] = (struct salvage_known){ worker->persons[i].id, worker->persons[i].shard };
+}
+
+/* --- what is told --- */
+
+static void put_id(struct buf *out, const struct account_id *id)
+{
+	char text[ID_TEXT + 1];
+	for (size_t i = 0; i < ACCOUNT_ID_SIZE; i++)
+		snprintf(text + 2 * i, 3, "%02x", id->bytes[i]);
+	json_field_string(out, "account", str_of(text, ID_TEXT));
+}
+
+static void tell_progress(void *owner, uint64_t bytes, uint64_t total)
+{
+	struct worker *worker = owner;
+	worker->progress.total = total;
+	progress_set(&worker->progress, bytes, 0);
+}
+
+static void tell_damage(void *owner, struct str file, uint64_t offset, struct str what)
+{
+	struct worker *worker = owner;
+	if (worker->n_damage++ >= LISTED_MAX)
+		return;
+	json_begin_object(&worker->damage);
+	json_field_string(&worker->damage, "file", file);
+	if (offset != SALVAGE_NO_OFFSET)
+		json_field_u64(&worker->damage, "offset", offset);
+	json_field_string(&worker->damage, "problem", what);
+	json_end_object(&worker->damage);
+}
+
+static void tell_lost(void *owner, const struct account_id *account, struct str mailbox, uint32_t uid)
+{
+	struct worker *worker = owner;
+	const struct person wanted = { .id = *account }, *person = NULL;
+	if (worker->n_lost++ >= LISTED_MAX)
+		return;
+	if (worker->n_persons)
+		person = bsearch(&wanted, worker->persons, worker->n_persons, sizeof wanted, by_id);
+	json_begin_object(&worker->lost);
+	put_id(&worker->lost, account);
+	if (person)
+		json_field_string(&worker->lost, "address", str_from_c(person->address));
+	json_field_string(&worker->lost, "mailbox", mailbox);
+	json_field_u64(&worker->lost, "uid", uid);
+	json_end_object(&worker->lost);
+}
+
+static void tell_account(void *owner, const struct salvage_account_facts *facts)
+{
+	struct worker *worker = owner;
+	if ((facts->known && !worker->directory) || worker->n_unknown++ >= LISTED_MAX)
+		return;
+	json_begin_object(&worker->unknown);
+	put_id(&worker->unknown, &facts->id);
+	json_field_u64(&worker->unknown, "messages", facts->messages);
+	json_field_u64(&worker->unknown, "bytes", facts->bytes);
+	json_field_string(&worker->unknown, "recipients", facts->recipients);
+	json_end_object(&worker->unknown);
+}
+
+static const struct salvage_world world = { tell_progress, tell_damage, tell_lost, tell_account };
+
+/* --- the report --- */
+
+static void put_list(struct buf *out, const char *key, struct buf *list)
+{
+	json_end_array(list);
+	json_key(out, key);
+	json_put_raw(out, buf_error(list) < 0 ? STR("[]") : buf_str(list));
+	buf_free(list);
+}
+
+static void put_error(struct buf *out, const char *what, int err)
+{
+	char text[512];
+	snprintf(text, sizeof text, "%s: %s", what, err_text(err));
+	json_begin_object(out);
+	json_field_string(out, "error", str_from_c(text));
+	json_end_object(out);
+}
+
+static void put_report(struct worker *worker, const struct salvage_work *work, const struct salvage_totals *totals,
+                       struct buf *out)
+{
+	json_begin_object(out);
+	json_field_u64(out, "shard", work->shard);
+	json_field_u64(out, "accounts", totals->accounts);
+	json_field_u64(out, "mailboxes", totals->mailboxes);
+	json_field_u64(out, "messages", totals->messages);
+	json_field_u64(out, "bytes", totals->bytes);
+	json_field_u64(out, "returned", totals->returned);
+	json_field_u64(out, "undelete", totals->undelete);
+	json_field_u64(out, "lost_entries", totals->lost);
+	json_field_u64(out, "skipped_accounts", totals->skipped_accounts);
+	json_field_bool(out, "index_lost", totals->index_lost);
+	json_field_bool(out, "index_damaged", totals->index_doubtful);
+	if (worker->directory)
+		json_field_string(out, "directory", str_from_c(err_text(worker->directory)));
+	put_list(out, "damage", &worker->damage);
+	put_list(out, "lost", &worker->lost);
+	put_list(out, "unknown_accounts", &worker->unknown);
+	json_end_object(out);
+}
+
+static struct store_settings store_settings(const struct conf *conf)
+{
+	return (struct store_settings){
+		.segment_size = conf->store.segment_size,
+		.view_memory = conf->store.view_memory,
+		.reserve = MESSAGE_RESERVE, /* mail is not taken in here, and an operator waits */
+		.checkpoint_size = conf->store.wal_checkpoint_size,
+		.database_cache_kb = (uint32_t)(conf->store.database_cache / 1024),
+		.change_retention = (int64_t)(conf->store.change_log_retention_ms / 1000),
+		.undelete_window = (int64_t)(conf->store.undelete_window_ms / 1000),
+		.delivery_lifetime = (int64_t)(conf->store.delivery_key_lifetime_ms / 1000),
+		.compaction_rate = conf->store.compaction_rate,
+	};
+}
+
+static void free_worker(struct worker *worker)
+{
+	for (size_t i = 0; i < worker->n_persons; i++)
+		mem_free(worker->persons[i].address);
+	mem_free(worker->persons);
+	mem_free(worker->known);
+	buf_free(&worker->last);
+	buf_free(&worker->damage);
+	buf_free(&worker->lost);
+	buf_free(&worker->unknown);
+}
+
+void salvage_work(const struct ctl *ctl, const struct salvage_work *work, struct buf *out)
+{
+	struct worker worker = { .last = BUF_INIT(CONTROL_ARGUMENT_MAX), .damage = BUF_INIT(LIST_MAX),
+		                     .lost = BUF_INIT(LIST_MAX), .unknown = BUF_INIT(LIST_MAX) };
+	struct mime_limits mime = conf_mime_limits(&ctl->conf);
+	struct salvage_totals totals;
+	const char *what;
+	int err = ctl_become_owner(work->from);
+	if (err) {
+		put_error(out, "cannot become the user whose files these are", err);
+		return;
+	}
+	worker.directory = read_directory(ctl, work, &worker);
+	list_known(&worker);
+	json_begin_array(&worker.damage);
+	json_begin_array(&worker.lost);
+	json_begin_array(&worker.unknown);
+	progress_begin(&worker.progress, work->write ? "salvaging" : "reading", 0, NULL);
+	const struct salvage_settings settings = {
+		.from = str_from_c(work->from), .to = str_from_c(work->to), .write = work->write, .shard = work->shard,
+		.directory_known = worker.directory == 0, .known = worker.known, .n_known = worker.n_persons,
+		.store = store_settings(&ctl->conf), .mime = &mime,
+	};
+	err = salvage_shard(&settings, &world, &worker, &totals, &what);
+	progress_end(&worker.progress);
+	if (err)
+		put_error(out, what, err);
+	else
+		put_report(&worker, work, &totals, out);
+	free_worker(&worker);
+}
+
+/* --- for people --- */
+
+static unsigned long long number(const struct json_value *report, const char *key)
+{
+	return (unsigned long long)json_u64(json_member(report, key));
+}
+
+static void print_damage(const struct json_value *report)
+{
+	const struct json_value *list = json_member(report, "damage");
+	for (const struct json_value *item = list ? list->first : NULL; item; item = item->next) {
+		printf("  %.*s", STR_ARG(json_string(json_member(item, "file"))));
+		if (json_member(item, "offset"))
+			printf(" at %llu", number(item, "offset"));
+		printf(": %.*s\n", STR_ARG(json_string(json_member(item, "problem"))));
+	}
+}
+
+static void print_lost(const struct json_value *report)
+{
+	const struct json_value *list = json_member(report, "lost");
+	for (const struct json_value *item = list ? list->first : NULL; item; item = item->next) {
+		const struct json_value *address = json_member(item, "address");
+		printf("  lost: %.*s, %.*s, uid %llu\n",
+		       STR_ARG(json_string(address ? address : json_member(item, "account"))),
+		       STR_ARG(json_string(json_member(item, "mailbox"))), number(item, "uid"));
+	}
+}
+
+static void print_unknown(const struct json_value *report)
+{
+	const struct json_value *list = json_member(report, "unknown_accounts");
+	const struct json_value *directory = json_member(report, "directory");
+	char size[64];
+	if (directory)
+		printf("  auth/directory.db cannot be read (%.*s): who these accounts are is not known. Restore it from a backup.\n",
+		       STR_ARG(json_string(directory)));
+	for (const struct json_value *item = list ? list->first : NULL; item; item = item->next) {
+		ctl_print_size(number(item, "messages"), number(item, "bytes"), size);
+		printf("  no address: account %.*s, %s; one of them says: %.*s\n", STR_ARG(json_string(json_member(item, "account"))),
+		       size, STR_ARG(json_string(json_member(item, "recipients"))));
+	}
+}
+
+void salvage_print(const struct json_value *report, const char *kept)
+{
+	char size[64];
+	ctl_print_size(number(report, "messages"), number(report, "bytes"), size);
+	printf("shard %02llu: %s in %llu accounts\n", number(report, "shard"), size, number(report, "accounts"));
+	print_damage(report);
+	if (json_is_true(json_member(report, "index_lost")))
+		puts("  Flags, keywords and mailboxes are lost with index.db; each message is in the mailbox that it came into.");
+	else if (json_is_true(json_member(report, "index_damaged")))
+		puts("  Some flags may be lost; expunged mail may have come back.");
+	if (number(report, "returned"))
+		printf("  %llu of them came back without flags: no mailbox was known to have them.\n", number(report, "returned"));
+	print_lost(report);
+	if (number(report, "lost_entries"))
+		printf("  %llu message%s cannot be read and %s lost.\n", number(report, "lost_entries"),
+		       number(report, "lost_entries") == 1 ? "" : "s", number(report, "lost_entries") == 1 ? "is" : "are");
+	print_unknown(report);
+	if (!kept)
+		return;
+	puts("  The new shard is in place. All mailboxes have a new UIDVALIDITY: clients will fetch them again.");
+	printf("  The damaged one is kept as it was. When all is as it should be: rm -r %s\n", kept);
+}

@@ -1,0 +1,82 @@
+/* guard.c: is index.db the one that belongs to the segments beside it? At its start a store cuts off what lies behind the
+ * committed end of its segment, and that is right only if index.db and its log are all that there was: with an older
+ * or an empty one the cut would take acknowledged mail, which salvage could still have brought back. Looks, and
+ * changes nothing. */
+#include "store/internal.h"
+
+#include "base/checked.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PATH_BYTES   4096
+#define LOG_MAGIC    0x377f0682u /* SQLite's file format, 4.1; its lowest bit tells the order of bytes in checksums */
+#define LOG_HEADER   32
+#define LOG_SUMMED   24          /* bytes of the header that its checksum is of */
+#define SEGMENT_LAST 1000000
+
+int guard_segments(struct str directory, uint32_t *last)
+{
+	char path[PATH_BYTES];
+	struct stat about;
+	snprintf(path, sizeof path, "%.*s/body", STR_ARG(directory));
+	DIR *folder = opendir(path);
+	*last = 0;
+	if (!folder)
+		return errno == ENOENT ? 0 : err_from_errno(errno);
+	for (struct dirent *entry; (entry = readdir(folder));) {
+		struct str name = str_from_c(entry->d_name);
+		uint64_t number;
+		if (str_ends(name, STR(".seg")) && str_to_u64(str_first(name, name.n - 4), SEGMENT_LAST, &number) == 0 &&
+		    fstatat(dirfd(folder), entry->d_name, &about, 0) == 0 && about.st_size > 0)
+			*last = MAX(*last, (uint32_t)number);
+	}
+	closedir(folder);
+	return 0;
+}
+
+static uint32_t big_endian(const unsigned char *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static bool is_log(const unsigned char header[LOG_HEADER])
+{
+	uint32_t sum[2] = { 0, 0 };
+	bool big = header[3] & 1;
+	for (size_t i = 0; i < LOG_SUMMED; i += 8) {
+		uint32_t x = big_endian(header + i), y = big_endian(header + i + 4);
+		sum[0] += (big ? x : __builtin_bswap32(x)) + sum[1];
+		sum[1] += (big ? y : __builtin_bswap32(y)) + sum[0];
+	}
+	return (big_endian(header) & ~1u) == LOG_MAGIC && big_endian(header + 24) == sum[0] &&
+	       big_endian(header + 28) == sum[1];
+}
+
+int guard_index(struct str directory, enum guard_finding *out)
+{
+	char path[PATH_BYTES];
+	unsigned char header[LOG_HEADER];
+	struct stat about;
+	uint32_t last;
+	snprintf(path, sizeof path, "%.*s/index.db", STR_ARG(directory));
+	if (stat(path, &about) < 0 && errno != ENOENT)
+		return err_from_errno(errno);
+	if (access(path, F_OK) < 0 || about.st_size == 0) {
+		int result = guard_segments(directory, &last);
+		*out = last > 0 ? GUARD_NO_INDEX : GUARD_GOOD;
+		return result;
+	}
+	snprintf(path, sizeof path, "%.*s/index.db-wal", STR_ARG(directory));
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno != ENOENT)
+		return err_from_errno(errno);
+	*out = fd >= 0 && pread(fd, header, sizeof header, 0) == (ssize_t)sizeof header && is_log(header) ? GUARD_GOOD
+	                                                                                                  : GUARD_NO_LOG;
+	if (fd >= 0)
+		close(fd);
+	return 0;
+}

@@ -1,0 +1,571 @@
+/* salvage_reader.c: reads a damaged database through SQLite, on a copy, table by table in order of key; where a page
+ * cannot be read it feels its way, by larger and larger steps, to the next key behind it. Owns the copy and all rows it
+ * gives. Whatever cannot be read is told once and makes the index doubtful. */
+#include "store/salvage_reader.h"
+
+#include "base/checked.h"
+#include "base/mem.h"
+#include "base/wire.h"
+#include "db/sqlite.h"
+#include "store/internal.h"
+#include "store/salvage_segments.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#define COPY_CHUNK       ((size_t)1024 * 1024)
+#define PATH_BYTES       4096
+#define COPY_NAME        "damaged-index.db"
+#define PAGE_SIZE        4096
+#define ROWS_MAX         50000000 /* of a table that is held in memory */
+#define RUN_NUMBER_MAX   INT64_C(0x7fffffff)
+#define WAL_HEADER       32
+#define WAL_FRAME_HEADER 24
+
+struct salvage_index_private {
+	struct db db;
+	char copy[PATH_BYTES];
+	salvage_index_damage_fn *damage;
+	void *owner;
+};
+
+/* doubt: rows may be missing of which nothing else would tell. */
+static void tell(struct salvage_index *index, bool doubt, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void tell(struct salvage_index *index, bool doubt, const char *format, ...)
+{
+	char text[256];
+	va_list arguments;
+	va_start(arguments, format);
+	vsnprintf(text, sizeof text, format, arguments);
+	va_end(arguments);
+	index->doubtful |= doubt;
+	index->private->damage(index->private->owner, str_from_c(text));
+}
+
+/* --- walking a table --- */
+
+typedef void row_fn(void *owner, sqlite3_stmt *row);
+
+static bool can_read_behind(sqlite3_stmt *rows, int64_t key, int64_t last)
+{
+	db_bind_int(rows, 1, key);
+	db_bind_int(rows, 2, last);
+	int result = db_step(rows);
+	bool can = result == DB_DONE || (result == DB_ROW && db_column_int(rows, 0) > key);
+	db_reset(rows);
+	return can;
+}
+
+/* Rows directly behind `key` cannot be read: a key, as small as may be, behind which they can; `last` if there is
+ * none. */
+static int64_t feel_forward(sqlite3_stmt *rows, int64_t key, int64_t last)
+{
+	int64_t bad = key, good = last, step = 1, at;
+	while (checked_add(key, step, &at) && at < last) {
+		if (can_read_behind(rows, at, last)) {
+			good = at;
+			break;
+		}
+		bad = at;
+		if (step > INT64_MAX / 2)
+			break;
+		step *= 2;
+	}
+	while (good != last && bad + 1 < good) {
+		at = bad + (good - bad) / 2;
+		if (can_read_behind(rows, at, last))
+			good = at;
+		else
+			bad = at;
+	}
+	return good;
+}
+
+/* Calls fn for each row that can be read whose key (the first column) is in first..last, in order. `sql` takes the key
+ * that comes before as ?1 and the last one as ?2. False: it cannot be asked for at all. */
+static bool walk(struct salvage_index *index, const char *table, const char *sql, int64_t first, int64_t last, row_fn *fn,
+                 void *owner)
+{
+	sqlite3_stmt *rows;
+	int64_t at = first - 1;
+	if (db_prepare(&index->private->db, sql, &rows) < 0)
+		return false;
+	while (at < last) {
+		int row;
+		db_bind_int(rows, 1, at);
+		db_bind_int(rows, 2, last);
+		while ((row = db_step(rows)) == DB_ROW && db_column_int(rows, 0) > at) {
+			at = db_column_int(rows, 0);
+			fn(owner, rows);
+		}
+		db_reset(rows);
+		if (row == DB_DONE)
+			break;
+		tell(index, true, "table %s: rows behind key %lld cannot be read", table, (long long)at);
+		at = feel_forward(rows, at, last);
+	}
+	db_finalize(&rows);
+	return true;
+}
+
+static void must_walk(struct salvage_index *index, const char *table, const char *sql, int64_t first, int64_t last,
+                      row_fn *fn, void *owner)
+{
+	if (!index->lost && !walk(index, table, sql, first, last, fn, owner))
+		tell(index, true, "table %s cannot be read", table);
+}
+
+/* --- rows that are held in memory --- */
+
+static int64_t limit_at(sqlite3_stmt *row, int column)
+{
+	return db_column_is_null(row, column) ? QUOTA_DEFAULT : MAX(db_column_int(row, column), INT64_C(0));
+}
+
+static bool add_place(void **rows, size_t *n, size_t size)
+{
+	if (*n >= ROWS_MAX)
+		return false;
+	if ((*n & (*n - 1)) == 0)
+		*rows = mem_resize(*rows, *n ? *n * 2 : 1, size);
+	++*n;
+	return true;
+}
+
+static void read_account(void *owner, sqlite3_stmt *row)
+{
+	struct salvage_index *index = owner;
+	struct str id = db_column_blob(row, 1);
+	struct salvage_account_row account = { .number = db_column_int(row, 0), .removed = db_column_int(row, 2) != 0,
+		                               .uidvalidity = (uint64_t)db_column_int(row, 3),
+		                               .modseq = (uint64_t)db_column_int(row, 4),
+		                               .next = (uint64_t)db_column_int(row, 5),
+		                               .quota = { QUOTA_DEFAULT, QUOTA_DEFAULT } };
+	if (sqlite3_column_count(row) > 6)
+		account.quota = (struct account_quota){ limit_at(row, 6), limit_at(row, 7) };
+	account.has_id = id.n == sizeof account.id && !account.removed;
+	if (account.has_id)
+		memcpy(&account.id, id.p, sizeof account.id);
+	if (account.number <= 0 || account.number > ACCOUNT_NUMBER_MAX)
+		tell(index, true, "table account: a row has the number %lld", (long long)account.number);
+	else if (add_place((void **)&index->accounts, &index->n_accounts, sizeof account))
+		index->accounts[index->n_accounts - 1] = account;
+}
+
+static void read_mailbox(void *owner, sqlite3_stmt *row)
+{
+	struct salvage_index *index = owner;
+	struct salvage_mailbox_row mailbox = { .number = db_column_int(row, 0), .account = db_column_int(row, 1),
+		                               .uidvalidity = (uint64_t)db_column_int(row, 3),
+		                               .special_use = (uint64_t)db_column_int(row, 4) };
+	if (mailbox.number <= 0 || mailbox.number > UINT32_MAX)
+		return;
+	if (!add_place((void **)&index->mailboxes, &index->n_mailboxes, sizeof mailbox))
+		return;
+	struct str name = db_column_text(row, 2);
+	mailbox.name = str_of(mem_copy(name), name.n);
+	mailbox.n_keywords = salvage_keywords(db_column_blob(row, 5), &mailbox.keywords);
+	index->mailboxes[index->n_mailboxes - 1] = mailbox;
+}
+
+uint32_t salvage_keywords(struct str blob, struct str **names)
+{
+	struct wire_reader r = wire_reader(blob);
+	uint32_t n = 0;
+	*names = NULL;
+	while (r.p < r.end && n < KEYWORDS_MAX) {
+		struct str name = wire_get_short(&r, KEYWORD_NAME_MAX);
+		if (r.failed)
+			break;
+		*names = mem_resize(*names, n + 1, sizeof **names);
+		(*names)[n++] = str_of(mem_copy(name), name.n);
+	}
+	return n;
+}
+
+static void read_run(void *owner, sqlite3_stmt *row)
+{
+	struct salvage_index *index = owner;
+	struct salvage_run_row run = { .number = db_column_int(row, 0), .account = db_column_int(row, 1),
+		                       .mailbox = db_column_int(row, 2), .uid_base = (uint32_t)db_column_int(row, 3),
+		                       .modseq = (uint64_t)db_column_int(row, 4) };
+	if (run.number > 0 && run.number <= RUN_NUMBER_MAX && run.mailbox != 0 &&
+	    add_place((void **)&index->runs, &index->n_runs, sizeof run))
+		index->runs[index->n_runs - 1] = run;
+}
+
+static void read_segment(void *owner, sqlite3_stmt *row)
+{
+	struct salvage_index *index = owner;
+	struct salvage_segment_row segment = { (uint32_t)db_column_int(row, 0), (uint64_t)db_column_int(row, 1) };
+	if (add_place((void **)&index->segments, &index->n_segments, sizeof segment))
+		index->segments[index->n_segments - 1] = segment;
+}
+
+static int by_account(const void *a, const void *b)
+{
+	const struct salvage_mailbox_row *x = a, *y = b;
+	return x->account != y->account ? (x->account > y->account) - (x->account < y->account) : str_cmp(x->name, y->name);
+}
+
+static int by_mailbox(const void *a, const void *b)
+{
+	const struct salvage_run_row *x = a, *y = b;
+	if (x->mailbox != y->mailbox)
+		return (x->mailbox > y->mailbox) - (x->mailbox < y->mailbox);
+	if (x->uid_base != y->uid_base)
+		return (x->uid_base > y->uid_base) - (x->uid_base < y->uid_base);
+	return (x->number > y->number) - (x->number < y->number);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	const int64_t *x = a, *y = b;
+	return (*x > *y) - (*x < *y);
+}
+
+static void list_nameless(struct salvage_index *index)
+{
+	int64_t *numbers = mem_alloc(index->n_mailboxes + 1, sizeof *numbers);
+	for (size_t i = 0; i < index->n_mailboxes; i++)
+		numbers[i] = index->mailboxes[i].number;
+	qsort(numbers, index->n_mailboxes, sizeof *numbers, by_value);
+	for (size_t i = 0; i < index->n_runs; i++) {
+		if (bsearch(&index->runs[i].mailbox, numbers, index->n_mailboxes, sizeof *numbers, by_value))
+			continue;
+		index->nameless = mem_resize(index->nameless, index->n_nameless + 1, sizeof *index->nameless);
+		index->nameless[index->n_nameless++] = &index->runs[i];
+	}
+	mem_free(numbers);
+}
+
+static void read_tables(struct salvage_index *index)
+{
+	if (!walk(index, "account",
+	          "SELECT number, id, removed, uidvalidity, modseq, next, quota_messages, quota_bytes FROM account "
+	          "WHERE number > ?1 AND number <= ?2 ORDER BY number", 0, INT64_MAX, read_account, index))
+		must_walk(index, "account", /* before version 3 */
+		          "SELECT number, id, removed, uidvalidity, modseq, next FROM account "
+		          "WHERE number > ?1 AND number <= ?2 ORDER BY number", 0, INT64_MAX, read_account, index);
+	must_walk(index, "mailbox", "SELECT number, account, name, uidvalidity, special_use, keywords FROM mailbox "
+	          "WHERE number > ?1 AND number <= ?2 ORDER BY number", 0, INT64_MAX, read_mailbox, index);
+	must_walk(index, "run", "SELECT number, account, mailbox, uid_base, modseq FROM run "
+	          "WHERE number > ?1 AND number <= ?2 ORDER BY number", 0, INT64_MAX, read_run, index);
+	must_walk(index, "segment", "SELECT number, end FROM segment WHERE number > ?1 AND number <= ?2 ORDER BY number",
+	          0, INT64_MAX, read_segment, index);
+	if (index->n_mailboxes)
+		qsort(index->mailboxes, index->n_mailboxes, sizeof *index->mailboxes, by_account);
+	if (index->n_runs)
+		qsort(index->runs, index->n_runs, sizeof *index->runs, by_mailbox);
+	list_nameless(index);
+}
+
+/* --- the copy --- */
+
+static int copy_file(const char *from, const char *to)
+{
+	int in = open(from, O_RDONLY | O_CLOEXEC);
+	if (in < 0)
+		return err_from_errno(errno);
+	int out = open(to, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), result = out < 0 ? err_from_errno(errno) : 0;
+	char *chunk = mem_alloc_unset(COPY_CHUNK);
+	for (uint64_t at = 0; result == 0;) {
+		size_t n = salvage_read(in, chunk, COPY_CHUNK, at);
+		if (n == 0)
+			break;
+		if (pwrite(out, chunk, n, (off_t)at) != (ssize_t)n)
+			result = errno ? err_from_errno(errno) : ERR_NO_SPACE;
+		at += n;
+	}
+	mem_free(chunk);
+	close(in);
+	if (out >= 0)
+		close(out);
+	return result;
+}
+
+/* What stands in the header of every database of ours, where one flipped bit would make SQLite refuse the whole file. The
+ * number of pages (28) is taken from the file itself when 24 and 92 differ. */
+static void mend_header(const char *name)
+{
+	static const unsigned char format[] = { 0x10, 0, 2, 2, 0, 64, 32, 32 }, schema[] = { 0, 0, 0, 4 }, none[4] = { 0 },
+	                           utf8[] = { 0, 0, 0, 1 };
+	unsigned char head[100];
+	int fd = open(name, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head) {
+		memcpy(head, "SQLite format 3", 16);
+		memcpy(head + 16, format, sizeof format);
+		memcpy(head + 44, schema, sizeof schema);
+		memcpy(head + 52, none, sizeof none);
+		memcpy(head + 56, utf8, sizeof utf8);
+		memcpy(head + 64, none, sizeof none);
+		head[92] = (unsigned char)~head[24];
+		if (pwrite(fd, head, sizeof head, 0) != (ssize_t)sizeof head)
+			head[0] = 0; /* then SQLite refuses it, as it would have before */
+	}
+	close(fd);
+}
+
+static uint32_t big_endian(const unsigned char *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* SQLite's checksum of the log (its file format, 4.2), over n bytes, a multiple of 8. */
+static void wal_sum(const unsigned char *p, size_t n, bool big, uint32_t sum[2])
+{
+	for (size_t i = 0; i < n; i += 8) {
+		uint32_t x = big_endian(p + i), y = big_endian(p + i + 4);
+		sum[0] += (big ? x : __builtin_bswap32(x)) + sum[1];
+		sum[1] += (big ? y : __builtin_bswap32(y)) + sum[0];
+	}
+}
+
+/* The log ends where its checksums say: no frame of this round of it is broken. SQLite itself ends silently at the first
+ * that is, so that acknowledged changes would be missing without a word. */
+static bool log_is_whole(const char *name)
+{
+	unsigned char header[WAL_HEADER], *frame = mem_alloc(1, WAL_FRAME_HEADER + PAGE_SIZE);
+	uint32_t sum[2] = { 0, 0 };
+	uint64_t at = WAL_HEADER;
+	int fd = open(name, O_RDONLY | O_CLOEXEC);
+	bool whole = fd >= 0 && salvage_read(fd, (char *)header, sizeof header, 0) == sizeof header;
+	bool big = whole && (big_endian(header) & 1);
+	if (whole)
+		wal_sum(header, 24, big, sum);
+	whole = whole && (big_endian(header) | 1) == 0x377f0683 && big_endian(header + 8) == PAGE_SIZE &&
+	        big_endian(header + 24) == sum[0] && big_endian(header + 28) == sum[1];
+	while (whole) {
+		size_t n = salvage_read(fd, (char *)frame, WAL_FRAME_HEADER + PAGE_SIZE, at);
+		if (n < WAL_FRAME_HEADER + PAGE_SIZE || memcmp(frame + 8, header + 16, 8) != 0)
+			break; /* frames of an earlier round, or the end */
+		wal_sum(frame, 8, big, sum);
+		wal_sum(frame + WAL_FRAME_HEADER, PAGE_SIZE, big, sum);
+		whole = big_endian(frame + 16) == sum[0] && big_endian(frame + 20) == sum[1];
+		at += n;
+	}
+	if (fd >= 0)
+		close(fd);
+	mem_free(frame);
+	return whole;
+}
+
+/* --- opening --- */
+
+static int open_copy(struct salvage_index_private *private)
+{
+	int result = sqlite3_open_v2(private->copy, &private->db.handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+	if (result != SQLITE_OK) {
+		db_close(&private->db);
+		return ERR_CORRUPT;
+	}
+	sqlite3_db_config(private->db.handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+	/* a schema of which a part cannot be read still gives the other tables */
+	result = db_exec(&private->db, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA cell_size_check=ON; PRAGMA writable_schema=ON");
+	int64_t tables;
+	if (result == 0)
+		result = db_query_int(&private->db, "SELECT count(*) FROM sqlite_schema", &tables);
+	if (result == 0 && tables == 0)
+		result = ERR_CORRUPT;
+	if (result < 0)
+		db_close(&private->db);
+	return result < 0 ? ERR_CORRUPT : 0;
+}
+
+static void remove_copy(struct salvage_index_private *private)
+{
+	static const char *const suffixes[] = { "", "-wal", "-shm", "-journal" };
+	char name[PATH_BYTES + 16];
+	for (size_t i = 0; i < COUNT_OF(suffixes); i++) {
+		snprintf(name, sizeof name, "%s%s", private->copy, suffixes[i]);
+		(void)unlink(name); /* nobody misses it */
+	}
+}
+
+static int copy_database(struct salvage_index *index, struct str folder)
+{
+	char from[PATH_BYTES], to[PATH_BYTES + 16];
+	snprintf(from, sizeof from, "%.*s/index.db-wal", STR_ARG(folder));
+	snprintf(to, sizeof to, "%s-wal", index->private->copy);
+	int result = copy_file(from, to);
+	if (result == ERR_NOT_FOUND || (result == 0 && !log_is_whole(to)))
+		tell(index, true, "index.db-wal, the log of the last changes, is missing or not whole");
+	if (result < 0 && result != ERR_NOT_FOUND)
+		return result;
+	snprintf(from, sizeof from, "%.*s/index.db", STR_ARG(folder));
+	return copy_file(from, index->private->copy);
+}
+
+static void check_whole(struct salvage_index *index)
+{
+	sqlite3_stmt *check;
+	if (db_prepare(&index->private->db, "PRAGMA quick_check(1)", &check) < 0) {
+		tell(index, true, "index.db cannot be checked");
+		return;
+	}
+	int row = db_step(check);
+	struct str found = row == DB_ROW ? db_column_text(check, 0) : STR("the check itself fails");
+	if (!str_eq(found, STR("ok")))
+		tell(index, true, "%.*s", STR_ARG(str_first(found, 200)));
+	db_finalize(&check);
+}
+
+int salvage_index_open(struct str folder, struct str work, salvage_index_damage_fn *damage, void *owner,
+                       struct salvage_index *out)
+{
+	struct salvage_index_private *private = mem_alloc(1, sizeof *private);
+	char log[PATH_BYTES + 16];
+	*out = (struct salvage_index){ .private = private };
+	private->damage = damage;
+	private->owner = owner;
+	if (folder.n > PATH_BYTES / 2 || work.n > PATH_BYTES / 2)
+		return ERR_LIMIT;
+	snprintf(private->copy, sizeof private->copy, "%.*s/" COPY_NAME, STR_ARG(work));
+	remove_copy(private);
+	int result = copy_database(out, folder);
+	if (result < 0 && result != ERR_NOT_FOUND)
+		return result;
+	if (result == 0) {
+		mend_header(private->copy);
+		result = open_copy(private);
+	}
+	if (result == ERR_CORRUPT) { /* perhaps it is the log that SQLite cannot bear */
+		snprintf(log, sizeof log, "%s-wal", private->copy);
+		if (unlink(log) == 0 && (result = open_copy(private)) == 0)
+			tell(out, true, "index.db-wal, the log of the last changes, cannot be read");
+	}
+	if (result < 0) {
+		out->lost = true;
+		tell(out, true, result == ERR_NOT_FOUND ? "index.db is missing" : "index.db cannot be read");
+		return 0;
+	}
+	check_whole(out);
+	read_tables(out);
+	return 0;
+}
+
+void salvage_index_close(struct salvage_index *index)
+{
+	struct salvage_index_private *private = index->private;
+	if (!private)
+		return;
+	db_close(&private->db);
+	if (private->copy[0])
+		remove_copy(private);
+	for (size_t i = 0; i < index->n_mailboxes; i++) {
+		for (uint32_t k = 0; k < index->mailboxes[i].n_keywords; k++)
+			mem_free((char *)index->mailboxes[i].keywords[k].p);
+		mem_free(index->mailboxes[i].keywords);
+		mem_free((char *)index->mailboxes[i].name.p);
+	}
+	mem_free(index->accounts);
+	mem_free(index->mailboxes);
+	mem_free(index->runs);
+	mem_free(index->nameless);
+	mem_free(index->segments);
+	mem_free(private);
+	*index = (struct salvage_index){ .lost = true };
+}
+
+/* --- rows of an account or a run --- */
+
+struct call {
+	struct salvage_index *index;
+	const struct salvage_run_row *run;
+	salvage_page_fn *page;
+	salvage_expunged_fn *expunged;
+	salvage_place_fn *place;
+	salvage_number_fn *number;
+	void *owner;
+};
+
+static void read_page(void *owner, sqlite3_stmt *row)
+{
+	struct call *call = owner;
+	struct page *page = page_new(NULL, 0, call->run->uid_base);
+	if (page_decode(db_column_blob(row, 1), call->run->modseq, page) == 0)
+		call->page(call->owner, page);
+	else
+		tell(call->index, false, "table page: the entries of row %lld cannot be read", (long long)db_column_int(row, 0));
+	page_free(&page);
+}
+
+void salvage_index_pages(struct salvage_index *index, const struct salvage_run_row *run, salvage_page_fn *fn, void *owner)
+{
+	struct call call = { .index = index, .run = run, .page = fn, .owner = owner };
+	must_walk(index, "page", "SELECT key, entries FROM page WHERE key > ?1 AND key <= ?2 ORDER BY key", run->number << 32,
+	          run->number << 32 | UINT32_MAX, read_page, &call);
+}
+
+static void read_expunged(void *owner, sqlite3_stmt *row)
+{
+	struct call *call = owner;
+	struct page *page = page_new(NULL, 0, 0);
+	if (page_decode(db_column_blob(row, 3), 0, page) == 0)
+		call->expunged(call->owner, db_column_int(row, 1), db_column_int(row, 2), page);
+	else
+		tell(call->index, false, "table expunged: the entries of row %lld cannot be read", (long long)db_column_int(row, 0));
+	page_free(&page);
+}
+
+void salvage_index_expunged(struct salvage_index *index, int64_t account, salvage_expunged_fn *fn, void *owner)
+{
+	struct call call = { .index = index, .expunged = fn, .owner = owner };
+	must_walk(index, "expunged",
+	          "SELECT key, mailbox, time, entries FROM expunged WHERE key > ?1 AND key <= ?2 ORDER BY key",
+	          account << KEY_SHIFT, account << KEY_SHIFT | NUMBER_MAX, read_expunged, &call);
+}
+
+static void read_place(void *owner, sqlite3_stmt *row)
+{
+	struct call *call = owner;
+	call->place(call->owner, &(struct salvage_place){ (uint64_t)db_column_int(row, 0) & NUMBER_MAX,
+	                                                  (uint64_t)db_column_int(row, 1), (uint64_t)db_column_int(row, 2),
+	                                                  (uint64_t)db_column_int(row, 3) });
+}
+
+void salvage_index_places(struct salvage_index *index, int64_t account, salvage_place_fn *fn, void *owner)
+{
+	struct call call = { .index = index, .place = fn, .owner = owner };
+	must_walk(index, "message",
+	          "SELECT key, segment, offset, size FROM message WHERE key > ?1 AND key <= ?2 ORDER BY key",
+	          account << KEY_SHIFT, account << KEY_SHIFT | NUMBER_MAX, read_place, &call);
+}
+
+static void read_number(void *owner, sqlite3_stmt *row)
+{
+	struct call *call = owner;
+	call->number(call->owner, (uint64_t)db_column_int(row, 0) & NUMBER_MAX);
+}
+
+void salvage_index_forgotten(struct salvage_index *index, int64_t account, salvage_number_fn *fn, void *owner)
+{
+	struct call call = { .index = index, .number = fn, .owner = owner };
+	if (!index->lost) /* version 1 has no such table */
+		(void)walk(index, "forgotten", "SELECT key FROM forgotten WHERE key > ?1 AND key <= ?2 ORDER BY key",
+		           account << KEY_SHIFT, account << KEY_SHIFT | NUMBER_MAX, read_number, &call);
+}
+
+void salvage_index_subscriptions(struct salvage_index *index, int64_t account, salvage_name_fn *fn, void *owner)
+{
+	sqlite3_stmt *rows;
+	int row;
+	if (index->lost)
+		return;
+	if (db_prepare(&index->private->db, "SELECT name FROM subscription WHERE account = ?1 ORDER BY name", &rows) < 0) {
+		tell(index, false, "table subscription cannot be read");
+		return;
+	}
+	db_bind_int(rows, 1, account);
+	while ((row = db_step(rows)) == DB_ROW)
+		fn(owner, db_column_text(rows, 0));
+	if (row < 0)
+		tell(index, false, "table subscription: names of account number %lld cannot be read", (long long)account);
+	db_finalize(&rows);
+}

@@ -1,0 +1,209 @@
+"""`mansio account move`: an account goes to another shard while the server runs; all of it, once, whatever ends."""
+
+import random
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from harness import wire
+from harness.server import Server, binary
+
+SHARDS = {"server": {"shards": 2}}
+
+
+@pytest.fixture(scope="module")
+def served():
+    with Server(SHARDS) as server:
+        server.add_domain()
+        yield server
+
+
+def message(n, size=0):
+    return f"From: w{n}@example.net\r\nSubject: number {n}\r\n\r\n".encode() + b"some text here\r\n" * (1 + size // 16)
+
+
+def shard_of(server, account):
+    return server.cli_json("account", "show", account.address)["shard"]
+
+
+def move(server, account, check=True):
+    """To the other shard; its number."""
+    to = 1 - shard_of(server, account)
+    done = server.cli("account", "move", account.address, "--shard", to, "--json", check=check, timeout=120)
+    return to if done.returncode == 0 else None
+
+
+def filled(server, n=300, size=200):
+    """An account with mail in several mailboxes, flags, keywords, and expunged mail."""
+    account = server.add_account()
+    with server.imap(account) as imap:
+        for i in range(n):
+            imap.append("INBOX", message(i, size), flags="\\Seen $work" if i % 3 else None)
+        imap.ok("CREATE Lists/one")
+        imap.ok("SUBSCRIBE Lists/one")
+        imap.select()
+        imap.ok(f"COPY 1:{n // 10} Lists/one")
+        imap.ok(f"MOVE {n // 10}:{n // 5} Archive")
+        imap.ok("STORE 1:9 +FLAGS (\\Deleted)")
+        imap.ok("EXPUNGE")
+        imap.ok("STORE 1:10 +FLAGS (\\Flagged $later)")
+    return account
+
+
+def look(server, account):
+    """Everything that clients can see of an account."""
+    seen = {}
+    with server.imap(account) as imap:
+        seen["names"] = imap.list()
+        seen["subscribed"] = imap.list(command="LSUB")
+        for mailbox in ("INBOX", "Lists/one", "Archive"):
+            seen[mailbox] = {key: value for key, value in
+                             imap.status(mailbox, "MESSAGES UIDNEXT UIDVALIDITY UNSEEN").items()}
+            imap.select(mailbox, "EXAMINE")
+            answer = imap.ok("UID FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])")
+            seen[mailbox, "messages"] = sorted(map(repr, answer.fetched().items()))
+    with server.pop3(account) as pop:
+        seen["uidl"] = pop.uidl()
+    seen["expunged"] = sorted(one["id"] for one in server.cli_json("undelete", "list", account.address))
+    return seen
+
+
+def test_everything_travels_along(served):
+    account = filled(served)
+    before = look(served, account)
+    assert before["expunged"]
+    to = move(served, account)
+    assert shard_of(served, account) == to
+    assert look(served, account) == before
+    served.cli("undelete", "restore", account.address)
+    with served.imap(account) as imap:
+        assert imap.status("INBOX", "MESSAGES")[b"MESSAGES"] == before["INBOX"][b"MESSAGES"] + 9
+    move(served, account)
+    assert shard_of(served, account) == 1 - to
+    served.cli("store", "check")
+
+
+def test_a_session_ends_and_may_come_again(served):
+    account = filled(served, 60)
+    with served.imap(account) as imap:
+        imap.select()
+        imap.line.send(b"x IDLE\r\n")
+        assert imap.line.read_line().startswith(b"+")
+        move(served, account)
+        line = imap.line.read_line()
+        while not line.startswith(b"* BYE"):
+            line = imap.line.read_line()
+        assert b"moved" in line
+    with served.imap(account) as imap:
+        assert imap.status("INBOX", "MESSAGES")[b"MESSAGES"] > 0
+
+
+def test_mail_that_comes_meanwhile_arrives_once(served):
+    account = filled(served, 200, 20000)
+    delivered, stop = [], threading.Event()
+
+    def deliver():
+        n = 10000
+        while not stop.is_set():
+            n += 1
+            while True:
+                try:
+                    served.deliver(account, message(n))
+                    break
+                except AssertionError as error:
+                    assert "45" in str(error), error
+                    time.sleep(0.05)
+            delivered.append(n)
+
+    thread = threading.Thread(target=deliver)
+    thread.start()
+    try:
+        for _ in range(3):
+            move(served, account)
+    finally:
+        stop.set()
+        thread.join()
+    with served.imap(account) as imap:
+        imap.select()
+        answer = imap.ok("UID FETCH 1:* (BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
+        text = [repr(one) for one in answer.fetched().values()]
+    for n in delivered:
+        assert sum(f"number {n}\\r" in one for one in text) == 1, n
+    assert delivered
+
+
+def test_wrong_wishes_are_refused_with_words(served):
+    account = filled(served, 60)
+    here = shard_of(served, account)
+    for arguments, status in ((["--shard", here], 4), (["--shard", "77"], 2), (["--shard", "x"], 2), ([], 2)):
+        done = served.cli("account", "move", account.address, *arguments, check=False)
+        assert done.returncode == status, done
+        assert done.stderr
+    assert served.cli("account", "move", "nobody@example.test", "--shard", 1, check=False).returncode == 3
+    answer = served.cli_json("account", "move", account.address, "--shard", 1 - here)
+    assert answer == {"address": account.address, "shard": 1 - here}
+
+
+def numbers(server, account):
+    """Which of message(n) are in INBOX."""
+    with server.imap(account) as imap:
+        imap.select()
+        answer = imap.ok("UID FETCH 1:* (UID BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
+        return sorted(repr(one).split("number ")[1].split("\\r")[0] for one in answer.fetched().values())
+
+
+def log_in_again(server, account):
+    deadline = time.monotonic() + 40
+    while True:
+        try:
+            return numbers(server, account)
+        except (AssertionError, OSError, wire.Closed):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+@pytest.mark.parametrize("victim", ["source", "target", "auth", "cli", "all"])
+def test_a_process_that_is_killed_leaves_the_account_whole_on_one_shard(victim):
+    moments = random.Random(victim)
+    with Server(SHARDS) as server:
+        server.add_domain()
+        account = server.add_account()
+        with server.imap(account) as imap:
+            for i in range(400):
+                imap.append("INBOX", message(i, 12000))
+        whole = numbers(server, account)
+        assert len(whole) == 400
+        moved = 0
+        for turn in range(6):
+            here = shard_of(server, account)
+            process = subprocess.Popen([binary(), "account", "move", account.address, "--shard", str(1 - here), "-c",
+                                        server.config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                       env=server.environment)
+            time.sleep(moments.uniform(0.02, 0.5))
+            if victim == "cli":
+                process.kill()
+            elif victim == "all":
+                server.kill_everything()
+                server.start()
+            elif victim == "auth":
+                server.kill_role("auth", 0, signal.SIGKILL)
+            else:
+                server.kill_role("shard", here if victim == "source" else 1 - here, signal.SIGKILL)
+            process.wait(timeout=60)
+            assert log_in_again(server, account) == whole
+            moved += shard_of(server, account) != here
+            server.deliver(account, message(5000 + turn))
+            whole = numbers(server, account)
+        server.wait_for(lambda: server.cli("account", "move", account.address, "--shard",
+                                           1 - shard_of(server, account), check=False, timeout=60).returncode == 0,
+                        "a move that nobody disturbs", 60)
+        assert numbers(server, account) == whole
+        assert server.cli("store", "check", check=False).returncode == 0
+        # what is left of moves that were taken back goes, and takes nothing along
+        server.cli("store", "compact", timeout=120)
+        assert numbers(server, account) == whole
+        assert server.cli("store", "check", check=False).returncode == 0

@@ -1,0 +1,74 @@
+"""`mansio config check` and `config show`: all that is wrong at once, with its place, and what is in force."""
+
+import json
+import subprocess
+
+import pytest
+
+from harness.server import binary
+
+
+def mansio(*arguments):
+    return subprocess.run([binary(), "config", *map(str, arguments)], capture_output=True, text=True, timeout=60,
+                          stdin=subprocess.DEVNULL, check=False)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def to_file(text):
+        path = tmp_path / "mansio.toml"
+        path.write_text(text)
+        return path
+    return to_file
+
+
+def test_a_good_file_is_called_good(write):
+    path = write('[server]\nhostname = "mail.example.test"\n')
+    done = mansio("check", path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{path}: good\n", "")
+    assert json.loads(mansio("check", path, "--json").stdout) == []
+
+
+def test_all_errors_are_said_at_once_in_their_places(write):
+    path = write('[server]\nhostnam = "x"\n[imap]\nidle_timeout = "soon"\nmax_keywords = 1000\n[smtp]\nmax_line = "1"\n')
+    done = mansio("check", path)
+    lines = done.stderr.splitlines()
+    assert done.returncode == 6 and done.stdout == ""
+    assert [line.split(":")[1] for line in lines] == ["2", "4", "5", "7"]
+    assert lines[0] == f"{path}:2:1: unknown setting server.hostnam; did you mean server.hostname?"
+    told = mansio("check", path, "--json")
+    assert told.returncode == 6
+    assert [(one["line"], one["text"]) for one in json.loads(told.stdout)] == \
+        [(int(line.split(":")[1]), line) for line in lines]
+
+
+def test_a_certificate_that_is_none_is_found(write, tmp_path):
+    (tmp_path / "certificate").write_text("no PEM")
+    path = write(f'[tls]\ncertificate = "{tmp_path}/certificate"\nkey = "{tmp_path}/key"\n')
+    done = mansio("check", path)
+    assert done.returncode == 6 and done.stderr == f"{path}:3:1: cannot read {tmp_path}/key\n"
+    (tmp_path / "key").write_text("neither")
+    assert "do not belong" in mansio("check", path).stderr or "not PEM" in mansio("check", path).stderr
+
+
+def test_a_file_that_is_not_there_is_an_error(tmp_path):
+    done = mansio("check", tmp_path / "none.toml")
+    assert done.returncode == 6 and "none.toml" in done.stderr
+
+
+def test_what_is_in_force_can_be_read_again(write, tmp_path):
+    path = write('[imap]\nidle_timeout = "45m"\n[listen]\nimap = ["127.0.0.1:1143"]\n')
+    shown = mansio("show", "-c", path)
+    assert shown.returncode == 0
+    lines = [line for line in shown.stdout.splitlines() if line.startswith("idle_timeout")]
+    assert lines[0].split() == ["idle_timeout", "=", '"45m"', "#", "line", "2"]
+    again = tmp_path / "again.toml"
+    again.write_text(shown.stdout)
+    values = [{name: {key: one["value"] for key, one in section.items()}
+               for name, section in json.loads(mansio("show", "--json", "-c", file).stdout).items()}
+              for file in (path, again)]
+    assert values[0] == values[1]
+    shown = json.loads(mansio("show", "--json", "-c", path).stdout)
+    assert shown["imap"]["idle_timeout"] == {"value": "45m", "from": "line 2"}
+    assert shown["listen"]["imap"]["value"] == ["127.0.0.1:1143"]
+    assert shown["pop3"]["timeout"]["from"] == "default"
