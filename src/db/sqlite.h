@@ -19,6 +19,7 @@
 
 struct db {
 	sqlite3 *handle; /* NULL when closed */
+	sqlite3_stmt *begin, *commit; /* private: NULL until they are needed */
 };
 
 struct db_options {
