@@ -1,5 +1,5 @@
-/* login_delay.h: how soon an account may log in again (LOGIN-DELAY of RFC 2449, section 6.5). One table of a fixed size;
- * lost with the process. When more accounts come within the delay than it holds, the oldest of a neighbourhood is
+/* login_delay.h: how soon an account may log in again (LOGIN-DELAY of RFC 2449, section 6.5). One table of a fixed
+ * size; lost with the process. When more accounts come within the delay than it holds, the oldest of a neighbourhood is
  * forgotten and may come too soon: nobody is ever refused for another's login. */
 #ifndef AUTH_LOGIN_DELAY_H
 #define AUTH_LOGIN_DELAY_H

@@ -477,11 +477,11 @@ static void a_slow_reader_and_held_output_are_no_reason_to_give_up(void **state)
 	char *bytes = calloc(1, OUTPUT_MAX);
 	struct buf read_back = BUF_INIT(OUTPUT_MAX);
 	begin(&s);
-	stream_set_write_timeout(s.stream, 200);
+	stream_set_write_timeout(s.stream, 1000); /* long enough for a busy machine */
 	stream_hold(s.stream, true);
 	outq_add(stream_output(s.stream), str_of(bytes, OUTPUT_MAX));
 	stream_flush(s.stream);
-	test_run(s.loop, 400);
+	test_run(s.loop, 1300);
 	assert_int_equal(s.closes, 0);
 	stream_hold(s.stream, false);
 	for (size_t n = 1; n <= 8; n++) {
@@ -494,7 +494,7 @@ static void a_slow_reader_and_held_output_are_no_reason_to_give_up(void **state)
 	char piece[65536];
 	while (read(s.client, piece, sizeof piece) > 0)
 		;
-	test_run(s.loop, 400);
+	test_run(s.loop, 1300);
 	assert_int_equal(s.closes, 0);
 	end(&s);
 	free(bytes);

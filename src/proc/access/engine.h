@@ -14,7 +14,7 @@ struct outq *access_output(void *owner);
 void access_start_tls(void *owner);
 void access_authenticate(void *owner, struct str user, struct str password);
 void access_start_timer(void *owner, uint64_t milliseconds);
-void access_hand_over(void *owner, struct str tag); 
+void access_hand_over(void *owner, struct str tag);
 void access_close(void *owner);
 
 struct login_engine {

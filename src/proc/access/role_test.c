@@ -634,10 +634,10 @@ static void a_stop_says_good_bye_and_ends_relays(void **state)
 	log_in_with_tls(f);
 	struct client relayed = f->client;
 	f->client = (struct client){ .fd = -1, .received = BUF_INIT(TEXT_MAX) };
-	client_connect(f, SERVICE_POP3);
-	wait_for(f, "+OK ");
+	client_connect(f, SERVICE_IMAP);
+	wait_for(f, "* OK ");
 	definitions[ROLE_ACCESS]->stop(&f->process);
-	wait_for(f, "-ERR [SYS/TEMP] The server is stopping.\r\n");
+	wait_for(f, "* BYE The server is stopping.\r\n");
 	TEST_UNTIL(f->process.loop, client_ended(&f->client));
 	client_close(&f->client);
 	TEST_UNTIL(f->process.loop, f->stopped);

@@ -1,5 +1,5 @@
-/* capability.h: what the engines before and after login share: CAPA and LANG (RFC 2449, 5 and 6: what is there before login is listed after it
- * too; RFC 6856, 3). */
+/* capability.h: what the engines before and after login share: CAPA and LANG (RFC 2449, 5 and 6: what is there before
+ * login is listed after it too; RFC 6856, 3). */
 #ifndef PROTO_POP3_CAPABILITY_H
 #define PROTO_POP3_CAPABILITY_H
 

@@ -150,6 +150,10 @@ static void run_user(struct pop3_login *l, struct str user)
 	if (refuse_without_tls(l))
 		return;
 	user = str_trim(user);
+	if (user.n == 0) {
+		answer_bad(l, pop3_flaw_text(POP3_FLAW_ARGUMENT_MISSING));
+		return;
+	}
 	l->user = mem_copy(user);
 	/* Whether there is such a user is nobody's business yet. */
 	reply(l, "+OK The password, please.");
@@ -361,9 +365,9 @@ void pop3_login_bye(struct pop3_login *l, struct str text)
 {
 	if (l->state == LOGIN_CLOSED || l->state == LOGIN_HANDED_OVER)
 		return;
-	struct outq *out = output(l);
-	outq_add(out, STR("-ERR [SYS/TEMP] "));
-	outq_add(out, text);
-	outq_add(out, STR("\r\n"));
+	/* Only where an answer is due: RFC 1939, 3, wants an end without a word, since the client would take it for the answer
+	 * to its next command. */
+	if (l->state == LOGIN_ASKING || l->state == LOGIN_DELAYED)
+		outq_addf(output(l), "-ERR [SYS/TEMP] %.*s\r\n", STR_ARG(text));
 	close_login(l);
 }

@@ -27,7 +27,8 @@ void pop3_login_timer(struct pop3_login *login);
 /* The handshake after STLS is done: the session begins anew, without a greeting. */
 void pop3_login_tls_started(struct pop3_login *login);
 
-/* The owner ends the session (time ran out, the server stops): -ERR [SYS/TEMP] with this text, then world.close. */
+/* The owner ends the session (time ran out, the server stops): world.close, with -ERR [SYS/TEMP] and this text before
+ * it where the client waits for an answer. */
 void pop3_login_bye(struct pop3_login *login, struct str text);
 
 #endif

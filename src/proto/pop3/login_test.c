@@ -226,6 +226,8 @@ static void only_pass_may_follow_user(void **state)
 	begin(f, true, true, false);
 	say(f, "USER a\r\nLANG *\r\nPASS b\r\n");
 	assert_said(f, "+OK The password, please.\r\n+OK en English it is.\r\n-ERR USER comes first.\r\n");
+	say(f, "USER  \r\n");
+	assert_said(f, "-ERR An argument is missing.\r\n");
 	say(f, "USER a\r\nFROB\r\nPASS b\r\n");
 	assert_said(f, "+OK The password, please.\r\n-ERR There is no such command.\r\n-ERR USER comes first.\r\n");
 	assert_int_equal(f->world.asked, 0);
@@ -276,6 +278,17 @@ static void a_login_too_soon_may_be_tried_again(void **state)
 	assert_true(pop3_login_wants_input(f->login));
 }
 
+static void a_client_that_waits_for_nothing_hears_nothing_at_the_end(void **state)
+{
+	struct fixture *f = *state;
+	begin(f, true, true, false);
+	say(f, "USER a\r\n");
+	assert_said(f, "+OK The password, please.\r\n");
+	pop3_login_bye(f->login, STR("Too slow."));
+	assert_said(f, "");
+	assert_int_equal(f->world.closed, 1);
+}
+
 static void quit_says_good_bye(void **state)
 {
 	struct fixture *f = *state;
@@ -304,6 +317,7 @@ int main(void)
 		TEST(utf8_is_told_to_the_shard_and_ends_stls),
 		TEST(utf8_is_not_there_unless_it_is_set),
 		TEST(a_login_too_soon_may_be_tried_again),
+		TEST(a_client_that_waits_for_nothing_hears_nothing_at_the_end),
 		TEST(quit_says_good_bye),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -71,7 +71,7 @@ enum pop3_step pop3_transfer_begin(struct pop3_session *s)
 	int err = pop3_read_row(s, message, &row);
 	if (err == 0)
 		header_end = MIN((uint64_t)row.header_size, row.size);
-	if (err == 0 && s->settings->utf8 && !s->utf8)
+	if (err == 0 && s->settings->utf8 && !s->utf8 && (row.traits & MESSAGE_8BIT))
 		err = look_for_ascii(s, &row, header_end, &sendable);
 	if (err == 0 && !sendable) {
 		pop3_reply(s, "-ERR [UTF8] The header of that message needs UTF-8 mode.");
