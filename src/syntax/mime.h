@@ -84,6 +84,7 @@ struct mime_part {
 	uint64_t lines;                     /* line ends in the body */
 
 	struct str type, subtype;           /* lower case, never empty; what the part is taken for (see above) */
+	bool type_assumed;                  /* Content-Type is absent or invalid: the type is a default */
 	struct mime_params params;
 	struct str encoding_name;           /* lower case; p is NULL when absent: 7bit */
 	struct str id, description, md5, location, language; /* raw fields; p is NULL when absent */

@@ -181,6 +181,7 @@ void mime_read_content_type(const struct mime_field_memory *memory, struct str b
 {
 	part->type = STR("text");
 	part->subtype = STR("plain");
+	part->type_assumed = true;
 	lex_skip_cfws(&body, NULL);
 	struct str type = lex_token(&body);
 	lex_skip_cfws(&body, NULL);
@@ -197,6 +198,7 @@ void mime_read_content_type(const struct mime_field_memory *memory, struct str b
 		return;
 	part->type = type;
 	part->subtype = subtype;
+	part->type_assumed = false;
 	str_cut(&body, ';');
 	part->params = read_params(memory, body);
 }

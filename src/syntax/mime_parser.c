@@ -264,6 +264,7 @@ static void classify(struct mime_parser *p)
 		              has_type(part_at(p, part->parent), STR("multipart"), STR("digest"));
 		part->type = digest ? STR("message") : STR("text");
 		part->subtype = digest ? STR("rfc822") : STR("plain");
+		part->type_assumed = true;
 	}
 	bool is_message = has_type(part, STR("message"), STR("rfc822")) || has_type(part, STR("message"), STR("global"));
 	bool is_multipart = has_type(part, STR("multipart"), STR(""));

@@ -203,7 +203,10 @@ static void put_basic_fields(struct buf *out, const struct mime_part *part)
 	put_space(out);
 	imap_put_string(out, part->subtype);
 	put_space(out);
-	put_params(out, &part->params);
+	if (part->type_assumed && str_eq(part->type, STR("text")))
+		buf_add(out, STR("(\"charset\" \"us-ascii\")")); /* RFC 2045, 5.2: the default has it */
+	else
+		put_params(out, &part->params);
 	put_space(out);
 	imap_put_nstring(out, part->id);
 	put_space(out);

@@ -122,19 +122,19 @@ static void envelope_strings_are_valid_grammar(void **state)
 
 static void simple_bodies(void **state)
 {
-	body_is(STR(""), "(\"text\" \"plain\" NIL NIL NIL \"7bit\" 0 0)");
-	body_is(STR("\r\na\r\nb\r\n"), "(\"text\" \"plain\" NIL NIL NIL \"7bit\" 6 2)");
+	body_is(STR(""), "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0)");
+	body_is(STR("\r\na\r\nb\r\n"), "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 6 2)");
 	body_is(STR("Content-Type: IMAGE/Gif; Name=\"a b\"\r\nContent-Transfer-Encoding: BASE64\r\nContent-ID: <1>\r\n"
 	            "Content-Description: d\r\n\r\nxx"),
 	        "(\"image\" \"gif\" (\"name\" \"a b\") \"<1>\" \"d\" \"base64\" 2)");
 	structure_is(STR("Content-MD5: m==\r\nContent-Disposition: inline; filename=x.txt\r\nContent-Language: en, de\r\n"
 	                 "Content-Location: http://x\r\n\r\na\r\n"),
 	             true,
-	             "(\"text\" \"plain\" NIL NIL NIL \"7bit\" 3 1 \"m==\" (\"inline\" (\"filename\" \"x.txt\")) "
+	             "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 3 1 \"m==\" (\"inline\" (\"filename\" \"x.txt\")) "
 	             "(\"en\" \"de\") \"http://x\")");
 	structure_is(STR("Content-Language: en\r\n\r\n"), true,
-	             "(\"text\" \"plain\" NIL NIL NIL \"7bit\" 0 0 NIL NIL \"en\" NIL)");
-	body_is(STR("Content-Type: text\r\n\r\n"), "(\"text\" \"plain\" NIL NIL NIL \"7bit\" 0 0)");
+	             "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL NIL \"en\" NIL)");
+	body_is(STR("Content-Type: text\r\n\r\n"), "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0)");
 	body_is(STR("Content-Type: text/html (c); (c) charset = (c) utf-8 (c)\r\n"
 	            "Content-Transfer-Encoding: (c) 8bit\r\n\r\n"),
 	        "(\"text\" \"html\" (\"charset\" \"utf-8\") NIL NIL \"8bit\" 0 0)");
@@ -157,7 +157,7 @@ static void simple_bodies(void **state)
 static void multipart_of_the_rfc(void **state)
 {
 	structure_is(STR(RFC2046), true,
-	             "((\"text\" \"plain\" NIL NIL NIL \"7bit\" 35 0 NIL NIL NIL NIL)"
+	             "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 35 0 NIL NIL NIL NIL)"
 	             "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 33 1 NIL NIL NIL NIL) "
 	             "\"mixed\" (\"boundary\" \"simple boundary\") NIL NIL NIL)");
 	part_body_is(STR(RFC2046), 1, "This does NOT end with a linebreak.");
@@ -169,7 +169,7 @@ static void digest_and_message(void **state)
 	body_is(STR("Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\nSubject: in\r\n\r\nx\r\n--b\r\n"
 	            "Content-Type: text/html\r\n\r\ny\r\n--b--\r\n"),
 	        "((\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 16 (NIL \"in\" NIL NIL NIL NIL NIL NIL NIL NIL) "
-	        "(\"text\" \"plain\" NIL NIL NIL \"7bit\" 1 0) 2)(\"text\" \"html\" NIL NIL NIL \"7bit\" 1 0) \"digest\")"
+	        "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 1 0) 2)(\"text\" \"html\" NIL NIL NIL \"7bit\" 1 0) \"digest\")"
 	       );
 }
 
@@ -179,10 +179,10 @@ static void message_inside_a_message(void **state)
 	            "Subject: b\r\n\r\nc\r\n"),
 	        "(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 61 (NIL \"a\" NIL NIL NIL NIL NIL NIL NIL NIL) "
 	        "(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 17 (NIL \"b\" NIL NIL NIL NIL NIL NIL NIL NIL) "
-	        "(\"text\" \"plain\" NIL NIL NIL \"7bit\" 3 1) 3) 6)");
+	        "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 3 1) 3) 6)");
 	body_is(STR("Content-Type: message/rfc822\r\n"),
 	        "(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 0 (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) "
-	        "(\"text\" \"plain\" NIL NIL NIL \"7bit\" 0 0) 0)");
+	        "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0) 0)");
 	body_is(STR("Content-Type: message/global\r\n\r\nSubject: a\r\n\r\n"),
 	        "(\"message\" \"global\" NIL NIL NIL \"7bit\" 14)");
 }
@@ -213,14 +213,14 @@ static void broken_parameters(void **state)
 	body_is(STR("Content-Type: a/b; name=file(1).pdf; e=\r\n\r\n"),
 	        "(\"a\" \"b\" (\"name\" \"file(1).pdf\" \"e\" \"\") NIL NIL \"7bit\" 0)");
 	structure_is(STR("Content-Disposition: filename=\"a\"\r\n\r\n"), true,
-	             "(\"text\" \"plain\" NIL NIL NIL \"7bit\" 0 0 NIL (\"attachment\" (\"filename\" \"a\")) NIL NIL)");
+	             "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL (\"attachment\" (\"filename\" \"a\")) NIL NIL)");
 	body_is(STR("Content-Type: a/b; f*=utf-8%20x; g*=''%zz\r\n\r\n"),
 	        "(\"a\" \"b\" (\"f*\" \"''utf-8%20x\" \"g*\" \"''%25zz\") NIL NIL \"7bit\" 0)");
 }
 
 static void headers_as_they_come(void **state)
 {
-	body_is(STR("no header at all\r\n"), "(\"text\" \"plain\" NIL NIL NIL \"7bit\" 18 1)");
+	body_is(STR("no header at all\r\n"), "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 18 1)");
 	part_body_is(STR("Subject: a\r\nnot a field\r\nb"), 0, "not a field\r\nb");
 	envelope_is(STR("From x y\r\nSubject : a\r\n\r\n"), "(NIL \"a\" NIL NIL NIL NIL NIL NIL NIL NIL)");
 	envelope_is(STR(" first line folded\r\nSubject: a\r\n \r\n b\r\n\r\n"),
@@ -241,7 +241,7 @@ static void missing_boundaries(void **state)
 }
 
 #define MIXED "Content-Type: multipart/mixed; boundary=b\r\n\r\n"
-#define PLAIN "(\"text\" \"plain\" NIL NIL NIL \"7bit\" "
+#define PLAIN "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" "
 
 static void delimiters_as_they_come(void **state)
 {
