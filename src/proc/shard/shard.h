@@ -56,6 +56,7 @@ struct shard {
 	uint64_t turn_began_us;
 	bool sync_here;              /* at the end of the next turn, if it has not stirred */
 	bool stirred;                /* something was asked of us since */
+	unsigned empty_looks;        /* at the door, since somebody came */
 	struct loop_later turn;      /* store_turn at the end of this turn */
 	struct loop_timer *idle_work;
 	struct mail_settings mail;
