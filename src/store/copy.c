@@ -297,6 +297,8 @@ static int refresh(struct mailbox_copying *copying)
 {
 	struct mailbox *from = copying->copy.from;
 	uint32_t index = 0;
+	if (mailbox_modseq(from) == copying->seen)
+		return 0; /* nothing has happened there since the begin */
 	for (uint32_t r = 0; r < copying->taken.n; r++) {
 		struct set_range range = copying->taken.ranges[r];
 		struct entry_cursor cursor = entry_seek(from, range.first);
