@@ -244,6 +244,7 @@ static void turn(struct loop *loop)
 	free_dead_watches(loop);
 	log_flush();
 	turn_end(&loop->meter);
+	log_flush(); /* of a turn that was slow */
 }
 
 void loop_run(struct loop *loop)

@@ -240,8 +240,9 @@ static int on_phase(struct role_channel *channel, uint16_t type, struct str body
 		return ERR_CORRUPT;
 	if (type == SUPERVISOR_START) {
 		channel->phase = SERVING;
-		loop_on_slow_turn(channel->process->loop, channel->process->conf.server.slow_turn_ms * 1000, on_slow_turn,
-		                  channel);
+		if (channel->definition->role != ROLE_AUTHWORK) /* that one hashes passwords, and keeps nobody waiting by it */
+			loop_on_slow_turn(channel->process->loop, channel->process->conf.server.slow_turn_ms * 1000, on_slow_turn,
+			                  channel);
 		channel->definition->start(channel->process);
 		return 0;
 	}
