@@ -7,6 +7,7 @@
 #include "db/bodylog.h"
 
 #include "base/checked.h"
+#include "base/file.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -114,21 +115,6 @@ void bodylog_close(struct bodylog **pointer)
 	mem_free(log);
 }
 
-static int write_all(int fd, const char *p, size_t n, uint64_t at)
-{
-	while (n > 0) {
-		ssize_t wrote = pwrite(fd, p, n, (off_t)at);
-		if (wrote < 0 && errno == EINTR)
-			continue;
-		if (wrote <= 0)
-			return wrote < 0 ? err_from_errno(errno) : ERR_IO;
-		p += wrote;
-		n -= (size_t)wrote;
-		at += (uint64_t)wrote;
-	}
-	return 0;
-}
-
 static void put_header(struct buf *out, const struct body_record *record)
 {
 	size_t start = out->n;
@@ -173,7 +159,7 @@ static int copy_file(int from, uint64_t start, uint64_t length, int to, uint64_t
 			break;
 		}
 		XXH3_64bits_update(sum, chunk, (size_t)got);
-		result = write_all(to, chunk, (size_t)got, at + done);
+		result = file_write_at(to, at + done, str_of(chunk, (size_t)got));
 		done += (uint64_t)got;
 	}
 	mem_free(chunk);
@@ -194,7 +180,7 @@ static int append_large(struct bodylog *log, struct body_record *record, const s
 	uint64_t at = log->flushed + header.n;
 	for (size_t i = 0; i < n_pieces && result == 0; i++) {
 		XXH3_64bits_update(sum, pieces[i].p, pieces[i].n);
-		result = write_all(fd, pieces[i].p, pieces[i].n, at);
+		result = file_write_at(fd, at, pieces[i]);
 		at += pieces[i].n;
 	}
 	if (result == 0)
@@ -203,7 +189,7 @@ static int append_large(struct bodylog *log, struct body_record *record, const s
 		record->checksum = XXH3_64bits_digest(sum);
 		buf_clear(&header);
 		put_header(&header, record);
-		result = write_all(fd, header.p, header.n, log->flushed);
+		result = file_write_at(fd, log->flushed, buf_str(&header));
 	}
 	if (result == 0) {
 		*out = (struct body_place){ log->segment, log->flushed + header.n, record->checksum };
@@ -263,7 +249,7 @@ int bodylog_flush(struct bodylog *log)
 	int fd, result = open_segment(log, log->segment, false, &fd);
 	if (result < 0 || log->waiting.n == 0)
 		return result;
-	result = write_all(fd, log->waiting.p, log->waiting.n, log->flushed);
+	result = file_write_at(fd, log->flushed, buf_str(&log->waiting));
 	if (result < 0)
 		return result;
 	log->flushed += log->waiting.n;
@@ -331,22 +317,6 @@ int bodylog_file(struct bodylog *log, uint32_t segment, uint64_t end, int *fd)
 
 /* --- reading and moving records --- */
 
-/* n bytes, fewer only at the end of the file. */
-static int read_some(int fd, uint64_t at, char *to, size_t n, size_t *got)
-{
-	for (*got = 0; *got < n;) {
-		ssize_t more = pread(fd, to + *got, n - *got, (off_t)(at + *got));
-		if (more < 0 && errno == EINTR)
-			continue;
-		if (more < 0)
-			return err_from_errno(errno);
-		if (more == 0)
-			break;
-		*got += (size_t)more;
-	}
-	return 0;
-}
-
 int body_record_decode(struct str bytes, struct body_record *out)
 {
 	struct wire_reader r = wire_reader(bytes);
@@ -377,7 +347,7 @@ int bodylog_record(struct bodylog *log, uint32_t segment, uint64_t at, uint64_t 
 	size_t got;
 	int fd, result = bodylog_file(log, segment, end, &fd);
 	if (result == 0)
-		result = read_some(fd, at, room, RECORD_HEADER_MAX, &got);
+		result = file_read_at(fd, at, room, RECORD_HEADER_MAX, &got);
 	if (result < 0)
 		return result;
 	int size = body_record_decode(str_of(room, got), &record);
@@ -398,7 +368,7 @@ int bodylog_record_of(struct bodylog *log, uint32_t segment, uint64_t body, uint
 	size_t n = (size_t)MIN(body, (uint64_t)RECORD_HEADER_MAX), got;
 	int fd, result = bodylog_file(log, segment, end, &fd);
 	if (result == 0)
-		result = read_some(fd, body - n, room, n, &got);
+		result = file_read_at(fd, body - n, room, n, &got);
 	if (result < 0)
 		return result;
 	for (size_t back = RECORD_HEADER_MIN; back <= got && got == n; back++) {
@@ -418,7 +388,7 @@ int bodylog_read(struct bodylog *log, uint32_t segment, uint64_t at, char *to, s
 	size_t got;
 	int fd, result = checked_add(at, n, &end) ? bodylog_file(log, segment, end, &fd) : ERR_CORRUPT;
 	if (result == 0)
-		result = read_some(fd, at, to, n, &got);
+		result = file_read_at(fd, at, to, n, &got);
 	return result == 0 && got < n ? ERR_CORRUPT : result;
 }
 
@@ -484,7 +454,7 @@ int bodylog_fill(struct bodylog *log, const struct body_place *place, uint64_t a
 	if (place->segment != log->segment)
 		return ERR_STATE;
 	log->unsynced = true;
-	return write_all(log->fds[log->segment], bytes.p, bytes.n, place->offset + at);
+	return file_write_at(log->fds[log->segment], place->offset + at, bytes);
 }
 
 void bodylog_release(struct bodylog *log)

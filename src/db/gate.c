@@ -6,6 +6,7 @@
  * because nothing was committed since. */
 #include "db/gate.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "db/vfs.h"
 
@@ -88,10 +89,7 @@ static int sync_folder(struct str path)
 	int result = ERR_NOT_FOUND;
 	if (slash && slash != folder) {
 		*slash = '\0';
-		int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		result = fd < 0 ? err_from_errno(errno) : fsync(fd) < 0 ? ERR_IO : 0;
-		if (fd >= 0)
-			close(fd);
+		result = file_sync_folder(AT_FDCWD, folder);
 	}
 	mem_free(folder);
 	return result;

@@ -11,9 +11,9 @@
 
 #include "base/mem.h"
 #include "db/sqlite.h"
+#include "db/wal.h"
 
 #define GATHER_MAX        (124 * 1024) /* SQLite's own file system takes less than 128 KB in one write */
-#define FRAME_HEADER_SIZE 24
 
 /* SQLite allocates szOsFile bytes: ours, then the real file behind it. */
 struct shim_file {
@@ -69,7 +69,7 @@ static int write_log(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
 	static const char none[4];
 	struct shim_file *file = (struct shim_file *)f;
 	bool last_page = file->ends_transaction;
-	file->ends_transaction = n == FRAME_HEADER_SIZE && memcmp((const char *)p + 4, none, sizeof none) != 0;
+	file->ends_transaction = n == WAL_FRAME_HEADER && memcmp((const char *)p + 4, none, sizeof none) != 0;
 	int result = gather(f, p, n, at);
 	return result == SQLITE_OK && last_page ? write_out(f) : result;
 }

@@ -4,6 +4,7 @@
 #include "mail/mail.h"
 
 #include "base/checked.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "store/transfer.h"
 #include "syntax/header.h"
@@ -68,19 +69,10 @@ void mail_reader_free(struct mail_reader **pointer)
 
 /* --- reading --- */
 
-static int read_at(int fd, char *out, size_t n, uint64_t from)
+/* A file that is shorter than its sender said is ERR_IO too. */
+static int read_source(const struct mail_source *source, uint64_t at, char *to, size_t n)
 {
-	while (n > 0) {
-		ssize_t got = pread(fd, out, n, (off_t)from);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return ERR_IO;
-		out += got;
-		n -= (size_t)got;
-		from += (uint64_t)got;
-	}
-	return 0;
+	return file_read_exactly(source->fd, source->start + at, to, n) < 0 ? ERR_IO : 0;
 }
 
 /* `last`: the last two bytes of what came before this piece; afterwards of all. */
@@ -114,7 +106,7 @@ static int feed(struct mime_parser *parser, const struct mail_source *source, ch
 	XXH3_64bits_update(sum, source->head.p, source->head.n);
 	for (uint64_t done = 0; done < source->length && result == 0;) {
 		size_t n = (size_t)MIN(source->length - done, (uint64_t)READ_CHUNK);
-		result = read_at(source->fd, chunk, n, source->start + done);
+		result = read_source(source, done, chunk, n);
 		if (result == 0)
 			feed_piece(parser, str_of(chunk, n), last);
 		XXH3_64bits_update(sum, chunk, n);
@@ -136,7 +128,7 @@ static int keep_headers(const struct mail_source *source, const struct mime_mess
 		header_fields_select(str_first(source->bytes, (size_t)n), kept_headers, COUNT_OF(kept_headers), false, out);
 	} else {
 		char *block = mem_alloc(1, HEADER_READ_MAX);
-		int result = read_at(source->fd, block, (size_t)MIN(n, source->length), source->start);
+		int result = read_source(source, 0, block, (size_t)MIN(n, source->length));
 		if (result == 0)
 			header_fields_select(str_of(block, (size_t)MIN(n, source->length)), kept_headers, COUNT_OF(kept_headers),
 			                     false, out);

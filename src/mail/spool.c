@@ -3,6 +3,7 @@
  * ERR_NO_SPACE, and the spool can only be freed. */
 #include "mail/mail.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -14,19 +15,6 @@ void mail_spool_start(struct mail_spool *spool, struct str directory, size_t thr
 	*spool = (struct mail_spool){ .directory = directory, .threshold = threshold, .memory = BUF_INIT(threshold), .fd = -1 };
 }
 
-static int write_all(int fd, struct str bytes)
-{
-	while (bytes.n > 0) {
-		ssize_t wrote = write(fd, bytes.p, bytes.n);
-		if (wrote < 0 && errno == EINTR)
-			continue;
-		if (wrote <= 0)
-			return err_from_errno(errno);
-		bytes = str_from(bytes, (size_t)wrote);
-	}
-	return 0;
-}
-
 static int open_file(struct mail_spool *spool)
 {
 	char *directory = mem_copy(spool->directory);
@@ -34,7 +22,7 @@ static int open_file(struct mail_spool *spool)
 	mem_free(directory);
 	if (spool->fd < 0)
 		return err_from_errno(errno);
-	int result = write_all(spool->fd, buf_str(&spool->memory));
+	int result = file_write(spool->fd, buf_str(&spool->memory));
 	buf_free(&spool->memory);
 	return result;
 }
@@ -45,7 +33,7 @@ int mail_spool_add(struct mail_spool *spool, struct str bytes)
 	if (spool->fd < 0 && spool->memory.n + bytes.n > spool->threshold)
 		result = open_file(spool);
 	if (result == 0 && spool->fd >= 0)
-		result = write_all(spool->fd, bytes);
+		result = file_write(spool->fd, bytes);
 	else if (result == 0)
 		buf_add(&spool->memory, bytes);
 	if (result == 0)
@@ -80,14 +68,8 @@ int mail_spool_part(const struct mail_spool *spool, uint64_t start, uint64_t len
 	room->max = spool->threshold;
 	buf_clear(room);
 	char *to = buf_reserve(room, (size_t)length);
-	for (size_t done = 0; done < length;) {
-		ssize_t got = pread(spool->fd, to + done, (size_t)length - done, (off_t)(start + done));
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return ERR_IO;
-		done += (size_t)got;
-	}
+	if (file_read_exactly(spool->fd, start, to, (size_t)length) < 0)
+		return ERR_IO;
 	buf_commit(room, (size_t)length);
 	*out = (struct mail_source){ .bytes = buf_str(room), .fd = -1 };
 	return 0;

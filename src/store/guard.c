@@ -5,6 +5,7 @@
 #include "store/internal.h"
 
 #include "base/checked.h"
+#include "db/wal.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,9 +14,6 @@
 #include <unistd.h>
 
 #define PATH_BYTES   4096
-#define LOG_MAGIC    0x377f0682u /* SQLite's file format, 4.1; its lowest bit tells the order of bytes in checksums */
-#define LOG_HEADER   32
-#define LOG_SUMMED   24          /* bytes of the header that its checksum is of */
 #define SEGMENT_LAST 1000000
 
 int guard_segments(struct str directory, uint32_t *last)
@@ -38,28 +36,11 @@ int guard_segments(struct str directory, uint32_t *last)
 	return 0;
 }
 
-static uint32_t big_endian(const unsigned char *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static bool is_log(const unsigned char header[LOG_HEADER])
-{
-	uint32_t sum[2] = { 0, 0 };
-	bool big = header[3] & 1;
-	for (size_t i = 0; i < LOG_SUMMED; i += 8) {
-		uint32_t x = big_endian(header + i), y = big_endian(header + i + 4);
-		sum[0] += (big ? x : __builtin_bswap32(x)) + sum[1];
-		sum[1] += (big ? y : __builtin_bswap32(y)) + sum[0];
-	}
-	return (big_endian(header) & ~1u) == LOG_MAGIC && big_endian(header + 24) == sum[0] &&
-	       big_endian(header + 28) == sum[1];
-}
-
 int guard_index(struct str directory, enum guard_finding *out)
 {
 	char path[PATH_BYTES];
-	unsigned char header[LOG_HEADER];
+	unsigned char header[WAL_HEADER];
+	struct wal_sum sum;
 	struct stat about;
 	uint32_t last;
 	snprintf(path, sizeof path, "%.*s/index.db", STR_ARG(directory));
@@ -74,8 +55,9 @@ int guard_index(struct str directory, enum guard_finding *out)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 && errno != ENOENT)
 		return err_from_errno(errno);
-	*out = fd >= 0 && pread(fd, header, sizeof header, 0) == (ssize_t)sizeof header && is_log(header) ? GUARD_GOOD
-	                                                                                                  : GUARD_NO_LOG;
+	bool good = fd >= 0 && pread(fd, header, sizeof header, 0) == (ssize_t)sizeof header &&
+	            wal_header_is_good(header, &sum);
+	*out = good ? GUARD_GOOD : GUARD_NO_LOG;
 	if (fd >= 0)
 		close(fd);
 	return 0;

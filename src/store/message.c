@@ -3,6 +3,7 @@
 #include "store/internal.h"
 
 #include "base/checked.h"
+#include "base/file.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -141,13 +142,5 @@ int message_read(struct account *account, const struct message_row *row, uint64_
 		return result;
 	if (!checked_add(from, n, &end) || end > row->size)
 		return ERR_CORRUPT;
-	for (size_t done = 0; done < n;) {
-		ssize_t got = pread(fd, out + done, n - done, (off_t)(offset + from + done));
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return got < 0 ? err_from_errno(errno) : ERR_CORRUPT;
-		done += (size_t)got;
-	}
-	return 0;
+	return file_read_exactly(fd, offset + from, out, n);
 }

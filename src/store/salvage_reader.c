@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/wire.h"
 #include "db/sqlite.h"
+#include "db/wal.h"
 #include "store/internal.h"
 #include "store/salvage_segments.h"
 
@@ -21,8 +22,6 @@
 #define PAGE_SIZE        4096
 #define ROWS_MAX         50000000 /* of a table that is held in memory */
 #define RUN_NUMBER_MAX   INT64_C(0x7fffffff)
-#define WAL_HEADER       32
-#define WAL_FRAME_HEADER 24
 
 struct salvage_index_private {
 	struct db db;
@@ -312,42 +311,23 @@ static void mend_header(const char *name)
 	close(fd);
 }
 
-static uint32_t big_endian(const unsigned char *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-/* SQLite's checksum of the log (its file format, 4.2), over n bytes, a multiple of 8. */
-static void wal_sum(const unsigned char *p, size_t n, bool big, uint32_t sum[2])
-{
-	for (size_t i = 0; i < n; i += 8) {
-		uint32_t x = big_endian(p + i), y = big_endian(p + i + 4);
-		sum[0] += (big ? x : __builtin_bswap32(x)) + sum[1];
-		sum[1] += (big ? y : __builtin_bswap32(y)) + sum[0];
-	}
-}
-
 /* The log ends where its checksums say: no frame of this round of it is broken. SQLite itself ends silently at the first
  * that is, so that acknowledged changes would be missing without a word. */
 static bool log_is_whole(const char *name)
 {
 	unsigned char header[WAL_HEADER], *frame = mem_alloc(1, WAL_FRAME_HEADER + PAGE_SIZE);
-	uint32_t sum[2] = { 0, 0 };
+	struct wal_sum sum;
 	uint64_t at = WAL_HEADER;
 	int fd = open(name, O_RDONLY | O_CLOEXEC);
 	bool whole = fd >= 0 && salvage_read(fd, (char *)header, sizeof header, 0) == sizeof header;
-	bool big = whole && (big_endian(header) & 1);
-	if (whole)
-		wal_sum(header, 24, big, sum);
-	whole = whole && (big_endian(header) | 1) == 0x377f0683 && big_endian(header + 8) == PAGE_SIZE &&
-	        big_endian(header + 24) == sum[0] && big_endian(header + 28) == sum[1];
+	whole = whole && wal_header_is_good(header, &sum) && wal_number(header + 8) == PAGE_SIZE;
 	while (whole) {
 		size_t n = salvage_read(fd, (char *)frame, WAL_FRAME_HEADER + PAGE_SIZE, at);
 		if (n < WAL_FRAME_HEADER + PAGE_SIZE || memcmp(frame + 8, header + 16, 8) != 0)
 			break; /* frames of an earlier round, or the end */
-		wal_sum(frame, 8, big, sum);
-		wal_sum(frame + WAL_FRAME_HEADER, PAGE_SIZE, big, sum);
-		whole = big_endian(frame + 16) == sum[0] && big_endian(frame + 20) == sum[1];
+		wal_sum_add(&sum, frame, 8);
+		wal_sum_add(&sum, frame + WAL_FRAME_HEADER, PAGE_SIZE);
+		whole = wal_sum_is(&sum, frame + 16);
 		at += n;
 	}
 	if (fd >= 0)

@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "db/bodylog.h"
 
@@ -26,37 +27,6 @@ int work_done(struct backup_work *work, uint64_t bytes)
 	return work->alive(work->owner, work->problem);
 }
 
-/* At most n bytes, fewer only at the end of the file. */
-static int read_at(int fd, uint64_t at, char *to, size_t n, size_t *got)
-{
-	for (*got = 0; *got < n;) {
-		ssize_t more = pread(fd, to + *got, n - *got, (off_t)(at + *got));
-		if (more < 0 && errno == EINTR)
-			continue;
-		if (more < 0)
-			return ERR_IO;
-		if (more == 0)
-			break;
-		*got += (size_t)more;
-	}
-	return 0;
-}
-
-static int write_at(int fd, uint64_t at, const char *p, size_t n)
-{
-	while (n > 0) {
-		ssize_t wrote = pwrite(fd, p, n, (off_t)at);
-		if (wrote < 0 && errno == EINTR)
-			continue;
-		if (wrote <= 0)
-			return wrote < 0 ? err_from_errno(errno) : ERR_IO;
-		p += wrote;
-		at += (uint64_t)wrote;
-		n -= (size_t)wrote;
-	}
-	return 0;
-}
-
 /* From one file into another (to -1: nowhere) with the sum of all. */
 static int pump(int from, int to, struct backup_work *work, uint64_t *size, uint64_t *sum)
 {
@@ -66,9 +36,9 @@ static int pump(int from, int to, struct backup_work *work, uint64_t *size, uint
 	size_t got = CHUNK;
 	int result = 0;
 	while (result == 0 && got == CHUNK) {
-		result = read_at(from, at, chunk, CHUNK, &got);
+		result = file_read_at(from, at, chunk, CHUNK, &got);
 		if (result == 0 && to >= 0)
-			result = write_at(to, at, chunk, got);
+			result = file_write_at(to, at, str_of(chunk, got));
 		if (result < 0)
 			break;
 		body_sum_add(all, str_of(chunk, got));
@@ -118,9 +88,9 @@ int segment_continues(const struct repository *repository, int from, const struc
 	if (fd < 0)
 		return errno == ENOENT ? 0 : ERR_IO;
 	char *room = mem_alloc_unset(2 * TAIL);
-	int result = read_at(fd, known->end - n, room, n, &here);
+	int result = file_read_at(fd, known->end - n, room, n, &here);
 	if (result == 0)
-		result = read_at(from, known->end - n, room + TAIL, n, &there);
+		result = file_read_at(from, known->end - n, room + TAIL, n, &there);
 	*continues = result == 0 && here == n && there == n && memcmp(room, room + TAIL, n) == 0;
 	mem_free(room);
 	close(fd);
@@ -138,13 +108,13 @@ struct piece_copy {
 static int copy_chunk(struct piece_copy *copy, struct body_sum *sum, struct backup_work *work, size_t n)
 {
 	size_t got, there;
-	int result = read_at(copy->from, copy->at, copy->room, n, &got);
+	int result = file_read_at(copy->from, copy->at, copy->room, n, &got);
 	if (result == 0 && got < n)
 		return backup_fail(work->problem, ERR_CORRUPT, "a segment of the store is shorter than its index says");
 	if (result == 0)
-		result = read_at(copy->to, copy->at, copy->present, n, &there);
+		result = file_read_at(copy->to, copy->at, copy->present, n, &there);
 	if (result == 0 && (there < n || memcmp(copy->room, copy->present, n) != 0)) {
-		result = write_at(copy->to, copy->at, copy->room, n);
+		result = file_write_at(copy->to, copy->at, str_of(copy->room, n));
 		copy->written += n;
 	}
 	if (result < 0)

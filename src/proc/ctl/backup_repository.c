@@ -5,6 +5,7 @@
 #include "proc/ctl/backup.h"
 
 #include "base/checked.h"
+#include "base/file.h"
 #include "base/mem.h"
 
 #include <dirent.h>
@@ -15,7 +16,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define READ_SIZE 16384
 
 int backup_fail(struct buf *problem, int err, const char *format, ...)
 {
@@ -43,38 +43,12 @@ void generation_path(const char *name, const char *file, char out[BACKUP_NAME_MA
 	snprintf(out, BACKUP_NAME_MAX * 4, BACKUP_GENERATIONS "/%s%s%s", name, file[0] ? "/" : "", file);
 }
 
-/* A small or middling file as a whole. ERR_LIMIT: longer than the buffer may be. */
-static int read_file(int folder, const char *name, struct buf *out)
-{
-	int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	ssize_t n = 1;
-	if (fd < 0)
-		return err_from_errno(errno);
-	while (n > 0) {
-		char *room = buf_reserve(out, READ_SIZE);
-		n = room ? read(fd, room, READ_SIZE) : -1;
-		if (n > 0)
-			buf_commit(out, (size_t)n);
-	}
-	close(fd);
-	return out->failed ? ERR_LIMIT : n < 0 ? ERR_IO : 0;
-}
-
 static int write_file(int folder, const char *name, struct str text)
 {
 	int fd = openat(folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_from_errno(errno);
-	int result = 0;
-	while (text.n > 0 && result == 0) {
-		ssize_t n = write(fd, text.p, text.n);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			result = n < 0 ? err_from_errno(errno) : ERR_IO;
-		else
-			text = str_from(text, (size_t)n);
-	}
+	int result = file_write(fd, text);
 	if (result == 0 && fsync(fd) < 0)
 		result = ERR_IO;
 	close(fd);
@@ -84,16 +58,6 @@ static int write_file(int folder, const char *name, struct str text)
 static int make_folder(int folder, const char *name)
 {
 	return mkdirat(folder, name, 0700) < 0 && errno != EEXIST ? err_from_errno(errno) : 0;
-}
-
-static int sync_folder(int folder, const char *name)
-{
-	int fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return err_from_errno(errno);
-	int result = fsync(fd) < 0 ? ERR_IO : 0;
-	close(fd);
-	return result;
 }
 
 /* Calls each for every name in the folder, . and .. aside; stops at an error. */
@@ -139,7 +103,7 @@ static int make_mark(struct repository *repository, const char *store, struct bu
 static int read_mark(struct repository *repository, struct buf *problem)
 {
 	struct buf text = BUF_INIT(BACKUP_TEXT_MAX);
-	int result = read_file(repository->folder, BACKUP_MARK, &text);
+	int result = file_read(repository->folder, BACKUP_MARK, O_NOFOLLOW, &text);
 	struct str rest = buf_str(&text), format = STR(""), store = STR("");
 	while (result == 0 && rest.p && rest.n > 0) {
 		struct str line = str_cut(&rest, '\n'), name = str_trim(str_cut(&line, '='));
@@ -187,7 +151,7 @@ static int read_generation(void *owner, int folder, const char *name)
 		return ERR_LIMIT;
 	snprintf(path, sizeof path, "%s/" BACKUP_MANIFEST, name);
 	struct buf text = BUF_INIT(BACKUP_MANIFEST_MAX);
-	int result = read_file(folder, path, &text);
+	int result = file_read(folder, path, O_NOFOLLOW, &text);
 	if (result == 0)
 		result = manifest_parse(buf_str(&text), &manifest);
 	buf_free(&text);
@@ -374,17 +338,17 @@ int repository_commit(struct repository *repository, struct backup_manifest **ma
 	buf_free(&text);
 	for (uint16_t i = 0; i < (*manifest)->shards && result == 0; i++) {
 		snprintf(shard, sizeof shard, BACKUP_SEGMENTS "/%02u", i);
-		result = sync_folder(repository->folder, shard);
+		result = file_sync_folder(repository->folder, shard);
 	}
 	if (result == 0)
-		result = sync_folder(repository->folder, BACKUP_SEGMENTS);
+		result = file_sync_folder(repository->folder, BACKUP_SEGMENTS);
 	if (result == 0)
-		result = sync_folder(repository->folder, BACKUP_GENERATIONS "/" BACKUP_NEW);
+		result = file_sync_folder(repository->folder, BACKUP_GENERATIONS "/" BACKUP_NEW);
 	generation_path((*manifest)->name, "", path);
 	if (result == 0 && renameat(repository->folder, BACKUP_GENERATIONS "/" BACKUP_NEW, repository->folder, path) < 0)
 		result = err_from_errno(errno);
 	if (result == 0)
-		result = sync_folder(repository->folder, BACKUP_GENERATIONS);
+		result = file_sync_folder(repository->folder, BACKUP_GENERATIONS);
 	if (result == 0 && fsync(repository->folder) < 0)
 		result = ERR_IO;
 	if (result < 0)
@@ -454,7 +418,7 @@ int repository_prune(struct repository *repository, uint64_t keep, uint64_t *rem
 		memmove(repository->generations, repository->generations + n,
 		        (repository->n_generations - n) * sizeof *repository->generations);
 		repository->n_generations -= n;
-		result = sync_folder(repository->folder, BACKUP_GENERATIONS);
+		result = file_sync_folder(repository->folder, BACKUP_GENERATIONS);
 	}
 	if (result == 0)
 		result = each_name(repository->folder, BACKUP_SEGMENTS, sweep_shard, repository);

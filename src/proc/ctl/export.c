@@ -4,6 +4,7 @@
 #include "proc/ctl/export.h"
 
 #include "base/checked.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "proc/ctl/parcel.h"
@@ -17,19 +18,6 @@
 
 #define DAMAGE_MAX ((size_t)64 * 1024 * 1024)
 #define PATH_ROOM  4096
-
-int export_write_all(int fd, struct str bytes)
-{
-	while (bytes.n > 0) {
-		ssize_t wrote = write(fd, bytes.p, bytes.n);
-		if (wrote < 0 && errno == EINTR)
-			continue;
-		if (wrote <= 0)
-			return err_from_errno(errno);
-		bytes = str_from(bytes, (size_t)wrote);
-	}
-	return 0;
-}
 
 int export_make_folder(struct export *x, const char *path)
 {

@@ -98,6 +98,5 @@ void export_spool_free(struct export *x);
 /* --- export.c --- */
 /* mkdirat with all folders above, mode 0700; 0 when it is there. */
 int export_make_folder(struct export *x, const char *path) MUST_CHECK;
-int export_write_all(int fd, struct str bytes) MUST_CHECK;
 
 #endif

@@ -8,6 +8,7 @@
 #include "proc/ctl/export.h"
 
 #include "base/checked.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "mail/folder_name.h"
 #include "mail/maildir.h"
@@ -36,7 +37,7 @@ struct maildir_file {
 static void flush_file(struct maildir_file *file)
 {
 	if (!file->err)
-		file->err = export_write_all(file->fd, buf_str(&file->out));
+		file->err = file_write(file->fd, buf_str(&file->out));
 	buf_clear(&file->out);
 }
 
@@ -127,7 +128,7 @@ static int write_small_file(struct export *x, const char *folder, const char *na
 	snprintf(path, sizeof path, "%s/%s", folder, name);
 	snprintf(partial, sizeof partial, "%s/tmp/%s", folder, name);
 	int fd = openat(x->folder_fd, partial, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
-	int err = fd < 0 ? err_from_errno(errno) : export_write_all(fd, text);
+	int err = fd < 0 ? err_from_errno(errno) : file_write(fd, text);
 	if (fd >= 0 && close(fd) < 0 && !err)
 		err = err_from_errno(errno);
 	if (!err && renameat(x->folder_fd, partial, x->folder_fd, path) < 0)

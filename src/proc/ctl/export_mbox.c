@@ -4,6 +4,7 @@
 #include "proc/ctl/export.h"
 
 #include "base/checked.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "mail/folder_name.h"
 #include "mail/mbox.h"
@@ -35,7 +36,7 @@ struct mbox_writing {
 static void flush_out(struct export *x, struct mbox_writing *w)
 {
 	if (!w->err)
-		w->err = export_write_all(w->fd, buf_str(&w->out));
+		w->err = file_write(w->fd, buf_str(&w->out));
 	x->mailboxes[w->mailbox].written += w->out.n;
 	buf_clear(&w->out);
 }

@@ -4,6 +4,7 @@
 #include "proc/ctl/export.h"
 
 #include "base/checked.h"
+#include "base/file.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -91,7 +92,7 @@ int export_spool_begin(struct export *x, const struct parcel_message *message)
 int export_spool_add(struct export *x, struct str bytes)
 {
 	x->spool_end += bytes.n;
-	return export_write_all(x->spool_fd, bytes);
+	return file_write(x->spool_fd, bytes);
 }
 
 void export_spool_missing(struct export *x, const struct parcel_missing *missing)

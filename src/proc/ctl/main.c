@@ -3,6 +3,7 @@
 #include "proc/ctl/ctl_private.h"
 
 #include "base/checked.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 
@@ -71,18 +72,7 @@ int ctl_usage(const struct ctl *ctl, const char *format, struct str what)
 
 bool ctl_read_file(const char *name, struct buf *text)
 {
-	int fd = open(name, O_RDONLY | O_CLOEXEC);
-	ssize_t n = -1;
-	while (fd >= 0) {
-		char *room = buf_reserve(text, 4096);
-		n = room ? read(fd, room, 4096) : -1;
-		if (n <= 0)
-			break;
-		buf_commit(text, (size_t)n);
-	}
-	if (fd >= 0)
-		close(fd);
-	return n == 0;
+	return file_read(AT_FDCWD, name, 0, text) == 0;
 }
 
 /* Without -c a missing file means the defaults: `mansio status` works on a fresh machine. */

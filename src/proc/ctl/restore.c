@@ -7,6 +7,7 @@
 #include "auth/directory.h"
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "db/bodylog.h"
@@ -145,20 +146,6 @@ static int make_file(struct restore *restore, const char *name, int *out)
 	return backup_fail(restore->problem, ERR_IO, "cannot make %s/%s: %m", restore->directory, name);
 }
 
-static int write_all(int fd, const char *p, size_t n)
-{
-	while (n > 0) {
-		ssize_t wrote = write(fd, p, n);
-		if (wrote < 0 && errno == EINTR)
-			continue;
-		if (wrote <= 0)
-			return wrote < 0 ? err_from_errno(errno) : ERR_IO;
-		p += wrote;
-		n -= (size_t)wrote;
-	}
-	return 0;
-}
-
 /* The bytes [at, end) of one file behind what the other has, and their sum; what cannot be read is ERR_CORRUPT. */
 static int copy_range(struct restore *restore, int from, uint64_t at, uint64_t end, int to, uint64_t *sum)
 {
@@ -174,7 +161,7 @@ static int copy_range(struct restore *restore, int from, uint64_t at, uint64_t e
 		}
 		body_sum_add(state, str_of(restore->room, (size_t)got));
 		at += (uint64_t)got;
-		result = write_all(to, restore->room, (size_t)got);
+		result = file_write(to, str_of(restore->room, (size_t)got));
 		if (result < 0)
 			(void)backup_fail(restore->problem, result, "cannot write in %s: %s", restore->directory, err_text(result));
 		else

@@ -5,6 +5,7 @@
 #include "proc/ctl/salvage.h"
 
 #include "base/checked.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "proc/store_folder.h"
@@ -61,15 +62,6 @@ static void name_places(const struct ctl *ctl, uint16_t shard, struct places *pl
 		         "%s/" STORE_FOLDER_SHARDS "/%02u.damaged-%s-%d", directory, shard, when, i);
 }
 
-static int sync_folder(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int err = fd < 0 ? err_from_errno(errno) : fsync(fd) < 0 ? ERR_IO : 0;
-	if (fd >= 0)
-		close(fd);
-	return err;
-}
-
 static int remove_one(const char *path, const struct stat *facts, int kind, struct FTW *where)
 {
 	return remove(path);
@@ -104,7 +96,7 @@ static int make_place(const struct places *places)
 	if (fd >= 0)
 		close(fd);
 	if (!err)
-		err = sync_folder(places->to);
+		err = file_sync_folder(AT_FDCWD, places->to);
 	if (!err && geteuid() == 0 && chown(places->to, old.st_uid, old.st_gid) < 0)
 		err = err_from_errno(errno);
 	return err;
@@ -115,14 +107,14 @@ static int swap_places(const struct places *places)
 {
 	if (unlink(places->mark) < 0)
 		return err_from_errno(errno);
-	int err = sync_folder(places->to);
+	int err = file_sync_folder(AT_FDCWD, places->to);
 	if (err)
 		return err;
 	if (renameat2(AT_FDCWD, places->to, AT_FDCWD, places->from, RENAME_EXCHANGE) < 0)
 		return err_from_errno(errno);
 	if (rename(places->to, places->kept) < 0)
 		return err_from_errno(errno);
-	return sync_folder(places->shards);
+	return file_sync_folder(AT_FDCWD, places->shards);
 }
 
 /* --- the process that does it --- */
@@ -141,21 +133,6 @@ static void work_in_child(const struct ctl *ctl, const struct salvage_work *work
 	_exit(EXIT_DONE);
 }
 
-static int read_all(int fd, struct buf *out)
-{
-	ssize_t n = 1;
-	while (n != 0) {
-		char *room = buf_reserve(out, 65536);
-		n = room ? read(fd, room, 65536) : -1;
-		if (n < 0 && room && errno == EINTR)
-			continue;
-		if (n < 0)
-			return ERR_IO;
-		buf_commit(out, (size_t)n);
-	}
-	return 0;
-}
-
 /* The report of a process of its own. ERR_CLOSED: it died. */
 static int run_child(const struct ctl *ctl, const struct salvage_work *work, struct buf *report)
 {
@@ -169,7 +146,7 @@ static int run_child(const struct ctl *ctl, const struct salvage_work *work, str
 		work_in_child(ctl, work, ends[1]);
 	}
 	close(ends[1]);
-	int err = child < 0 ? err_from_errno(errno) : read_all(ends[0], report);
+	int err = child < 0 ? err_from_errno(errno) : file_read_rest(ends[0], report);
 	close(ends[0]);
 	while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;

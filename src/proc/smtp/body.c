@@ -6,6 +6,7 @@
 #include "proc/smtp/body.h"
 
 #include "base/checked.h"
+#include "base/file.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -134,15 +135,7 @@ static int write_all(struct body *body, struct str bytes)
 		if (err != 0)
 			return err;
 	}
-	while (bytes.n > 0) {
-		ssize_t n = write(body->fd, bytes.p, bytes.n);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? err_from_errno(errno) : ERR_IO;
-		bytes = str_from(bytes, (size_t)n);
-	}
-	return 0;
+	return file_write(body->fd, bytes);
 }
 
 /* From now on the body is in a file. */

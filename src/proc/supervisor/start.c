@@ -3,6 +3,7 @@
 #include "proc/supervisor/supervisor_private.h"
 
 #include "base/checked.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "loop/tls.h"
 
@@ -14,24 +15,6 @@
 #include <unistd.h>
 
 #define EXIT_CONFIGURATION 78
-#define READ_SIZE          16384
-
-/* A whole file of at most out->max bytes. */
-static int read_file(const char *path, struct buf *out)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return err_from_errno(errno);
-	ssize_t n = 1;
-	while (n > 0) {
-		char bytes[READ_SIZE];
-		n = read(fd, bytes, sizeof bytes);
-		if (n > 0)
-			buf_add(out, str_of(bytes, (size_t)n));
-	}
-	close(fd);
-	return n < 0 ? ERR_IO : buf_error(out);
-}
 
 static void log_problems(const struct conf_errors *errors)
 {
@@ -46,7 +29,7 @@ int start_read_configuration(struct supervisor *s, const char *file)
 	struct conf_errors errors;
 	s->conf_text = BUF_INIT(CONF_TEXT_MAX);
 	s->conf_name = str_from_c(file);
-	int err = read_file(file, &s->conf_text);
+	int err = file_read(AT_FDCWD, file, 0, &s->conf_text);
 	if (err != 0) {
 		log_error("configuration", LOG_C("file", file), LOG_ERR(err));
 		return EXIT_CONFIGURATION;
@@ -75,10 +58,10 @@ int start_read_keys(struct supervisor *s, struct buf *certificate, struct buf *k
 	if (s->conf.tls.certificate.n == 0)
 		return 0;
 	const char *file = s->conf.tls.certificate.p;
-	int err = read_file(file, certificate);
+	int err = file_read(AT_FDCWD, file, 0, certificate);
 	if (err == 0) {
 		file = s->conf.tls.key.p;
-		err = read_file(file, key);
+		err = file_read(AT_FDCWD, file, 0, key);
 	}
 	if (err == 0)
 		err = tls_context_new(buf_str(certificate), buf_str(key), 0x0303, &trial);

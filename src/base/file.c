@@ -1,0 +1,94 @@
+/* file.c: see file.h. No state; failures are values. */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#define READ_STEP 65536
+
+int file_write(int fd, struct str bytes)
+{
+	while (bytes.n > 0) {
+		ssize_t wrote = write(fd, bytes.p, bytes.n);
+		if (wrote < 0 && errno == EINTR)
+			continue;
+		if (wrote <= 0)
+			return wrote < 0 ? err_from_errno(errno) : ERR_IO;
+		bytes = str_from(bytes, (size_t)wrote);
+	}
+	return 0;
+}
+
+int file_write_at(int fd, uint64_t at, struct str bytes)
+{
+	while (bytes.n > 0) {
+		ssize_t wrote = pwrite(fd, bytes.p, bytes.n, (off_t)at);
+		if (wrote < 0 && errno == EINTR)
+			continue;
+		if (wrote <= 0)
+			return wrote < 0 ? err_from_errno(errno) : ERR_IO;
+		bytes = str_from(bytes, (size_t)wrote);
+		at += (uint64_t)wrote;
+	}
+	return 0;
+}
+
+int file_read_at(int fd, uint64_t at, char *to, size_t n, size_t *got)
+{
+	size_t have = 0;
+	while (have < n) {
+		ssize_t more = pread(fd, to + have, n - have, (off_t)(at + have));
+		if (more < 0 && errno == EINTR)
+			continue;
+		if (more < 0)
+			return err_from_errno(errno);
+		if (more == 0)
+			break;
+		have += (size_t)more;
+	}
+	*got = have;
+	return 0;
+}
+
+int file_read_exactly(int fd, uint64_t at, char *to, size_t n)
+{
+	size_t got;
+	int result = file_read_at(fd, at, to, n, &got);
+	return result == 0 && got < n ? ERR_CORRUPT : result;
+}
+
+int file_read_rest(int fd, struct buf *out)
+{
+	for (;;) {
+		char room[READ_STEP];
+		ssize_t n = read(fd, room, sizeof room);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_from_errno(errno);
+		if (n == 0 || out->failed)
+			return buf_error(out);
+		buf_add(out, str_of(room, (size_t)n));
+	}
+}
+
+int file_read(int folder, const char *name, int open_flags, struct buf *out)
+{
+	int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | open_flags);
+	if (fd < 0)
+		return err_from_errno(errno);
+	int result = file_read_rest(fd, out);
+	close(fd);
+	return result;
+}
+
+int file_sync_folder(int folder, const char *name)
+{
+	int fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_from_errno(errno);
+	int result = fsync(fd) < 0 ? ERR_IO : 0;
+	close(fd);
+	return result;
+}

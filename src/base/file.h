@@ -1,0 +1,29 @@
+/* file.h: whole reads and writes of files, blocking, going on after interruptions and short counts. For disk files and
+ * pipes of our own; what talks to the network uses streams (loop/stream.h). Owns no descriptor. */
+#ifndef BASE_FILE_H
+#define BASE_FILE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/* All bytes, where the descriptor stands; or at an offset. ERR_NO_SPACE, ERR_IO, or what errno means; how much was
+ * written then is not said. */
+int file_write(int fd, struct str bytes) MUST_CHECK;
+int file_write_at(int fd, uint64_t at, struct str bytes) MUST_CHECK;
+
+/* n bytes from an offset; *got is less only at the end of the file. */
+int file_read_at(int fd, uint64_t at, char *to, size_t n, size_t *got) MUST_CHECK;
+
+/* Exactly n bytes. ERR_CORRUPT when the file ends before. */
+int file_read_exactly(int fd, uint64_t at, char *to, size_t n) MUST_CHECK;
+
+/* Everything from where the descriptor stands to its end. ERR_LIMIT when that is more than out->max. */
+int file_read_rest(int fd, struct buf *out) MUST_CHECK;
+
+/* The whole file of this name below the folder (AT_FDCWD: the working folder); open_flags: 0 or O_NOFOLLOW. */
+int file_read(int folder, const char *name, int open_flags, struct buf *out) MUST_CHECK;
+
+/* What was made, renamed or removed in the folder of this name (below `folder`) is on disk when it returns. */
+int file_sync_folder(int folder, const char *name) MUST_CHECK;
+
+#endif
