@@ -17,47 +17,6 @@
 #define DAY        86400
 #define ROUNDS_MAX 5000
 
-struct test {
-	struct store_fixture fixture;
-	struct account *account;
-	struct mailbox *inbox, *archive;
-};
-
-static void find_mailboxes(struct test *test)
-{
-	test->account = fixture_account(&test->fixture, 1);
-	test->inbox = account_mailbox(test->account, STR("INBOX"));
-	test->archive = account_mailbox(test->account, STR("Archive"));
-}
-
-static int set_up(void **state)
-{
-	static struct test test;
-	test = (struct test){ .account = NULL };
-	fixture_begin(&test.fixture);
-	fixture_open(&test.fixture);
-	find_mailboxes(&test);
-	fixture_settle(&test.fixture);
-	*state = &test;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct test *test = *state;
-	clock_shift(0);
-	account_close(&test->account);
-	fixture_end(&test->fixture);
-	return 0;
-}
-
-static void reopen(struct test *test)
-{
-	account_close(&test->account);
-	fixture_reopen(&test->fixture);
-	find_mailboxes(test);
-}
-
 /* A message whose body says which it is, over and over. */
 static void fill(char *body, size_t size, uint32_t n)
 {
@@ -78,7 +37,7 @@ static uint32_t add_sized(struct mailbox *mailbox, uint32_t n, size_t size)
 }
 
 /* The message at this uid has the bytes that it was added with. */
-static void assert_whole(struct test *test, struct mailbox *mailbox, uint32_t uid, uint32_t n, size_t size)
+static void assert_whole(struct store_test *test, struct mailbox *mailbox, uint32_t uid, uint32_t n, size_t size)
 {
 	struct message_cursor rows;
 	struct message_row row;
@@ -117,20 +76,20 @@ static void copy(struct mailbox *from, uint32_t uid, struct mailbox *to, bool mo
 	set_free(&target);
 }
 
-static int64_t ask(struct test *test, const char *sql)
+static int64_t ask(struct store_test *test, const char *sql)
 {
 	int64_t value = -1;
 	assert_int_equal(db_query_int(&test->fixture.store->db, sql, &value), 0);
 	return value;
 }
 
-static int64_t messages(struct test *test)
+static int64_t messages(struct store_test *test)
 {
 	return ask(test, "SELECT count(*) FROM message");
 }
 
 /* Background work until there is none. */
-static void work(struct test *test)
+static void work(struct store_test *test)
 {
 	uint32_t rounds = 0;
 	while (store_idle_work(test->fixture.store)) {
@@ -140,7 +99,7 @@ static void work(struct test *test)
 	fixture_settle(&test->fixture);
 }
 
-static void work_fast(struct test *test)
+static void work_fast(struct store_test *test)
 {
 	store_compact_now(test->fixture.store);
 	work(test);
@@ -148,14 +107,14 @@ static void work_fast(struct test *test)
 }
 
 /* The counters of every segment are what the rows say. */
-static void assert_counters(struct test *test)
+static void assert_counters(struct store_test *test)
 {
 	assert_int_equal(ask(test, "SELECT count(*) FROM segment AS s WHERE messages <> (SELECT count(*) FROM message WHERE segment = s.number) "
 	                           "OR bytes <> (SELECT total(size) FROM message WHERE segment = s.number)"), 0);
 	assert_int_equal(ask(test, "SELECT count(*) FROM message WHERE segment NOT IN (SELECT number FROM segment)"), 0);
 }
 
-static bool segment_exists(struct test *test, uint32_t number)
+static bool segment_exists(struct store_test *test, uint32_t number)
 {
 	char path[128];
 	snprintf(path, sizeof path, "%s/body/%06u.seg", test->fixture.directory, number);
@@ -166,7 +125,7 @@ static bool segment_exists(struct test *test, uint32_t number)
 
 static void expunged_entries_stay_for_their_window_and_no_longer(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	add_sized(test->inbox, 1, BODY);
 	add_sized(test->inbox, 2, BODY);
 	fixture_settle(&test->fixture);
@@ -186,7 +145,7 @@ static void expunged_entries_stay_for_their_window_and_no_longer(void **state)
 
 static void a_message_lives_while_another_entry_has_it(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	for (uint32_t i = 1; i <= 4; i++)
 		add_sized(test->inbox, i, BODY);
 	copy(test->inbox, 1, test->archive, false);
@@ -203,7 +162,7 @@ static void a_message_lives_while_another_entry_has_it(void **state)
 
 static void counters_do_not_fall_back_when_the_last_rows_go(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	add_sized(test->inbox, 1, 10);
 	uint32_t uid = add_sized(test->inbox, 2, 10);
 	expunge(test->inbox, 1, uid);
@@ -213,7 +172,7 @@ static void counters_do_not_fall_back_when_the_last_rows_go(void **state)
 	work(test);
 	assert_int_equal(messages(test), 0);
 	assert_int_equal(ask(test, "SELECT count(*) FROM change"), 0);
-	reopen(test);
+	store_test_reopen(test);
 	assert_true(test->account->next >= next);
 	assert_true(test->account->modseq >= modseq);
 }
@@ -221,7 +180,7 @@ static void counters_do_not_fall_back_when_the_last_rows_go(void **state)
 /* --- what happens while a sweep looks --- */
 
 /* Message 1 is in doubt; the sweep has looked at all pages, or has not begun to. */
-static void begin_sweep(struct test *test)
+static void begin_sweep(struct store_test *test)
 {
 	bool any = false;
 	add_sized(test->inbox, 1, BODY);
@@ -240,7 +199,7 @@ static void begin_sweep(struct test *test)
 
 static void an_entry_that_moves_while_a_sweep_looks_is_seen(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	begin_sweep(test);
 	copy(test->archive, 1, test->inbox, true); /* behind the back of whoever has looked at INBOX already */
 	fixture_settle(&test->fixture);
@@ -251,7 +210,7 @@ static void an_entry_that_moves_while_a_sweep_looks_is_seen(void **state)
 
 static void an_entry_that_is_expunged_while_a_sweep_looks_can_be_undeleted(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	begin_sweep(test);
 	expunge(test->archive, 1, 1);
 	fixture_settle(&test->fixture);
@@ -262,7 +221,7 @@ static void an_entry_that_is_expunged_while_a_sweep_looks_can_be_undeleted(void 
 
 static void entries_that_are_in_memory_only_are_seen(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	begin_sweep(test);
 	sweep_stop(test->fixture.store);
 	test->fixture.store->swept_to = 0;
@@ -274,7 +233,7 @@ static void entries_that_are_in_memory_only_are_seen(void **state)
 
 static void a_copy_in_steps_makes_the_sweep_wait(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	struct set all = SET_INIT, source = SET_INIT, target = SET_INIT;
 	struct mailbox_copying *copying;
 	bool done = false;
@@ -302,7 +261,7 @@ static void a_copy_in_steps_makes_the_sweep_wait(void **state)
 
 static void a_page_that_cannot_be_read_keeps_the_messages_of_its_account(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	begin_sweep(test);
 	sweep_stop(test->fixture.store);
 	test->fixture.store->swept_to = 0;
@@ -314,7 +273,7 @@ static void a_page_that_cannot_be_read_keeps_the_messages_of_its_account(void **
 /* --- compaction --- */
 
 /* Messages 1 to n in INBOX, over several segments of 256 KB. */
-static void fill_segments(struct test *test, uint32_t n)
+static void fill_segments(struct store_test *test, uint32_t n)
 {
 	for (uint32_t i = 1; i <= n; i++) {
 		add_sized(test->inbox, i, BODY);
@@ -323,7 +282,7 @@ static void fill_segments(struct test *test, uint32_t n)
 }
 
 /* Only every tenth remains. */
-static void thin_out(struct test *test, uint32_t n)
+static void thin_out(struct store_test *test, uint32_t n)
 {
 	for (uint32_t i = 1; i <= n; i++)
 		if (i % 10 != 0)
@@ -332,7 +291,7 @@ static void thin_out(struct test *test, uint32_t n)
 	clock_shift(2 * DAY);
 }
 
-static void assert_thinned(struct test *test, uint32_t n)
+static void assert_thinned(struct store_test *test, uint32_t n)
 {
 	for (uint32_t i = 10; i <= n; i += 10)
 		assert_whole(test, test->inbox, i, i, BODY);
@@ -341,7 +300,7 @@ static void assert_thinned(struct test *test, uint32_t n)
 
 static void segments_that_are_mostly_dead_are_emptied_and_removed(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	struct store_statistics before, after;
 	fill_segments(test, 60);
 	store_statistics(test->fixture.store, &before);
@@ -355,13 +314,13 @@ static void segments_that_are_mostly_dead_are_emptied_and_removed(void **state)
 	assert_true(after.compacted_bytes > 512 * 1024);
 	assert_true(after.body_bytes < before.body_bytes / 2);
 	assert_thinned(test, 60);
-	reopen(test);
+	store_test_reopen(test);
 	assert_thinned(test, 60);
 }
 
 static void segments_that_are_half_alive_wait_for_the_command(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	fill_segments(test, 40);
 	expunge(test->inbox, 1, 3);
 	fixture_settle(&test->fixture);
@@ -378,7 +337,7 @@ static void segments_that_are_half_alive_wait_for_the_command(void **state)
 
 static void large_messages_are_moved_piece_by_piece(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	const size_t large = 3 * 1024 * 1024 + 17;
 	add_sized(test->inbox, 1, large);
 	add_sized(test->inbox, 2, large);
@@ -394,14 +353,14 @@ static void large_messages_are_moved_piece_by_piece(void **state)
 	assert_false(segment_exists(test, 1));
 	assert_whole(test, test->inbox, 2, 2, large);
 	assert_counters(test);
-	reopen(test);
+	store_test_reopen(test);
 	assert_whole(test, test->inbox, 2, 2, large);
 	assert_whole(test, test->inbox, 4, 4, BODY);
 }
 
 static void a_damaged_record_stays_with_its_segment(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	struct store_statistics statistics;
 	char path[128];
 	fill_segments(test, 60);
@@ -426,7 +385,7 @@ static void a_damaged_record_stays_with_its_segment(void **state)
 
 static void a_voided_batch_loses_nothing_that_was_moved_in_it(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	fill_segments(test, 60);
 	thin_out(test, 60);
 	while (ask(test, "SELECT count(*) FROM message") > 6) {
@@ -441,7 +400,7 @@ static void a_voided_batch_loses_nothing_that_was_moved_in_it(void **state)
 	}
 	account_close(&test->account);
 	assert_true(store_void(test->fixture.store, ERR_IO) < 0);
-	find_mailboxes(test);
+	store_test_open_account(test);
 	assert_thinned(test, 60);
 	work_fast(test);
 	assert_false(segment_exists(test, 1));
@@ -451,7 +410,7 @@ static void a_voided_batch_loses_nothing_that_was_moved_in_it(void **state)
 /* A crash after every slice and every sync: what is on the disk then opens, and is whole. */
 static void a_crash_at_any_moment_of_compaction_loses_nothing(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	fill_segments(test, 60);
 	thin_out(test, 60);
 	store_compact_now(test->fixture.store);
@@ -460,7 +419,7 @@ static void a_crash_at_any_moment_of_compaction_loses_nothing(void **state)
 		more = store_idle_work(test->fixture.store);
 		store_turn(test->fixture.store);
 		do {
-			struct test crashed = { .account = NULL };
+			struct store_test crashed = { .account = NULL };
 			if (round % 5 != 0 && segment_exists(test, 1) == segment_exists(test, 2))
 				continue; /* all moments would take long: some, and those around the removal of a segment */
 			crashed.fixture = test->fixture;
@@ -468,7 +427,7 @@ static void a_crash_at_any_moment_of_compaction_loses_nothing(void **state)
 			crashed.fixture.sync_fd = -1;
 			fixture_copy_folder(&test->fixture, crashed.fixture.directory);
 			fixture_open(&crashed.fixture);
-			find_mailboxes(&crashed);
+			store_test_open_account(&crashed);
 			assert_thinned(&crashed, 60);
 			work_fast(&crashed);
 			assert_thinned(&crashed, 60);
@@ -481,7 +440,7 @@ static void a_crash_at_any_moment_of_compaction_loses_nothing(void **state)
 
 static void space_of_a_destroyed_account_comes_back(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	struct account_id id = fixture_account_id(2);
 	struct account *other = fixture_account(&test->fixture, 2);
 	uint64_t n, bytes;
@@ -516,7 +475,7 @@ static void note_damage(void *owner, const struct check_damage *damage)
 	found->problems[found->n++] = damage->problem;
 }
 
-static struct found check(struct test *test, struct check_totals *totals)
+static struct found check(struct store_test *test, struct check_totals *totals)
 {
 	struct found found = { 0 };
 	struct store_check *check = store_check_new(test->fixture.store, note_damage, &found);
@@ -529,7 +488,7 @@ static struct found check(struct test *test, struct check_totals *totals)
 
 static void a_whole_store_is_found_whole(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	struct check_totals totals;
 	fill_segments(test, 60);
 	add_sized(test->inbox, 61, 3 * 1024 * 1024);
@@ -542,7 +501,7 @@ static void a_whole_store_is_found_whole(void **state)
 	assert_int_equal(totals.bytes, 6 * BODY + 3 * 1024 * 1024);
 }
 
-static void scribble(struct test *test, uint32_t message, long from_body)
+static void scribble(struct store_test *test, uint32_t message, long from_body)
 {
 	char sql[128], path[128];
 	snprintf(sql, sizeof sql, "SELECT segment FROM message WHERE key & 1099511627775 = %u", message);
@@ -557,7 +516,7 @@ static void scribble(struct test *test, uint32_t message, long from_body)
 
 static void each_damage_is_named_and_nothing_else(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	struct check_totals totals;
 	fill_segments(test, 20);
 	scribble(test, 3, 500);
@@ -584,7 +543,7 @@ static void each_damage_is_named_and_nothing_else(void **state)
 
 static void a_store_of_version_1_gets_its_counters(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	fill_segments(test, 20);
 	assert_int_equal(db_exec(&test->fixture.store->db, "DROP TABLE forgotten; ALTER TABLE segment DROP COLUMN messages;"
 	                                                   "ALTER TABLE segment DROP COLUMN bytes;"
@@ -594,7 +553,7 @@ static void a_store_of_version_1_gets_its_counters(void **state)
 	account_close(&test->account);
 	store_close(&test->fixture.store);
 	fixture_open(&test->fixture);
-	find_mailboxes(test);
+	store_test_open_account(test);
 	assert_counters(test);
 	assert_int_equal(ask(test, "SELECT sum(messages) FROM segment"), 20);
 	assert_whole(test, test->inbox, 7, 7, BODY);
@@ -603,24 +562,24 @@ static void a_store_of_version_1_gets_its_counters(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(expunged_entries_stay_for_their_window_and_no_longer, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_message_lives_while_another_entry_has_it, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(counters_do_not_fall_back_when_the_last_rows_go, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(an_entry_that_moves_while_a_sweep_looks_is_seen, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(an_entry_that_is_expunged_while_a_sweep_looks_can_be_undeleted, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(entries_that_are_in_memory_only_are_seen, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_copy_in_steps_makes_the_sweep_wait, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_page_that_cannot_be_read_keeps_the_messages_of_its_account, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(segments_that_are_mostly_dead_are_emptied_and_removed, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(segments_that_are_half_alive_wait_for_the_command, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(large_messages_are_moved_piece_by_piece, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_damaged_record_stays_with_its_segment, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_voided_batch_loses_nothing_that_was_moved_in_it, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_crash_at_any_moment_of_compaction_loses_nothing, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(space_of_a_destroyed_account_comes_back, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_whole_store_is_found_whole, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(each_damage_is_named_and_nothing_else, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_store_of_version_1_gets_its_counters, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(expunged_entries_stay_for_their_window_and_no_longer, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(a_message_lives_while_another_entry_has_it, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(counters_do_not_fall_back_when_the_last_rows_go, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(an_entry_that_moves_while_a_sweep_looks_is_seen, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(an_entry_that_is_expunged_while_a_sweep_looks_can_be_undeleted, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(entries_that_are_in_memory_only_are_seen, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(a_copy_in_steps_makes_the_sweep_wait, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(a_page_that_cannot_be_read_keeps_the_messages_of_its_account, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(segments_that_are_mostly_dead_are_emptied_and_removed, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(segments_that_are_half_alive_wait_for_the_command, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(large_messages_are_moved_piece_by_piece, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(a_damaged_record_stays_with_its_segment, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(a_voided_batch_loses_nothing_that_was_moved_in_it, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(a_crash_at_any_moment_of_compaction_loses_nothing, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(space_of_a_destroyed_account_comes_back, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(a_whole_store_is_found_whole, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(each_damage_is_named_and_nothing_else, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(a_store_of_version_1_gets_its_counters, store_test_set_up, store_test_tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,35 +19,7 @@
 #define DAY        86400
 #define ROUNDS_MAX 20000
 
-struct test {
-	struct store_fixture fixture;
-	struct account *account;
-	struct mailbox *inbox;
-};
-
-static int set_up(void **state)
-{
-	static struct test test;
-	test = (struct test){ .account = NULL };
-	fixture_begin(&test.fixture);
-	fixture_open(&test.fixture);
-	test.account = fixture_account(&test.fixture, 1);
-	test.inbox = account_mailbox(test.account, STR("INBOX"));
-	fixture_settle(&test.fixture);
-	*state = &test;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct test *test = *state;
-	clock_shift(0);
-	account_close(&test->account);
-	fixture_end(&test->fixture);
-	return 0;
-}
-
-static uint32_t add(struct test *test, size_t size)
+static uint32_t add(struct store_test *test, size_t size)
 {
 	char *body = mem_alloc(1, size);
 	struct str piece = str_of(body, size);
@@ -59,7 +31,7 @@ static uint32_t add(struct test *test, size_t size)
 	return uid;
 }
 
-static void expunge(struct test *test, uint32_t first, uint32_t last)
+static void expunge(struct store_test *test, uint32_t first, uint32_t last)
 {
 	struct set uids = SET_INIT, gone = SET_INIT;
 	set_add(&uids, first, last);
@@ -68,7 +40,7 @@ static void expunge(struct test *test, uint32_t first, uint32_t last)
 	set_free(&gone);
 }
 
-static struct db open_copy(const struct test *test)
+static struct db open_copy(const struct store_test *test)
 {
 	char path[128];
 	struct db copy;
@@ -77,7 +49,7 @@ static struct db open_copy(const struct test *test)
 	return copy;
 }
 
-static bool has_file(const struct test *test, const char *name)
+static bool has_file(const struct store_test *test, const char *name)
 {
 	char path[128];
 	snprintf(path, sizeof path, "%s/%s", test->fixture.directory, name);
@@ -86,7 +58,7 @@ static bool has_file(const struct test *test, const char *name)
 
 /* Each row of the copy has its record in the files, below the end that the copy tells, with the bytes of its checksum.
  */
-static int64_t assert_bytes_are_there(const struct test *test)
+static int64_t assert_bytes_are_there(const struct store_test *test)
 {
 	struct db copy = open_copy(test);
 	sqlite3_stmt *rows;
@@ -118,7 +90,7 @@ static int64_t assert_bytes_are_there(const struct test *test)
 
 static void holds_all_that_was_durable_before_and_only_whole_batches(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	struct store *store = test->fixture.store;
 	bool done = false;
 	int64_t added = 0, in_copy;
@@ -150,7 +122,7 @@ static void holds_all_that_was_durable_before_and_only_whole_batches(void **stat
 }
 
 /* Until nothing is left to do, or it rests. */
-static void work(struct test *test)
+static void work(struct store_test *test)
 {
 	for (int round = 0; store_idle_work(test->fixture.store); round++) {
 		fixture_settle(&test->fixture);
@@ -161,7 +133,7 @@ static void work(struct test *test)
 
 static void no_segment_goes_while_it_lasts(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	struct store *store = test->fixture.store;
 	bool done = false;
 	for (uint32_t i = 0; i < 200; i++) {
@@ -189,7 +161,7 @@ static void no_segment_goes_while_it_lasts(void **state)
 /* While compaction fills a large record, bytes below the end of its segment are still to come. */
 static void does_not_end_while_a_record_is_being_filled(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	struct store *store = test->fixture.store;
 	bool done = false;
 	add(test, BODY);
@@ -228,9 +200,9 @@ static void does_not_end_while_a_record_is_being_filled(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(holds_all_that_was_durable_before_and_only_whole_batches, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(no_segment_goes_while_it_lasts, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(does_not_end_while_a_record_is_being_filled, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(holds_all_that_was_durable_before_and_only_whole_batches, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(no_segment_goes_while_it_lasts, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(does_not_end_while_a_record_is_being_filled, store_test_set_up, store_test_tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

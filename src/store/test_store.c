@@ -2,6 +2,7 @@
 #include "store/test_store.h"
 
 #include "base/checked.h"
+#include "base/clock.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -208,4 +209,42 @@ uint32_t fixture_add(struct mailbox *mailbox, uint32_t n, uint8_t flags, const s
 		arrival.keywords = *keywords;
 	must(mailbox_add(mailbox, &arrival, &uid) == 0, "mailbox_add");
 	return uid;
+}
+
+/* --- a store with one account --- */
+
+void store_test_open_account(struct store_test *test)
+{
+	test->account = fixture_account(&test->fixture, 1);
+	test->inbox = account_mailbox(test->account, STR("INBOX"));
+	test->archive = account_mailbox(test->account, STR("Archive"));
+	must(test->inbox && test->archive, "finding the mailboxes");
+}
+
+int store_test_set_up(void **state)
+{
+	static struct store_test test;
+	test = (struct store_test){ .account = NULL };
+	fixture_begin(&test.fixture);
+	fixture_open(&test.fixture);
+	store_test_open_account(&test);
+	fixture_settle(&test.fixture);
+	*state = &test;
+	return 0;
+}
+
+int store_test_tear_down(void **state)
+{
+	struct store_test *test = *state;
+	clock_shift(0);
+	account_close(&test->account);
+	fixture_end(&test->fixture);
+	return 0;
+}
+
+void store_test_reopen(struct store_test *test)
+{
+	account_close(&test->account);
+	fixture_reopen(&test->fixture);
+	store_test_open_account(test);
 }

@@ -41,4 +41,18 @@ struct account *fixture_account(struct store_fixture *fixture, uint32_t number);
 /* Adds a small message whose bytes are "message <n>\r\n"; returns its uid. */
 uint32_t fixture_add(struct mailbox *mailbox, uint32_t n, uint8_t flags, const struct keyword_bits *keywords);
 
+/* What most tests begin with, as cmocka's set-up and tear-down: a store with one account, held, and two of its
+ * mailboxes. clock_shift is taken back in the end. */
+struct store_test {
+	struct store_fixture fixture;
+	struct account *account; /* number 1 */
+	struct mailbox *inbox, *archive;
+};
+int store_test_set_up(void **state);
+int store_test_tear_down(void **state);
+/* Settles, closes and opens the store again, and finds the account there. */
+void store_test_reopen(struct store_test *test);
+/* The account and its mailboxes in a store that the test has opened. */
+void store_test_open_account(struct store_test *test);
+
 #endif

@@ -11,41 +11,8 @@
 
 #define MANY 1000
 
-struct test {
-	struct store_fixture fixture;
-	struct account *account;
-	struct mailbox *inbox, *archive;
-};
-
-static void find_mailboxes(struct test *test)
-{
-	test->account = fixture_account(&test->fixture, 1);
-	test->inbox = account_mailbox(test->account, STR("INBOX"));
-	test->archive = account_mailbox(test->account, STR("Archive"));
-}
-
-static int set_up(void **state)
-{
-	static struct test test;
-	fixture_begin(&test.fixture);
-	fixture_open(&test.fixture);
-	find_mailboxes(&test);
-	fixture_settle(&test.fixture);
-	*state = &test;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct test *test = *state;
-	clock_shift(0);
-	account_close(&test->account);
-	fixture_end(&test->fixture);
-	return 0;
-}
-
 /* What is in the log does not count, what came back does. */
-static void assert_counters(struct test *test)
+static void assert_counters(struct store_test *test)
 {
 	struct account_counts expected = { 0, 0 }, counts = account_counts(test->account);
 	struct mailbox *const *all;
@@ -62,7 +29,7 @@ static void assert_counters(struct test *test)
 	assert_int_equal(counts.bytes, expected.bytes);
 }
 
-static void expunge(struct test *test, struct mailbox *mailbox, uint32_t first, uint32_t last)
+static void expunge(struct store_test *test, struct mailbox *mailbox, uint32_t first, uint32_t last)
 {
 	struct set uids = SET_INIT, gone = SET_INIT;
 	set_add(&uids, first, last);
@@ -87,7 +54,7 @@ static void note(void *owner, const struct expunged_entry *expunged)
 	assert_true(expunged->time > 0);
 }
 
-static struct listed list(struct test *test, const struct undelete_filter *filter, uint32_t page)
+static struct listed list(struct store_test *test, const struct undelete_filter *filter, uint32_t page)
 {
 	struct listed listed = { 0 };
 	struct undelete_position position = { 0, 0 };
@@ -97,7 +64,7 @@ static struct listed list(struct test *test, const struct undelete_filter *filte
 	return listed;
 }
 
-static uint32_t restore(struct test *test, const struct undelete_filter *filter)
+static uint32_t restore(struct store_test *test, const struct undelete_filter *filter)
 {
 	uint32_t all = 0, n;
 	bool more;
@@ -130,7 +97,7 @@ static const struct undelete_filter everything = { .since = 0 };
 
 static void what_was_expunged_comes_back_with_its_flags_under_a_new_uid(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	uint32_t bit;
 	assert_int_equal(keyword_add(test->inbox, STR("$Junk"), MANY, &bit), 0);
 	struct keyword_bits keywords = { { UINT64_C(1) << bit } }, got;
@@ -153,7 +120,7 @@ static void what_was_expunged_comes_back_with_its_flags_under_a_new_uid(void **s
 
 static void entries_are_chosen_by_mailbox_time_and_id(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	for (uint32_t i = 1; i <= 4; i++)
 		fixture_add(test->inbox, i, 0, NULL);
 	fixture_add(test->archive, 5, 0, NULL);
@@ -180,7 +147,7 @@ static void entries_are_chosen_by_mailbox_time_and_id(void **state)
 
 static void mail_of_a_deleted_mailbox_comes_back_into_inbox(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	fixture_add(test->archive, 1, FLAG_SEEN, NULL);
 	assert_int_equal(mailbox_delete(test->archive), 0);
 	fixture_settle(&test->fixture);
@@ -191,7 +158,7 @@ static void mail_of_a_deleted_mailbox_comes_back_into_inbox(void **state)
 
 static void many_come_back_in_steps_and_stay(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	for (uint32_t i = 1; i <= 2 * UNDELETE_AT_ONCE / 10; i++) {
 		for (uint32_t k = 0; k < 10; k++)
 			fixture_add(test->inbox, i, 0, NULL);
@@ -199,9 +166,7 @@ static void many_come_back_in_steps_and_stay(void **state)
 	}
 	uint64_t modseq = test->account->modseq;
 	assert_int_equal(restore(test, &everything), 2 * UNDELETE_AT_ONCE);
-	account_close(&test->account);
-	fixture_reopen(&test->fixture);
-	find_mailboxes(test);
+	store_test_reopen(test);
 	assert_int_equal(count(test->inbox), 2 * UNDELETE_AT_ONCE);
 	assert_true(test->account->modseq > modseq);
 }
@@ -209,7 +174,7 @@ static void many_come_back_in_steps_and_stay(void **state)
 /* The sweep has looked at the pages when the entry leaves the log, where it has not looked yet. */
 static void what_comes_back_while_a_sweep_looks_keeps_its_message(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	struct store *store = test->fixture.store;
 	bool any = false;
 	fixture_add(test->inbox, 1, 0, NULL);
@@ -231,7 +196,7 @@ static void what_comes_back_while_a_sweep_looks_keeps_its_message(void **state)
 
 static void a_voided_restore_has_not_happened(void **state)
 {
-	struct test *test = *state;
+	struct store_test *test = *state;
 	uint32_t n;
 	bool more;
 	fixture_add(test->inbox, 1, 0, NULL);
@@ -239,7 +204,7 @@ static void a_voided_restore_has_not_happened(void **state)
 	assert_int_equal(undelete_restore(test->account, &everything, &n, &more), 0);
 	assert_true(store_void(test->fixture.store, ERR_NO_SPACE) < 0);
 	account_close(&test->account);
-	find_mailboxes(test);
+	store_test_open_account(test);
 	assert_int_equal(count(test->inbox), 0);
 	assert_int_equal(list(test, &everything, 10).n, 1);
 }
@@ -247,12 +212,12 @@ static void a_voided_restore_has_not_happened(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(what_was_expunged_comes_back_with_its_flags_under_a_new_uid, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(entries_are_chosen_by_mailbox_time_and_id, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(mail_of_a_deleted_mailbox_comes_back_into_inbox, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(many_come_back_in_steps_and_stay, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(what_comes_back_while_a_sweep_looks_keeps_its_message, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_voided_restore_has_not_happened, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_was_expunged_comes_back_with_its_flags_under_a_new_uid, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(entries_are_chosen_by_mailbox_time_and_id, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(mail_of_a_deleted_mailbox_comes_back_into_inbox, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(many_come_back_in_steps_and_stay, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(what_comes_back_while_a_sweep_looks_keeps_its_message, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(a_voided_restore_has_not_happened, store_test_set_up, store_test_tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
