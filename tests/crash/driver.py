@@ -220,7 +220,7 @@ class Run:
     def _cycles(self, server, ledger, accounts, recluse, cycles):
         counters = Counters(server.directory)
         killer = self.new_killer(server, counters.read)
-        alarms = Alarms(server)
+        new_log = server.new_log()
         for number in range(1, cycles + 1):
             clients = [Client(server, ledger, accounts, self.luck.random(), recluse) for _ in range(self.connections)]
             clients += self.new_workers(server)
@@ -234,7 +234,7 @@ class Run:
             for text in counters.backwards():
                 findings.add("altered", text)
             self.check(server, findings)
-            if not self._is_good(ledger, findings, victim, alarms):
+            if not self._is_good(ledger, findings, victim, new_log):
                 return False
             if is_last or number % SAY_EVERY == 0:
                 self._say(ledger)
@@ -274,10 +274,11 @@ class Run:
         if not client.finish_deliveries(time.monotonic() + STOP_SECONDS):
             ledger.mistake(f"{len(ledger.retries)} deliveries are not acknowledged after {STOP_SECONDS} s")
 
-    def _is_good(self, ledger, findings, victim, alarms):
+    def _is_good(self, ledger, findings, victim, new_log):
         for kind in ("lost", "altered", "duplicated"):
             self.found[kind] += getattr(findings, kind)
-        wrong = findings.lines + ledger.mistakes + alarms.new()
+        wrong = findings.lines + ledger.mistakes
+        wrong += [f"the log says: {line}" for line in ALARM.findall(new_log())]
         for line in wrong:
             ledger.note("wrong", text=line)
             print(f"cycle {self.cycles}, killed {victim}: {line}")
@@ -293,22 +294,9 @@ class Run:
                 f"altered={self.found['altered']} duplicated={self.found['duplicated']}")
 
 
-class Alarms:
-    """What the log says that no SIGKILL of ours explains."""
-
-    BAD = re.compile(r".*(?:event=process-ended(?!.*signal=KILL)|ERROR: \w*Sanitizer|runtime error:|"
-                     r"Assertion .* failed|stack smashing|corrupted size|double free).*")
-
-    def __init__(self, server):
-        self.server = server
-        self.offset = 0
-
-    def new(self):
-        with open(self.server.log, encoding="utf-8", errors="replace") as log:
-            log.seek(self.offset)
-            text = log.read()
-            self.offset = log.tell()
-        return [f"the log says: {line}" for line in self.BAD.findall(text)]
+# what no SIGKILL of ours explains
+ALARM = re.compile(r".*(?:event=process-ended(?!.*signal=KILL)|ERROR: \w*Sanitizer|runtime error:|"
+                   r"Assertion .* failed|stack smashing|corrupted size|double free).*")
 
 
 def main():

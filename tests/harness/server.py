@@ -271,6 +271,20 @@ class Server:
 
     # ------------------------------------------------------------------ log
 
+    def new_log(self):
+        """A function that gives what was written to the log since its last call (the first time: all)."""
+        offset = 0
+
+        def read():
+            nonlocal offset
+            with open(self.log, encoding="utf-8", errors="replace") as log:
+                log.seek(offset)
+                text = log.read()
+                offset = log.tell()
+            return text
+
+        return read
+
     def log_text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 

@@ -174,22 +174,8 @@ def sites(count):
                    part=(number + 0.5) / count)
 
 
-class Log:
-    """What the server's log says since the last look."""
-
-    BROKEN = re.compile(r".*(?:event=process-ended.*signal=(?!KILL|ABRT)|Assertion .* failed|stack smashing|"
-                        r"corrupted size|double free|event=process-stuck).*")
-
-    def __init__(self, server):
-        self.server = server
-        self.offset = 0
-
-    def new(self):
-        with open(self.server.log, encoding="utf-8", errors="replace") as log:
-            log.seek(self.offset)
-            text = log.read()
-            self.offset = log.tell()
-        return text
+BROKEN = re.compile(r".*(?:event=process-ended.*signal=(?!KILL|ABRT)|Assertion .* failed|stack smashing|"
+                    r"corrupted size|double free|event=process-stuck).*")
 
 
 class Torture:
@@ -248,7 +234,7 @@ class Torture:
                         imap.ok("CREATE ", wire.quoted(name))
         self.ledger = Ledger(server.root / "ledger.jsonl", self.accounts, MAILBOXES)
         self.ledger.has_quota = True
-        self.log, self.whole_log = Log(server), Log(server)
+        self.new_log, self.whole_log = server.new_log(), server.new_log()
         try:
             is_good = all(self._case(case, case is cases[-1]) for case in cases)
         finally:
@@ -264,8 +250,8 @@ class Torture:
         self.wrong = []
         index = self.luck.randrange(SHARDS) if case.role == "shard" else 0
         self.ledger.note("case", case=str(case), index=index)
-        self.log.new()
-        self.whole_log.new()
+        self.new_log()
+        self.whole_log()
         self.pids = self._pids()
         refusals = self.ledger.refusals.copy()
         began = time.monotonic()
@@ -409,11 +395,11 @@ class Torture:
     # ------------------------------------------------------------------ what must be seen afterwards
 
     def _judge(self, case, index, hits, refusals):
-        log = self.log.new()
+        log = self.new_log()
         pids = self._pids()
         ended = {who for who, pid in pids.items() if pid != self.pids[who]}
         victim = (case.role, index)
-        self.wrong += [f"the log says: {line}" for line in Log.BROKEN.findall(log)]
+        self.wrong += [f"the log says: {line}" for line in BROKEN.findall(log)]
         failed = re.findall(r".*event=store-failed.*", log)
         voids = re.findall(r".*event=batch-voided.*", log)
         if ended - {victim}:
@@ -437,7 +423,7 @@ class Torture:
 
     def _judge_memory(self, case, index):
         """A process that ends for want of memory says so, once."""
-        log = self.whole_log.new()
+        log = self.whole_log()
         ended = len(re.findall(rf"event=process-ended of={case.role} index={index} pid=\d+ code=70", log))
         lines = len(re.findall(r"event=out-of-memory", log))
         if ended != lines:

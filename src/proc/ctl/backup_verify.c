@@ -4,6 +4,7 @@
 #include "proc/ctl/backup.h"
 
 #include "base/checked.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "db/bodylog.h"
 #include "db/snapshot.h"
@@ -31,14 +32,12 @@ static bool sum_range(int fd, uint64_t at, uint64_t end, char *room, struct back
 {
 	struct body_sum *state = body_sum_new();
 	while (at < end && *failed == 0) {
-		ssize_t got = pread(fd, room, (size_t)MIN(end - at, (uint64_t)CHUNK), (off_t)at);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
+		struct str piece = str_of(room, (size_t)MIN(end - at, (uint64_t)CHUNK));
+		if (file_read_exactly(fd, at, room, piece.n) < 0)
 			break;
-		body_sum_add(state, str_of(room, (size_t)got));
-		at += (uint64_t)got;
-		*failed = work_done(work, (uint64_t)got);
+		body_sum_add(state, piece);
+		at += piece.n;
+		*failed = work_done(work, piece.n);
 	}
 	*sum = body_sum_end(&state);
 	return at == end;
@@ -185,8 +184,7 @@ const char *verify_record(int fd, uint64_t offset, uint64_t size, uint64_t messa
 {
 	size_t n = (size_t)MIN(offset, (uint64_t)BODYLOG_HEADER_MAX);
 	struct body_record record;
-	ssize_t got = pread(fd, room, n, (off_t)(offset - n));
-	if (got != (ssize_t)n)
+	if (file_read_exactly(fd, offset - n, room, n) < 0)
 		return "its record cannot be read";
 	for (size_t back = 1; back <= n; back++) {
 		if (body_record_decode(str_of(room + n - back, back), &record) != (int)back)

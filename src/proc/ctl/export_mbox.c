@@ -227,13 +227,13 @@ static int mbox_read_back(struct export *x, const struct export_message *message
 	struct mbox_reader *reader = mbox_reader_new(message->start, &EVENTS, &reading);
 	int err = w->err;
 	for (uint64_t at = message->start; at < message->end && !err;) {
-		ssize_t got = pread(fd, chunk, (size_t)MIN(message->end - at, (uint64_t)sizeof chunk), (off_t)at);
-		if (got <= 0) {
+		struct str piece = str_of(chunk, (size_t)MIN(message->end - at, (uint64_t)sizeof chunk));
+		if (file_read_exactly(fd, at, chunk, piece.n) < 0) {
 			err = ERR_IO;
 			break;
 		}
-		mbox_reader_feed(reader, str_of(chunk, (size_t)got));
-		at += (uint64_t)got;
+		mbox_reader_feed(reader, piece);
+		at += piece.n;
 	}
 	mbox_reader_finish(reader);
 	mbox_reader_free(&reader);

@@ -105,14 +105,11 @@ static int read_spool(struct export *x, const struct export_message *message,
 {
 	char chunk[READ_CHUNK];
 	for (uint64_t at = message->start; at < message->end;) {
-		size_t wanted = (size_t)MIN(message->end - at, (uint64_t)sizeof chunk);
-		ssize_t got = pread(x->spool_fd, chunk, wanted, (off_t)at);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
+		struct str piece = str_of(chunk, (size_t)MIN(message->end - at, (uint64_t)sizeof chunk));
+		if (file_read_exactly(x->spool_fd, at, chunk, piece.n) < 0)
 			return ERR_IO;
-		give(owner, str_of(chunk, (size_t)got));
-		at += (uint64_t)got;
+		give(owner, piece);
+		at += piece.n;
 	}
 	return 0;
 }

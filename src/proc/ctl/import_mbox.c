@@ -3,6 +3,7 @@
 #include "proc/ctl/import.h"
 
 #include "base/checked.h"
+#include "base/file.h"
 #include "mail/mbox.h"
 
 #include <errno.h>
@@ -75,8 +76,8 @@ static int import_file(struct import *x, const struct import_folder *folder)
 	struct mbox_import m = { .x = x, .folder = folder };
 	struct stat about;
 	uint64_t before = x->bytes_done;
-	ssize_t got = 0;
-	int fd = openat(x->source_fd, folder->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	size_t got = 0;
+	int err = 0, fd = openat(x->source_fd, folder->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &about) < 0) {
 		if (fd >= 0)
 			close(fd);
@@ -86,14 +87,14 @@ static int import_file(struct import *x, const struct import_folder *folder)
 	m.err = check_place(x, fd, (uint64_t)about.st_size, folder->path);
 	uint64_t at = x->at.offset;
 	struct mbox_reader *reader = mbox_reader_new(at, &EVENTS, &m);
-	while (!m.err && (got = pread(fd, chunk, sizeof chunk, (off_t)at)) > 0) {
-		mbox_reader_feed(reader, str_of(chunk, (size_t)got));
-		at += (uint64_t)got;
+	while (!m.err && (err = file_read_at(fd, at, chunk, sizeof chunk, &got)) == 0 && got > 0) {
+		mbox_reader_feed(reader, str_of(chunk, got));
+		at += got;
 		x->bytes_done = before + at;
 		progress_set(&x->progress, x->bytes_done, x->at.imported);
 	}
-	if (!m.err && got < 0)
-		m.err = import_fail(x, ERR_IO, "cannot read %s/%s: %m", x->source, folder->path);
+	if (!m.err && err < 0)
+		m.err = import_fail(x, err, "cannot read %s/%s: %s", x->source, folder->path, err_text(err));
 	if (!m.err)
 		mbox_reader_finish(reader);
 	mbox_reader_free(&reader);

@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "db/bodylog.h"
 
@@ -241,10 +242,9 @@ static bool each_piece(struct import *x, bool (*give)(struct import *x, struct s
 		size_t n = (size_t)MIN(x->spool.length - at, (uint64_t)sizeof chunk);
 		struct str piece = str_first(str_from(source.bytes, (size_t)at), n);
 		if (source.fd >= 0) {
-			ssize_t got = pread(source.fd, chunk, n, (off_t)at);
-			if (got <= 0)
+			if (file_read_exactly(source.fd, at, chunk, n) < 0)
 				return false;
-			piece = str_of(chunk, (size_t)got);
+			piece = str_of(chunk, n);
 		}
 		good = give(x, piece, owner);
 		at += piece.n;

@@ -152,20 +152,18 @@ static int copy_range(struct restore *restore, int from, uint64_t at, uint64_t e
 	struct body_sum *state = body_sum_new();
 	int result = 0;
 	while (at < end && result == 0) {
-		ssize_t got = pread(from, restore->room, (size_t)MIN(end - at, (uint64_t)CHUNK), (off_t)at);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0) {
+		struct str piece = str_of(restore->room, (size_t)MIN(end - at, (uint64_t)CHUNK));
+		if (file_read_exactly(from, at, restore->room, piece.n) < 0) {
 			result = ERR_CORRUPT;
 			break;
 		}
-		body_sum_add(state, str_of(restore->room, (size_t)got));
-		at += (uint64_t)got;
-		result = file_write(to, str_of(restore->room, (size_t)got));
+		body_sum_add(state, piece);
+		at += piece.n;
+		result = file_write(to, piece);
 		if (result < 0)
 			(void)backup_fail(restore->problem, result, "cannot write in %s: %s", restore->directory, err_text(result));
 		else
-			result = work_done(restore->work, (uint64_t)got);
+			result = work_done(restore->work, piece.n);
 	}
 	*sum = body_sum_end(&state);
 	return result;

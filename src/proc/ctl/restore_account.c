@@ -58,9 +58,11 @@ static int find_account(struct sending *s, const struct repository *repository, 
 		db_bind_text(find, 2, address.local);
 		row = db_step(find);
 	}
+	struct str found = row == DB_ROW ? db_column_blob(find, 0) : STR("");
+	if (row == DB_ROW && found.n != sizeof id->bytes)
+		row = ERR_CORRUPT;
 	if (row == DB_ROW) {
-		struct str found = db_column_blob(find, 0);
-		memcpy(id->bytes, found.p, MIN(found.n, sizeof id->bytes));
+		memcpy(id->bytes, found.p, sizeof id->bytes);
 		*shard = (uint16_t)db_column_int(find, 1);
 	} else if (row < 0) {
 		(void)backup_fail(s->problem, row, "cannot read %s: %s", whole, err_text(row));
