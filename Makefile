@@ -89,4 +89,4 @@ deb:
 	@packaging/build-deb
 
 clean:
-	rm -rf build build-asan build-deb build-fuzz
+	rm -rf build build-asan build-clients build-deb build-fuzz

@@ -32,6 +32,7 @@ struct task {
 	struct wire other; /* a second session of the same account, where a work needs one */
 	uint64_t number;
 	uint64_t exists;   /* messages in the mailbox, as SELECT told */
+	uint64_t uidvalidity, modseq; /* of the second session, the same */
 };
 
 static struct options options = { .host = "127.0.0.1",
@@ -250,6 +251,52 @@ static void resync_end(struct task *task)
 	imap_logout(task);
 }
 
+/* "[NAME 12]" of a line, if it is there. */
+static void number_of_code(struct str line, struct str name, uint64_t *out)
+{
+	ptrdiff_t at = str_find(line, name);
+	struct str rest = at < 0 ? STR("") : str_from(line, (size_t)at + name.n);
+	if (at >= 0 && str_to_u64(str_cut(&rest, ']'), UINT64_MAX, out) < 0)
+		bench_die("unexpected answer", line);
+}
+
+/* SELECT in the second session; true when a message that changed was told. */
+static bool select_again(struct task *task, const char *parameters)
+{
+	bool told = false;
+	wire_sendf(&task->other, "s SELECT %s%s\r\n", options.mailbox, parameters);
+	for (;;) {
+		struct str line = wire_line(&task->other);
+		if (str_starts(line, STR("s OK")))
+			return told;
+		if (str_starts(line, STR("s ")))
+			bench_die("unexpected answer", line);
+		number_of_code(line, STR("[UIDVALIDITY "), &task->uidvalidity);
+		number_of_code(line, STR("[HIGHESTMODSEQ "), &task->modseq);
+		told = told || str_find(line, STR(" FETCH (")) >= 0;
+	}
+}
+
+static void qresync_begin(struct task *task)
+{
+	resync_begin(task);
+	wire_sendf(&task->other, "e UNSELECT\r\ne ENABLE QRESYNC\r\n");
+	wire_until(&task->other, STR("e "), STR("OK"));
+	wire_until(&task->other, STR("e "), STR("OK"));
+	select_again(task, "");
+}
+
+/* One session changes a flag; another one comes back, and asks what happened since it was here. */
+static void qresync_once(struct task *task, uint64_t number)
+{
+	char parameters[96];
+	flag_once(task, number);
+	snprintf(parameters, sizeof parameters, " (QRESYNC (%llu %llu))", (unsigned long long)task->uidvalidity,
+	         (unsigned long long)task->modseq);
+	if (!select_again(task, parameters))
+		bench_die("a change was not told", STR(""));
+}
+
 static void text_once(struct task *task, uint64_t number)
 {
 	command(task, "SEARCH BODY xyzzyplugh");
@@ -373,6 +420,8 @@ static const struct work works[] = {
 	  false },
 	{ "resync", "change", "STORE of one message, and NOOP in another session that hears of it", resync_begin, NULL,
 	  resync_once, NULL, resync_end, false },
+	{ "qresync", "change", "STORE of one message, and SELECT (QRESYNC) in another session, which is told of it", qresync_begin,
+	  NULL, qresync_once, NULL, resync_end, false },
 	{ "flags", "fetch", "FETCH 1:* (UID FLAGS)", selected_begin, NULL, flags_once, NULL, imap_logout, false },
 	{ "envelopes", "fetch", "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)", selected_begin,
 	  NULL, envelope_once, NULL, imap_logout, false },

@@ -1,14 +1,18 @@
-/* address.c: folding and checking of local parts and domains. Pure; results live in the caller's struct. */
+/* address.c: folding and checking of local parts (libunistring) and domains (libidn2). Pure; results live in the
+ * caller's struct. */
 #include "auth/address.h"
 
 #include "base/checked.h"
 
+#include <idn2.h>
 #include <uninorm.h>
 #include <unicase.h>
 #include <unictype.h>
 #include <unistr.h>
 
-#define LABEL_MAX 63
+#define LABEL_MAX       63
+/* Bytes of a domain in Unicode, which may take more than its A-labels. */
+#define UNICODE_NAME_MAX (4 * ADDRESS_DOMAIN_MAX)
 
 void address_copy(struct folded_address *to, const struct folded_address *from)
 {
@@ -65,43 +69,67 @@ static int fold(struct str text, size_t max, char *out, size_t *n)
 	return 0;
 }
 
-static bool label_is_good(struct str label)
-{
-	if (label.n == 0 || label.n > LABEL_MAX || label.p[0] == '-' || label.p[label.n - 1] == '-')
-		return false;
-	for (size_t i = 0; i < label.n; i++) {
-		char c = label.p[i];
-		if (!ascii_is_alpha(c) && !ascii_is_digit(c) && c != '-' && c != '_' && (unsigned char)c < 0x80)
-			return false;
-	}
-	return true;
-}
-
-int domain_read(struct str text, char *out, size_t *n)
-{
-	if (str_ends(text, STR(".")))
-		text.n--;
-	size_t length;
-	char folded[ADDRESS_DOMAIN_MAX];
-	int err = fold(text, ADDRESS_DOMAIN_MAX, folded, &length);
-	if (err)
-		return err;
-	struct str rest = str_of(folded, length);
-	do {
-		if (!label_is_good(str_cut(&rest, '.')))
-			return ERR_SYNTAX;
-	} while (rest.p);
-	memcpy(out, folded, length);
-	*n = length;
-	return 0;
-}
-
 static bool has_control_characters(struct str s)
 {
 	for (size_t i = 0; i < s.n; i++)
 		if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
 			return true;
 	return false;
+}
+
+static bool label_is_good(struct str label)
+{
+	if (label.n == 0 || label.n > LABEL_MAX || label.p[0] == '-' || label.p[label.n - 1] == '-')
+		return false;
+	for (size_t i = 0; i < label.n; i++) {
+		char c = label.p[i];
+		if (!ascii_is_alpha(c) && !ascii_is_digit(c) && c != '-' && c != '_')
+			return false;
+	}
+	return true;
+}
+
+static int domain_read_ascii(struct str text, char *out, size_t *n)
+{
+	if (str_ends(text, STR(".")))
+		text.n--;
+	if (text.n > ADDRESS_DOMAIN_MAX)
+		return ERR_LIMIT;
+	struct str rest = text;
+	do {
+		if (!label_is_good(str_cut(&rest, '.')))
+			return ERR_SYNTAX;
+	} while (rest.p);
+	for (size_t i = 0; i < text.n; i++)
+		out[i] = ascii_lower(text.p[i]);
+	*n = text.n;
+	return 0;
+}
+
+/* Case, width and normalisation are folded on the way (UTS 46, non-transitional: ß stays itself). */
+static int domain_read_unicode(struct str text, char *out, size_t *n)
+{
+	char name[UNICODE_NAME_MAX + 1];
+	uint8_t *ascii = NULL;
+	if (text.n > UNICODE_NAME_MAX)
+		return ERR_LIMIT;
+	if (!str_is_utf8(text) || has_control_characters(text))
+		return ERR_SYNTAX;
+	memcpy(name, text.p, text.n);
+	name[text.n] = '\0';
+	int result = idn2_lookup_u8((const uint8_t *)name, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
+	if (result == IDN2_MALLOC)
+		abort();
+	if (result != IDN2_OK)
+		return result == IDN2_TOO_BIG_DOMAIN || result == IDN2_TOO_BIG_LABEL ? ERR_LIMIT : ERR_SYNTAX;
+	int err = domain_read_ascii(str_from_c((const char *)ascii), out, n);
+	idn2_free(ascii);
+	return err;
+}
+
+int domain_read(struct str text, char *out, size_t *n)
+{
+	return is_ascii(text) ? domain_read_ascii(text, out, n) : domain_read_unicode(text, out, n);
 }
 
 int address_read(struct str text, struct folded_address *out)

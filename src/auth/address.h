@@ -1,10 +1,12 @@
 /* address.h: addresses as the directory knows them: local part and domain, folded, so that different spellings of one
  * address are one key.
  *
- * Folding, the same for local part and domain: each character becomes its simple lower-case one (Unicode; no locale, no
+ * Folding of a local part: each character becomes its simple lower-case one (Unicode; no locale, no
  * change of length such as ß to ss), then the whole is put in normalisation form C. "Ä" and "A" with a diaeresis behind
- * it are one letter; "Straße" and "strasse" are two people. A dot at the end of the domain is dropped. Domains in ASCII
- * form (xn--…) and in Unicode are different keys. */
+ * it are one letter; "Straße" and "strasse" are two people. A dot at the end of the domain is dropped.
+ *
+ * A domain beyond ASCII is its A-labels (IDNA 2008, RFC 5891, with the mappings of UTS 46): bücher.example,
+ * BÜCHER.example and xn--bcher-kva.example are one domain, and the last is what it is called. */
 #ifndef AUTH_ADDRESS_H
 #define AUTH_ADDRESS_H
 
@@ -31,8 +33,8 @@ int address_read(struct str text, struct folded_address *out) MUST_CHECK;
  * 5321 Dot-string, RFC 6531 UTF-8). */
 int address_read_new(struct str text, struct folded_address *out) MUST_CHECK;
 
-/* Reads and folds a domain: labels of letters, digits, "-", "_" and UTF-8, 1 to 63 bytes each. out: room for
- * ADDRESS_DOMAIN_MAX bytes. ERR_SYNTAX, ERR_LIMIT. */
+/* Reads and folds a domain: labels of letters, digits, "-", "_" and what IDNA allows beyond ASCII, 1 to 63 bytes each
+ * as A-labels. out: room for ADDRESS_DOMAIN_MAX bytes, which are ASCII. ERR_SYNTAX, ERR_LIMIT. */
 int domain_read(struct str text, char *out, size_t *n) MUST_CHECK;
 
 #endif

@@ -1,6 +1,8 @@
 /* Tests of folding and checking addresses. */
 #include "auth/address.h"
 
+#include "base/checked.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -22,10 +24,36 @@ static void spellings_of_one_address_are_one_key(void **state)
 {
 	expect_fold("Alice@Example.TEST", "alice@example.test");
 	expect_fold("alice@example.test.", "alice@example.test");
-	expect_fold("J\xC3\x84GER@B\xC3\x9C" "CHER.test", "j\xC3\xA4ger@b\xC3\xBC" "cher.test");
+	expect_fold("J\xC3\x84GER@B\xC3\x9C" "CHER.test", "j\xC3\xA4ger@xn--bcher-kva.test");
 	expect_fold("A\xCC\x88@example.test", "\xC3\xA4@example.test"); /* combining diaeresis */
 	expect_fold("\xC8\xBA@example.test", "\xE2\xB1\xA5@example.test"); /* longer in lower case */
 	expect_fold("postmaster", "postmaster");
+}
+
+/* RFC 5891, UTS 46. */
+static void a_domain_is_its_a_labels(void **state)
+{
+	static const char *const SAME[] = { "b\xC3\xBC" "cher.test", "B\xC3\x9C" "CHER.TEST.", "bu\xCC\x88" "cher.test",
+		"XN--Bcher-KVA.test",
+		"b\xC3\xBC" "cher\xE3\x80\x82test" }; /* an ideographic full stop */
+	static const char *const BAD[] = { "b\xC3\xBC" "cher..test", "-\xC3\xBC.test", "\xC3\xBC-.test",
+		"\xE2\x98\x83.test",
+		"\xC3\xBC b.test", "\xC3\xBC/b.test", "\xC3\xBC\x01.test", "\xC3.test", "\xE2\x80\x8D.test" };
+	char name[ADDRESS_DOMAIN_MAX], longest[1200];
+	size_t n;
+	for (size_t i = 0; i < COUNT_OF(SAME); i++) {
+		assert_int_equal(0, domain_read(str_from_c(SAME[i]), name, &n));
+		assert_true(str_eq(str_of(name, n), STR("xn--bcher-kva.test")));
+	}
+	for (size_t i = 0; i < COUNT_OF(BAD); i++)
+		assert_int_equal(ERR_SYNTAX, domain_read(str_from_c(BAD[i]), name, &n));
+	assert_int_equal(ERR_SYNTAX, domain_read(str_of("\xC3\xBC\0.test", 8), name, &n));
+	assert_int_equal(0, domain_read(STR("stra\xC3\x9F" "e.test"), name, &n)); /* not strasse.test */
+	assert_true(str_eq(str_of(name, n), STR("xn--strae-oqa.test")));
+	for (size_t i = 0; i < sizeof longest; i += 2)
+		memcpy(longest + i, "\xC3\xBC", 2);
+	assert_true(domain_read(str_of(longest, 130), name, &n) < 0);
+	assert_int_equal(ERR_LIMIT, domain_read(str_of(longest, sizeof longest), name, &n));
 }
 
 static void different_people_stay_different(void **state)
@@ -70,6 +98,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(spellings_of_one_address_are_one_key),
+		cmocka_unit_test(a_domain_is_its_a_labels),
 		cmocka_unit_test(different_people_stay_different),
 		cmocka_unit_test(impossible_addresses_are_refused),
 		cmocka_unit_test(new_addresses_need_no_quoting),

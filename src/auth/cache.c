@@ -4,16 +4,11 @@
 
 #include "auth/password.h"
 #include "base/checked.h"
+#include "base/mac.h"
 #include "base/mem.h"
 #include "base/random.h"
 
-#define ERR_STATE openssl_err_state /* OpenSSL's type has the name of an error of ours */
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-#undef ERR_STATE
-
 #define KEY_SIZE 32
-#define MAC_SIZE 32
 #define WAYS     4
 
 struct entry {
@@ -22,7 +17,7 @@ struct entry {
 };
 
 struct auth_cache {
-	unsigned char key[KEY_SIZE];
+	struct mac *key; /* random */
 	uint64_t lifetime_ms;
 	size_t n_entries; /* a power of two, at least WAYS */
 	struct entry *entries;
@@ -31,7 +26,10 @@ struct auth_cache {
 struct auth_cache *auth_cache_new(uint32_t entries, uint64_t lifetime_ms)
 {
 	struct auth_cache *cache = mem_alloc(1, sizeof *cache);
-	random_bytes(cache->key, sizeof cache->key);
+	char key[KEY_SIZE];
+	random_bytes(key, sizeof key);
+	cache->key = mac_new(str_of(key, sizeof key));
+	mem_wipe(key, sizeof key);
 	cache->lifetime_ms = lifetime_ms;
 	cache->n_entries = WAYS;
 	while (cache->n_entries < entries)
@@ -40,11 +38,18 @@ struct auth_cache *auth_cache_new(uint32_t entries, uint64_t lifetime_ms)
 	return cache;
 }
 
+void auth_cache_set_lifetime(struct auth_cache *cache, uint64_t lifetime_ms)
+{
+	cache->lifetime_ms = lifetime_ms;
+	if (lifetime_ms == 0)
+		mem_wipe(cache->entries, cache->n_entries * sizeof *cache->entries);
+}
+
 void auth_cache_free(struct auth_cache **cache)
 {
 	if (!*cache)
 		return;
-	mem_wipe((*cache)->key, sizeof (*cache)->key);
+	mac_free(&(*cache)->key);
 	mem_free((*cache)->entries);
 	mem_free(*cache);
 	*cache = NULL;
@@ -66,9 +71,9 @@ static bool make_mac(const struct auth_cache *cache, const struct directory_acco
 	n += account->password_n;
 	memcpy(message + n, password.p, password.n);
 	n += password.n;
-	bool made = HMAC(EVP_sha256(), cache->key, KEY_SIZE, message, n, mac, NULL) != NULL;
+	mac_of(cache->key, str_of((const char *)message, n), mac);
 	mem_wipe(message, sizeof message);
-	return made;
+	return true;
 }
 
 static struct entry *neighbourhood(const struct auth_cache *cache, const unsigned char mac[MAC_SIZE])

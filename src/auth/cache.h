@@ -13,6 +13,8 @@ struct auth_cache;
  * lifetime of 0 remembers nothing. When it is full the oldest of a neighbourhood goes. */
 struct auth_cache *auth_cache_new(uint32_t entries, uint64_t lifetime_ms);
 void auth_cache_free(struct auth_cache **cache);
+/* Of what is remembered from now on; 0: what is remembered already is forgotten too. */
+void auth_cache_set_lifetime(struct auth_cache *cache, uint64_t lifetime_ms);
 
 /* now_ms: base/clock's monotonic time. */
 bool auth_cache_has(const struct auth_cache *cache, const struct directory_account *account, struct str password,

@@ -35,7 +35,32 @@ static const char *const MIGRATIONS[] = {
 	"INSERT INTO shard_order SELECT number, shard, kind, account FROM old_order;"
 	"DROP TABLE old_order;"
 	"CREATE INDEX shard_order_by_shard ON shard_order (shard, number);",
+	/* 3 */
+	"CREATE TABLE app_password (number INTEGER PRIMARY KEY CHECK (number > 0),"
+	" account BLOB NOT NULL REFERENCES account (id) ON DELETE CASCADE, name TEXT NOT NULL,"
+	" hash BLOB NOT NULL CHECK (length(hash) = 32), protocols INTEGER NOT NULL CHECK (protocols BETWEEN 1 AND 7),"
+	" created INTEGER NOT NULL, last_used INTEGER) STRICT;"
+	"CREATE UNIQUE INDEX app_password_name ON app_password (account, name);"
+	"CREATE UNIQUE INDEX app_password_hash ON app_password (account, hash);"
+	"CREATE TABLE pop3_choice (domain TEXT UNIQUE REFERENCES domain (name) ON DELETE CASCADE,"
+	" account BLOB UNIQUE REFERENCES account (id) ON DELETE CASCADE,"
+	" app_password INTEGER UNIQUE REFERENCES app_password (number) ON DELETE CASCADE,"
+	" mode INTEGER CHECK (mode BETWEEN 0 AND 3), days INTEGER CHECK (days BETWEEN 1 AND 3650),"
+	" trash INTEGER CHECK (trash IN (0, 1)), seen INTEGER CHECK (seen IN (0, 1)), mailbox TEXT,"
+	" CHECK ((domain IS NOT NULL) + (account IS NOT NULL) + (app_password IS NOT NULL) = 1)) STRICT;"
+	"CREATE INDEX pop3_choice_mode ON pop3_choice (mode);"
+	"CREATE INDEX pop3_choice_days ON pop3_choice (days);"
+	"ALTER TABLE shard_order RENAME TO old_order;"
+	"CREATE TABLE shard_order (number INTEGER PRIMARY KEY AUTOINCREMENT, shard INTEGER NOT NULL,"
+	" kind INTEGER NOT NULL CHECK (kind BETWEEN 0 AND 3), account BLOB NOT NULL CHECK (length(account) = 16),"
+	" login INTEGER NOT NULL DEFAULT 0) STRICT;"
+	"INSERT INTO sqlite_sequence (name, seq) SELECT 'shard_order', seq FROM sqlite_sequence WHERE name = 'old_order';"
+	"INSERT INTO shard_order (number, shard, kind, account) SELECT number, shard, kind, account FROM old_order;"
+	"DROP TABLE old_order;"
+	"CREATE INDEX shard_order_by_shard ON shard_order (shard, number);",
 };
+
+static int (*const REWRITES[COUNT_OF(MIGRATIONS)])(struct db *db) = { NULL, directory_fold_domains };
 
 static int open_database(struct directory *directory, struct str path, uint32_t wait_ms)
 {
@@ -47,7 +72,7 @@ static int open_database(struct directory *directory, struct str path, uint32_t 
 		.busy_timeout_ms = wait_ms,
 	};
 	const struct db_schema schema = {
-		.newest = directory_schema, .steps = MIGRATIONS, .n_steps = COUNT_OF(MIGRATIONS)
+		.newest = directory_schema, .steps = MIGRATIONS, .n_steps = COUNT_OF(MIGRATIONS), .rewrites = REWRITES
 	};
 	int err = db_open(path, &options, &directory->db);
 	if (!err)
@@ -245,6 +270,14 @@ int directory_account_find(struct directory *directory, struct str address, stru
 	return err ? err : find_account(directory, &folded, out);
 }
 
+int directory_account_exists(struct directory *directory, const struct account_id *id)
+{
+	USING(stmt, directory, account_exists);
+	db_bind_blob(stmt, 1, str_of((const char *)id->bytes, ACCOUNT_ID_SIZE));
+	int row = db_step(stmt);
+	return row == DB_ROW ? 0 : row == DB_DONE ? ERR_NOT_FOUND : row;
+}
+
 int directory_login_find(struct directory *directory, struct str user, struct directory_account *out)
 {
 	struct folded_address folded;
@@ -298,14 +331,21 @@ static int choose_shard(struct directory *directory, uint16_t *out)
 	return 0;
 }
 
+int directory_order_add(struct directory *directory, uint16_t shard, enum directory_order_kind kind,
+			const struct account_id *account, uint64_t login)
+{
+	USING(stmt, directory, order_insert);
+	db_bind_int(stmt, 1, shard);
+	db_bind_int(stmt, 2, kind);
+	db_bind_blob(stmt, 3, str_of((const char *)account->bytes, ACCOUNT_ID_SIZE));
+	db_bind_int(stmt, 4, (int64_t)login);
+	return db_run(stmt);
+}
+
 static int add_order(struct directory *directory, const struct directory_account *account,
 		     enum directory_order_kind kind)
 {
-	USING(stmt, directory, order_insert);
-	db_bind_int(stmt, 1, account->shard);
-	db_bind_int(stmt, 2, kind);
-	db_bind_blob(stmt, 3, str_of((const char *)account->id.bytes, ACCOUNT_ID_SIZE));
-	return db_run(stmt);
+	return directory_order_add(directory, account->shard, kind, &account->id, 0);
 }
 
 static int insert_account(struct directory *directory, const struct directory_account *account)
@@ -503,6 +543,7 @@ int directory_orders(struct directory *directory, uint16_t shard, int64_t after,
 		order->shard = shard;
 		order->kind = (enum directory_order_kind)db_column_int(stmt, 1);
 		order->quota = column_quota(stmt, 3);
+		order->login = (uint64_t)db_column_int(stmt, 5);
 		memcpy(order->account.bytes, id.p, ACCOUNT_ID_SIZE);
 	}
 	if (row < 0)

@@ -74,6 +74,8 @@ int directory_account_add(struct directory *directory, struct str address, struc
 			  struct directory_account *out) MUST_CHECK;
 /* The account whose address this is, exactly (no alias, no detail). ERR_NOT_FOUND. */
 int directory_account_find(struct directory *directory, struct str address, struct directory_account *out) MUST_CHECK;
+/* Whether there still is such an account: 0 or ERR_NOT_FOUND. */
+int directory_account_exists(struct directory *directory, const struct account_id *id) MUST_CHECK;
 /* The account that a login name means: an address of it, or its local part alone if we have one domain only. */
 int directory_login_find(struct directory *directory, struct str user, struct directory_account *out) MUST_CHECK;
 int directory_account_set_password(struct directory *directory, struct str address, struct str password) MUST_CHECK;
@@ -161,6 +163,7 @@ enum directory_order_kind {
 	DIRECTORY_CREATE,  /* with its limits */
 	DIRECTORY_DESTROY,
 	DIRECTORY_QUOTA,   /* its limits are these now */
+	DIRECTORY_FORGET_LOGIN, /* an app password is gone: what it has hidden from POP3 too */
 	DIRECTORY_ORDER_COUNT,
 };
 
@@ -170,6 +173,7 @@ struct directory_order {
 	enum directory_order_kind kind;
 	struct account_id account;
 	struct directory_quota quota; /* CREATE, QUOTA: as it is when the order is read */
+	uint64_t login;               /* FORGET_LOGIN: number of the app password */
 };
 
 /* The shard's orders after that number, oldest first; at most `max` into `list`, how many into *n. */

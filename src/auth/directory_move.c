@@ -50,16 +50,6 @@ int directory_move_begin(struct directory *directory, struct str address, uint16
 	return 0;
 }
 
-static int add_order(struct directory *directory, uint16_t shard, enum directory_order_kind kind,
-		     const struct account_id *id)
-{
-	USING(stmt, directory, order_insert);
-	db_bind_int(stmt, 1, shard);
-	db_bind_int(stmt, 2, kind);
-	db_bind_blob(stmt, 3, id_of(id));
-	return db_run(stmt);
-}
-
 static int stay(struct directory *directory, const struct account_id *id, uint16_t lives, uint16_t leaves)
 {
 	USING(stmt, directory, account_moved);
@@ -69,8 +59,8 @@ static int stay(struct directory *directory, const struct account_id *id, uint16
 	if (!err && db_changes(&directory->db) == 0)
 		return ERR_NOT_FOUND;
 	if (!err)
-		err = add_order(directory, lives, DIRECTORY_CREATE, id);
-	return err ? err : add_order(directory, leaves, DIRECTORY_DESTROY, id);
+		err = directory_order_add(directory, lives, DIRECTORY_CREATE, id, 0);
+	return err ? err : directory_order_add(directory, leaves, DIRECTORY_DESTROY, id, 0);
 }
 
 int directory_move_end(struct directory *directory, const struct directory_account *account, bool moved)

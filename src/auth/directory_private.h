@@ -19,6 +19,7 @@
 	X(account_delete, "DELETE FROM account WHERE id = ?1")                                                         \
 	X(account_password, "UPDATE account SET password = ?2 WHERE id = ?1")                                          \
 	X(account_quota, "UPDATE account SET quota_messages = ?2, quota_bytes = ?3 WHERE id = ?1")                     \
+	X(account_exists, "SELECT 1 FROM account WHERE id = ?1")                                                       \
 	X(account_made, "UPDATE account SET made = 1 WHERE id = ?1")                                                   \
 	X(account_find,                                                                                                \
 	  "SELECT id, shard, password, created, enabled, made, domain, local, quota_messages, quota_bytes, moving_to "  \
@@ -56,14 +57,33 @@
 	  "(SELECT domain, local FROM address WHERE account IS NULL AND (domain, local) > (?1, ?2) "                   \
 	  "AND (?3 = '' OR domain = ?3) ORDER BY domain, local LIMIT ?4) JOIN alias_target t USING (domain, local) "   \
 	  "ORDER BY 1, 2, 3, 4")                                                                                       \
-	X(order_insert, "INSERT INTO shard_order (shard, kind, account) VALUES (?1, ?2, ?3)")                          \
+	X(app_insert,                                                                                                  \
+	  "INSERT INTO app_password (number, account, name, hash, protocols, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6)") \
+	X(app_count, "SELECT count(*) FROM app_password WHERE account = ?1")                                           \
+	X(app_find, "SELECT number FROM app_password WHERE account = ?1 AND name = ?2")                                \
+	X(app_exists, "SELECT 1 FROM app_password WHERE number = ?1 AND account = ?2")                                 \
+	X(app_delete, "DELETE FROM app_password WHERE number = ?1")                                                    \
+	X(app_list,                                                                                                    \
+	  "SELECT number, name, protocols, created, last_used FROM app_password WHERE account = ?1 ORDER BY name")     \
+	X(app_check, "SELECT number, protocols, last_used FROM app_password WHERE account = ?1 AND hash = ?2")         \
+	X(app_used, "UPDATE app_password SET last_used = ?2 WHERE number = ?1")                                        \
+	X(pop3_read,                                                                                                   \
+	  "SELECT 1, mode, days, trash, seen, mailbox FROM pop3_choice WHERE domain = ?1 UNION ALL "                   \
+	  "SELECT 2, mode, days, trash, seen, mailbox FROM pop3_choice WHERE account = ?2 UNION ALL "                  \
+	  "SELECT 3, mode, days, trash, seen, mailbox FROM pop3_choice WHERE app_password = ?3")                       \
+	X(pop3_delete, "DELETE FROM pop3_choice WHERE domain = ?1 OR account = ?2 OR app_password = ?3")               \
+	X(pop3_insert, "INSERT INTO pop3_choice VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")                              \
+	X(pop3_expire,                                                                                                 \
+	  "SELECT EXISTS (SELECT 1 FROM pop3_choice WHERE mode = 1), EXISTS (SELECT 1 FROM pop3_choice WHERE mode = 3), " \
+	  "EXISTS (SELECT 1 FROM pop3_choice WHERE mode >= 0), (SELECT min(days) FROM pop3_choice)")                   \
+	X(order_insert, "INSERT INTO shard_order (shard, kind, account, login) VALUES (?1, ?2, ?3, ?4)")               \
 	X(account_moving, "UPDATE account SET moving_to = ?2, made = 0 WHERE id = ?1")                                 \
 	X(account_moved, "UPDATE account SET shard = ?2, moving_to = NULL, made = 0 WHERE id = ?1 AND moving_to IS NOT NULL") \
 	X(account_moves, "SELECT id, shard, moving_to FROM account WHERE moving_to IS NOT NULL")                       \
 	X(order_of_account, "SELECT 1 FROM shard_order WHERE account = ?1 LIMIT 1")                                    \
 	X(order_delete, "DELETE FROM shard_order WHERE number = ?1")                                                   \
 	X(order_list,                                                                                                  \
-	  "SELECT number, kind, account, quota_messages, quota_bytes FROM shard_order LEFT JOIN account a "            \
+	  "SELECT number, kind, account, quota_messages, quota_bytes, login FROM shard_order LEFT JOIN account a "     \
 	  "ON a.id = shard_order.account WHERE shard_order.shard = ?1 AND number > ?2 ORDER BY number LIMIT ?3")       \
 	X(counts,                                                                                                      \
 	  "SELECT (SELECT count(*) FROM domain), (SELECT count(*) FROM account), "                                     \
@@ -113,8 +133,15 @@ int directory_finish(struct directory *directory, int err) MUST_CHECK;
 /* local@domain from two columns; ERR_CORRUPT if they are none. */
 int directory_column_address(sqlite3_stmt *stmt, int domain_column, struct folded_address *out) MUST_CHECK;
 
+/* In a transaction. login: 0 but for FORGET_LOGIN. */
+int directory_order_add(struct directory *directory, uint16_t shard, enum directory_order_kind kind,
+			const struct account_id *account, uint64_t login) MUST_CHECK;
+
 /* Moves that were under way when the directory was closed (directory_move.c): the accounts stay where they are. */
 int directory_moves_take_back(struct directory *directory) MUST_CHECK;
+
+/* The step to version 3 that SQL cannot do (directory_domains.c). */
+int directory_fold_domains(struct db *db) MUST_CHECK;
 
 /* Deletes aliases without a target, and those that led to them alone, and so on. */
 int directory_delete_empty_aliases(struct directory *directory) MUST_CHECK;

@@ -401,11 +401,12 @@ static void limits_are_kept_and_their_shard_hears_of_them(void **state)
 
 /* As version 1 had it. */
 static const char VERSION_1[] =
+	"DROP TABLE pop3_choice; DROP TABLE app_password;"
 	"DROP INDEX shard_order_by_shard; DROP INDEX account_by_created; DROP INDEX address_postmaster;"
 	"ALTER TABLE shard_order RENAME TO newer_order;"
 	"CREATE TABLE shard_order (number INTEGER PRIMARY KEY AUTOINCREMENT, shard INTEGER NOT NULL,"
 	" kind INTEGER NOT NULL CHECK (kind IN (0, 1)), account BLOB NOT NULL CHECK (length(account) = 16)) STRICT;"
-	"INSERT INTO shard_order SELECT * FROM newer_order; DROP TABLE newer_order;"
+	"INSERT INTO shard_order SELECT number, shard, kind, account FROM newer_order; DROP TABLE newer_order;"
 	"CREATE INDEX shard_order_by_shard ON shard_order (shard, number);"
 	"ALTER TABLE account DROP COLUMN quota_messages; ALTER TABLE account DROP COLUMN quota_bytes;"
 	"ALTER TABLE account DROP COLUMN moving_to; PRAGMA user_version = 1";

@@ -40,6 +40,12 @@ void fair_queue_free(struct fair_queue **queue)
 	*queue = NULL;
 }
 
+void fair_queue_set_limits(struct fair_queue *queue, uint32_t max, uint32_t max_per_client)
+{
+	queue->max = max;
+	queue->max_per_client = max_per_client;
+}
+
 int fair_queue_push(struct fair_queue *queue, uint64_t client, void *item)
 {
 	struct lane *lane = &queue->lanes[client % LANES];

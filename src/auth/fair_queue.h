@@ -11,6 +11,9 @@ struct fair_queue;
 struct fair_queue *fair_queue_new(uint32_t max, uint32_t max_per_client);
 void fair_queue_free(struct fair_queue **queue);
 
+/* Other limits from now on; what waits already stays. */
+void fair_queue_set_limits(struct fair_queue *queue, uint32_t max, uint32_t max_per_client);
+
 /* client: hash of who asks. ERR_LIMIT: full, in all or for this client. */
 int fair_queue_push(struct fair_queue *queue, uint64_t client, void *item) MUST_CHECK;
 

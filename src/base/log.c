@@ -25,6 +25,11 @@ static const struct str level_names[] = {
 #undef LOG_NAME
 };
 
+struct str log_level_name(enum log_level level)
+{
+	return level_names[level];
+}
+
 void log_set_role(struct str role)
 {
 	size_t n = role.n < LOG_ROLE_MAX ? role.n : LOG_ROLE_MAX;

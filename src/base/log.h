@@ -41,6 +41,9 @@ struct log_field {
 /* The name that stands in every line, "shard.0"; at most 31 bytes are kept. */
 void log_set_role(struct str role);
 
+/* "debug" */
+struct str log_level_name(enum log_level level);
+
 /* Lines below this level are not written. Default: LOG_INFO. */
 void log_set_level(enum log_level level);
 

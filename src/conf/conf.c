@@ -27,12 +27,18 @@
 #define MEMBER_TLS_VERSION(name) name
 #define MEMBER_PLAIN_LOGIN(name) name
 #define MEMBER_FULL_ANSWER(name) name
+#define MEMBER_POP3_MODE(name)   name
+#define MEMBER_POP3_DELETED(name) name
+
+#define SETTING_IS_LIVE    true
+#define SETTING_IS_RESTART false
 
 const struct setting conf_table[CONF_SETTINGS] = {
-#define ROW(type_, section_, name_, default_, min_, max_, sentence)                                                    \
+#define ROW(type_, when_, section_, name_, default_, min_, max_, sentence)                                             \
 	[CONF_##section_##_##name_] = { .path = STR_INIT(#section_ "." #name_), .section = STR_INIT(#section_),        \
-		.name = STR_INIT(#name_), .type = SETTING_##type_, .default_text = STR_INIT(default_), .min = (min_),  \
-		.max = (max_), .offset = offsetof(struct conf, section_.MEMBER_##type_(name_)) },
+		.name = STR_INIT(#name_), .type = SETTING_##type_, .live = SETTING_IS_##when_,                         \
+		.default_text = STR_INIT(default_), .min = (min_), .max = (max_),                                      \
+		.offset = offsetof(struct conf, section_.MEMBER_##type_(name_)) },
 #define SECTION_ROWS(section, list) list(ROW)
 	CONF_SECTIONS(SECTION_ROWS)
 #undef SECTION_ROWS
@@ -198,6 +204,15 @@ static void read_entries(struct reader *reader)
 #define report_setting(reader, id, ...)                                                                                \
 	conf_report(reader, (struct toml_place){ MAX((reader)->conf->lines[id], 1u), 1 }, __VA_ARGS__)
 
+/* Without a certificate a default is taken away, and what the file says is an error. */
+static void take_away(struct reader *reader, enum conf_setting id, struct conf_addresses *addresses, const char *needs)
+{
+	if (reader->conf->lines[id] == CONF_LINE_DEFAULT)
+		addresses->n = 0;
+	else if (addresses->n > 0)
+		report_setting(reader, id, "%.*s needs a tls.certificate%s", STR_ARG(conf_table[id].path), needs);
+}
+
 static void check_tls(struct reader *reader)
 {
 	struct conf *conf = reader->conf;
@@ -208,14 +223,13 @@ static void check_tls(struct reader *reader)
 		report_setting(reader, CONF_tls_key, "tls.key needs a tls.certificate");
 	if (certificate || key)
 		return;
-	if (conf->lines[CONF_listen_imaps] == CONF_LINE_DEFAULT)
-		conf->listen.imaps.n = 0;
-	else if (conf->listen.imaps.n > 0)
-		report_setting(reader, CONF_listen_imaps, "listen.imaps needs a tls.certificate");
-	if (conf->lines[CONF_listen_pop3s] == CONF_LINE_DEFAULT)
-		conf->listen.pop3s.n = 0;
-	else if (conf->listen.pop3s.n > 0)
-		report_setting(reader, CONF_listen_pop3s, "listen.pop3s needs a tls.certificate");
+	take_away(reader, CONF_listen_imaps, &conf->listen.imaps, "");
+	take_away(reader, CONF_listen_pop3s, &conf->listen.pop3s, "");
+	take_away(reader, CONF_listen_submissions, &conf->listen.submissions, "");
+	/* Every mail there needs a login, and a login TLS, unless the administrator says otherwise. */
+	bool possible = conf->login.allow_plain_without_tls != CONF_PLAIN_NEVER;
+	if (!possible || conf->lines[CONF_listen_submission] == CONF_LINE_DEFAULT)
+		take_away(reader, CONF_listen_submission, &conf->listen.submission, ", or login.allow_plain_without_tls");
 }
 
 static void check_control_socket(struct reader *reader)
@@ -236,9 +250,22 @@ static void check_control_socket(struct reader *reader)
 	conf->server.control_socket = str_of(path, n);
 }
 
+/* What it tells nobody has to know, and who asks is not asked for a password. */
+static void check_metrics(struct reader *reader)
+{
+	const struct conf_addresses *addresses = &reader->conf->metrics.listen;
+	for (size_t i = 0; i < addresses->n; i++) {
+		struct str host = addresses->list[i].host;
+		if (!str_starts(host, STR("127.")) && !str_eq(host, STR("::1")))
+			report_setting(reader, CONF_metrics_listen, "metrics.listen must be an address of this machine alone, "
+				"127.0.0.1 or [::1], not %.*s", STR_ARG(addresses->list[i].text));
+	}
+}
+
 static void check_together(struct reader *reader)
 {
 	const struct conf *conf = reader->conf;
+	check_metrics(reader);
 	check_tls(reader);
 	check_control_socket(reader);
 	if (conf->server.restart_delay_min_ms > conf->server.restart_delay_max_ms)

@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/pop3_policy.h"
 #include "conf/settings.h"
 #include "syntax/mime.h"
 
@@ -20,6 +21,9 @@ enum conf_plain_login { CONF_PLAIN_NEVER, CONF_PLAIN_LOOPBACK, CONF_PLAIN_ALWAYS
 
 /* What a sender is told whose message does not fit into an account any more. */
 enum conf_full_answer { CONF_FULL_PERMANENT, CONF_FULL_TEMPORARY };
+
+/* Where a message goes that a POP3 client has deleted. */
+enum conf_pop3_deleted { CONF_DELETED_GONE, CONF_DELETED_TRASH };
 
 /* An address to listen on: "127.0.0.1:143", "[::1]:143", or "*:143" for all of both families. */
 enum conf_family { CONF_FAMILY_BOTH, CONF_FAMILY_IPV4, CONF_FAMILY_IPV6 };
@@ -49,10 +53,12 @@ struct conf_addresses {
 #define CONF_FIELD_TLS_VERSION(name) enum conf_tls_version name;
 #define CONF_FIELD_PLAIN_LOGIN(name) enum conf_plain_login name;
 #define CONF_FIELD_FULL_ANSWER(name) enum conf_full_answer name;
+#define CONF_FIELD_POP3_MODE(name)   enum pop3_mode name;
+#define CONF_FIELD_POP3_DELETED(name) enum conf_pop3_deleted name;
 
 /* One constant for each setting, CONF_server_hostname: its place in the table and in struct conf's lines. */
 enum conf_setting {
-#define CONF_ID(type, section, name, ...) CONF_##section##_##name,
+#define CONF_ID(type, when, section, name, ...) CONF_##section##_##name,
 #define CONF_SECTION_IDS(section, list) list(CONF_ID)
 	CONF_SECTIONS(CONF_SECTION_IDS)
 #undef CONF_SECTION_IDS
@@ -67,7 +73,7 @@ enum conf_setting {
 /* One member struct for each section, one field for each setting: conf.imap.idle_timeout_ms, conf.tls.certificate.
  * Owns all that it points to. */
 struct conf {
-#define CONF_FIELD(type, section, name, ...) CONF_FIELD_##type(name)
+#define CONF_FIELD(type, when, section, name, ...) CONF_FIELD_##type(name)
 #define CONF_SECTION_STRUCT(section, fields) struct { fields(CONF_FIELD) } section;
 	CONF_SECTIONS(CONF_SECTION_STRUCT)
 #undef CONF_SECTION_STRUCT
@@ -96,12 +102,37 @@ void conf_defaults(struct conf *out);
 /* Reads a configuration file's text (at most CONF_TEXT_MAX bytes). `file_name` stands in the error texts. ERR_SYNTAX
  * with at least one error in *errors when anything is wrong; then *out is untouched. *errors is overwritten in any case
  * and is to be freed with conf_errors_free. When each value is right by itself it checks that they fit together
- * (certificate with key, ...), fills in server.control_socket, and takes listen.imaps and listen.pop3s away when they
- * have their defaults and there is no certificate. */
+ * (certificate with key, ...), fills in server.control_socket, and takes listen.imaps, pop3s, submission and submissions
+ * away when they have their defaults and there is no certificate. */
 int conf_parse(struct str text, struct str file_name, struct conf *out, struct conf_errors *errors) MUST_CHECK;
 
 /* Takes over what the environment says: MANSIO_SANDBOX=on or off. ERR_SYNTAX for another value. */
 int conf_apply_environment(struct conf *conf) MUST_CHECK;
+
+/* A setting whose value in a file is not the one in force. */
+struct conf_change {
+	struct str name;          /* "imap.idle_timeout" */
+	struct str before, after; /* as TOML writes them */
+	bool live;                /* it can change while the server runs (settings.h) */
+};
+
+struct conf_changes {
+	struct conf_change list[CONF_SETTINGS];
+	size_t n;
+	struct arena arena;
+};
+
+/* What differs, in the order of settings.h; *out is overwritten, and to be freed with conf_changes_free. */
+void conf_compare(const struct conf *running, const struct conf *file, struct conf_changes *out);
+void conf_changes_free(struct conf_changes *changes);
+
+/* What is in force after a reload, as a configuration file's text: of `file` what can change while the server runs, all
+ * else as it is in `running`. conf_parse may still find that the two do not fit together. */
+void conf_print_reloaded(const struct conf *running, const struct conf *file, struct buf *out);
+
+/* Puts *fresh, which is empty then, in the place of *running. Slices of the first configuration of a process stay valid
+ * for settings that need a restart: it goes to *first, which was all zeros; each later one is freed. */
+void conf_replace(struct conf *running, struct conf *first, struct conf *fresh);
 
 /* The section [mime] as the parser takes it. */
 struct mime_limits conf_mime_limits(const struct conf *conf);

@@ -78,7 +78,8 @@ static void every_default_is_within_its_bounds(void **state)
 	struct conf conf;
 	struct buf text = BUF_INIT(OUTPUT_MAX);
 	for (size_t i = 0; i < CONF_SETTINGS; i++)
-		if (i != CONF_listen_imaps && i != CONF_listen_pop3s) /* these need a certificate */
+		if (i != CONF_listen_imaps && i != CONF_listen_pop3s && i != CONF_listen_submission &&
+		    i != CONF_listen_submissions) /* these need a certificate */
 			buf_addf(&text, "%.*s = %.*s\n", STR_ARG(conf_table[i].path), STR_ARG(conf_table[i].default_text));
 	buf_add_byte(&text, '\0');
 	parse_ok(text.p, &conf);
@@ -265,6 +266,9 @@ static void settings_must_fit_together(void **state)
 	parse_bad("\ntls.key = \"/c\"\n", "t:2:1: tls.key needs a tls.certificate\n");
 	parse_bad("[listen]\nimaps = [\"*:993\"]\npop3s = [\"*:995\"]\n",
 		"t:2:1: listen.imaps needs a tls.certificate\nt:3:1: listen.pop3s needs a tls.certificate\n");
+	parse_bad("listen.submissions = [\"*:465\"]\nlisten.submission = [\"*:587\"]\n",
+		"t:1:1: listen.submissions needs a tls.certificate\n"
+		"t:2:1: listen.submission needs a tls.certificate, or login.allow_plain_without_tls\n");
 	parse_bad("server.restart_delay_min = \"60s\"\n",
 		"t:1:1: server.restart_delay_min is more than server.restart_delay_max\n");
 	parse_bad("\nlogin.failure_delay = \"1m\"\n",
@@ -274,6 +278,14 @@ static void settings_must_fit_together(void **state)
 		"t:1:1: smtp.recipient_delimiter must be one of + - _ . = # ~\n");
 	parse_ok("listen.imaps = []\nsmtp.recipient_delimiter = \"\"\n", &conf);
 	assert_int_equal(conf.listen.imaps.n + conf.listen.pop3s.n, 0);
+	assert_int_equal(conf.listen.submission.n + conf.listen.submissions.n, 0);
+	conf_free(&conf);
+	/* without a certificate it is there only where somebody asked for it, and somebody could log in */
+	parse_ok("login.allow_plain_without_tls = \"loopback\"\n", &conf);
+	assert_int_equal(conf.listen.submission.n, 0);
+	conf_free(&conf);
+	parse_ok("login.allow_plain_without_tls = \"loopback\"\nlisten.submission = [\"127.0.0.1:587\"]\n", &conf);
+	assert_int_equal(conf.listen.submission.n, 1);
 	conf_free(&conf);
 }
 

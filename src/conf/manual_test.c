@@ -11,7 +11,7 @@
 #define MANUAL_MAX (256 * 1024)
 
 static const char *const sentences[CONF_SETTINGS] = {
-#define SENTENCE(type, section, name, default_, min, max, sentence) [CONF_##section##_##name] = sentence,
+#define SENTENCE(type, when, section, name, default_, min, max, sentence) [CONF_##section##_##name] = sentence,
 #define SECTION_SENTENCES(section, list) list(SENTENCE)
 	CONF_SECTIONS(SECTION_SENTENCES)
 };
@@ -66,10 +66,12 @@ static void print_type(const struct setting *setting, struct buf *out)
 	case SETTING_TLS_VERSION:
 	case SETTING_PLAIN_LOGIN:
 	case SETTING_FULL_ANSWER:
+	case SETTING_POP3_MODE:
+	case SETTING_POP3_DELETED:
 		print_words(conf_choices(setting->type), out);
 		break;
 	}
-	buf_addf(out, "; default: %.*s.\n", STR_ARG(setting->default_text));
+	buf_addf(out, "; default: %.*s.\n%s", STR_ARG(setting->default_text), setting->live ? "" : "Needs a restart.\n");
 }
 
 /* Sentences stand on lines of their own, as mdoc(7) wants it. */

@@ -39,7 +39,7 @@ static void print_quantity(uint64_t value, const struct unit *units, struct buf 
 	buf_add_byte(out, '"');
 }
 
-static void print_value(const struct setting *setting, const struct conf *conf, struct buf *out)
+void conf_print_value(const struct setting *setting, const struct conf *conf, struct buf *out)
 {
 	const void *field = setting_field_of(setting, conf);
 	switch (setting->type) {
@@ -67,6 +67,8 @@ static void print_value(const struct setting *setting, const struct conf *conf, 
 	case SETTING_TLS_VERSION:
 	case SETTING_PLAIN_LOGIN:
 	case SETTING_FULL_ANSWER:
+	case SETTING_POP3_MODE:
+	case SETTING_POP3_DELETED:
 		print_choice(conf_choices(setting->type), *(const int *)field, out);
 		break;
 	}
@@ -75,7 +77,8 @@ static void print_value(const struct setting *setting, const struct conf *conf, 
 static void print_origin(enum conf_setting id, const struct conf *conf, struct buf *out)
 {
 	uint32_t line = conf->lines[id];
-	bool needs_tls = id == CONF_listen_imaps || id == CONF_listen_pop3s;
+	bool needs_tls = id == CONF_listen_imaps || id == CONF_listen_pop3s || id == CONF_listen_submission ||
+	                 id == CONF_listen_submissions;
 	if (line == CONF_LINE_ENVIRONMENT)
 		buf_add(out, STR("environment"));
 	else if (line != CONF_LINE_DEFAULT)
@@ -100,7 +103,7 @@ void conf_print_effective(const struct conf *conf, struct buf *out)
 		size_t begin = out->n;
 		buf_add(out, setting->name);
 		buf_add(out, STR(" = "));
-		print_value(setting, conf, out);
+		conf_print_value(setting, conf, out);
 		do
 			buf_add_byte(out, ' ');
 		while (!out->failed && out->n - begin < COMMENT_COLUMN);
@@ -118,7 +121,7 @@ void conf_print_effective_json(const struct conf *conf, struct buf *out)
 		if (begins_section(id))
 			buf_addf(out, "%s\"%.*s\":{", id == 0 ? "{" : "},", STR_ARG(setting->section));
 		buf_addf(out, "%s\"%.*s\":{\"value\":", begins_section(id) ? "" : ",", STR_ARG(setting->name));
-		print_value(setting, conf, out);
+		conf_print_value(setting, conf, out);
 		buf_add(out, STR(",\"from\":\""));
 		print_origin(id, conf, out);
 		buf_add(out, STR("\"}"));

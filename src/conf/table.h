@@ -18,12 +18,15 @@ enum setting_type {
 	SETTING_TLS_VERSION,
 	SETTING_PLAIN_LOGIN,
 	SETTING_FULL_ANSWER,
+	SETTING_POP3_MODE,
+	SETTING_POP3_DELETED,
 };
 
 struct setting {
 	struct str path; /* section.name */
 	struct str section, name;
 	enum setting_type type;
+	bool live; /* takes effect at a reload */
 	struct str default_text; /* as TOML */
 	uint64_t min, max;
 	size_t offset; /* of its field in struct conf */
@@ -59,6 +62,9 @@ const struct choice *conf_choices(enum setting_type type);
 
 /* A size or duration with the largest unit that leaves no rest: 25MB; 0 has the smallest. */
 void conf_print_quantity(uint64_t value, const struct unit *units, struct buf *out);
+
+/* A setting's value, as TOML and JSON write it. */
+void conf_print_value(const struct setting *setting, const struct conf *conf, struct buf *out);
 
 /* What is being read, and where errors go. */
 struct reader {

@@ -34,9 +34,20 @@ static const struct choice plain_login_choices[] = { { STR_INIT("never"), CONF_P
 static const struct choice full_answer_choices[] = { { STR_INIT("permanent"), CONF_FULL_PERMANENT },
 	{ STR_INIT("temporary"), CONF_FULL_TEMPORARY }, { STR_INIT(""), 0 } };
 
+static const struct choice pop3_mode_choices[] = {
+#define CHOICE(mode, word) { STR_INIT(word), mode },
+	POP3_MODE_LIST(CHOICE)
+#undef CHOICE
+	{ STR_INIT(""), 0 }
+};
+
+static const struct choice pop3_deleted_choices[] = { { STR_INIT("gone"), CONF_DELETED_GONE },
+	{ STR_INIT("trash"), CONF_DELETED_TRASH }, { STR_INIT(""), 0 } };
+
 /* The closed choices are stored through int, which all enums of struct conf must therefore be like. */
 _Static_assert(sizeof(enum log_level) == sizeof(int) && sizeof(enum conf_tls_version) == sizeof(int) &&
-	sizeof(enum conf_plain_login) == sizeof(int) && sizeof(enum conf_full_answer) == sizeof(int), "enums have the size of int");
+	sizeof(enum conf_plain_login) == sizeof(int) && sizeof(enum conf_full_answer) == sizeof(int) &&
+	sizeof(enum pop3_mode) == sizeof(int) && sizeof(enum conf_pop3_deleted) == sizeof(int), "enums have the size of int");
 
 const struct choice *conf_choices(enum setting_type type)
 {
@@ -49,6 +60,10 @@ const struct choice *conf_choices(enum setting_type type)
 		return plain_login_choices;
 	case SETTING_FULL_ANSWER:
 		return full_answer_choices;
+	case SETTING_POP3_MODE:
+		return pop3_mode_choices;
+	case SETTING_POP3_DELETED:
+		return pop3_deleted_choices;
 	case SETTING_BOOL:
 	case SETTING_INTEGER:
 	case SETTING_SIZE:
@@ -383,6 +398,8 @@ void conf_read_value(struct reader *reader, const struct setting *setting, const
 	case SETTING_TLS_VERSION:
 	case SETTING_PLAIN_LOGIN:
 	case SETTING_FULL_ANSWER:
+	case SETTING_POP3_MODE:
+	case SETTING_POP3_DELETED:
 		read_choice(reader, setting, entry);
 		break;
 	}

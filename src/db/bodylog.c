@@ -9,6 +9,7 @@
 #include "base/checked.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "db/ahead.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +28,7 @@ struct bodylog {
 	uint64_t segment_size;
 	uint32_t segment; /* current */
 	uint64_t flushed; /* end of what is written to the current segment */
+	uint64_t size;    /* of its file: more, where room was made (db/ahead.h) */
 	struct buf waiting; /* behind it, in memory */
 	bool unsynced;
 	bool held; /* a record is being filled: no new segment */
@@ -74,7 +76,7 @@ int bodylog_open(struct str folder, uint64_t segment_size, uint32_t segment, uin
 	struct stat st;
 	int fd, result = 0;
 	*log = (struct bodylog){ .folder = -1, .segment_size = segment_size, .segment = segment, .flushed = end,
-		                 .waiting = BUF_INIT(BODYLOG_BUFFER_MAX) };
+		                 .size = end, .waiting = BUF_INIT(BODYLOG_BUFFER_MAX) };
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		result = err_from_errno(errno);
 	else if ((log->folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
@@ -99,12 +101,24 @@ int bodylog_open(struct str folder, uint64_t segment_size, uint32_t segment, uin
 	return result;
 }
 
+/* The current file ends where its records do. */
+static int give_room_back(struct bodylog *log)
+{
+	if (log->size <= log->flushed)
+		return 0;
+	if (ftruncate(log->fds[log->segment], (off_t)log->flushed) < 0)
+		return err_from_errno(errno);
+	log->size = log->flushed;
+	return 0;
+}
+
 void bodylog_close(struct bodylog **pointer)
 {
 	struct bodylog *log = *pointer;
 	*pointer = NULL;
 	if (!log)
 		return;
+	(void)give_room_back(log); /* else the next start does */
 	for (uint32_t i = 0; i < log->n_fds; i++)
 		if (log->fds[i] >= 0)
 			close(log->fds[i]);
@@ -146,7 +160,7 @@ static XXH3_state_t *new_sum(void)
 /* Copies the file's part behind the pieces straight into the segment, at `at`, and adds it to the checksum. */
 static int copy_file(int from, uint64_t start, uint64_t length, int to, uint64_t at, XXH3_state_t *sum)
 {
-	char *chunk = mem_alloc(1, COPY_CHUNK);
+	char *chunk = mem_alloc_unset(COPY_CHUNK);
 	uint64_t done = 0;
 	int result = 0;
 	while (done < length && result == 0) {
@@ -194,6 +208,7 @@ static int append_large(struct bodylog *log, struct body_record *record, const s
 	if (result == 0) {
 		*out = (struct body_place){ log->segment, log->flushed + header.n, record->checksum };
 		log->flushed += header.n + record->length;
+		log->size = MAX(log->size, log->flushed);
 		log->unsynced = true;
 	}
 	XXH3_freeState(sum);
@@ -244,6 +259,16 @@ int bodylog_append_part(struct bodylog *log, const struct body_record *facts, co
 	return 0;
 }
 
+/* Zeros behind what was written, if that pays. Where they find no room, there is none made: the record is written. */
+static void make_room(struct bodylog *log, int fd)
+{
+	uint64_t end = log->flushed + log->waiting.n;
+	size_t n = ahead_wanted(log->size, end, log->waiting.n);
+	log->size = MAX(log->size, end);
+	if (n > 0 && file_write_at(fd, end, str_of(ahead_zeros, n)) == 0)
+		log->size = end + n;
+}
+
 int bodylog_flush(struct bodylog *log)
 {
 	int fd, result = open_segment(log, log->segment, false, &fd);
@@ -252,6 +277,7 @@ int bodylog_flush(struct bodylog *log)
 	result = file_write_at(fd, log->flushed, buf_str(&log->waiting));
 	if (result < 0)
 		return result;
+	make_room(log, fd);
 	log->flushed += log->waiting.n;
 	buf_clear(&log->waiting);
 	return 0;
@@ -267,7 +293,7 @@ void bodylog_rewind(struct bodylog *log, uint32_t segment, uint64_t end)
 {
 	buf_clear(&log->waiting);
 	log->segment = segment;
-	log->flushed = end;
+	log->flushed = log->size = end; /* what the file has behind it is overwritten */
 	log->unsynced = false;
 }
 
@@ -276,7 +302,9 @@ int bodylog_roll(struct bodylog *log)
 	int fd, result;
 	if (log->held || log->flushed + log->waiting.n < log->segment_size)
 		return 0;
-	result = open_segment(log, log->segment + 1, true, &fd);
+	result = give_room_back(log);
+	if (result == 0)
+		result = open_segment(log, log->segment + 1, true, &fd);
 	if (result == 0 && ftruncate(fd, 0) < 0)
 		result = err_from_errno(errno);
 	if (result == 0 && fsync(log->folder) < 0)
@@ -284,7 +312,7 @@ int bodylog_roll(struct bodylog *log)
 	if (result < 0)
 		return result;
 	log->segment++;
-	log->flushed = 0;
+	log->flushed = log->size = 0;
 	return 0;
 }
 
@@ -443,7 +471,7 @@ int bodylog_reserve(struct bodylog *log, const struct body_record *record, struc
 		return result;
 	}
 	*out = (struct body_place){ log->segment, body };
-	log->flushed = body + record->length;
+	log->flushed = log->size = body + record->length;
 	log->unsynced = true;
 	log->held = true;
 	return 0;

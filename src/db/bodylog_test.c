@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/wire.h"
+#include "db/ahead.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -91,7 +92,7 @@ static void what_is_appended_is_read_back(void **state)
 	assert_body(place, first, STR("first body"));
 	bodylog_position(place->log, &segment, &end);
 	assert_int_equal(end, second.offset + 10);
-	assert_int_equal(file_size(place, 1), end);
+	assert_int_equal(file_size(place, 1), AHEAD_ROOM);
 	assert_int_equal(bodylog_file(place->log, 1, end + 1, &fd), ERR_CORRUPT);
 	assert_int_equal(bodylog_file(place->log, 2, 1, &fd), ERR_NOT_FOUND);
 	assert_int_equal(bodylog_file(place->log, 0, 1, &fd), ERR_NOT_FOUND);
@@ -226,6 +227,43 @@ static void what_lies_behind_the_committed_end_is_cut_off_at_open(void **state)
 	assert_int_equal(bodylog_open(str_from_c(place->folder), SEGMENT_SIZE, 1, 100000, &place->log), ERR_CORRUPT); /* a part is missing */
 }
 
+static void a_small_record_makes_room_for_the_next_ones_and_the_end_gives_it_back(void **state)
+{
+	struct place *place = *state;
+	static char large[AHEAD_SMALL + 1];
+	char zeros[100] = { 0 }, read[100];
+	uint32_t segment;
+	uint64_t end, size = 0;
+	int fd;
+	for (int i = 0; i < 10; i++) {
+		append(place, STR("small"));
+		assert_int_equal(bodylog_flush(place->log), 0);
+		assert_int_equal(file_size(place, 1), AHEAD_ROOM);
+	}
+	bodylog_position(place->log, &segment, &end);
+	assert_int_equal(bodylog_file(place->log, 1, end, &fd), 0);
+	assert_int_equal(pread(fd, read, sizeof read, (off_t)end), sizeof read);
+	assert_memory_equal(read, zeros, sizeof read);
+	while (size <= AHEAD_ROOM) { /* not by large ones: they would be written twice */
+		append(place, str_of(large, sizeof large));
+		assert_int_equal(bodylog_flush(place->log), 0);
+		bodylog_position(place->log, &segment, &size);
+	}
+	assert_int_equal(file_size(place, 1), size);
+	append(place, STR("small"));
+	assert_int_equal(bodylog_flush(place->log), 0);
+	assert_int_equal(file_size(place, 1), 2 * AHEAD_ROOM);
+	bodylog_position(place->log, &segment, &end);
+	assert_int_equal(bodylog_roll(place->log), 0);
+	assert_int_equal(file_size(place, 1), end);
+	append(place, STR("small"));
+	assert_int_equal(bodylog_flush(place->log), 0);
+	bodylog_position(place->log, &segment, &end);
+	bodylog_close(&place->log);
+	assert_int_equal(file_size(place, 2), end);
+	open_log(place, 2, end);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -236,6 +274,7 @@ int main(void)
 		TEST(more_than_the_buffer_holds_goes_in_too),
 		TEST(rewinding_forgets_what_came_after),
 		TEST(a_full_segment_is_followed_by_a_new_one),
+		TEST(a_small_record_makes_room_for_the_next_ones_and_the_end_gives_it_back),
 		TEST(what_lies_behind_the_committed_end_is_cut_off_at_open),
 	};
 #undef TEST

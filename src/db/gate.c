@@ -41,7 +41,7 @@ struct gate {
 	uint64_t checkpoint_size, reserve;
 	int wal_frames;          /* since the last checkpoint, as SQLite told at COMMIT */
 	uint32_t page_size;
-	uint64_t batches, syncs;
+	uint64_t batches, syncs, checkpoints;
 };
 
 static int note_wal_size(void *owner, sqlite3 *handle, const char *database, int frames)
@@ -175,6 +175,16 @@ uint64_t gate_syncs(const struct gate *gate)
 	return gate->syncs;
 }
 
+uint64_t gate_checkpoints(const struct gate *gate)
+{
+	return gate->checkpoints;
+}
+
+uint64_t gate_wal_bytes(const struct gate *gate)
+{
+	return (uint64_t)gate->wal_frames * gate->page_size;
+}
+
 static void fail(struct gate *gate, const char *what, int err)
 {
 	gate->state = GATE_FAILED;
@@ -187,6 +197,11 @@ static bool has_space(const struct gate *gate, uint64_t more)
 	if (fstatvfs(gate->database_fd, &disk) < 0)
 		return true; /* the write itself will tell */
 	return (uint64_t)disk.f_bavail * disk.f_frsize >= gate->reserve + more;
+}
+
+bool gate_has_room(const struct gate *gate, uint64_t more)
+{
+	return has_space(gate, more);
 }
 
 int gate_begin(struct gate *gate, uint64_t more, uint64_t *batch)
@@ -293,6 +308,7 @@ void gate_turn(struct gate *gate)
  * COMMIT, which may overwrite the WAL from its start, waits for the database's sync. */
 static void checkpoint(struct gate *gate)
 {
+	gate->checkpoints++;
 	int copied = 0, total = 0;
 	vfs_elide_syncs(true);
 	int result =

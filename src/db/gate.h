@@ -62,6 +62,9 @@ bool gate_is_open(const struct gate *gate);
  * ERR_NO_SPACE when the disk has less than the reserve and `more` bytes free. *batch: the number to wait for. */
 int gate_begin(struct gate *gate, uint64_t more, uint64_t *batch) MUST_CHECK;
 
+/* Would so many bytes leave the reserve free? For what is written outside of batches. */
+bool gate_has_room(const struct gate *gate, uint64_t more);
+
 /* A write failed half way: rolls the whole batch back (gate_world.voided is called). */
 void gate_void(struct gate *gate, int err);
 
@@ -83,5 +86,7 @@ bool gate_is_idle(const struct gate *gate); /* nothing written, nothing in fligh
 /* Counters for status: batches and syncs since start. */
 uint64_t gate_batches(const struct gate *gate);
 uint64_t gate_syncs(const struct gate *gate);
+uint64_t gate_checkpoints(const struct gate *gate);
+uint64_t gate_wal_bytes(const struct gate *gate); /* written since the last checkpoint */
 
 #endif

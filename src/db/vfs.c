@@ -6,10 +6,13 @@
  * each other are kept here and written as one (measured: 15 pwrites a delivery became 2 to 3). The file below never
  * differs from what SQLite believes for longer than a COMMIT: the last frame of a transaction, known by the database
  * size in its header (https://sqlite.org/fileformat2.html#walformat), writes out what was gathered, so that a failure
- * is that frame's and the COMMIT fails as it would without us. Whatever else is done with the file writes out first. */
+ * is that frame's and the COMMIT fails as it would without us. Whatever else is done with the file writes out first.
+ * Behind a small write that made the log longer stand zeros (db/ahead.h), which are no frames. */
 #include "db/vfs.h"
 
+#include "base/checked.h"
 #include "base/mem.h"
+#include "db/ahead.h"
 #include "db/sqlite.h"
 #include "db/wal.h"
 
@@ -20,6 +23,7 @@ struct shim_file {
 	sqlite3_file base;
 	char *gathered;         /* GATHER_MAX bytes; NULL: nothing was gathered yet */
 	sqlite3_int64 start;    /* where in the file they belong */
+	sqlite3_int64 size;     /* of the file, or less; 0: not looked at */
 	int n;
 	bool is_log;
 	bool ends_transaction;  /* the header written last is that of a transaction's last frame */
@@ -33,6 +37,24 @@ static sqlite3_file *real_file(sqlite3_file *file)
 	return (sqlite3_file *)((struct shim_file *)file + 1);
 }
 
+/* Zeros behind what was written, if that pays (db/ahead.h): no frame begins there. Where they find no room, there is none
+ * made. */
+static void make_room(sqlite3_file *f, sqlite3_int64 end, int n)
+{
+	struct shim_file *file = (struct shim_file *)f;
+	const sqlite3_io_methods *real = real_file(f)->pMethods;
+	if (end <= file->size || (file->size == 0 && real->xFileSize(real_file(f), &file->size) != SQLITE_OK))
+		return;
+	size_t wanted = ahead_wanted((uint64_t)file->size, (uint64_t)end, (size_t)n);
+	file->size = MAX(file->size, end);
+	for (size_t piece; wanted > 0; wanted -= piece) {
+		piece = MIN(wanted, (size_t)GATHER_MAX);
+		if (real->xWrite(real_file(f), ahead_zeros, (int)piece, file->size) != SQLITE_OK)
+			return;
+		file->size += (sqlite3_int64)piece;
+	}
+}
+
 /* Writes out what was gathered; after a failure it is forgotten, as a write that failed is. */
 static int write_out(sqlite3_file *f)
 {
@@ -41,7 +63,10 @@ static int write_out(sqlite3_file *f)
 	if (n == 0)
 		return SQLITE_OK;
 	file->n = 0;
-	return real_file(f)->pMethods->xWrite(real_file(f), file->gathered, n, file->start);
+	int result = real_file(f)->pMethods->xWrite(real_file(f), file->gathered, n, file->start);
+	if (result == SQLITE_OK)
+		make_room(f, file->start + n, n);
+	return result;
 }
 
 static int gather(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
@@ -96,6 +121,7 @@ static int shim_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
 static int shim_truncate(sqlite3_file *f, sqlite3_int64 size)
 {
 	int result = write_out(f);
+	((struct shim_file *)f)->size = 0;
 	return result == SQLITE_OK ? real_file(f)->pMethods->xTruncate(real_file(f), size) : result;
 }
 static int shim_sync(sqlite3_file *f, int flags)

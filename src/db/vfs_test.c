@@ -3,6 +3,7 @@
 #include "db/vfs.h"
 
 #include "base/checked.h"
+#include "db/ahead.h"
 #include "db/sqlite.h"
 
 #include <fcntl.h>
@@ -23,12 +24,15 @@ static struct {
 	sqlite3_io_methods methods; /* of logs */
 	const sqlite3_io_methods *real;
 	unsigned log_writes;
+	sqlite3_int64 limit; /* where the disk is full; 0: nowhere */
 	int result;
 } below;
 
 static int below_log_write(sqlite3_file *file, const void *bytes, int n, sqlite3_int64 at)
 {
 	below.log_writes++;
+	if (below.limit > 0 && at + n > below.limit)
+		return SQLITE_FULL;
 	if (below.result == SQLITE_OK)
 		return below.real->xWrite(file, bytes, n, at);
 	below.real->xWrite(file, bytes, n / 2, at); /* torn */
@@ -133,7 +137,7 @@ static void a_commit_of_many_pages_is_one_write_and_all_of_it_is_in_the_file(voi
 	assert_int_equal(db_commit(&f->db), 0);
 	assert_int_equal(below.log_writes, 1);
 	assert_true(frames > 20);
-	assert_int_equal(log_size(f), LOG_HEADER + (int64_t)frames * FRAME);
+	assert_int_equal(log_size(f), AHEAD_ROOM);
 	assert_int_equal(rows(f), 20);
 }
 
@@ -144,8 +148,35 @@ static void a_commit_larger_than_the_room_is_written_in_pieces(void **state)
 	add_rows(f, 400);
 	assert_true(frames > 400);
 	assert_in_range(below.log_writes, 12, 18); /* of 124 KB */
-	assert_int_equal(log_size(f), LOG_HEADER + (int64_t)frames * FRAME);
+	assert_in_range(log_size(f), LOG_HEADER + (int64_t)frames * FRAME, LOG_HEADER + (int64_t)frames * FRAME + AHEAD_ROOM);
 	assert_int_equal(rows(f), 400);
+}
+
+static void small_commits_fall_into_room_made_before(void **state)
+{
+	struct fixture *f = *state;
+	for (unsigned i = 0; i < 10; i++)
+		add_rows(f, 1);
+	assert_int_equal(below.log_writes, 10);
+	assert_int_equal(log_size(f), AHEAD_ROOM);
+	while (log_size(f) == AHEAD_ROOM)
+		add_rows(f, 1);
+	assert_int_equal(log_size(f), 2 * AHEAD_ROOM);
+}
+
+static void a_commit_for_which_no_more_room_can_be_made_is_good(void **state)
+{
+	struct fixture *f = *state;
+	struct db_options options = { .cache_kb = 1024, .vfs = VFS_NAME };
+	int64_t n = 0;
+	below.limit = AHEAD_ROOM + 5 * FRAME;
+	for (; log_size(f) <= AHEAD_ROOM; n++)
+		add_rows(f, 1);
+	below.limit = 0;
+	assert_in_range(log_size(f), AHEAD_ROOM, AHEAD_ROOM + 5 * FRAME);
+	db_close(&f->db);
+	assert_int_equal(db_open(str_from_c(f->path), &options, &f->db), 0);
+	assert_int_equal(rows(f), n);
 }
 
 static void copy(const char *from, const char *to)
@@ -215,6 +246,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_commit_of_many_pages_is_one_write_and_all_of_it_is_in_the_file, set_up,
 		                                tear_down),
 		cmocka_unit_test_setup_teardown(a_commit_larger_than_the_room_is_written_in_pieces, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(small_commits_fall_into_room_made_before, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_commit_for_which_no_more_room_can_be_made_is_good, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_another_reader_finds_after_a_commit_is_whole, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_write_that_fails_fails_its_commit_and_leaves_what_was_before, set_up,
 		                                tear_down),

@@ -28,7 +28,7 @@ int login_request_decode(struct str body, struct login_request *out)
 	int err = wire_finish(&r);
 	if (err != 0)
 		return err;
-	if (m.right != TICKET_IMAP && m.right != TICKET_POP3)
+	if (m.right != TICKET_IMAP && m.right != TICKET_POP3 && m.right != TICKET_SMTP)
 		return ERR_CORRUPT;
 	*out = m;
 	return 0;
@@ -57,4 +57,24 @@ int login_reply_decode(struct str body, struct login_reply *out)
 		return ERR_CORRUPT;
 	*out = m;
 	return 0;
+}
+
+void expire_news_encode(const struct expire_news *m, struct buf *out)
+{
+	wire_put_u32(out, m->days);
+	codec_put_bool(out, m->differs);
+}
+
+int expire_news_decode(struct str body, struct expire_news *out)
+{
+	struct wire_reader r = wire_reader(body);
+	struct expire_news m;
+	m.days = wire_get_u32(&r);
+	m.differs = wire_get_bool(&r);
+	int err = wire_finish(&r);
+	if (err == 0 && m.days > POP3_DAYS_MAX && m.days != POP3_EXPIRE_NEVER)
+		err = ERR_CORRUPT;
+	if (err == 0)
+		*out = m;
+	return err;
 }

@@ -10,6 +10,7 @@ void account_order_encode(const struct account_order *m, struct buf *out)
 	codec_put_account(out, &m->account);
 	wire_put_u64(out, (uint64_t)m->quota_messages);
 	wire_put_u64(out, (uint64_t)m->quota_bytes);
+	wire_put_u64(out, m->login);
 }
 
 int account_order_decode(struct str body, struct account_order *out)
@@ -21,6 +22,7 @@ int account_order_decode(struct str body, struct account_order *out)
 	m.account = codec_get_account(&r);
 	m.quota_messages = (int64_t)wire_get_u64(&r);
 	m.quota_bytes = (int64_t)wire_get_u64(&r);
+	m.login = wire_get_u64(&r);
 	int err = wire_finish(&r);
 	if (err == 0 && (m.quota_messages < ORDER_QUOTA_DEFAULT || m.quota_bytes < ORDER_QUOTA_DEFAULT))
 		err = ERR_CORRUPT;

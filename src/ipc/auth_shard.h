@@ -12,6 +12,7 @@ enum account_order_kind {
 	ACCOUNT_DESTROY,
 	ACCOUNT_USAGE,
 	ACCOUNT_QUOTA,   /* new limits */
+	ACCOUNT_FORGET_LOGIN, /* what this login of POP3 has hidden is shown again: nobody can log in with it any more */
 	/* The move of an account: a descriptor beside it, one end of a socket between the two shards. Answered at its end. */
 	ACCOUNT_SEND,    /* nobody sees it from now on, and it goes there as a parcel */
 	ACCOUNT_RECEIVE, /* it comes as a parcel; 0: all of it is on disk, parked until CREATE */
@@ -27,6 +28,7 @@ struct account_order {
 	enum account_order_kind kind;
 	struct account_id account;
 	int64_t quota_messages, quota_bytes; /* CREATE, QUOTA */
+	uint64_t login; /* FORGET_LOGIN: number of an app password */
 };
 
 struct account_order_reply {

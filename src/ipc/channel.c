@@ -140,24 +140,26 @@ static void put_bytes(struct out_block *block, struct str bytes)
 	block->end += bytes.n;
 }
 
-int ipc_send2(struct ipc_channel *channel, uint16_t type, struct str head, struct str payload, int fd)
+/* Is there room for it in the queue? */
+static int look_for_room(const struct ipc_channel *channel, size_t head, size_t payload, bool with_fd)
 {
 	size_t body;
-	if (!checked_add(head.n, payload.n, &body) || body > IPC_BODY_MAX)
+	if (!checked_add(head, payload, &body) || body > IPC_BODY_MAX)
 		return ERR_LIMIT;
-	size_t frame = HEADER_SIZE + body;
-	if (channel->broken || channel->dead || channel->out_bytes + frame > IPC_QUEUE_MAX)
+	if (channel->broken || channel->dead || channel->out_bytes + HEADER_SIZE + body > IPC_QUEUE_MAX ||
+	    (with_fd && channel->out_fds >= FD_SEND_MAX))
 		return ERR_UNAVAILABLE;
-	int copy = -1;
-	if (fd >= 0) {
-		if (channel->out_fds >= FD_SEND_MAX || (copy = fcntl(fd, F_DUPFD_CLOEXEC, 3)) < 0)
-			return ERR_UNAVAILABLE;
-		channel->out_fds++;
-	}
+	return 0;
+}
+
+/* There is room; the descriptor, or -1, is the queue's. */
+static void queue_frame(struct ipc_channel *channel, uint16_t type, struct str head, struct str payload, int fd)
+{
+	size_t body = head.n + payload.n, frame = HEADER_SIZE + body;
 	struct out_block *block = channel->out_last;
-	if (!block || copy >= 0 || block->size - block->end < frame)
-		block = append_block(channel, MAX(frame, copy >= 0 || !block ? 4 * (size_t)HEADER_SIZE : (size_t)QUEUE_BLOCK),
-		                     copy);
+	channel->out_fds += fd >= 0;
+	if (!block || fd >= 0 || block->size - block->end < frame)
+		block = append_block(channel, MAX(frame, fd >= 0 || !block ? 4 * (size_t)HEADER_SIZE : (size_t)QUEUE_BLOCK), fd);
 	char header[HEADER_SIZE] = { 0 };
 	put_u32(header, (uint32_t)body);
 	header[4] = (char)(type & 0xff);
@@ -168,6 +170,26 @@ int ipc_send2(struct ipc_channel *channel, uint16_t type, struct str head, struc
 	put_bytes(block, payload);
 	channel->out_bytes += frame;
 	loop_later(channel->loop, &channel->later);
+}
+
+int ipc_send2(struct ipc_channel *channel, uint16_t type, struct str head, struct str payload, int fd)
+{
+	int err = look_for_room(channel, head.n, payload.n, fd >= 0);
+	int copy = err == 0 && fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
+	if (err == 0 && fd >= 0 && copy < 0)
+		err = ERR_UNAVAILABLE;
+	if (err == 0)
+		queue_frame(channel, type, head, payload, copy);
+	return err;
+}
+
+int ipc_pass(struct ipc_channel *channel, uint16_t type, struct str body, int *fd)
+{
+	int err = look_for_room(channel, body.n, 0, *fd >= 0);
+	if (err != 0)
+		return err;
+	queue_frame(channel, type, body, (struct str){ NULL, 0 }, *fd);
+	*fd = -1;
 	return 0;
 }
 

@@ -33,7 +33,9 @@ void ipc_channel_free(struct ipc_channel **channel);
  * queue: it stays the caller's to close. ERR_UNAVAILABLE when the queue is full or the channel closed, ERR_LIMIT for
  * a body over IPC_BODY_MAX. */
 int ipc_send(struct ipc_channel *channel, uint16_t type, struct str body, int fd) MUST_CHECK;
-/* Same, the body in two parts (a head and a large payload), saving the caller a copy. */
+/* Same, and the descriptor becomes the channel's when the result is 0: *fd is -1 then. Two system calls less. */
+int ipc_pass(struct ipc_channel *channel, uint16_t type, struct str body, int *fd) MUST_CHECK;
+/* As ipc_send, the body in two parts (a head and a large payload), saving the caller a copy. */
 int ipc_send2(struct ipc_channel *channel, uint16_t type, struct str head, struct str payload, int fd) MUST_CHECK;
 
 #endif

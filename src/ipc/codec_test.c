@@ -57,6 +57,12 @@ static void sample_account_order(struct buf *out)
 	account_order_encode(&m, out);
 }
 
+static void sample_expire_news(struct buf *out)
+{
+	struct expire_news m = { 30, true };
+	expire_news_encode(&m, out);
+}
+
 static void sample_account_order_reply(struct buf *out)
 {
 	struct account_order_reply m = { .request = 11, .result = ERR_NOT_FOUND, .messages = 100, .bytes = 20000,
@@ -93,6 +99,24 @@ static void sample_resolve_reply(struct buf *out)
 	struct resolve_target targets[] = { { account_a, 0 }, { account_b, 1 } };
 	struct resolve_reply m = { 12, RESOLVE_OK, targets, 2 };
 	resolve_reply_encode(&m, out);
+}
+
+static void sample_smtp_login_reply(struct buf *out)
+{
+	struct smtp_login_reply m = { 21, LOGIN_OK, account_a, 22 };
+	smtp_login_reply_encode(&m, out);
+}
+
+static void sample_sender_request(struct buf *out)
+{
+	struct sender_request m = { 23, 24, account_a, 25, STR("alice@example.test") };
+	sender_request_encode(&m, out);
+}
+
+static void sample_sender_reply(struct buf *out)
+{
+	struct sender_reply m = { 23, SENDER_OTHER };
+	sender_reply_encode(&m, out);
 }
 
 static void sample_deliver(struct buf *out)
@@ -147,6 +171,8 @@ static void (*const samples[])(struct buf *out) = {
 	sample_control_request, sample_control_reply,  sample_resolve_request, sample_resolve_reply,
 	sample_deliver,         sample_deliver_reply,  sample_deliver_confirm, sample_setup,
 	sample_keys,            sample_deliver_descriptor, sample_control_place,
+	sample_smtp_login_reply, sample_expire_news,
+	sample_sender_request,  sample_sender_reply,
 };
 
 static void every_message_comes_out_as_it_went_in(void **state)
@@ -270,7 +296,7 @@ static void numbers_over_their_bounds_are_refused(void **state)
 static void a_ticket_opens_only_with_its_key_and_in_time(void **state)
 {
 	(void)state;
-	unsigned char key[TICKET_KEY_SIZE] = "the key", other[TICKET_KEY_SIZE] = "another key";
+	struct mac *key = mac_new(STR("the key")), *other = mac_new(STR("another key"));
 	struct ticket ticket = { account_a, 3, TICKET_IMAP, 99, 1000, STR("alice@example.test") }, opened = { 0 };
 	struct buf sealed = BUF_INIT(TICKET_SIZE_MAX);
 	ticket_seal(&ticket, key, &sealed);
@@ -289,6 +315,34 @@ static void a_ticket_opens_only_with_its_key_and_in_time(void **state)
 		assert_int_not_equal(ticket_open(str_first(buf_str(&sealed), i), key, 999, &opened), 0);
 	}
 	buf_free(&sealed);
+	mac_free(&key);
+	mac_free(&other);
+}
+
+static void a_ticket_for_pop3_brings_its_policy(void **state)
+{
+	(void)state;
+	struct mac *key = mac_new(STR("the key"));
+	char name[POP3_MAILBOX_MAX], user[320];
+	memset(name, 'm', sizeof name);
+	memset(user, 'u', sizeof user);
+	struct ticket ticket = { account_a, 3, TICKET_POP3, 99, 1000, str_of(user, sizeof user), UINT64_MAX / 3,
+				 { POP3_MODE_DAYS, 14, true, true, str_of(name, sizeof name), 0 } }, opened = { 0 };
+	struct buf sealed = BUF_INIT(TICKET_SIZE_MAX);
+	ticket_seal(&ticket, key, &sealed);
+	assert_int_equal(buf_error(&sealed), 0);
+	assert_int_equal(ticket_open(buf_str(&sealed), key, 999, &opened), 0);
+	assert_int_equal(opened.login, UINT64_MAX / 3);
+	assert_int_equal(opened.pop3.login, UINT64_MAX / 3);
+	assert_int_equal(opened.pop3.mode, POP3_MODE_DAYS);
+	assert_int_equal(opened.pop3.days, 14);
+	assert_true(opened.pop3.trash && opened.pop3.seen && str_eq(opened.pop3.mailbox, str_of(name, sizeof name)));
+	buf_clear(&sealed);
+	ticket.pop3.mode = POP3_MODE_COUNT;
+	ticket_seal(&ticket, key, &sealed);
+	assert_int_equal(ticket_open(buf_str(&sealed), key, 999, &opened), ERR_CORRUPT);
+	buf_free(&sealed);
+	mac_free(&key);
 }
 
 int main(void)
@@ -300,6 +354,7 @@ int main(void)
 		cmocka_unit_test(fields_arrive),
 		cmocka_unit_test(numbers_over_their_bounds_are_refused),
 		cmocka_unit_test(a_ticket_opens_only_with_its_key_and_in_time),
+		cmocka_unit_test(a_ticket_for_pop3_brings_its_policy),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

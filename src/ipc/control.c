@@ -11,7 +11,13 @@ enum control_reach control_reach(enum control_command command)
 {
 	switch (command) {
 	case CONTROL_STATUS:
+	case CONTROL_RELOAD:
+	case CONTROL_LOG_LEVEL:
+	case CONTROL_METRICS:
 		return CONTROL_BY_SUPERVISOR;
+	case CONTROL_WHO:
+	case CONTROL_KICK:
+		return CONTROL_BY_PROCESS;
 	case CONTROL_UNDELETE_LIST:
 	case CONTROL_UNDELETE_RESTORE:
 	case CONTROL_PARCEL_READ:
@@ -27,6 +33,11 @@ enum control_reach control_reach(enum control_command command)
 	case CONTROL_ACCOUNT_PASSWORD:
 	case CONTROL_ACCOUNT_REMOVE:
 	case CONTROL_ACCOUNT_QUOTA:
+	case CONTROL_ACCOUNT_POP3:
+	case CONTROL_DOMAIN_POP3:
+	case CONTROL_APP_PASSWORD_ADD:
+	case CONTROL_APP_PASSWORD_LIST:
+	case CONTROL_APP_PASSWORD_REMOVE:
 	case CONTROL_DOMAIN_ADD:
 	case CONTROL_DOMAIN_LIST:
 	case CONTROL_DOMAIN_REMOVE:

@@ -10,12 +10,22 @@ enum { CONTROL_REQUEST = 1, CONTROL_REPLY = 2 };
 
 #define CONTROL_COMMAND_LIST(X)                                                                                        \
 	X(CONTROL_STATUS, "status")                                                                                        \
+	X(CONTROL_RELOAD, "reload")                                                                                        \
+	X(CONTROL_LOG_LEVEL, "log level")                                                                                  \
+	X(CONTROL_METRICS, "metrics")                                                                                      \
+	X(CONTROL_WHO, "who")                                                                                              \
+	X(CONTROL_KICK, "kick")                                                                                            \
 	X(CONTROL_ACCOUNT_ADD, "account add")                                                                              \
 	X(CONTROL_ACCOUNT_LIST, "account list")                                                                            \
 	X(CONTROL_ACCOUNT_SHOW, "account show")                                                                            \
 	X(CONTROL_ACCOUNT_PASSWORD, "account password")                                                                    \
 	X(CONTROL_ACCOUNT_REMOVE, "account remove")                                                                        \
 	X(CONTROL_ACCOUNT_QUOTA, "account quota")                                                                          \
+	X(CONTROL_ACCOUNT_POP3, "account pop3")                                                                            \
+	X(CONTROL_DOMAIN_POP3, "domain pop3")                                                                              \
+	X(CONTROL_APP_PASSWORD_ADD, "account app-password add")                                                            \
+	X(CONTROL_APP_PASSWORD_LIST, "account app-password list")                                                          \
+	X(CONTROL_APP_PASSWORD_REMOVE, "account app-password remove")                                                      \
 	X(CONTROL_DOMAIN_ADD, "domain add")                                                                                \
 	X(CONTROL_DOMAIN_LIST, "domain list")                                                                              \
 	X(CONTROL_DOMAIN_REMOVE, "domain remove")                                                                          \
@@ -44,6 +54,7 @@ enum control_reach {
 	CONTROL_BY_SUPERVISOR,
 	CONTROL_BY_AUTH,
 	CONTROL_BY_ITS_SHARD,  /* the first argument is an address: auth says where its account is, and its shard gets the account's id in its place */
+	CONTROL_BY_PROCESS,    /* the first argument is its name, "shard.0" */
 	CONTROL_BY_ALL_SHARDS, /* the answer: an array of what each shard says, in order */
 };
 enum control_reach control_reach(enum control_command command);

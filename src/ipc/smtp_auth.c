@@ -59,3 +59,71 @@ int resolve_reply_decode(struct str body, struct arena *arena, struct resolve_re
 		*out = m;
 	return err;
 }
+
+void smtp_login_reply_encode(const struct smtp_login_reply *m, struct buf *out)
+{
+	wire_put_u64(out, m->request);
+	wire_put_u8(out, (uint8_t)m->result);
+	codec_put_account(out, &m->account);
+	wire_put_u64(out, m->app_password);
+}
+
+int smtp_login_reply_decode(struct str body, struct smtp_login_reply *out)
+{
+	static const struct account_id nobody;
+	struct wire_reader r = wire_reader(body);
+	struct smtp_login_reply m;
+	m.request = wire_get_u64(&r);
+	m.result = (enum login_result)codec_get_enum(&r, LOGIN_RESULT_COUNT);
+	m.account = codec_get_account(&r);
+	m.app_password = wire_get_u64(&r);
+	int err = wire_finish(&r);
+	if (err != 0)
+		return err;
+	if (m.result != LOGIN_OK && (memcmp(&m.account, &nobody, sizeof nobody) != 0 || m.app_password != 0))
+		return ERR_CORRUPT;
+	*out = m;
+	return 0;
+}
+
+void sender_request_encode(const struct sender_request *m, struct buf *out)
+{
+	wire_put_u64(out, m->request);
+	wire_put_u64(out, m->session);
+	codec_put_account(out, &m->account);
+	wire_put_u64(out, m->app_password);
+	wire_put_short(out, m->address);
+}
+
+int sender_request_decode(struct str body, struct sender_request *out)
+{
+	struct wire_reader r = wire_reader(body);
+	struct sender_request m;
+	m.request = wire_get_u64(&r);
+	m.session = wire_get_u64(&r);
+	m.account = codec_get_account(&r);
+	m.app_password = wire_get_u64(&r);
+	m.address = wire_get_short(&r, RESOLVE_ADDRESS_MAX);
+	int err = wire_finish(&r);
+	if (err == 0)
+		*out = m;
+	return err;
+}
+
+void sender_reply_encode(const struct sender_reply *m, struct buf *out)
+{
+	wire_put_u64(out, m->request);
+	wire_put_u8(out, (uint8_t)m->result);
+}
+
+int sender_reply_decode(struct str body, struct sender_reply *out)
+{
+	struct wire_reader r = wire_reader(body);
+	struct sender_reply m;
+	m.request = wire_get_u64(&r);
+	m.result = (enum sender_result)codec_get_enum(&r, SENDER_RESULT_COUNT);
+	int err = wire_finish(&r);
+	if (err == 0)
+		*out = m;
+	return err;
+}

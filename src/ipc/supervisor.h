@@ -29,7 +29,10 @@ struct str role_name(enum role role);
 	X(SERVICE_POP3, "pop3")                                                                                            \
 	X(SERVICE_POP3S, "pop3s")                                                                                          \
 	X(SERVICE_SMTP, "smtp")                                                                                            \
-	X(SERVICE_LMTP, "lmtp")
+	X(SERVICE_LMTP, "lmtp")                                                                                            \
+	X(SERVICE_SUBMISSION, "submission")                                                                                \
+	X(SERVICE_SUBMISSIONS, "submissions")                                                                              \
+	X(SERVICE_METRICS, "metrics")
 
 enum service {
 #define SERVICE_ENUM(name, text) name,
@@ -48,14 +51,19 @@ enum {
 	SUPERVISOR_START = 5,    /* everything was sent: begin to serve */
 	SUPERVISOR_STOP = 6,     /* finish cleanly and exit */
 	SUPERVISOR_STATUS = 7,   /* u64 request: answer with CHILD_STATUS */
-	SUPERVISOR_CONTROL = 8,  /* to auth and shards: u64 request, then a command of the control socket (ipc/control.h) */
+	SUPERVISOR_CONTROL = 8,  /* u64 request, then a command of the control socket (ipc/control.h) */
+	SUPERVISOR_RELOAD = 9,   /* text of the configuration that is in force from now on, already checked */
+	SUPERVISOR_LOG_LEVEL = 10, /* u8: an enum log_level, or LOG_LEVEL_CONFIGURED: that of the configuration */
+	SUPERVISOR_METRICS = 11, /* to access: the answer to CHILD_METRICS, as Prometheus reads it; empty: not now */
 	CHILD_READY = 32,        /* the role serves */
 	CHILD_STATUS = 33,       /* u64 request, then pairs (short key, u64 value) */
 	CHILD_CONTROL_REPLY = 34, /* u64 request, then the answer */
+	CHILD_METRICS = 36,      /* access: asks for SUPERVISOR_METRICS; once at a time */
 	CHILD_PEER_LOST = 35,    /* u8 role, u16 index, u32 pair as in SUPERVISOR_PEER: that channel closed; where both live on, a new one comes */
 };
 
 #define SETUP_CONFIG_MAX (1024 * 1024)
+#define LOG_LEVEL_CONFIGURED 0xff
 #define STORE_SECRET_SIZE 32
 
 struct setup {

@@ -28,6 +28,7 @@
 
 TEST_RECODE(login_request)
 TEST_RECODE(login_reply)
+TEST_RECODE(expire_news)
 TEST_RECODE(handover)
 TEST_RECODE(session_closed)
 TEST_RECODE(password_job)
@@ -38,6 +39,9 @@ TEST_RECODE(control_place)
 TEST_RECODE(control_request)
 TEST_RECODE(control_reply)
 TEST_RECODE(resolve_request)
+TEST_RECODE(smtp_login_reply)
+TEST_RECODE(sender_request)
+TEST_RECODE(sender_reply)
 TEST_RECODE(deliver_reply)
 TEST_RECODE(deliver_confirm)
 TEST_RECODE(setup)
@@ -83,6 +87,8 @@ static int (*const test_recoders[])(struct str body, struct buf *out) = {
 	recode_control_request, recode_control_reply,   recode_resolve_request,    recode_resolve_reply,
 	recode_deliver_inline,  recode_deliver_reply,   recode_deliver_confirm,    recode_setup,
 	recode_keys,            recode_deliver_descriptor, recode_control_place,
+	recode_smtp_login_reply, recode_expire_news,
+	recode_sender_request,  recode_sender_reply,
 };
 
 #endif

@@ -5,12 +5,15 @@
 #define IPC_TICKET_H
 
 #include "base/account_id.h"
+#include "base/mac.h"
+#include "base/pop3_policy.h"
 
 #define TICKET_KEY_SIZE 32
-#define TICKET_SIZE_MAX 512
+#define TICKET_SIZE_MAX 1024
 #define TICKET_LIFETIME_SECONDS 30
 
-enum ticket_right { TICKET_IMAP = 1, TICKET_POP3 = 2 };
+/* What a login is for. For SMTP no ticket is made: no shard is handed such a connection. */
+enum ticket_right { TICKET_IMAP = 1, TICKET_POP3 = 2, TICKET_SMTP = 4 };
 
 struct ticket {
 	struct account_id account;
@@ -19,13 +22,15 @@ struct ticket {
 	uint64_t session;     /* id that follows the connection through the logs */
 	int64_t expires;      /* seconds since 1970 */
 	struct str user;      /* login name, for the log; at most 320 bytes */
+	uint64_t login;       /* which password it was: 0, the account's; else the number of an app password */
+	struct pop3_policy pop3; /* with TICKET_POP3: what its commands do (its `login` is the one above); else zero */
 };
 
-/* Appends the encoded ticket with its MAC. */
-void ticket_seal(const struct ticket *ticket, const unsigned char key[TICKET_KEY_SIZE], struct buf *out);
+/* Appends the encoded ticket with its MAC; key: of TICKET_KEY_SIZE bytes. */
+void ticket_seal(const struct ticket *ticket, struct mac *key, struct buf *out);
 
-/* Checks MAC and expiry, then decodes (user points into `bytes`). ERR_DENIED: forged or expired; ERR_CORRUPT: not a
+/* Checks MAC and expiry, then decodes (slices point into `bytes`). ERR_DENIED: forged or expired; ERR_CORRUPT: not a
  * ticket. */
-int ticket_open(struct str bytes, const unsigned char key[TICKET_KEY_SIZE], int64_t now, struct ticket *out) MUST_CHECK;
+int ticket_open(struct str bytes, struct mac *key, int64_t now, struct ticket *out) MUST_CHECK;
 
 #endif

@@ -234,7 +234,7 @@ static void shake_hands(struct stream *stream)
 		stream->tls = STREAM_TLS;
 		loop_timeout_touch(stream->loop, &stream->timeout);
 		/* The client's first command may have come with the end of the handshake. */
-		stream->read_again = true;
+		stream->read_again = SSL_has_pending(stream->ssl);
 		do_later(stream);
 		if (stream->tls_done)
 			stream->tls_done(stream->owner);
@@ -420,7 +420,7 @@ struct stream *stream_new(struct loop *loop, int fd, struct stream_limits limits
 	stream->out = OUTQ_INIT(limits.output_max);
 	stream->kept = BUF_INIT(MAX(limits.input_max, (size_t)LOOP_SCRATCH_SIZE));
 	stream->later = (struct loop_later){ .fn = at_end_of_turn, .owner = stream };
-	stream->timeout = (struct loop_timeout){ .fire = on_timeout, .owner = stream };
+	stream->timeout = (struct loop_timeout){ .fire = on_timeout, .owner = stream, .touched = loop_now_ms(stream->loop) };
 	stream->stalled = (struct loop_timeout){ .fire = on_stalled, .owner = stream };
 	stream->watch = loop_watch_new(loop, fd, on_ready, stream);
 	update_watch(stream);
@@ -474,7 +474,8 @@ void stream_pause(struct stream *stream, bool pause)
 	stream->paused = pause;
 	if (!pause) {
 		stream->offer = true;
-		stream->read_again = stream->tls == STREAM_TLS;
+		/* What OpenSSL has read already no descriptor tells. */
+		stream->read_again = stream->read_again || (stream->tls == STREAM_TLS && SSL_has_pending(stream->ssl));
 	}
 	do_later(stream);
 }
@@ -489,6 +490,11 @@ void stream_set_timeout(struct stream *stream, uint64_t milliseconds)
 {
 	if (alive(stream) && !stream->finishing)
 		loop_timeout_set(stream->loop, &stream->timeout, milliseconds);
+}
+
+uint64_t stream_idle_ms(const struct stream *stream)
+{
+	return loop_now_ms(stream->loop) - stream->timeout.touched;
 }
 
 void stream_set_write_timeout(struct stream *stream, uint64_t milliseconds)

@@ -77,6 +77,9 @@ void stream_set_timeout(struct stream *stream, uint64_t milliseconds);
  * stream_finish has a time of its own. */
 void stream_set_write_timeout(struct stream *stream, uint64_t milliseconds);
 
+/* Milliseconds since a byte came or went. */
+uint64_t stream_idle_ms(const struct stream *stream);
+
 /* TLS as the server: output queued before still leaves in the clear, then the handshake begins. Plaintext input not
  * taken yet is thrown away (RFC 3207, 2595: nothing sent before may count); inside input() the return value is
  * ignored. tls_done (may be NULL) is called when the handshake is complete; a failed one calls closed(ERR_CLOSED).

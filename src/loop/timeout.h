@@ -21,8 +21,7 @@ void loop_timeout_set(struct loop *loop, struct loop_timeout *timeout, uint64_t 
 /* Something happened: it counts from now. */
 static inline void loop_timeout_touch(struct loop *loop, struct loop_timeout *timeout)
 {
-	if (timeout->after)
-		timeout->touched = loop_now_ms(loop);
+	timeout->touched = loop_now_ms(loop);
 }
 
 #endif

@@ -98,7 +98,7 @@ static int feed(struct mime_parser *parser, const struct mail_source *source, ch
 		return 0;
 	}
 	XXH3_state_t *sum = XXH3_createState();
-	char *chunk = mem_alloc(1, READ_CHUNK);
+	char *chunk = mem_alloc_unset(READ_CHUNK);
 	int result = 0;
 	if (!sum)
 		abort(); /* out of memory, as mem_alloc */
@@ -118,16 +118,19 @@ static int feed(struct mime_parser *parser, const struct mail_source *source, ch
 	return result;
 }
 
-/* Selects the fields that a row keeps from the client's header (our trace fields are not among them). */
+/* Selects the fields that a row keeps: of what stands above the client's message (a submission's Date and Message-ID
+ * may be there), and of its own header. */
 static int keep_headers(const struct mail_source *source, const struct mime_message *message, struct buf *out)
 {
 	uint64_t n = message->header_size > source->head.n ? message->header_size - source->head.n : 0;
 	if (n > HEADER_READ_MAX)
 		return 0;
+	struct str above = str_first(source->head, (size_t)MIN(message->header_size, (uint64_t)source->head.n));
+	header_fields_select(above, kept_headers, COUNT_OF(kept_headers), false, out);
 	if (source->fd < 0) {
 		header_fields_select(str_first(source->bytes, (size_t)n), kept_headers, COUNT_OF(kept_headers), false, out);
 	} else {
-		char *block = mem_alloc(1, HEADER_READ_MAX);
+		char *block = mem_alloc_unset(HEADER_READ_MAX);
 		int result = read_source(source, 0, block, (size_t)MIN(n, source->length));
 		if (result == 0)
 			header_fields_select(str_of(block, (size_t)MIN(n, source->length)), kept_headers, COUNT_OF(kept_headers),

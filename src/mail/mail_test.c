@@ -108,6 +108,19 @@ static void an_appended_message_comes_back_with_its_facts(void **state)
 	assert_int_equal(bits.word[0], 3);
 }
 
+static void fields_above_the_message_are_kept_too(void **state)
+{
+	struct mail_source source = { .head = STR("Received: us;\r\n now\r\nMessage-ID: <1@us>\r\n"),
+		                          .bytes = STR("Subject: x\r\n\r\ny\r\n"), .fd = -1 };
+	struct message_cursor cursor;
+	struct message_row row;
+	uint32_t uid;
+	assert_int_equal(mail_append(test.inbox, &test.settings, &source, &facts, &uid), 0);
+	read_row(uid, &cursor, &row);
+	assert_true(str_eq(row.derived.headers, STR("Message-ID: <1@us>\r\nSubject: x\r\n\r\n")));
+	message_cursor_end(&cursor);
+}
+
 static int append(struct str bytes, uint32_t *uid)
 {
 	struct mail_source source = { .bytes = bytes, .fd = -1 };
@@ -284,6 +297,7 @@ int main(void)
 		TEST(a_delivery_is_stored_once_per_key),
 		TEST(a_spool_goes_to_a_file_over_its_threshold),
 		TEST(kept_headers_are_known_by_name),
+		TEST(fields_above_the_message_are_kept_too),
 		TEST(messages_of_the_corpora_come_back_the_same),
 	};
 #undef TEST

@@ -44,6 +44,7 @@ struct mbox_message {
 	bool is_old;       /* a client has been told of it (Status: O) */
 	struct str keywords[MBOX_KEYWORDS_MAX];
 	size_t n_keywords;
+	struct str uidl;   /* of the field X-UIDL, which stays: what POP3 clients were told; empty: there is none */
 	enum mbox_refuse refuse;
 };
 

@@ -39,6 +39,7 @@ void mbox_lines_finish(struct mbox_lines *lines, mbox_piece_function *give, void
 	X(MBOX_FIELD_X_IMAP, "X-IMAP", true)                                                                               \
 	X(MBOX_FIELD_X_IMAPBASE, "X-IMAPbase", true)                                                                       \
 	X(MBOX_FIELD_X_UID, "X-UID", true)                                                                                 \
+	X(MBOX_FIELD_X_UIDL, "X-UIDL", false)                                                                              \
 	X(MBOX_FIELD_CONTENT_LENGTH, "Content-Length", true)
 
 enum mbox_field {

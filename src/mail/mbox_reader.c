@@ -2,6 +2,8 @@
  * header fields that the file itself is described by. Nothing is refused: what is no message is skipped. */
 #include "mail/mbox_private.h"
 
+#include "base/pop3_policy.h"
+
 #include "base/checked.h"
 #include "base/mem.h"
 #include "mail/keyword.h"
@@ -25,6 +27,7 @@ struct mbox_reader {
 	struct buf keywords; /* their bytes, one behind the other */
 	size_t keyword_ends[MBOX_KEYWORDS_MAX];
 	struct date date_field;
+	char uidl[POP3_UIDL_MAX];
 	bool has_date_field, has_x_imap, has_data_subject;
 };
 
@@ -137,6 +140,11 @@ static void finish_field(struct mbox_reader *reader)
 		break;
 	case MBOX_FIELD_X_IMAP:
 		reader->has_x_imap = true;
+		break;
+	case MBOX_FIELD_X_UIDL:
+		if (value.n <= sizeof reader->uidl)
+			memcpy(reader->uidl, value.p, value.n);
+		reader->message.uidl = str_of(reader->uidl, value.n <= sizeof reader->uidl ? value.n : 0);
 		break;
 	case MBOX_FIELD_NONE:
 	case MBOX_FIELD_MOZILLA_STATUS2:

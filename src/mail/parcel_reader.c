@@ -9,7 +9,9 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "store/pop3.h"
 #include "store/transfer.h"
+#include "syntax/pop3.h"
 
 #include <stdarg.h>
 #include <xxhash.h>
@@ -302,6 +304,16 @@ static int end_staged(struct parcel_reader *reader, struct incoming *mailbox)
 	return result;
 }
 
+/* Unique ids that entries came with belong to their ids, which only EXACT keeps. */
+static int keep_uidls(struct parcel_reader *reader, const struct parcel_entries *entries)
+{
+	int result = 0;
+	for (uint32_t i = 0; i < entries->n && result == 0 && reader->arriving; i++)
+		if (entries->list[i].id && pop3_uidl_is_foreign(entries->list[i].uidl))
+			result = uidl_keep(reader->account, entries->list[i].id, entries->list[i].uidl);
+	return result;
+}
+
 static int stage_entries(struct parcel_reader *reader, const struct parcel_entries *entries)
 {
 	struct incoming *mailbox = &reader->mailboxes[entries->mailbox - 1];
@@ -316,7 +328,9 @@ static int stage_entries(struct parcel_reader *reader, const struct parcel_entri
 		result = number_here(reader, entries->list[i].message, &messages[i]);
 		reader->counts.entries += result == 0 && messages[i];
 	}
-	return result == 0 ? staged_entries(mailbox->staged, entries->list, messages, entries->n) : result;
+	if (result == 0)
+		result = staged_entries(mailbox->staged, entries->list, messages, entries->n);
+	return result == 0 ? keep_uidls(reader, entries) : result;
 }
 
 /* Keywords of an entry as bits here; those for which there is no room are left out. */
@@ -412,6 +426,7 @@ static int add_entries(struct parcel_reader *reader, const struct parcel_entries
 			continue;
 		result = loose_size(reader->account, entry->message, &entry->size);
 		entry->id = given->id;
+		entry->uidl = pop3_uidl_is_foreign(given->uidl) ? given->uidl : STR("");
 		entry->saved = given->saved;
 		entry->flags = given->flags;
 		bytes += entry->size;
@@ -452,9 +467,14 @@ static int take_expunged(struct parcel_reader *reader, const struct parcel_entri
 		int result = number_here(reader, entries->list[i].message, &here);
 		if (result < 0 || reader->n_row == LOG_ROW_MAX)
 			return result < 0 ? result : wrong(reader, ERR_CORRUPT, "a row of its undelete log is too long");
-		if (here)
-			reader->row[reader->n_row++] = entries->list[i];
+		if (here) {
+			reader->row[reader->n_row] = entries->list[i];
+			reader->row[reader->n_row++].uidl = STR(""); /* its bytes do not stay */
+		}
 	}
+	int kept = keep_uidls(reader, entries);
+	if (kept < 0)
+		return kept;
 	if (entries->more)
 		return 0;
 	reader->last_expunged = entries->modseq;
@@ -482,6 +502,11 @@ static int take_change(struct parcel_reader *reader, const struct parcel_change 
 	                        change->time, &reader->uids);
 	set_clear(&reader->uids);
 	return result;
+}
+
+static int take_pop3(struct parcel_reader *reader, enum parcel_type type, const struct parcel_pop3 *frame)
+{
+	return reader->arriving ? arrival_pop3(reader->account, mailbox_here(reader, frame->mailbox), type, frame) : 0;
 }
 
 /* --- the end --- */
@@ -558,6 +583,9 @@ static int take(struct parcel_reader *reader, const struct parcel_frame *frame)
 		return take_expunged(reader, &frame->entries);
 	case PARCEL_CHANGE:
 		return take_change(reader, &frame->change);
+	case PARCEL_HIDDEN:
+	case PARCEL_DUE:
+		return take_pop3(reader, frame->type, &frame->pop3);
 	case PARCEL_END:
 		return take_end(reader);
 	case PARCEL_ACK:

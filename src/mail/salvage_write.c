@@ -4,7 +4,9 @@
 
 #include "base/checked.h"
 #include "base/mem.h"
+#include "store/pop3.h"
 #include "syntax/header.h"
+#include "syntax/pop3.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -227,6 +229,22 @@ static int add_entries(struct found *found, struct account *account)
 	return result;
 }
 
+/* Those of entries that have not come back harm nobody: an id is given once. */
+static void keep_uidl(void *owner, uint64_t entry, struct str text)
+{
+	struct subscribing *keeping = owner;
+	if (keeping->result == 0 && pop3_uidl_is_foreign(text))
+		keeping->result = uidl_keep(keeping->account, entry, text);
+}
+
+static int keep_uidls(struct found *found, struct account *account)
+{
+	struct subscribing keeping = { account, 0 };
+	if (found->row)
+		salvage_index_uidls(&found->salvage->index, found->row->number, keep_uidl, &keeping);
+	return keeping.result;
+}
+
 int salvage_write(struct found *found)
 {
 	struct salvage *salvage = found->salvage;
@@ -245,6 +263,8 @@ int salvage_write(struct found *found)
 			result = add_message(found, account, &found->kept[i]);
 	if (result == 0)
 		result = add_entries(found, account);
+	if (result == 0)
+		result = keep_uidls(found, account);
 	for (size_t i = 0; i < found->n_extras && result == 0; i++)
 		result = add_extra(found, account, found->extras[i]);
 	account_close(&account);

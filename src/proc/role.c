@@ -36,6 +36,8 @@ struct role_channel {
 	bool prepared;
 	int exit_code;
 	uint32_t pairs[ROLE_COUNT][PEERS_OF_A_ROLE]; /* the supervisor's number of each peer's channel */
+	struct conf first_conf; /* that the process began with, when it has another now */
+	uint8_t log_level;      /* of SUPERVISOR_LOG_LEVEL */
 };
 
 static void end_with(struct role_channel *channel, int exit_code)
@@ -67,16 +69,20 @@ static void name_the_log(const struct setup *setup)
 	prctl(PR_SET_NAME, label); /* for ps and top; the first 15 bytes */
 }
 
-static int read_configuration(struct role_process *process)
+static int read_configuration(const struct role_process *process, struct str text, struct conf *out)
 {
 	struct conf_errors errors;
-	int err = conf_parse(process->setup.config, process->setup.config_name, &process->conf, &errors);
+	int err = conf_parse(text, process->setup.config_name, out, &errors);
 	for (size_t i = 0; err != 0 && i < errors.n; i++)
 		log_error("configuration", LOG_S("problem", errors.list[i].text));
 	conf_errors_free(&errors);
-	if (err == 0)
-		log_set_level(process->conf.server.log_level);
 	return err;
+}
+
+static void set_log_level(const struct role_channel *channel)
+{
+	log_set_level(channel->log_level == LOG_LEVEL_CONFIGURED ? channel->process->conf.server.log_level
+	                                                         : (enum log_level)channel->log_level);
 }
 
 static int enter_sandbox(struct role_channel *channel)
@@ -112,8 +118,10 @@ static int set_up(struct role_channel *channel, struct str body)
 	if (err == 0) {
 		name_the_log(&process->setup);
 		step = "configuration";
-		err = read_configuration(process);
+		err = read_configuration(process, process->setup.config, &process->conf);
 	}
+	if (err == 0)
+		set_log_level(channel);
 	if (err == 0) {
 		step = "user";
 		err = sandbox_drop_user(process->setup.user, process->setup.group);
@@ -189,6 +197,52 @@ static int on_peer(struct role_channel *channel, struct str body, int *fd)
 	return 0;
 }
 
+/* While it lasted, nobody else of this process was served. With little CPU time and no sleep, the machine was busy with
+ * other things. */
+static void on_slow_turn(void *owner, const struct loop_turn *turn)
+{
+	log_info("slow-turn", LOG_U("us", turn->us), LOG_U("cpu_us", turn->cpu_us), LOG_U("sleeps", turn->sleeps),
+	         LOG_U("preemptions", turn->preemptions), LOG_S("longest", turn->longest),
+	         LOG_U("longest_us", turn->longest_us));
+}
+
+/* Authwork hashes passwords, and keeps nobody waiting by it. */
+static void watch_turns(struct role_channel *channel)
+{
+	if (channel->definition->role != ROLE_AUTHWORK)
+		loop_on_slow_turn(channel->process->loop, channel->process->conf.server.slow_turn_ms * 1000, on_slow_turn,
+		                  channel);
+}
+
+static int on_reload(struct role_channel *channel, struct str body)
+{
+	struct role_process *process = channel->process;
+	struct conf fresh;
+	if (channel->phase == STOPPING)
+		return 0;
+	int err = read_configuration(process, body, &fresh);
+	if (err != 0)
+		return err;
+	conf_replace(&process->conf, &channel->first_conf, &fresh);
+	set_log_level(channel);
+	if (channel->phase == SERVING)
+		watch_turns(channel);
+	if (channel->definition->reload)
+		channel->definition->reload(process);
+	return 0;
+}
+
+static int on_log_level(struct role_channel *channel, struct str body)
+{
+	struct wire_reader r = wire_reader(body);
+	uint8_t level = wire_get_u8(&r);
+	if (wire_finish(&r) != 0 || (level > LOG_ERROR && level != LOG_LEVEL_CONFIGURED))
+		return ERR_CORRUPT;
+	channel->log_level = level;
+	set_log_level(channel);
+	return 0;
+}
+
 static int on_status(struct role_channel *channel, struct str body)
 {
 	struct wire_reader r = wire_reader(body);
@@ -225,24 +279,13 @@ static int on_control(struct role_channel *channel, struct str body, int *fd)
 	return 0;
 }
 
-/* While it lasted, nobody else of this process was served. With little CPU time and no sleep, the machine was busy with
- * other things. */
-static void on_slow_turn(void *owner, const struct loop_turn *turn)
-{
-	log_info("slow-turn", LOG_U("us", turn->us), LOG_U("cpu_us", turn->cpu_us), LOG_U("sleeps", turn->sleeps),
-	         LOG_U("preemptions", turn->preemptions), LOG_S("longest", turn->longest),
-	         LOG_U("longest_us", turn->longest_us));
-}
-
 static int on_phase(struct role_channel *channel, uint16_t type, struct str body)
 {
 	if (body.n != 0 || channel->phase == STOPPING)
 		return ERR_CORRUPT;
 	if (type == SUPERVISOR_START) {
 		channel->phase = SERVING;
-		if (channel->definition->role != ROLE_AUTHWORK) /* that one hashes passwords, and keeps nobody waiting by it */
-			loop_on_slow_turn(channel->process->loop, channel->process->conf.server.slow_turn_ms * 1000, on_slow_turn,
-			                  channel);
+		watch_turns(channel);
 		channel->definition->start(channel->process);
 		return 0;
 	}
@@ -278,6 +321,17 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 		return channel->exit_code ? 0 : on_status(channel, body);
 	case SUPERVISOR_CONTROL:
 		return channel->exit_code ? 0 : on_control(channel, body, fd);
+	case SUPERVISOR_METRICS:
+		if (channel->exit_code)
+			return 0;
+		if (!channel->definition->metrics)
+			return ERR_CORRUPT;
+		channel->definition->metrics(channel->process, body);
+		return 0;
+	case SUPERVISOR_RELOAD:
+		return channel->exit_code ? 0 : on_reload(channel, body);
+	case SUPERVISOR_LOG_LEVEL:
+		return channel->exit_code ? 0 : on_log_level(channel, body);
 	default:
 		return ERR_CORRUPT;
 	}
@@ -310,6 +364,11 @@ void role_control_reply(struct role_process *process, uint64_t request, struct s
 	if (ipc_send2(process->channel->ipc, CHILD_CONTROL_REPLY, buf_str(&head), body, -1) != 0)
 		log_error("control-reply-lost", LOG_U("bytes", body.n));
 	buf_free(&head);
+}
+
+void role_ask_metrics(struct role_process *process)
+{
+	send_to_supervisor(process, CHILD_METRICS, (struct str){ NULL, 0 });
 }
 
 void role_peer_lost(struct role_process *process, enum role peer, uint16_t index)
@@ -362,7 +421,7 @@ int role_main(const struct role_definition *definition)
 	signal(SIGHUP, SIG_IGN);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	struct role_process process = { .loop = loop_new() };
-	struct role_channel channel = { .definition = definition, .process = &process };
+	struct role_channel channel = { .definition = definition, .process = &process, .log_level = LOG_LEVEL_CONFIGURED };
 	channel.leave = (struct loop_later){ .fn = leave_loop, .owner = &channel };
 	process.channel = &channel;
 	channel.ipc = ipc_channel_new(process.loop, CONTROL_FD, on_message, on_closed, &channel);
@@ -372,6 +431,7 @@ int role_main(const struct role_definition *definition)
 	ipc_channel_free(&channel.ipc);
 	tls_context_free(&process.tls);
 	conf_free(&process.conf);
+	conf_free(&channel.first_conf);
 	buf_free(&channel.setup_text);
 	loop_free(&process.loop);
 	return channel.exit_code;

@@ -2,7 +2,7 @@
  * sandbox, loop and stop. A role is a table of callbacks; its main is one line: `return role_main(&definition)`.
  *
  * Order of calls: prepare, sandbox (by role.c), then keys, listener and peer as they come, start; later peer again
- * (a restarted peer's new channel), keys again (SIGHUP), status, control; stop at the end. All on the loop's thread. */
+ * (a restarted peer's new channel), reload and keys again (SIGHUP), status, control; stop at the end. All on the loop's thread. */
 #ifndef PROC_ROLE_H
 #define PROC_ROLE_H
 
@@ -23,7 +23,7 @@ struct role_process {
 	/* setup.directory is the store's folder: what of it is whose stands in proc/store_folder.h (auth: "auth/",
 	 * shard: "shards/NN/", smtp: "spool/"; the folder itself is not writable for roles). */
 	struct setup setup;      /* slices stay valid for the life of the process; log lines carry role and index already */
-	struct conf conf;
+	struct conf conf;       /* replaced before each call of reload(): keep no slice of a setting that is LIVE (conf/settings.h) */
 	struct tls_context *tls; /* NULL: no TLS configured. Replaced before each call of keys(); connections keep what they had */
 	void *state;             /* the role's own: set by prepare */
 	struct role_channel *channel; /* private to role.c */
@@ -46,6 +46,9 @@ struct role_definition {
 	void (*peer)(struct role_process *process, enum role role, uint16_t index, int fd);
 	/* process->tls is a new one (or NULL). */
 	void (*keys)(struct role_process *process);
+	/* process->conf is another one, which differs in LIVE settings alone: copy again what was copied from it. NULL where
+	 * the role reads it at each use. */
+	void (*reload)(struct role_process *process);
 	/* Inside the sandbox, everything was sent: start helper threads, begin to serve, and say role_ready, now or
 	 * later. */
 	void (*start)(struct role_process *process);
@@ -56,11 +59,13 @@ struct role_definition {
 	/* Counters for `mansio status`: role_status_add for each. */
 	void (*status)(struct role_process *process, struct buf *out);
 	/* A command of the control socket (ipc/control.h's control_request, encoded); answer with role_control_reply,
-	 * now or later. `body` is valid during the call. Auth and shards get these (control_reach). */
+	 * now or later. `body` is valid during the call. Who gets which: control_reach. */
 	void (*control)(struct role_process *process, uint64_t request, struct str body);
 	/* The same for a command that comes with a descriptor (control_takes_descriptor): the callee's to close, or
 	 * IPC_FD_LOST. */
 	void (*transfer)(struct role_process *process, uint64_t request, struct str body, int fd);
+	/* The answer to role_ask_metrics; empty: it could not be gathered. */
+	void (*metrics)(struct role_process *process, struct str text);
 	/* The loop has ended: free the state that prepare made (not called when prepare failed). */
 	void (*finish)(struct role_process *process);
 };
@@ -74,8 +79,17 @@ void role_ready(struct role_process *process);
 /* In status(): one counter. Key: at most ROLE_STATUS_KEY_MAX bytes, words joined by "_". */
 void role_status_add(struct buf *out, struct str key, uint64_t value);
 
+/* The same for a list: connections accepted of each service, "accepted_imaps", and commands, "commands_imap_fetch";
+ * those at 0 are left out. */
+void role_status_services(struct buf *out, const uint64_t accepted[SERVICE_COUNT]);
+void role_status_command(struct buf *out, struct str protocol, struct str command, uint64_t n);
+
 /* The answer (an encoded control_reply) to the control() call of that number. */
 void role_control_reply(struct role_process *process, uint64_t request, struct str body);
+
+/* Asks the supervisor for the counters of all processes, as Prometheus reads them: metrics() is called, later. One
+ * question at a time. Access may. */
+void role_ask_metrics(struct role_process *process);
 
 /* The channel to that process has closed, or was closed over what came: a new one comes, soon, by peer(). */
 void role_peer_lost(struct role_process *process, enum role peer, uint16_t index);

@@ -21,6 +21,8 @@ struct login_settings {
 	uint64_t failure_delay_ms; /* before a failed login is answered */
 	/* POP3 only: */
 	bool pop3_utf8;               /* the command UTF8 is there */
+	uint32_t pop3_expire_days;    /* for CAPA, POP3_EXPIRE_NEVER: never (base/pop3_policy.h); */
+	bool pop3_expire_differs;     /* and whether some account's is another */
 	uint64_t pop3_login_delay_ms; /* between two logins of an account, for CAPA; whoever authenticates enforces it */
 };
 

@@ -30,6 +30,9 @@ struct session_world {
 	/* The session is over (its last words are queued), or the queue failed: close when it is written. No more input is
 	 * wanted. */
 	void (*close)(void *owner);
+	/* True: the range of the file is not in memory; it is being fetched, and the engine will be resumed. NULL: everything
+	 * is. */
+	bool (*fetch)(void *owner, int fd, uint64_t offset, uint64_t n);
 };
 
 #endif

@@ -275,9 +275,11 @@ bool account_is_gone(const struct account *account)
 	return account->gone;
 }
 
+/* From 2 on: mailbox_modseq is 1 where there is none yet. */
 uint64_t account_next_modseq(struct account *account)
 {
-	return ++account->modseq;
+	account->modseq = MAX(account->modseq, UINT64_C(1)) + 1;
+	return account->modseq;
 }
 
 static void bind_limit(sqlite3_stmt *statement, int index, int64_t limit)
@@ -443,6 +445,7 @@ int account_destroy(struct store *store, const struct account_id *id, uint64_t *
 			result = store_void(store, result);
 		else
 			account_drop(account);
+		text_remove(store, id);
 	}
 	account_close(&account);
 	return result;

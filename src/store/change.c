@@ -159,6 +159,146 @@ int mailbox_delta(const struct mailbox *mailbox, const struct known *known, uint
 	return 0;
 }
 
+/* --- what a client has not heard of that was away --- */
+
+/* What the log is read for at most: beyond it a look at the pages is cheaper, and a shard must not be held. */
+#define TAIL_ROWS_MAX   8192
+#define TAIL_RANGES_MAX 32768
+
+/* Ranges in the order of the log. */
+struct gathered {
+	struct set_range *ranges;
+	uint32_t n;
+};
+
+static int gather(struct gathered *to, struct str blob, uint32_t *left)
+{
+	struct set uids = SET_INIT;
+	int result = set_decode(blob, &uids);
+	if (result == 0 && uids.n > *left)
+		result = ERR_LIMIT;
+	if (result == 0 && uids.n > 0) {
+		if (!to->ranges)
+			to->ranges = mem_alloc(TAIL_RANGES_MAX, sizeof *to->ranges);
+		memcpy(to->ranges + to->n, uids.ranges, uids.n * sizeof *uids.ranges);
+		to->n += uids.n;
+		*left -= uids.n;
+	}
+	set_free(&uids);
+	return result;
+}
+
+static int compare_ranges(const void *a, const void *b)
+{
+	const struct set_range *x = a, *y = b;
+	return x->first < y->first ? -1 : x->first > y->first;
+}
+
+static void gathered_into_set(struct gathered *from, struct set *out)
+{
+	set_clear(out);
+	if (from->n > 1)
+		qsort(from->ranges, from->n, sizeof *from->ranges, compare_ranges);
+	for (uint32_t i = 0; i < from->n; i++)
+		set_add(out, from->ranges[i].first, from->ranges[i].last);
+}
+
+/* The log lost rows from its beginning only, so from its first row on it is complete. */
+static int log_goes_back_to(const struct mailbox *mailbox, uint64_t modseq, bool *out)
+{
+	struct account *account = mailbox->account;
+	DB_USING(first, account->store->sql.change_first);
+	db_bind_int(first, 1, make_key(account, 0));
+	db_bind_int(first, 2, make_key(account, NUMBER_MAX));
+	int row = db_step(first);
+	if (row < 0)
+		return row;
+	*out = row == DB_ROW && !db_column_is_null(first, 0) &&
+	       ((uint64_t)db_column_int(first, 0) & NUMBER_MAX) <= modseq + 1;
+	return 0;
+}
+
+/* ERR_LIMIT: there is too much of it. */
+static int read_tail(const struct mailbox *mailbox, uint64_t modseq, struct gathered *touched,
+                     struct gathered *expunged)
+{
+	struct account *account = mailbox->account;
+	DB_USING(tail, account->store->sql.change_tail);
+	uint32_t left = TAIL_RANGES_MAX;
+	int row;
+	db_bind_int(tail, 1, make_key(account, modseq + 1));
+	db_bind_int(tail, 2, make_key(account, NUMBER_MAX));
+	for (uint32_t n = 0; (row = db_step(tail)) == DB_ROW; n++) {
+		if (n == TAIL_ROWS_MAX)
+			return ERR_LIMIT;
+		if (db_column_int(tail, 0) != mailbox->facts.number)
+			continue;
+		bool gone = db_column_int(tail, 1) == CHANGE_EXPUNGE;
+		int result = gather(gone ? expunged : touched, db_column_blob(tail, 2), &left);
+		if (result < 0)
+			return result;
+	}
+	return row < 0 ? row : 0;
+}
+
+/* Pages know their last change, so those without one since then are passed over. */
+static void find_changed(const struct mailbox *mailbox, uint64_t modseq, struct set *out)
+{
+	for (uint32_t i = 0; i < mailbox->n_pages; i++) {
+		const struct page *page = mailbox->pages[i];
+		for (uint32_t k = 0; page->modseq > modseq && k < page->n; k++)
+			if (page->entries[k].modseq > modseq)
+				set_add(out, page->entries[k].uid, page->entries[k].uid);
+	}
+}
+
+/* Of what the log names, what is there and has really changed. */
+static void keep_changed(const struct mailbox *mailbox, uint64_t modseq, const struct set *named, struct set *out)
+{
+	struct slot_walk walk = { .mailbox = mailbox, .uids = named };
+	struct page *page;
+	uint32_t slot;
+	while (slot_walk_next(&walk, &page, &slot))
+		if (page->entries[slot].modseq > modseq)
+			set_add(out, page->entries[slot].uid, page->entries[slot].uid);
+}
+
+int mailbox_changes_since(const struct mailbox *mailbox, uint64_t modseq, struct set *changed, struct set *expunged,
+                          bool *complete)
+{
+	struct gathered touched = { NULL, 0 }, gone = { NULL, 0 };
+	struct set named = SET_INIT;
+	bool enough = modseq >= mailbox->modseq; /* nothing has happened */
+	int result = 0;
+	if (mailbox->view != VIEW_FULL)
+		return ERR_STATE;
+	if (!enough) {
+		result = log_goes_back_to(mailbox, modseq, &enough);
+		if (result == 0 && enough)
+			result = read_tail(mailbox, modseq, &touched, &gone);
+		if (result == ERR_LIMIT) {
+			enough = false;
+			result = 0;
+		}
+	}
+	if (result == 0) {
+		set_clear(changed);
+		set_clear(expunged);
+		if (!enough) {
+			find_changed(mailbox, modseq, changed);
+		} else {
+			gathered_into_set(&touched, &named);
+			keep_changed(mailbox, modseq, &named, changed);
+			gathered_into_set(&gone, expunged);
+		}
+		*complete = enough;
+	}
+	mem_free(touched.ranges);
+	mem_free(gone.ranges);
+	set_free(&named);
+	return result;
+}
+
 /* --- watchers --- */
 
 void mailbox_watch_start(struct mailbox *mailbox, struct mailbox_watch *watch)

@@ -109,6 +109,7 @@ void compact_space(const struct store *store, struct store_statistics *out)
 	uint64_t live = (uint64_t)db_column_int(space, 3) + (uint64_t)db_column_int(space, 2) * HEADER_TYPICAL;
 	out->segments = (uint64_t)db_column_int(space, 0);
 	out->body_bytes = (uint64_t)db_column_int(space, 1);
+	out->messages = (uint64_t)db_column_int(space, 2);
 	out->dead_bytes = out->body_bytes > live ? out->body_bytes - live : 0;
 }
 

@@ -10,6 +10,7 @@
 #include "store/page.h"
 #include "store/store.h"
 #include "store/store_open.h"
+#include "store/text.h"
 
 #define KEY_SHIFT          40
 #define ACCOUNT_NUMBER_MAX ((1 << 23) - 1)
@@ -57,6 +58,8 @@
 	X(message_last, "SELECT max(key) FROM message WHERE key BETWEEN ?1 AND ?2")                                        \
 	X(change_insert, "INSERT INTO change (key, mailbox, kind, time, uids) VALUES (?1, ?2, ?3, ?4, ?5)")                \
 	X(change_last, "SELECT max(key) FROM change WHERE key BETWEEN ?1 AND ?2")                                          \
+	X(change_first, "SELECT min(key) FROM change WHERE key BETWEEN ?1 AND ?2")                                         \
+	X(change_tail, "SELECT mailbox, kind, uids FROM change WHERE key BETWEEN ?1 AND ?2 ORDER BY key")                  \
 	X(expunged_insert, "INSERT INTO expunged (key, mailbox, time, entries) VALUES (?1, ?2, ?3, ?4)")                   \
 	X(expunged_last, "SELECT max(key) FROM expunged WHERE key BETWEEN ?1 AND ?2")                                      \
 	X(delivery_find, "SELECT 1 FROM delivery WHERE key = ?1")                                                          \
@@ -101,8 +104,26 @@
 	X(oldest_delivery, "SELECT min(time) FROM delivery")                                                               \
 	X(oldest_change, "SELECT time FROM change WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT 1")                       \
 	X(oldest_expunged, "SELECT time FROM expunged WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT 1")                   \
+	X(hidden_read, "SELECT uids FROM pop3_hidden WHERE mailbox = ?1 AND login = ?2")                                   \
+	X(hidden_write, "INSERT OR REPLACE INTO pop3_hidden (mailbox, login, uids) VALUES (?1, ?2, ?3)")                   \
+	X(hidden_list, "SELECT login, uids FROM pop3_hidden WHERE mailbox = ?1 AND login >= ?2 ORDER BY login")            \
+	X(hidden_forget, "DELETE FROM pop3_hidden WHERE mailbox IN (SELECT number FROM mailbox WHERE account = ?1) AND login = ?2") \
+	X(hidden_remove, "DELETE FROM pop3_hidden WHERE mailbox = ?1")                                                     \
+	X(due_read, "SELECT uids FROM pop3_due WHERE due = ?1 AND mailbox = ?2 AND trash = ?3")                            \
+	X(due_write, "INSERT OR REPLACE INTO pop3_due (due, mailbox, trash, uids) VALUES (?1, ?2, ?3, ?4)")                \
+	X(due_remove, "DELETE FROM pop3_due WHERE due = ?1 AND mailbox = ?2 AND trash = ?3")                               \
+	X(due_next, "SELECT ifnull(min(due), 0) FROM pop3_due")                                                            \
+	X(due_first, "SELECT d.due, d.mailbox, d.trash, d.uids, CASE WHEN a.removed = 0 THEN a.id END FROM pop3_due d LEFT JOIN mailbox m ON m.number = d.mailbox LEFT JOIN account a ON a.number = m.account WHERE d.due <= ?1 AND ifnull(a.removed, 1) <= 1 ORDER BY d.due LIMIT 1") \
+	X(due_list, "SELECT due, trash, uids FROM pop3_due WHERE mailbox = ?1 AND (due, trash) > (?2, ?3) ORDER BY due, trash") \
+	X(due_forget, "DELETE FROM pop3_due WHERE mailbox = ?1")                                                           \
+	X(uidl_walk, "SELECT key, text FROM pop3_uidl WHERE key BETWEEN ?1 AND ?2 ORDER BY key")                           \
+	X(uidl_insert, "INSERT OR IGNORE INTO pop3_uidl (key, text) VALUES (?1, ?2)")                                      \
+	X(uidl_remove, "DELETE FROM pop3_uidl WHERE key = ?1")                                                             \
+	X(removed_hidden, "DELETE FROM pop3_hidden WHERE mailbox IN (SELECT number FROM mailbox WHERE account = ?1)")      \
+	X(removed_due, "DELETE FROM pop3_due WHERE mailbox IN (SELECT number FROM mailbox WHERE account = ?1)")            \
+	X(removed_uidls, "DELETE FROM pop3_uidl WHERE key IN (SELECT key FROM pop3_uidl WHERE key BETWEEN ?1 AND ?2 LIMIT ?3)") \
 	X(account_floor, "UPDATE account SET modseq = max(modseq, (SELECT ifnull(max(key), 0) & ?4 FROM change WHERE key BETWEEN ?2 AND ?3), (SELECT ifnull(max(key), 0) & ?4 FROM expunged WHERE key BETWEEN ?2 AND ?3)) WHERE number = ?1") \
-	X(old_changes, "DELETE FROM change WHERE key IN (SELECT key FROM (SELECT key, time FROM change WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT ?4) WHERE time < ?3)")
+	X(old_changes, "DELETE FROM change WHERE key IN (SELECT key FROM (SELECT key, max(time) OVER (ORDER BY key) AS latest FROM (SELECT key, time FROM change WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT ?4)) WHERE latest < ?3)")
 
 struct statements {
 #define STATEMENT_FIELD(name, sql) sqlite3_stmt *name;
@@ -138,6 +159,10 @@ struct store {
 	struct store_snapshot *snapshot; /* NULL: none */
 	int64_t swept_to;                /* key that the table forgotten was worked off to, in this round */
 	bool compact_now;                /* as fast as possible, whatever is dead */
+	struct text_sweep *text_sweep;   /* under way; NULL: none */
+	bool text_dead;                  /* rows of messages went since the last one; true at start */
+	bool text_sweep_all;             /* the next begins now, and is thorough */
+	int64_t text_swept;              /* when the last one began */
 	uint64_t compacted_bytes, segments_damaged;
 	int64_t *abandoned;              /* runs of copies that were given up: removed while idle, or at start */
 	uint32_t n_abandoned;
@@ -159,6 +184,7 @@ struct account {
 	char key[PARKED_KEY_MAX];
 	bool row_dirty;  /* counters to write when the batch is sealed */
 	bool is_touched; /* in store->touched */
+	bool text_is_written; /* by a text_writer */
 	uint64_t batch;
 	uint64_t modseq; /* the last given */
 	uint64_t next;   /* number for the next message or entry */
@@ -334,6 +360,33 @@ int guard_segments(struct str directory, uint32_t *last) MUST_CHECK; /* the larg
 /* maintenance.c */
 int message_rows_removed(struct store *store, sqlite3_stmt *removing, int64_t *n) MUST_CHECK; /* runs a DELETE FROM message ... RETURNING segment, size */
 
+/* pop3.c */
+#define DUE_SLICE 1000 /* uids deleted at a time */
+struct due_work {
+	int64_t due;
+	uint32_t mailbox;
+	bool trash, gone, loaded; /* gone: there is nothing to delete from any more; loaded: due_step may be called */
+	struct account_id account;
+	struct account *holder;
+	struct mailbox *open;
+	struct set uids;
+};
+int due_begin(struct store *store, struct due_work *work, bool *any) MUST_CHECK; /* *work: zero. due_end in any case */
+int due_step(struct store *store, struct due_work *work) MUST_CHECK; /* a slice; in a batch that was begun, when it is gone or loaded */
+void due_end(struct due_work *work);
+int pop3_hide_row(struct store *store, uint32_t mailbox, uint64_t login, const struct set *uids) MUST_CHECK; /* adds to it */
+int pop3_due_row(struct store *store, uint32_t mailbox, int64_t due, bool trash, const struct set *uids) MUST_CHECK; /* adds to it */
+
+/* parcel_pop3.c */
+struct parcel_maker;
+struct pop3_position { /* where it goes on; zero: the beginning */
+	bool hidden_done;
+	uint64_t login;
+	int64_t due, trash;
+	uint32_t range;
+};
+int parcel_put_remembered(struct store *store, uint32_t number, uint32_t there, struct pop3_position *position, struct parcel_maker *maker, bool *any) MUST_CHECK; /* the next frame of mailbox `number`, which is `there` in the parcel; !*any: there is none */
+
 /* sweep.c */
 void sweep_stop(struct store *store);
 int sweep_begin(struct store *store, bool *any) MUST_CHECK; /* picks what to do next; *any: there is some */
@@ -347,6 +400,9 @@ static inline void sweep_keep(const struct account *account, uint64_t message)
 	if (__builtin_expect(account->store->sweep != NULL, 0))
 		sweep_keep_one(account->store->sweep, account, message);
 }
+
+/* text_sweep.c */
+void text_sweep_stop(struct store *store);
 
 /* compact.c */
 void compact_stop(struct store *store); /* the batch was voided: begins its segment again */

@@ -270,8 +270,14 @@ static int remove_rows(struct mailbox *mailbox)
 	}
 	db_bind_int(sql->run_remove, 1, mailbox->facts.number);
 	db_bind_int(sql->mailbox_remove, 1, mailbox->facts.number);
+	db_bind_int(sql->hidden_remove, 1, mailbox->facts.number);
+	db_bind_int(sql->due_forget, 1, mailbox->facts.number);
 	if (row == DB_DONE)
 		row = db_run(sql->run_remove);
+	if (row == DB_DONE)
+		row = db_run(sql->hidden_remove);
+	if (row == DB_DONE)
+		row = db_run(sql->due_forget);
 	return row == DB_DONE ? db_run(sql->mailbox_remove) : row;
 }
 

@@ -34,6 +34,7 @@ int message_rows_removed(struct store *store, sqlite3_stmt *removing, int64_t *n
 		if (result < 0)
 			return result;
 		++*n;
+		store->text_dead = true;
 	}
 	return row;
 }
@@ -103,9 +104,15 @@ static int remove_account(struct store *store, int64_t account)
 		result = remove_range(store, sql->removed_expunged, first, last, &removed);
 	if (result == 0 && removed == 0)
 		result = remove_range(store, sql->removed_forgotten, first, last, &removed);
+	if (result == 0 && removed == 0)
+		result = remove_range(store, sql->removed_uidls, first, last, &removed);
 	if (result < 0 || removed > 0)
 		return result;
-	result = run_for(sql->removed_mailboxes, account);
+	result = run_for(sql->removed_hidden, account);
+	if (result == 0)
+		result = run_for(sql->removed_due, account);
+	if (result == 0)
+		result = run_for(sql->removed_mailboxes, account);
 	if (result == 0)
 		result = run_for(sql->removed_subscriptions, account);
 	return result == 0 ? run_for(sql->removed_account_end, account) : result;
@@ -159,6 +166,13 @@ static int find_aged(struct store *store, int64_t oldest_change, int64_t oldest_
 	return result;
 }
 
+/* An entry is gone for good, and its unique id. */
+static int forget_uidl(struct store *store, int64_t key)
+{
+	db_bind_int(store->sql.uidl_remove, 1, key);
+	return db_run(store->sql.uidl_remove);
+}
+
 /* The messages of a row of the undelete log may have no other entry. */
 static int doubt_entries(struct store *store, int64_t account, struct str blob, int64_t *n)
 {
@@ -167,6 +181,8 @@ static int doubt_entries(struct store *store, int64_t account, struct str blob, 
 	for (uint32_t i = 0; i < page->n && result == 0; i++) {
 		db_bind_int(store->sql.forgotten_insert, 1, account_key(account, page->entries[i].message));
 		result = db_run(store->sql.forgotten_insert);
+		if (result == 0)
+			result = forget_uidl(store, account_key(account, page->entries[i].id));
 		++*n;
 	}
 	page_free(&page);
@@ -235,6 +251,7 @@ struct chores {
 	int64_t aged;        /* account to prune changes and expunged entries of */
 	int64_t abandoned;   /* run of a copy that was given up */
 	bool deliveries;     /* keys past their time */
+	bool due;            /* what POP3 has put off */
 	bool dropped;        /* arriving accounts that were given up */
 	bool pages;          /* headers that changed by the way (\Recent) */
 	bool sweep;          /* one is under way, or there is something to sweep */
@@ -245,13 +262,16 @@ struct chores {
 
 static int find_chores(struct store *store, struct chores *chores)
 {
-	int64_t now = clock_wall_seconds(), delivery = 0;
+	int64_t now = clock_wall_seconds(), delivery = 0, due = 0;
 	*chores = (struct chores){ .oldest_change = now - store->settings.change_retention,
 		                   .oldest_expunged = now - store->settings.undelete_window,
 		                   .oldest_delivery = now - store->settings.delivery_lifetime, .pages = store->dirty != NULL };
 	int result = first_column(store->sql.removed_account, &chores->removed);
 	if (result == 0)
 		result = first_column(store->sql.oldest_delivery, &delivery);
+	if (result == 0)
+		result = first_column(store->sql.due_next, &due);
+	chores->due = due != 0 && due <= now;
 	chores->dropped = store->dropped.n > 0;
 	chores->abandoned = store->n_abandoned ? store->abandoned[store->n_abandoned - 1] : 0;
 	chores->deliveries = delivery != 0 && delivery < chores->oldest_delivery;
@@ -262,12 +282,33 @@ static int find_chores(struct store *store, struct chores *chores)
 	return result == 0 ? compact_begin(store, &chores->compact, &chores->compact_writes) : result;
 }
 
+/* A slice of what POP3 has put off. False: nothing of that can be done now. */
+static bool work_due(struct store *store)
+{
+	struct due_work work = { 0 };
+	bool any = false;
+	uint64_t batch;
+	int result = due_begin(store, &work, &any);
+	if (result == 0 && any && (work.gone || work.loaded)) {
+		result = gate_begin(store->gate, 0, &batch);
+		any = result == 0;
+		if (result == 0)
+			result = due_step(store, &work);
+		if (any && result < 0)
+			result = store_void(store, result);
+	}
+	due_end(&work);
+	return any && result == 0;
+}
+
 static bool work_once(struct store *store)
 {
 	struct chores chores;
 	uint64_t batch;
 	if (find_chores(store, &chores) < 0)
 		return false;
+	if (chores.due && work_due(store))
+		return true;
 	bool rows = chores.removed || chores.abandoned || chores.aged || chores.deliveries || chores.dropped || chores.pages ||
 	            chores.sweep;
 	bool more = rows || chores.compact || store->pruned_to != 0;
@@ -296,7 +337,9 @@ static bool work_once(struct store *store)
 bool store_idle_work(struct store *store)
 {
 	bool more = work_once(store);
-	if (!more)
-		store->compact_now = false; /* done, or not possible now */
-	return more || compact_has_readers(store);
+	if (!more && store->compact_now) { /* done, or not possible now */
+		store->compact_now = false;
+		store->text_sweep_all = true;
+	}
+	return more || text_sweep_step(store) || compact_has_readers(store);
 }

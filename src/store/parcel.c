@@ -134,9 +134,11 @@ static void put_entry(struct buf *out, const struct parcel_entry *entry)
 	wire_put_u64(out, entry->id);
 	wire_put_u64(out, entry->message);
 	wire_put_u8(out, entry->flags);
-	wire_put_u8(out, words);
+	wire_put_u8(out, entry->uidl.n ? words | PARCEL_HAS_UIDL : words);
 	for (uint8_t i = 0; i < words; i++)
 		wire_put_u64(out, entry->keywords.word[i]);
+	if (entry->uidl.n)
+		wire_put_short(out, entry->uidl);
 }
 
 void parcel_put_entries(struct parcel_maker *maker, const struct parcel_entries *m)
@@ -174,6 +176,18 @@ void parcel_put_change(struct parcel_maker *maker, const struct parcel_change *m
 	wire_put_u8(out, (uint8_t)m->kind);
 	wire_put_u64(out, (uint64_t)m->time);
 	wire_put_u8(out, m->more);
+	wire_put_str(out, m->uids);
+	end_summed(maker, at);
+}
+
+void parcel_put_pop3(struct parcel_maker *maker, enum parcel_type type, const struct parcel_pop3 *m)
+{
+	struct buf *out = &maker->out;
+	size_t at = begin_frame(out, type);
+	wire_put_u32(out, m->mailbox);
+	wire_put_u64(out, m->login);
+	wire_put_u64(out, (uint64_t)m->due);
+	wire_put_u8(out, m->trash);
 	wire_put_str(out, m->uids);
 	end_summed(maker, at);
 }

@@ -5,7 +5,7 @@
  *
  * Frame: u8 type, u32 length of the body (at most PARCEL_FRAME_MAX), body; numbers are little-endian. Order:
  *
- *     BEGIN ( MAILBOX | SUBSCRIPTION | MESSAGE BODY* | MISSING | ENTRIES | EXPUNGED | CHANGE )* END
+ *     BEGIN ( MAILBOX | SUBSCRIPTION | MESSAGE BODY* | MISSING | ENTRIES | EXPUNGED | CHANGE | HIDDEN | DUE )* END
  *
  * A mailbox comes before what names it, mailboxes are numbered from 1 in the order in which they come, 0 stands for
  * one that is gone. A message comes at most once, and before the entries that name it; an entry may name a message
@@ -20,6 +20,7 @@
 #define STORE_PARCEL_H
 
 #include "base/account_id.h"
+#include "base/pop3_policy.h"
 #include "store/store.h"
 
 #define PARCEL_FRAME_MAX     65536 /* bytes of a frame's body */
@@ -41,6 +42,8 @@ enum parcel_type {
 	PARCEL_EXPUNGED = 8,
 	PARCEL_CHANGE = 9,
 	PARCEL_END = 10,
+	PARCEL_HIDDEN = 11,
+	PARCEL_DUE = 12,
 	/* what the receiver says, in the other direction */
 	PARCEL_ACK = 20,
 	PARCEL_RESULT = 21,
@@ -88,6 +91,7 @@ struct parcel_entry {
 	uint64_t message;
 	uint8_t flags;   /* of enum message_flag */
 	struct keyword_bits keywords; /* bits by the names of the mailbox */
+	struct str uidl; /* what POP3's UIDL says instead of its id (store/pop3.h); at most POP3_UIDL_MAX bytes; empty: nothing */
 };
 
 /* ENTRIES: in order of uid, those of a mailbox over all its frames (entries without uid: in any order). EXPUNGED: a
@@ -108,6 +112,16 @@ struct parcel_change {
 	enum change_kind kind;
 	int64_t time;
 	bool more;       /* the next frame goes on with this row */
+	struct str uids; /* base/set.h; checked */
+};
+
+/* What POP3 remembers of a mailbox (store/pop3.h); a part of the uids, several frames are one set. HIDDEN: from this
+ * login. DUE: when they are deleted. */
+struct parcel_pop3 {
+	uint32_t mailbox;
+	uint64_t login; /* HIDDEN */
+	int64_t due;    /* DUE; seconds since 1970 */
+	bool trash;     /* DUE */
 	struct str uids; /* base/set.h; checked */
 };
 
@@ -141,6 +155,7 @@ void parcel_put_missing(struct parcel_maker *maker, const struct parcel_missing 
 void parcel_put_entries(struct parcel_maker *maker, const struct parcel_entries *m);
 void parcel_put_expunged(struct parcel_maker *maker, const struct parcel_entries *m);
 void parcel_put_change(struct parcel_maker *maker, const struct parcel_change *m);
+void parcel_put_pop3(struct parcel_maker *maker, enum parcel_type type, const struct parcel_pop3 *m); /* HIDDEN or DUE */
 void parcel_put_end(struct parcel_maker *maker); /* totals and checksum are the maker's */
 
 /* --- reading one --- */
@@ -156,6 +171,7 @@ struct parcel_frame {
 		struct parcel_missing missing;
 		struct parcel_entries entries; /* ENTRIES and EXPUNGED */
 		struct parcel_change change;
+		struct parcel_pop3 pop3; /* HIDDEN and DUE */
 		struct parcel_end end;
 	};
 	bool message_complete; /* MESSAGE without bytes, or its last BODY */

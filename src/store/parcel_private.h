@@ -8,4 +8,6 @@
 #define PARCEL_VERSION 1
 #define PARCEL_FLAGS   (FLAG_SEEN | FLAG_ANSWERED | FLAG_FLAGGED | FLAG_DELETED | FLAG_DRAFT)
 
+#define PARCEL_HAS_UIDL 0x80 /* in the byte that tells the words of keywords */
+
 #endif

@@ -202,9 +202,13 @@ static bool take_entry(struct wire_reader *r, uint32_t *last, struct parcel_entr
 	m->message = wire_get_u64(r);
 	m->flags = wire_get_u8(r);
 	uint8_t words = wire_get_u8(r);
+	bool has_uidl = words & PARCEL_HAS_UIDL;
+	words &= (uint8_t)~PARCEL_HAS_UIDL;
 	for (uint8_t i = 0; i < words && i < KEYWORD_WORDS; i++)
 		m->keywords.word[i] = wire_get_u64(r);
-	if (r->failed || words > KEYWORD_WORDS || m->modseq > PARCEL_NUMBER_MAX || m->id > PARCEL_NUMBER_MAX ||
+	if (has_uidl)
+		m->uidl = wire_get_short(r, POP3_UIDL_MAX);
+	if (r->failed || (has_uidl && m->uidl.n == 0) || words > KEYWORD_WORDS || m->modseq > PARCEL_NUMBER_MAX || m->id > PARCEL_NUMBER_MAX ||
 	    !is_number(m->message) || (m->flags & ~PARCEL_FLAGS) || m->uid == UINT32_MAX)
 		return false;
 	if (!last || m->uid == 0)
@@ -289,6 +293,22 @@ static int take_change(struct parcel_taker *taker, struct str body)
 	return good ? follow(taker, m->modseq, m->more) : wrong(taker, ERR_CORRUPT, "a frame of a log is damaged");
 }
 
+static int take_pop3(struct parcel_taker *taker, struct str body)
+{
+	struct parcel_pop3 *m = &taker->frame.pop3;
+	struct wire_reader r = wire_reader(body);
+	struct set uids = SET_INIT;
+	m->mailbox = wire_get_u32(&r);
+	m->login = wire_get_u64(&r);
+	m->due = (int64_t)wire_get_u64(&r);
+	m->trash = wire_get_bool(&r);
+	m->uids = wire_get_str(&r, PARCEL_FRAME_MAX);
+	bool good = wire_finish(&r) == 0 && m->mailbox > 0 && m->mailbox <= taker->n_mailboxes && m->due >= 0 &&
+	            m->login <= INT64_MAX && set_decode(m->uids, &uids) == 0 && uids.n > 0 && uids.ranges[0].first > 0;
+	set_free(&uids);
+	return good ? 0 : wrong(taker, ERR_CORRUPT, "a frame of what POP3 remembers is damaged");
+}
+
 static int take_end(struct parcel_taker *taker, struct str body)
 {
 	struct parcel_end *m = &taker->frame.end;
@@ -344,6 +364,9 @@ static int take(struct parcel_taker *taker, unsigned type, struct str body)
 		return take_expunged(taker, body);
 	case PARCEL_CHANGE:
 		return take_change(taker, body);
+	case PARCEL_HIDDEN:
+	case PARCEL_DUE:
+		return take_pop3(taker, body);
 	case PARCEL_END:
 		return take_end(taker, body);
 	}

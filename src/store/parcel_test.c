@@ -36,6 +36,7 @@ static void put_sample_entries(struct parcel_maker *maker, bool expunged)
 		entries->list[i] = (struct parcel_entry){ .uid = 5 + i, .saved = 1700000001, .modseq = 9, .id = 12 + i,
 			                                      .message = 11, .flags = FLAG_SEEN };
 	entries->list[1].keywords.word[3] = UINT64_C(1) << 63;
+	entries->list[1].uidl = STR("an-id/of.others");
 	if (expunged)
 		parcel_put_expunged(maker, entries);
 	else
@@ -70,6 +71,8 @@ static void put_sample(struct parcel_maker *maker, uint64_t checksum_change)
 	set_add(&uids, 3, 4);
 	set_encode(&uids, &encoded);
 	parcel_put_change(maker, &(struct parcel_change){ 1, 30, CHANGE_EXPUNGE, 1700000100, false, buf_str(&encoded) });
+	parcel_put_pop3(maker, PARCEL_HIDDEN, &(struct parcel_pop3){ 1, 77, 0, false, buf_str(&encoded) });
+	parcel_put_pop3(maker, PARCEL_DUE, &(struct parcel_pop3){ 1, 0, 1700003600, true, buf_str(&encoded) });
 	parcel_put_end(maker);
 	set_free(&uids);
 	buf_free(&encoded);
@@ -96,7 +99,7 @@ static void what_is_put_comes_back(void **state)
 	static const enum parcel_type types[] = { PARCEL_BEGIN, PARCEL_MAILBOX, PARCEL_SUBSCRIPTION, PARCEL_MESSAGE,
 		                                      PARCEL_BODY,  PARCEL_BODY,    PARCEL_BODY,         PARCEL_BODY,
 		                                      PARCEL_MESSAGE, PARCEL_MISSING, PARCEL_ENTRIES,    PARCEL_EXPUNGED,
-		                                      PARCEL_CHANGE, PARCEL_END };
+		                                      PARCEL_CHANGE, PARCEL_HIDDEN, PARCEL_DUE, PARCEL_END };
 	struct parcel_taker *taker = parcel_taker_new();
 	size_t used;
 	parcel_maker_begin(&maker, MAKER_MAX);
@@ -126,6 +129,14 @@ static void what_is_put_comes_back(void **state)
 			assert_int_equal(frame->entries.list[1].uid, 6);
 			assert_true(frame->entries.list[1].keywords.word[3] == UINT64_C(1) << 63);
 			assert_int_equal(frame->entries.list[0].keywords.word[3], 0);
+			assert_int_equal(frame->entries.list[0].uidl.n, 0);
+			assert_true(str_eq(frame->entries.list[1].uidl, STR("an-id/of.others")));
+			break;
+		case PARCEL_HIDDEN:
+			assert_true(frame->pop3.mailbox == 1 && frame->pop3.login == 77);
+			break;
+		case PARCEL_DUE:
+			assert_true(frame->pop3.due == 1700003600 && frame->pop3.trash);
 			break;
 		}
 	}

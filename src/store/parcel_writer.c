@@ -15,6 +15,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "store/internal.h"
+#include "store/pop3.h"
 
 #include <stdarg.h>
 
@@ -44,7 +45,7 @@ struct shot {
 	uint32_t n_pages;
 };
 
-enum phase { TAKING, BEGINNING, MAILBOXES, SUBSCRIPTIONS, ENTRIES, EXPUNGED, CHANGES, DONE };
+enum phase { TAKING, BEGINNING, MAILBOXES, SUBSCRIPTIONS, ENTRIES, EXPUNGED, CHANGES, POP3, DONE };
 
 /* The message that is being sent. */
 struct outgoing {
@@ -79,6 +80,11 @@ struct parcel_writer {
 	uint64_t **sent;      /* blocks of bits by number */
 	uint64_t n_blocks;
 	struct message_cursor rows;
+	struct uidl_cursor uidls;
+	bool has_uidls;
+	int uidl_error;
+	char (*texts)[POP3_UIDL_MAX]; /* of the frame's entries; NULL: none was needed yet */
+	struct pop3_position remembered;
 	struct parcel_entries *frame;
 	char *chunk;
 	char problem[160];
@@ -107,7 +113,7 @@ struct parcel_writer *parcel_writer_new(struct account *account, const struct pa
 		w->mailboxes[i] = str_of(mem_copy(filter->mailboxes[i]), filter->mailboxes[i].n);
 	parcel_maker_begin(&w->maker, OUT_MAX);
 	w->frame = mem_alloc(1, sizeof *w->frame);
-	w->chunk = mem_alloc(1, CHUNK);
+	w->chunk = mem_alloc_unset(CHUNK);
 	return w;
 }
 
@@ -148,6 +154,7 @@ void parcel_writer_free(struct parcel_writer **pointer)
 	page_free(&w->page);
 	parcel_maker_free(&w->maker);
 	mem_free(w->frame);
+	mem_free(w->texts);
 	mem_free(w->chunk);
 	loose_end(w->account);
 	mem_free(w);
@@ -515,6 +522,21 @@ static int send_messages(struct parcel_writer *w, uint32_t mailbox, bool *done)
 
 /* --- frames --- */
 
+/* The unique id that the entry came with, kept in the place of the frame's entry `at`. */
+static struct str find_uidl(struct parcel_writer *w, uint64_t id, uint32_t at)
+{
+	struct str text = STR("");
+	int result = w->has_uidls ? uidl_cursor_find(&w->uidls, id, &text) : 0;
+	if (result < 0)
+		w->uidl_error = result;
+	if (result < 0 || text.n == 0 || text.n > POP3_UIDL_MAX)
+		return STR("");
+	if (!w->texts)
+		w->texts = mem_alloc(PARCEL_ENTRIES_MAX, sizeof *w->texts);
+	memcpy(w->texts[at], text.p, text.n);
+	return str_of(w->texts[at], text.n);
+}
+
 /* Entries of the page from slot `first` on, as many as go into a frame. */
 static uint32_t fill_frame(struct parcel_writer *w, uint32_t first)
 {
@@ -525,6 +547,7 @@ static uint32_t fill_frame(struct parcel_writer *w, uint32_t first)
 		struct parcel_entry *to = &frame->list[frame->n++];
 		*to = (struct parcel_entry){ .uid = entry->uid, .saved = entry->saved, .modseq = entry->modseq, .id = entry->id,
 			                         .message = entry->message, .flags = (uint8_t)entry->flags };
+		to->uidl = find_uidl(w, entry->id, frame->n - 1);
 		page_keywords(w->page, i, &to->keywords);
 	}
 	return first + frame->n;
@@ -638,7 +661,8 @@ static int send_change(struct parcel_writer *w)
 	db_bind_int(rows, 2, make_key(w->account, w->begin.modseq));
 	int row = db_step(rows);
 	if (row != DB_ROW) {
-		w->phase = DONE;
+		w->phase = POP3;
+		w->shot = 0;
 		return MIN(row, 0);
 	}
 	w->log_at = (uint64_t)db_column_int(rows, 0) & NUMBER_MAX;
@@ -650,6 +674,23 @@ static int send_change(struct parcel_writer *w)
 			result = put_change(w, &change, &uids, i);
 	}
 	set_free(&uids);
+	return result;
+}
+
+/* What POP3 remembers of mailboxes. */
+static int send_remembered(struct parcel_writer *w)
+{
+	bool any = false;
+	if (w->shot == w->n_shots) {
+		w->phase = DONE;
+		return 0;
+	}
+	const struct shot *shot = w->shots[w->shot];
+	int result = parcel_put_remembered(w->account->store, shot->number, shot->facts.number, &w->remembered, &w->maker, &any);
+	if (!any) {
+		w->remembered = (struct pop3_position){ 0 };
+		w->shot++;
+	}
 	return result;
 }
 
@@ -704,6 +745,8 @@ static int work(struct parcel_writer *w, uint64_t end_us)
 		return send_expunged(w);
 	case CHANGES:
 		return send_change(w);
+	case POP3:
+		return send_remembered(w);
 	case DONE:
 		return 0;
 	}
@@ -715,10 +758,16 @@ int parcel_writer_step(struct parcel_writer *w, bool *done)
 	uint64_t end_us = clock_monotonic_us() + SLICE_US;
 	int result = account_is_gone(w->account) ? ERR_NOT_FOUND : 0;
 	message_cursor_begin(&w->rows, w->account);
+	if (result == 0)
+		result = uidl_cursor_begin(&w->uidls, w->account, &w->has_uidls);
 	while (result == 0 && w->phase != DONE && w->maker.out.max - w->maker.out.n >= ROOM &&
 	       clock_monotonic_us() < end_us)
 		result = work(w, end_us);
 	message_cursor_end(&w->rows);
+	if (w->uidls.account)
+		uidl_cursor_end(&w->uidls);
+	if (result == 0)
+		result = w->uidl_error;
 	if (result == 0)
 		result = buf_error(&w->maker.out);
 	if (result == 0 && w->phase == DONE && w->maker.sum && w->maker.out.max - w->maker.out.n >= ROOM)

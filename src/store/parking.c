@@ -111,6 +111,7 @@ int account_leave(struct store *store, const struct account_id *id)
 			result = store_void(store, result);
 		else
 			account_drop(account);
+		text_remove(store, id);
 	}
 	account_close(&account);
 	return result;
@@ -148,6 +149,7 @@ int account_unpark(struct store *store, const struct account_id *id)
 	if (result < 0 || n == 0)
 		return result < 0 ? result : ERR_NOT_FOUND;
 	struct account *account;
+	text_remove(store, id);
 	result = account_open(store, id, &account);
 	if (result == 0)
 		result = store_begin(account, 0); /* whoever sees it waits for this batch */

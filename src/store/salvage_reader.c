@@ -462,6 +462,7 @@ struct call {
 	salvage_expunged_fn *expunged;
 	salvage_place_fn *place;
 	salvage_number_fn *number;
+	salvage_uidl_fn *uidl;
 	void *owner;
 };
 
@@ -530,6 +531,20 @@ void salvage_index_forgotten(struct salvage_index *index, int64_t account, salva
 	if (!index->lost) /* version 1 has no such table */
 		(void)walk(index, "forgotten", "SELECT key FROM forgotten WHERE key > ?1 AND key <= ?2 ORDER BY key",
 		           account << KEY_SHIFT, account << KEY_SHIFT | NUMBER_MAX, read_number, &call);
+}
+
+static void read_uidl(void *owner, sqlite3_stmt *row)
+{
+	const struct call *call = owner;
+	call->uidl(call->owner, (uint64_t)db_column_int(row, 0) & NUMBER_MAX, db_column_text(row, 1));
+}
+
+void salvage_index_uidls(struct salvage_index *index, int64_t account, salvage_uidl_fn *fn, void *owner)
+{
+	struct call call = { .index = index, .uidl = fn, .owner = owner };
+	if (!index->lost) /* versions 1 to 3 have no such table */
+		(void)walk(index, "pop3_uidl", "SELECT key, text FROM pop3_uidl WHERE key > ?1 AND key <= ?2 ORDER BY key",
+		           account << KEY_SHIFT, account << KEY_SHIFT | NUMBER_MAX, read_uidl, &call);
 }
 
 void salvage_index_subscriptions(struct salvage_index *index, int64_t account, salvage_name_fn *fn, void *owner)

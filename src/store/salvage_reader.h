@@ -76,6 +76,10 @@ void salvage_index_places(struct salvage_index *index, int64_t account, salvage_
 typedef void salvage_number_fn(void *owner, uint64_t number);
 void salvage_index_forgotten(struct salvage_index *index, int64_t account, salvage_number_fn *fn, void *owner);
 
+/* Unique ids of POP3 that came from elsewhere, by the entry's id. */
+typedef void salvage_uidl_fn(void *owner, uint64_t entry, struct str text);
+void salvage_index_uidls(struct salvage_index *index, int64_t account, salvage_uidl_fn *fn, void *owner);
+
 typedef void salvage_name_fn(void *owner, struct str name);
 void salvage_index_subscriptions(struct salvage_index *index, int64_t account, salvage_name_fn *fn, void *owner);
 

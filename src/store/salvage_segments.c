@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/mem.h"
+#include "db/ahead.h"
 #include "db/bodylog.h"
 
 #include <dirent.h>
@@ -198,6 +199,18 @@ static int read_record(struct scan *scan, const struct body_record *decoded, uin
 	return 0;
 }
 
+/* What the log had made room for when it ended (db/ahead.h). */
+static bool is_room(struct scan *scan, uint64_t at)
+{
+	while (at < scan->size) {
+		struct str bytes = bytes_at(scan, at, AHEAD_ROOM);
+		if (bytes.n == 0 || memcmp(bytes.p, ahead_zeros, bytes.n) != 0)
+			return false;
+		at += bytes.n;
+	}
+	return true;
+}
+
 static int read_file(struct scan *scan)
 {
 	uint64_t at = 0;
@@ -209,6 +222,8 @@ static int read_file(struct scan *scan)
 			result = read_record(scan, &record, at, at + (uint64_t)header, &at);
 			continue;
 		}
+		if (is_room(scan, at))
+			break;
 		scan->world->damage(scan->owner, scan->segment, at, "no message begins here");
 		at = next_header(scan, at + 1);
 	}

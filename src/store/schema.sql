@@ -100,6 +100,32 @@ CREATE TABLE forgotten (
   key INTEGER PRIMARY KEY -- as in message
 ) STRICT;
 
+-- Uids of a mailbox that a POP3 login does not see any more (store/pop3.h). Some may be gone from the mailbox.
+CREATE TABLE pop3_hidden (
+  mailbox INTEGER NOT NULL,
+  login   INTEGER NOT NULL, -- 0: the password of the account; else the number of an app password in the directory
+  uids    BLOB NOT NULL,    -- base/set.h
+  PRIMARY KEY (mailbox, login)
+) STRICT, WITHOUT ROWID;
+
+-- Uids that are deleted at a time to come, if they are still in the mailbox then.
+CREATE TABLE pop3_due (
+  due     INTEGER NOT NULL, -- seconds since 1970
+  mailbox INTEGER NOT NULL,
+  trash   INTEGER NOT NULL, -- 1: they go to the trash
+  uids    BLOB NOT NULL,    -- base/set.h
+  PRIMARY KEY (due, mailbox, trash)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pop3_due_mailbox ON pop3_due (mailbox);
+
+-- What POP3's UIDL says of entries that were imported with a unique id of another server's; of all others it says their id.
+-- A row goes when its entry leaves the undelete log.
+CREATE TABLE pop3_uidl (
+  key  INTEGER PRIMARY KEY, -- account << 40 | id of the entry
+  text TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX pop3_uidl_text ON pop3_uidl (key >> 40, text);
+
 -- Committed ends: what lies behind them in the files is cut off at start. A segment to which no row of `message` points can go.
 CREATE TABLE segment (
   number   INTEGER PRIMARY KEY,

@@ -12,6 +12,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "store/internal.h"
+#include "store/pop3.h"
 
 #define ABANDONED_MAX  1024 /* as in copy.c: more wait for the next start */
 #define LOG_ROW_MAX    4000 /* entries of a row of the undelete log */
@@ -129,6 +130,8 @@ int loose_append(struct mailbox *mailbox, const struct loose_entry *list, uint32
 			                   .message = list[i].message, .flags = list[i].flags };
 		result = read_facts(account, list[i].message, &entry);
 		entry.id = choose_id(account, list[i].id);
+		if (result == 0 && list[i].uidl.n)
+			result = uidl_keep(account, entry.id, list[i].uidl);
 		if (result == 0)
 			entries_append(mailbox, &entry, &list[i].keywords);
 		set_add(&uids, entry.uid, entry.uid);

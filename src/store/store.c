@@ -31,8 +31,16 @@ static const char *const steps[] = {
 	"ALTER TABLE account ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE account ADD COLUMN quota_messages INTEGER;"
 	"ALTER TABLE account ADD COLUMN quota_bytes INTEGER;",
+	/* 4 */
+	"CREATE TABLE pop3_hidden (mailbox INTEGER NOT NULL, login INTEGER NOT NULL, uids BLOB NOT NULL,"
+	" PRIMARY KEY (mailbox, login)) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE pop3_due (due INTEGER NOT NULL, mailbox INTEGER NOT NULL, trash INTEGER NOT NULL, uids BLOB NOT NULL,"
+	" PRIMARY KEY (due, mailbox, trash)) STRICT, WITHOUT ROWID;"
+	"CREATE INDEX pop3_due_mailbox ON pop3_due (mailbox);"
+	"CREATE TABLE pop3_uidl (key INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;"
+	"CREATE UNIQUE INDEX pop3_uidl_text ON pop3_uidl (key >> 40, text);",
 };
-static int (*const rewrites[])(struct db *db) = { NULL, sizes_into_entries };
+static int (*const rewrites[])(struct db *db) = { NULL, sizes_into_entries, NULL };
 _Static_assert(COUNT_OF(rewrites) == COUNT_OF(steps), "for each step");
 static const struct db_schema schema = {
 	.newest = store_schema, .steps = steps, .n_steps = COUNT_OF(steps), .rewrites = rewrites
@@ -262,6 +270,7 @@ int store_open(const struct store_settings *settings, const struct store_world *
 	store->scratch = BUF_INIT(SCRATCH_MAX);
 	store->dropped = BUF_INIT(DROPPED_MAX);
 	store->settings = *settings;
+	store->text_dead = true;
 	store->world = world;
 	store->owner = owner;
 	buf_add(&store->directory, settings->directory);
@@ -300,6 +309,16 @@ int store_open(const struct store_settings *settings, const struct store_world *
 	return result;
 }
 
+void store_change_settings(struct store *store, const struct store_settings *settings)
+{
+	store->settings.view_memory = settings->view_memory;
+	store->settings.change_retention = settings->change_retention;
+	store->settings.undelete_window = settings->undelete_window;
+	store->settings.delivery_lifetime = settings->delivery_lifetime;
+	store->settings.compaction_rate = settings->compaction_rate;
+	store->settings.quota = settings->quota;
+}
+
 void store_close(struct store **pointer)
 {
 	struct store *store = *pointer;
@@ -315,6 +334,7 @@ void store_close(struct store **pointer)
 	bodylog_close(&store->bodies);
 	sweep_stop(store);
 	compact_free(store);
+	text_sweep_stop(store);
 	mem_free(store->confirmed);
 	mem_free(store->abandoned);
 	buf_free(&store->scratch);
@@ -433,6 +453,8 @@ void store_statistics(const struct store *store, struct store_statistics *out)
 {
 	*out = (struct store_statistics){ .batches = gate_batches(store->gate),
 		                              .syncs = gate_syncs(store->gate),
+		                              .checkpoints = gate_checkpoints(store->gate),
+		                              .wal_bytes = gate_wal_bytes(store->gate),
 		                              .accounts_in_memory = store->n_accounts,
 		                              .view_bytes = store->view_bytes,
 		                              .segments_damaged = store->segments_damaged,

@@ -202,7 +202,7 @@ void mailbox_close(struct mailbox *mailbox);
 /* For an open mailbox: */
 uint32_t mailbox_count(const struct mailbox *mailbox);
 uint32_t mailbox_uidnext(const struct mailbox *mailbox);
-uint64_t mailbox_modseq(const struct mailbox *mailbox); /* HIGHESTMODSEQ */
+uint64_t mailbox_modseq(const struct mailbox *mailbox); /* HIGHESTMODSEQ; 1 or more */
 
 struct mailbox_counts {
 	uint32_t messages, unseen, recent;
@@ -265,6 +265,14 @@ void delta_free(struct delta *delta);
 bool mailbox_has_news(const struct mailbox *mailbox, const struct known *known);
 int mailbox_delta(const struct mailbox *mailbox, const struct known *known, uint64_t origin,
                   struct delta *out) MUST_CHECK;
+
+/* What happened in an open mailbox since `modseq`, for a client that comes back: *changed gets the uids, of those that
+ * are there now, that came or whose flags changed; *expunged those that were expunged. Both replaced. *complete: the
+ * change log goes back that far and *expunged is all of it; else it is empty, and who asks compares what it knows with
+ * what is there. Costs what the changes of the account since then cost, or, when they are many, a look at each page.
+ * ERR_STATE, ERR_IO, ERR_CORRUPT. */
+int mailbox_changes_since(const struct mailbox *mailbox, uint64_t modseq, struct set *changed, struct set *expunged,
+                          bool *complete) MUST_CHECK;
 
 /* Called (soon, once per turn) after a mailbox changed; in IDLE or for notices. It may only take note: other watches
  * must stay. */

@@ -41,6 +41,10 @@ struct store_world {
 int store_open(const struct store_settings *settings, const struct store_world *world, void *owner, struct store **out,
                const char **what) MUST_CHECK;
 
+/* Takes over what can change while it is open: view_memory, change_retention, undelete_window, delivery_lifetime,
+ * compaction_rate, quota. */
+void store_change_settings(struct store *store, const struct store_settings *settings);
+
 /* Writes nothing more; what is not durable is lost (nobody was told). */
 void store_close(struct store **store);
 
@@ -64,7 +68,9 @@ bool store_is_compacting(const struct store *store);
 
 struct store_statistics {
 	uint64_t batches, syncs, accounts_in_memory, view_bytes;
+	uint64_t checkpoints, wal_bytes;
 	uint64_t segments, body_bytes; /* on disk */
+	uint64_t messages;             /* in them, those that can be undeleted too */
 	uint64_t dead_bytes;           /* of them: of messages that are gone; about */
 	uint64_t compacted_bytes;      /* freed since start */
 	uint64_t segments_damaged;     /* that cannot be compacted: see `mansio store check` */

@@ -5,6 +5,9 @@
 
 #include "store/store_open.h"
 
+/* SQL that takes an index.db back from version 4 to 3. */
+#define UNDO_STEP_4 "DROP TABLE pop3_hidden; DROP TABLE pop3_due; DROP TABLE pop3_uidl;"
+
 struct store_fixture {
 	char directory[64];
 	struct store_settings settings; /* change before fixture_open or fixture_reopen */

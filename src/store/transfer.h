@@ -76,6 +76,7 @@ int loose_size(struct account *account, uint64_t number, uint64_t *size) MUST_CH
 struct loose_entry {
 	uint64_t message, size;
 	uint64_t id;    /* 0: a new one */
+	struct str uidl; /* what UIDL says instead of it (store/pop3.h); empty: nothing */
 	uint32_t saved; /* 0: now */
 	uint8_t flags;
 	struct keyword_bits keywords;
@@ -117,5 +118,8 @@ int arrival_expunged(struct account *account, uint32_t mailbox, uint64_t modseq,
                      const struct parcel_entry *list, uint32_t n) MUST_CHECK;
 int arrival_change(struct account *account, uint32_t mailbox, uint64_t modseq, enum change_kind kind, int64_t time,
                    const struct set *uids) MUST_CHECK;
+/* A frame HIDDEN or DUE of one of its mailboxes. */
+int arrival_pop3(struct account *account, uint32_t mailbox, enum parcel_type type,
+                 const struct parcel_pop3 *frame) MUST_CHECK;
 
 #endif

@@ -392,9 +392,11 @@ uint32_t mailbox_uidnext(const struct mailbox *mailbox)
 	return mailbox->uidnext;
 }
 
+/* 0, of a mailbox where nothing has happened yet, is none that a client could be told (RFC 7162, 7). No message has
+ * 1 (account_next_modseq), so nobody who knows 1 misses one. */
 uint64_t mailbox_modseq(const struct mailbox *mailbox)
 {
-	return mailbox->modseq;
+	return MAX(mailbox->modseq, UINT64_C(1));
 }
 
 /* The first page that has an entry with this uid or a larger one; n_pages if none. */

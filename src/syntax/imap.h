@@ -1,6 +1,6 @@
 /* imap.h: one IMAP command as a struct, and the parser that makes it (RFC 3501 section 9; IDLE 2177, NAMESPACE 2342,
  * ID 2971, UIDPLUS 4315, UNSELECT 3691, MOVE 6851, LITERAL+ 7888, SASL-IR 4959, LIST-EXTENDED 5258 with 5819 and 6154,
- * ENABLE 5161, MULTIAPPEND 3502). Pure: bytes in, struct out. imap_reader.h finds the commands in a stream.
+ * ENABLE 5161, MULTIAPPEND 3502, CONDSTORE and QRESYNC 7162, SORT and THREAD 5256). Pure: bytes in, struct out. imap_reader.h finds the commands in a stream.
  *
  * All that a command points to lies in its arena or in the text it was parsed from; both must outlive it. */
 #ifndef SYNTAX_IMAP_H
@@ -50,6 +50,8 @@ enum imap_state_bit {
 	X(IMAP_COMMAND_UNSELECT, "UNSELECT", IMAP_STATE_SELECTED)                                                          \
 	X(IMAP_COMMAND_EXPUNGE, "EXPUNGE", IMAP_STATE_SELECTED)                                                            \
 	X(IMAP_COMMAND_SEARCH, "SEARCH", IMAP_STATE_SELECTED)                                                              \
+	X(IMAP_COMMAND_SORT, "SORT", IMAP_STATE_SELECTED)                                                                  \
+	X(IMAP_COMMAND_THREAD, "THREAD", IMAP_STATE_SELECTED)                                                              \
 	X(IMAP_COMMAND_FETCH, "FETCH", IMAP_STATE_SELECTED)                                                                \
 	X(IMAP_COMMAND_STORE, "STORE", IMAP_STATE_SELECTED)                                                                \
 	X(IMAP_COMMAND_COPY, "COPY", IMAP_STATE_SELECTED)                                                                  \
@@ -82,7 +84,8 @@ struct imap_sequence_range {
 
 struct imap_sequence {
 	struct imap_sequence_range *ranges;
-	uint32_t n; /* at least 1 */
+	uint32_t n; /* at least 1, or */
+	bool saved; /* "$", with no ranges: what the last SEARCH saved (RFC 5182) */
 };
 
 /* bit, name on the wire. \Recent is in no list that a client sends; it is here for printing and for SEARCH. */
@@ -124,6 +127,7 @@ struct imap_params {
 	X(IMAP_FETCH_FLAGS, "FLAGS")                                                                                       \
 	X(IMAP_FETCH_INTERNALDATE, "INTERNALDATE")                                                                         \
 	X(IMAP_FETCH_RFC822_SIZE, "RFC822.SIZE")                                                                           \
+	X(IMAP_FETCH_MODSEQ, "MODSEQ")                                                                                     \
 	X(IMAP_FETCH_ENVELOPE, "ENVELOPE")                                                                                 \
 	X(IMAP_FETCH_BODY, "BODY") /* BODYSTRUCTURE without extension data */                                              \
 	X(IMAP_FETCH_BODYSTRUCTURE, "BODYSTRUCTURE")                                                                       \
@@ -176,6 +180,9 @@ struct imap_fetch {
 	struct imap_fetch_item *items; /* ALL, FULL, FAST expanded; kinds without section once each; UID FETCH: UID first */
 	uint32_t n;
 	uint32_t kinds; /* bit 1 << kind for each kind among the items */
+	bool has_changed_since; /* CHANGEDSINCE (RFC 7162, 3.1.4.1); then MODSEQ is among the items */
+	uint64_t changed_since;
+	bool vanished; /* VANISHED (3.2.6): only of UID FETCH with CHANGEDSINCE */
 };
 
 /* ---- SEARCH ---- */
@@ -199,6 +206,9 @@ struct imap_fetch {
 	X(IMAP_SEARCH_SENTSINCE, "SENTSINCE", DAY)                                                                         \
 	X(IMAP_SEARCH_LARGER, "LARGER", SIZE) /* more bytes than size */                                                   \
 	X(IMAP_SEARCH_SMALLER, "SMALLER", SIZE)                                                                            \
+	X(IMAP_SEARCH_MODSEQ, "MODSEQ", SIZE) /* RFC 7162, 3.1.5: size or more; an entry name is not kept */               \
+	X(IMAP_SEARCH_OLDER, "OLDER", SIZE) /* RFC 5032: internal date, size seconds ago or before */                      \
+	X(IMAP_SEARCH_YOUNGER, "YOUNGER", SIZE)                                                                            \
 	X(IMAP_SEARCH_FROM, "FROM", TEXT)                                                                                  \
 	X(IMAP_SEARCH_TO, "TO", TEXT)                                                                                      \
 	X(IMAP_SEARCH_CC, "CC", TEXT)                                                                                      \
@@ -219,7 +229,7 @@ struct imap_search_key {
 	bool wanted;                   /* FLAG, KEYWORD: true for set, false for not set */
 	enum imap_flag flag;           /* FLAG */
 	int32_t day;                   /* BEFORE ... SENTSINCE: days since 1 Jan 1970 */
-	uint64_t size;                 /* LARGER, SMALLER: bytes */
+	uint64_t size;                 /* LARGER, SMALLER: bytes; MODSEQ */
 	struct str field;              /* HEADER: the field's name */
 	struct str text;               /* as sent, in the command's charset */
 	struct imap_sequence set;      /* SEQUENCE, UID */
@@ -227,10 +237,40 @@ struct imap_search_key {
 	struct imap_search_key *next;  /* the next child of the same parent */
 };
 
-struct imap_search {
+/* RFC 5256, BASE.6.4.SORT; RFC 5957 */
+#define IMAP_SORT_LIST(X)                                                                                              \
+	X(IMAP_SORT_ARRIVAL, "ARRIVAL")                                                                                    \
+	X(IMAP_SORT_CC, "CC")                                                                                              \
+	X(IMAP_SORT_DATE, "DATE")                                                                                          \
+	X(IMAP_SORT_DISPLAYFROM, "DISPLAYFROM")                                                                            \
+	X(IMAP_SORT_DISPLAYTO, "DISPLAYTO")                                                                                \
+	X(IMAP_SORT_FROM, "FROM")                                                                                          \
+	X(IMAP_SORT_SIZE, "SIZE")                                                                                          \
+	X(IMAP_SORT_SUBJECT, "SUBJECT")                                                                                    \
+	X(IMAP_SORT_TO, "TO")
+
+enum imap_sort_kind {
+#define IMAP_SORT_ENUM(kind, name) kind,
+	IMAP_SORT_LIST(IMAP_SORT_ENUM)
+#undef IMAP_SORT_ENUM
+};
+
+struct imap_sort_key {
+	enum imap_sort_kind kind;
+	bool reverse;
+};
+
+#define IMAP_SORT_KEYS_MAX 16 /* more could not change the order: there are fewer kinds */
+
+enum imap_thread_kind { IMAP_THREAD_ORDEREDSUBJECT, IMAP_THREAD_REFERENCES };
+
+struct imap_search { /* SEARCH, SORT, THREAD */
 	struct str charset; /* as sent; empty: none named (US-ASCII) */
 	bool has_return;    /* RETURN (...) of RFC 4731 was given; its options are the command's params */
 	struct imap_search_key *key; /* the whole: AND where several keys stand side by side */
+	struct imap_sort_key sort[IMAP_SORT_KEYS_MAX]; /* SORT */
+	uint32_t n_sort;
+	enum imap_thread_kind thread; /* THREAD */
 };
 
 /* ---- Other commands' arguments ---- */
@@ -242,6 +282,22 @@ struct imap_store {
 	enum imap_store_mode mode;
 	bool silent;
 	struct imap_flags flags;
+	bool has_unchanged_since; /* UNCHANGEDSINCE (RFC 7162, 3.1.3) */
+	uint64_t unchanged_since;
+};
+
+/* QRESYNC's parameter (RFC 7162, 3.2.5). Sets without '*'. */
+struct imap_qresync {
+	uint32_t uidvalidity;
+	uint64_t modseq;
+	struct imap_sequence known;                     /* n 0: not given */
+	struct imap_sequence match_numbers, match_uids; /* as many numbers in both, ascending; n 0: not given */
+};
+
+struct imap_select { /* SELECT and EXAMINE */
+	struct str mailbox;
+	bool condstore;
+	struct imap_qresync *qresync; /* NULL: not given */
 };
 
 struct imap_copy { /* COPY and MOVE */
@@ -294,7 +350,8 @@ struct imap_rename {
 	X(IMAP_STATUS_UNSEEN, 16, "UNSEEN")                                                                                \
 	X(IMAP_STATUS_SIZE, 32, "SIZE")                                                                                    \
 	X(IMAP_STATUS_DELETED, 64, "DELETED")                                                                              \
-	X(IMAP_STATUS_DELETED_STORAGE, 128, "DELETED-STORAGE")
+	X(IMAP_STATUS_DELETED_STORAGE, 128, "DELETED-STORAGE")                                                             \
+	X(IMAP_STATUS_HIGHESTMODSEQ, 256, "HIGHESTMODSEQ")
 
 enum imap_status_item {
 #define IMAP_STATUS_ENUM(item, bit, name) item = bit,
@@ -367,20 +424,22 @@ struct imap_command {
 	struct str tag;
 	enum imap_command_kind kind;
 	bool uid; /* UID FETCH, SEARCH, STORE, COPY, MOVE, EXPUNGE: kind is the command behind UID */
-	/* Extension parameters of SELECT, EXAMINE, CREATE, RENAME, FETCH, STORE, SEARCH RETURN (...). One that the server
-	 * does not know must be answered with BAD: ignoring it would change what the command means. */
+	/* Extension parameters of SELECT, EXAMINE, CREATE, RENAME, FETCH, STORE, SEARCH RETURN (...), without those that
+	 * have members of their own. One that the server does not know must be answered with BAD: ignoring it would change
+	 * what the command means. */
 	struct imap_params params;
 	union {
 		struct imap_login login;
 		struct imap_authenticate authenticate;
-		struct str mailbox; /* SELECT EXAMINE DELETE SUBSCRIBE UNSUBSCRIBE GETQUOTAROOT */
+		struct str mailbox; /* DELETE SUBSCRIBE UNSUBSCRIBE GETQUOTAROOT */
+		struct imap_select select; /* SELECT EXAMINE */
 		struct str quota_root; /* GETQUOTA (RFC 9208) */
 		struct imap_create create;
 		struct imap_rename rename;
 		struct imap_list list; /* LIST LSUB */
 		struct imap_status status;
 		struct imap_append append;
-		struct imap_search search;
+		struct imap_search search; /* SEARCH SORT THREAD */
 		struct imap_fetch fetch;
 		struct imap_store store;
 		struct imap_copy copy;         /* COPY MOVE */

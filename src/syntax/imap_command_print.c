@@ -132,6 +132,12 @@ static void put_fetch_item(const struct imap_fetch_item *item, struct buf *out)
 		buf_addf(out, "<%u.%u>", item->offset, item->length);
 }
 
+static void put_named_number(struct str name, uint64_t value, struct buf *out)
+{
+	buf_add(out, name);
+	buf_add_u64(out, value);
+}
+
 static void put_fetch(const struct imap_fetch *fetch, struct buf *out)
 {
 	buf_add_byte(out, ' ');
@@ -201,7 +207,7 @@ static void put_search_key(const struct imap_search_key *key, struct buf *out)
 		put_search_flag(key, out);
 	else if (key->kind == IMAP_SEARCH_SEQUENCE)
 		imap_sequence_print(&key->set, out);
-	if (key->set.n && key->kind == IMAP_SEARCH_UID) {
+	if ((key->set.n || key->set.saved) && key->kind == IMAP_SEARCH_UID) {
 		buf_add_byte(out, ' ');
 		imap_sequence_print(&key->set, out);
 	}
@@ -216,7 +222,8 @@ static void put_search_key(const struct imap_search_key *key, struct buf *out)
 		buf_add_byte(out, ' ');
 		put_day(key->day, out);
 	}
-	if (key->kind == IMAP_SEARCH_LARGER || key->kind == IMAP_SEARCH_SMALLER) {
+	if (key->kind == IMAP_SEARCH_LARGER || key->kind == IMAP_SEARCH_SMALLER ||
+		key->kind == IMAP_SEARCH_OLDER || key->kind == IMAP_SEARCH_YOUNGER || key->kind == IMAP_SEARCH_MODSEQ) {
 		buf_add_byte(out, ' ');
 		buf_add_u64(out, key->size);
 	}
@@ -233,18 +240,41 @@ static void put_search_key(const struct imap_search_key *key, struct buf *out)
 	}
 }
 
-static void put_params(const struct imap_params *params, struct buf *out)
+/* Behind what stands from `start` on. */
+static void put_param_list(const struct imap_params *params, size_t start, struct buf *out)
 {
-	buf_add_byte(out, '(');
 	for (uint32_t i = 0; i < params->n; i++) {
-		if (i)
-			buf_add_byte(out, ' ');
+		separate(out, start);
 		buf_add(out, params->items[i].name);
 		if (params->items[i].value.p) {
 			buf_add_byte(out, ' ');
 			buf_add(out, params->items[i].value);
 		}
 	}
+}
+
+/* " (" for parameters; returns where the list begins. */
+static size_t open_params(struct buf *out)
+{
+	buf_add(out, STR(" ("));
+	return out->n;
+}
+
+/* The rest of them and ")"; nothing for an empty list. */
+static void close_params(const struct imap_params *rest, size_t start, struct buf *out)
+{
+	put_param_list(rest, start, out);
+	if (out->n == start && !out->failed)
+		out->n -= 2;
+	else
+		buf_add_byte(out, ')');
+}
+
+/* "(" params ")" */
+static void put_params(const struct imap_params *params, struct buf *out)
+{
+	buf_add_byte(out, '(');
+	put_param_list(params, out->n, out);
 	buf_add_byte(out, ')');
 }
 
@@ -265,6 +295,35 @@ static void put_search(const struct imap_command *command, struct buf *out)
 	put_search_key(search->key, out);
 }
 
+static void put_criteria(const struct imap_search *search, struct buf *out)
+{
+	static const struct str names[] = {
+#define SORT_NAME(kind, name) [kind] = STR_INIT(name),
+		IMAP_SORT_LIST(SORT_NAME)
+#undef SORT_NAME
+	};
+	for (uint32_t i = 0; i < search->n_sort; i++) {
+		buf_add(out, i ? STR(" ") : STR(" ("));
+		if (search->sort[i].reverse)
+			buf_add(out, STR("REVERSE "));
+		buf_add(out, names[search->sort[i].kind]);
+	}
+	buf_add_byte(out, ')');
+}
+
+static void put_sort(const struct imap_command *command, struct buf *out)
+{
+	const struct imap_search *search = &command->search;
+	if (command->kind == IMAP_COMMAND_SORT)
+		put_criteria(search, out);
+	else
+		buf_add(out, search->thread == IMAP_THREAD_REFERENCES ? STR(" REFERENCES") : STR(" ORDEREDSUBJECT"));
+	buf_add_byte(out, ' ');
+	imap_put_astring(out, search->charset);
+	buf_add_byte(out, ' ');
+	put_search_key(search->key, out);
+}
+
 static void put_store(const struct imap_command *command, struct buf *out)
 {
 	static const char *const mode_names[] = {
@@ -273,10 +332,10 @@ static void put_store(const struct imap_command *command, struct buf *out)
 	const struct imap_store *store = &command->store;
 	buf_add_byte(out, ' ');
 	imap_sequence_print(&store->set, out);
-	if (command->params.n) {
-		buf_add_byte(out, ' ');
-		put_params(&command->params, out);
-	}
+	size_t start = open_params(out);
+	if (store->has_unchanged_since)
+		put_named_number(STR("UNCHANGEDSINCE "), store->unchanged_since, out);
+	close_params(&command->params, start, out);
 	buf_addf(out, " %sFLAGS%s ", mode_names[store->mode], store->silent ? ".SILENT" : "");
 	imap_flags_print(store->flags.system, store->flags.keywords.items, store->flags.keywords.n, out);
 }
@@ -386,13 +445,55 @@ static void put_authenticate(const struct imap_authenticate *authenticate, struc
 		buf_add_byte(out, '=');
 }
 
-/* the parameters at the end of SELECT, CREATE, RENAME, FETCH */
+/* the parameters at the end of CREATE, RENAME */
 static void put_last_params(const struct imap_command *command, struct buf *out)
 {
-	if (!command->params.n)
-		return;
+	close_params(&command->params, open_params(out), out);
+}
+
+static void put_fetch_params(const struct imap_command *command, struct buf *out)
+{
+	size_t start = open_params(out);
+	if (command->fetch.has_changed_since)
+		put_named_number(STR("CHANGEDSINCE "), command->fetch.changed_since, out);
+	if (command->fetch.vanished) {
+		separate(out, start);
+		buf_add(out, STR("VANISHED"));
+	}
+	close_params(&command->params, start, out);
+}
+
+static void put_qresync(const struct imap_qresync *qresync, struct buf *out)
+{
+	buf_add(out, STR("QRESYNC ("));
+	buf_add_u64(out, qresync->uidvalidity);
 	buf_add_byte(out, ' ');
-	put_params(&command->params, out);
+	buf_add_u64(out, qresync->modseq);
+	if (qresync->known.n) {
+		buf_add_byte(out, ' ');
+		imap_sequence_print(&qresync->known, out);
+	}
+	if (qresync->match_numbers.n) {
+		buf_add(out, STR(" ("));
+		imap_sequence_print(&qresync->match_numbers, out);
+		buf_add_byte(out, ' ');
+		imap_sequence_print(&qresync->match_uids, out);
+		buf_add_byte(out, ')');
+	}
+	buf_add_byte(out, ')');
+}
+
+static void put_select(const struct imap_command *command, struct buf *out)
+{
+	put_mailbox(command->select.mailbox, out);
+	size_t start = open_params(out);
+	if (command->select.condstore)
+		buf_add(out, STR("CONDSTORE"));
+	if (command->select.qresync) {
+		separate(out, start);
+		put_qresync(command->select.qresync, out);
+	}
+	close_params(&command->params, start, out);
 }
 
 /* One separator at the end is taken off by the parser, so a name that really ends in one gets another. */
@@ -447,6 +548,13 @@ static void put_status(const struct imap_status *status, struct buf *out)
 	buf_add_byte(out, ')');
 }
 
+static void put_rename(const struct imap_command *command, struct buf *out)
+{
+	put_mailbox(command->rename.from, out);
+	put_mailbox(command->rename.to, out);
+	put_last_params(command, out);
+}
+
 static void put_arguments(const struct imap_command *command, struct buf *out)
 {
 	switch (command->kind) {
@@ -476,8 +584,7 @@ static void put_arguments(const struct imap_command *command, struct buf *out)
 		return;
 	case IMAP_COMMAND_SELECT:
 	case IMAP_COMMAND_EXAMINE:
-		put_mailbox(command->mailbox, out);
-		put_last_params(command, out);
+		put_select(command, out);
 		return;
 	case IMAP_COMMAND_DELETE:
 	case IMAP_COMMAND_SUBSCRIBE:
@@ -492,9 +599,7 @@ static void put_arguments(const struct imap_command *command, struct buf *out)
 		put_create(&command->create, out);
 		return;
 	case IMAP_COMMAND_RENAME:
-		put_mailbox(command->rename.from, out);
-		put_mailbox(command->rename.to, out);
-		put_last_params(command, out);
+		put_rename(command, out);
 		return;
 	case IMAP_COMMAND_LIST:
 	case IMAP_COMMAND_LSUB:
@@ -513,9 +618,13 @@ static void put_arguments(const struct imap_command *command, struct buf *out)
 	case IMAP_COMMAND_SEARCH:
 		put_search(command, out);
 		return;
+	case IMAP_COMMAND_SORT:
+	case IMAP_COMMAND_THREAD:
+		put_sort(command, out);
+		return;
 	case IMAP_COMMAND_FETCH:
 		put_fetch(&command->fetch, out);
-		put_last_params(command, out);
+		put_fetch_params(command, out);
 		return;
 	case IMAP_COMMAND_STORE:
 		put_store(command, out);

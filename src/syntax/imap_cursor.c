@@ -315,7 +315,9 @@ static bool sequence_number(struct imap_cursor *c, uint32_t *out)
 
 bool imap_sequence_set(struct imap_cursor *c, struct imap_sequence *out)
 {
-	*out = (struct imap_sequence){ NULL, 0 };
+	*out = (struct imap_sequence){ .saved = imap_try(c, '$') };
+	if (out->saved)
+		return true;
 	do {
 		struct imap_sequence_range range;
 		if (!sequence_number(c, &range.first))

@@ -108,7 +108,16 @@ int imap_parse_head(struct str text, const struct imap_limits *limits, struct ar
 /* Arguments of single commands, from the space behind the name; the rest is in imap_parse.c. */
 bool imap_parse_fetch(struct imap_cursor *c, struct imap_command *command);
 bool imap_parse_search(struct imap_cursor *c, struct imap_command *command);
+bool imap_parse_sort(struct imap_cursor *c, struct imap_command *command);
+bool imap_parse_thread(struct imap_cursor *c, struct imap_command *command);
+/* The keys that SEARCH, SORT and THREAD end with. */
+bool imap_search_keys(struct imap_cursor *c, struct imap_search *out);
 bool imap_parse_list(struct imap_cursor *c, struct imap_command *command);
 bool imap_parse_status(struct imap_cursor *c, struct imap_command *command);
+
+/* Takes the parameters of RFC 7162 out of command->params. */
+bool imap_select_params(struct imap_cursor *c, struct imap_command *command);
+bool imap_fetch_params(struct imap_cursor *c, struct imap_command *command);
+bool imap_store_params(struct imap_cursor *c, struct imap_command *command);
 
 #endif

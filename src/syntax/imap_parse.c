@@ -184,7 +184,7 @@ static bool parse_rename(struct imap_cursor *c, struct imap_command *command)
 
 static bool parse_select(struct imap_cursor *c, struct imap_command *command)
 {
-	return one_mailbox(c, &command->mailbox) && last_params(c, &command->params);
+	return one_mailbox(c, &command->select.mailbox) && last_params(c, &command->params) && imap_select_params(c, command);
 }
 
 static bool parse_copy(struct imap_cursor *c, struct imap_copy *out)
@@ -196,7 +196,8 @@ static bool parse_copy(struct imap_cursor *c, struct imap_copy *out)
 static bool parse_store(struct imap_cursor *c, struct imap_command *command)
 {
 	struct imap_store *out = &command->store;
-	if (!imap_space(c) || !imap_sequence_set(c, &out->set) || !last_params(c, &command->params) || !imap_space(c))
+	if (!imap_space(c) || !imap_sequence_set(c, &out->set) || !last_params(c, &command->params) ||
+		!imap_store_params(c, command) || !imap_space(c))
 		return false;
 	if (imap_try(c, '+'))
 		out->mode = IMAP_STORE_ADD;
@@ -281,6 +282,10 @@ static bool parse_arguments(struct imap_cursor *c, struct imap_command *command)
 		return parse_expunge(c, command);
 	case IMAP_COMMAND_SEARCH:
 		return imap_parse_search(c, command);
+	case IMAP_COMMAND_SORT:
+		return imap_parse_sort(c, command);
+	case IMAP_COMMAND_THREAD:
+		return imap_parse_thread(c, command);
 	case IMAP_COMMAND_FETCH:
 		return imap_parse_fetch(c, command);
 	case IMAP_COMMAND_STORE:
@@ -321,6 +326,7 @@ static bool command_word(struct imap_cursor *c, enum imap_command_kind *out)
 static bool may_follow_uid(enum imap_command_kind kind)
 {
 	return kind == IMAP_COMMAND_FETCH || kind == IMAP_COMMAND_STORE || kind == IMAP_COMMAND_SEARCH ||
+		kind == IMAP_COMMAND_SORT || kind == IMAP_COMMAND_THREAD ||
 		kind == IMAP_COMMAND_COPY || kind == IMAP_COMMAND_MOVE || kind == IMAP_COMMAND_EXPUNGE;
 }
 

@@ -41,6 +41,7 @@ bool imap_fetch_sets_seen(const struct imap_fetch_item *item)
 	case IMAP_FETCH_FLAGS:
 	case IMAP_FETCH_INTERNALDATE:
 	case IMAP_FETCH_RFC822_SIZE:
+	case IMAP_FETCH_MODSEQ:
 	case IMAP_FETCH_ENVELOPE:
 	case IMAP_FETCH_BODY:
 	case IMAP_FETCH_BODYSTRUCTURE:
@@ -205,5 +206,7 @@ bool imap_parse_fetch(struct imap_cursor *c, struct imap_command *command)
 		return false;
 	if (c->end - c->p < 2 || c->p[1] != '(')
 		return true;
-	return imap_space(c) && imap_params(c, &command->params);
+	if (!imap_space(c) || !imap_params(c, &command->params) || !imap_fetch_params(c, command))
+		return false;
+	return !fetch->has_changed_since || add_kind(c, fetch, IMAP_FETCH_MODSEQ); /* RFC 7162, 3.1.4.1 */
 }

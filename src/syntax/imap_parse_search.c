@@ -6,7 +6,7 @@
 
 /* What follows a key's name. */
 enum argument {
-	NOTHING, FLAG_SET, FLAG_UNSET, NEW, KEYWORD, UNKEYWORD, TEXT, FIELD, DAY, SIZE, UIDS, ONE_KEY, TWO_KEYS,
+	NOTHING, FLAG_SET, FLAG_UNSET, NEW, KEYWORD, UNKEYWORD, TEXT, FIELD, DAY, SIZE, INTERVAL, MODSEQ, UIDS, ONE_KEY, TWO_KEYS,
 };
 
 static const struct search_word {
@@ -28,9 +28,11 @@ static const struct search_word {
 	{ STR_INIT("HEADER"), FIELD, IMAP_SEARCH_HEADER, 0 },
 	{ STR_INIT("KEYWORD"), KEYWORD, IMAP_SEARCH_KEYWORD, 0 },
 	{ STR_INIT("LARGER"), SIZE, IMAP_SEARCH_LARGER, 0 },
+	{ STR_INIT("MODSEQ"), MODSEQ, IMAP_SEARCH_MODSEQ, 0 },
 	{ STR_INIT("NEW"), NEW, IMAP_SEARCH_AND, 0 },
 	{ STR_INIT("NOT"), ONE_KEY, IMAP_SEARCH_NOT, 0 },
 	{ STR_INIT("OLD"), FLAG_UNSET, IMAP_SEARCH_FLAG, IMAP_FLAG_RECENT },
+	{ STR_INIT("OLDER"), INTERVAL, IMAP_SEARCH_OLDER, 0 },
 	{ STR_INIT("ON"), DAY, IMAP_SEARCH_ON, 0 },
 	{ STR_INIT("OR"), TWO_KEYS, IMAP_SEARCH_OR, 0 },
 	{ STR_INIT("RECENT"), FLAG_SET, IMAP_SEARCH_FLAG, IMAP_FLAG_RECENT },
@@ -50,6 +52,7 @@ static const struct search_word {
 	{ STR_INIT("UNFLAGGED"), FLAG_UNSET, IMAP_SEARCH_FLAG, IMAP_FLAG_FLAGGED },
 	{ STR_INIT("UNKEYWORD"), UNKEYWORD, IMAP_SEARCH_KEYWORD, 0 },
 	{ STR_INIT("UNSEEN"), FLAG_UNSET, IMAP_SEARCH_FLAG, IMAP_FLAG_SEEN },
+	{ STR_INIT("YOUNGER"), INTERVAL, IMAP_SEARCH_YOUNGER, 0 },
 };
 
 static bool search_key(struct imap_cursor *c, struct imap_search_key **out);
@@ -89,6 +92,26 @@ static bool size_argument(struct imap_cursor *c, uint64_t *out)
 	return imap_space(c) && imap_number(c, INT64_MAX, out);
 }
 
+/* [SP entry-name SP entry-type-req] SP mod-sequence-valzer (RFC 7162, 7). There is one modseq for all metadata of a
+ * message, so the entry's name does not matter (3.1.5). */
+static bool modseq_argument(struct imap_cursor *c, uint64_t *out)
+{
+	struct str name;
+	if (!imap_space(c))
+		return false;
+	if (imap_at(c, '"')) {
+		if (!imap_string(c, "expected an entry name", &name) || !imap_space(c))
+			return false;
+		if (!str_starts(name, STR("/flags/")))
+			return imap_fail(c, "expected an entry name like \"/flags/$x\"");
+		if (!imap_try_word(c, STR("priv")) && !imap_try_word(c, STR("shared")) && !imap_try_word(c, STR("all")))
+			return imap_fail(c, "expected priv, shared or all");
+		if (!imap_space(c))
+			return false;
+	}
+	return imap_number(c, INT64_MAX, out);
+}
+
 static bool key_argument(struct imap_cursor *c, struct imap_search_key **out)
 {
 	return imap_space(c) && search_key(c, out);
@@ -121,6 +144,12 @@ static bool word_arguments(struct imap_cursor *c, const struct search_word *word
 		return imap_space(c) && imap_date(c, &key->day);
 	case SIZE:
 		return size_argument(c, &key->size);
+	case INTERVAL: /* nz-number (RFC 5032, 4) */
+		if (imap_space(c) && imap_number(c, UINT32_MAX, &key->size))
+			return key->size > 0 || imap_fail(c, "expected a number of seconds");
+		return false;
+	case MODSEQ:
+		return modseq_argument(c, &key->size);
 	case UIDS:
 		return imap_space(c) && imap_sequence_set(c, &key->set);
 	case ONE_KEY:
@@ -146,7 +175,7 @@ static bool search_key_at_depth(struct imap_cursor *c, struct imap_search_key **
 {
 	if (imap_try(c, '('))
 		return new_key(c, IMAP_SEARCH_AND, out) && key_list(c, *out);
-	if (imap_at(c, '*') || (!imap_at_end(c) && ascii_is_digit(*c->p)))
+	if (imap_at(c, '*') || imap_at(c, '$') || (!imap_at_end(c) && ascii_is_digit(*c->p)))
 		return new_key(c, IMAP_SEARCH_SEQUENCE, out) && imap_sequence_set(c, &(*out)->set);
 	struct str name = imap_run(c, IMAP_CLASS_NAME);
 	const struct search_word *word = find_word(name);
@@ -181,19 +210,22 @@ static bool before_keys(struct imap_cursor *c, struct imap_command *command)
 
 bool imap_parse_search(struct imap_cursor *c, struct imap_command *command)
 {
+	return imap_space(c) && before_keys(c, command) && imap_search_keys(c, &command->search);
+}
+
+bool imap_search_keys(struct imap_cursor *c, struct imap_search *out)
+{
 	struct imap_search_key *first = NULL, **next = &first;
-	if (!imap_space(c) || !before_keys(c, command))
-		return false;
 	do {
 		if (!search_key(c, next))
 			return false;
 		next = &(*next)->next;
 	} while (imap_try(c, ' ') && !imap_at_end(c));
-	command->search.key = first;
+	out->key = first;
 	if (!first->next)
 		return true;
-	if (!new_key(c, IMAP_SEARCH_AND, &command->search.key))
+	if (!new_key(c, IMAP_SEARCH_AND, &out->key))
 		return false;
-	command->search.key->child = first;
+	out->key->child = first;
 	return true;
 }

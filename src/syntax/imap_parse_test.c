@@ -108,7 +108,8 @@ static void test_mailbox_commands(void **state)
 	prints("a SELECT inboxes", "a SELECT inboxes");
 	same("a EXAMINE \"two words\"");
 	same("a SELECT a (CONDSTORE)");
-	same("a SELECT a (QRESYNC (67890007 20050715194045000 41,43:211,214:541) CONDSTORE)");
+	prints("a SELECT a (QRESYNC (67890007 20050715194045000 41,43:211,214:541) CONDSTORE)",
+		"a SELECT a (CONDSTORE QRESYNC (67890007 20050715194045000 41,43:211,214:541))");
 	same("a DELETE x");
 	same("a SUBSCRIBE &AOQ-");
 	same("a UNSUBSCRIBE x");
@@ -264,6 +265,42 @@ static void test_store(void **state)
 	bad("a STORE 1 +FLAG \\Seen", "expected FLAGS, +FLAGS or -FLAGS at column 12");
 }
 
+/* RFC 7162, 7 */
+static void test_parameters_of_condstore_and_qresync(void **state)
+{
+	struct parsed p;
+	struct imap_command *c = good(&p, "a SELECT x (qresync (7 5 1:3 (1,5:6 2,8:9)) OTHER 1)");
+	assert_non_null(c->select.qresync);
+	assert_int_equal(c->select.qresync->uidvalidity, 7);
+	assert_int_equal(c->select.qresync->modseq, 5);
+	assert_int_equal(c->select.qresync->known.n, 1);
+	assert_int_equal(c->select.qresync->match_uids.n, 2);
+	assert_false(c->select.condstore);
+	assert_int_equal(c->params.n, 1);
+	assert_str(c->params.items[0].name, STR("OTHER"));
+	done(&p);
+	same("a EXAMINE x (QRESYNC (7 9223372036854775807))");
+	same("a EXAMINE x (QRESYNC (7 1 (1 1)))");
+	bad("a SELECT x (QRESYNC)", "a parameter lacks its value at column 21");
+	bad("a SELECT x (QRESYNC (7 0))", "expected a number from 1 on at column 24");
+	bad("a SELECT x (QRESYNC (7 9223372036854775808))", "number is too large at column 24");
+	bad("a SELECT x (QRESYNC (7 5 1:*))", "'*' cannot stand here at column 29");
+	bad("a SELECT x (QRESYNC (7 5 (1,3:4 2,8)))", "as many numbers as uids have to stand here at column 36");
+	bad("a SELECT x (QRESYNC (7 5 (3,1 2,8)))", "numbers have to ascend here at column 34");
+	bad("a SELECT x (CONDSTORE CONDSTORE)", "a parameter is given twice at column 33");
+	bad("a SELECT x (CONDSTORE 5)", "this parameter has no value at column 25");
+	prints("a FETCH 1 FLAGS (CHANGEDSINCE 12)", "a FETCH 1 (FLAGS MODSEQ) (CHANGEDSINCE 12)");
+	same("a UID FETCH 1:* (UID MODSEQ) (CHANGEDSINCE 0 VANISHED)");
+	bad("a FETCH 1 FLAGS (CHANGEDSINCE 12 VANISHED)", "VANISHED is for UID FETCH only at column 43");
+	bad("a UID FETCH 1 FLAGS (VANISHED)", "VANISHED needs CHANGEDSINCE at column 31");
+	c = good(&p, "a STORE 1 (UNCHANGEDSINCE 0) FLAGS ()");
+	assert_true(c->store.has_unchanged_since);
+	assert_int_equal(c->store.unchanged_since, 0);
+	assert_int_equal(c->params.n, 0);
+	done(&p);
+	bad("a STORE 1 (UNCHANGEDSINCE x) FLAGS ()", "a parameter lacks its value at column 29");
+}
+
 static void test_uid_expunge_and_small_ones(void **state)
 {
 	same("a UID EXPUNGE 3000:3002");
@@ -354,6 +391,7 @@ int main(void)
 		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_append_announcement),
 		cmocka_unit_test(test_store),
+		cmocka_unit_test(test_parameters_of_condstore_and_qresync),
 		cmocka_unit_test(test_uid_expunge_and_small_ones),
 		cmocka_unit_test(test_sequence_sets),
 		cmocka_unit_test(test_limits_of_the_parser),

@@ -13,7 +13,7 @@ static void test_fetch_items(void **state)
 	prints("a FETCH 1 FULL", "a FETCH 1 (FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODY)");
 	prints("a UID FETCH 1:* FLAGS", "a UID FETCH 1:* (UID FLAGS)");
 	prints("a UID FETCH 1:* (FLAGS UID)", "a UID FETCH 1:* (UID FLAGS)");
-	same("a UID FETCH 300:500 (UID FLAGS) (CHANGEDSINCE 12345 VANISHED)");
+	same("a UID FETCH 300:500 (UID FLAGS MODSEQ) (CHANGEDSINCE 12345 VANISHED)");
 	struct parsed p;
 	struct imap_command *c = good(&p, "a FETCH 1 (UID FLAGS)");
 	assert_int_equal(c->fetch.kinds, 1u << IMAP_FETCH_UID | 1u << IMAP_FETCH_FLAGS);
@@ -108,13 +108,32 @@ static void test_every_search_key(void **state)
 		"SINCE 1-Feb-1994", "SUBJECT \"two words\"", "TEXT x", "TO x", "UNANSWERED", "UNDELETED", "UNFLAGGED",
 		"UNKEYWORD $Junk", "UNSEEN", "DRAFT", "HEADER X-Foo \"\"", "LARGER 1000", "NOT SEEN", "OR SEEN DRAFT",
 		"SENTBEFORE 1-Feb-1994", "SENTON 1-Feb-1994", "SENTSINCE 31-Dec-1969", "SMALLER 4294967296", "UID 1:5,*",
-		"UNDRAFT", "1:*,3", "(SEEN (NOT DRAFT OR 1 2))" };
+		"UNDRAFT", "MODSEQ 0", "MODSEQ 9223372036854775807", "1:*,3", "OLDER 1", "YOUNGER 4294967295", "$", "UID $", "(SEEN (NOT DRAFT OR 1 2))" };
 	char text[200];
 	for (size_t i = 0; i < COUNT_OF(keys); i++) {
 		snprintf(text, sizeof text, "a SEARCH %s", keys[i]);
 		same(text);
 	}
+	prints("a SEARCH MODSEQ \"/flags/\\\\draft\" all 620162338", "a SEARCH MODSEQ 620162338");
+	bad("a SEARCH MODSEQ \"/flags/x\" any 1", "expected priv, shared or all at column 28");
+	bad("a SEARCH MODSEQ 9223372036854775808", "number is too large at column 17");
 	bad("a SEARCH NOT (OR (A) 2)", "unknown search key at column 19");
+}
+
+/* RFC 5256, 5 */
+static void test_sort_and_thread(void **state)
+{
+	same("a SORT (SUBJECT REVERSE DATE) UTF-8 ALL");
+	same("a UID SORT (ARRIVAL CC DISPLAYFROM DISPLAYTO FROM SIZE TO) US-ASCII SINCE 1-Feb-1994");
+	prints("a sort (reverse arrival) \"utf-8\" seen not 1:5", "a SORT (REVERSE ARRIVAL) utf-8 (SEEN NOT 1:5)");
+	same("a THREAD REFERENCES UTF-8 ALL");
+	same("a UID THREAD ORDEREDSUBJECT UTF-8 SEEN");
+	bad("a SORT () UTF-8 ALL", "expected a sort criterion at column 9");
+	bad("a SORT (REVERSE) UTF-8 ALL", "expected a space at column 16");
+	bad("a SORT (REVERSE REVERSE DATE) UTF-8 ALL", "expected a sort criterion at column 17");
+	bad("a SORT DATE UTF-8 ALL", "expected '(' at column 8");
+	bad("a SORT (DATE) UTF-8", "expected an argument at column 20");
+	bad("a THREAD REFS UTF-8 ALL", "expected ORDEREDSUBJECT or REFERENCES at column 10");
 }
 
 static void test_search_forms(void **state)
@@ -153,6 +172,10 @@ static void test_search_errors(void **state)
 	bad("a SEARCH SINCE yesterday", "expected a date like 1-Feb-1994 at column 16");
 	bad("a SEARCH SINCE 31-Feb-1994", "expected a date like 1-Feb-1994 at column 16");
 	bad("a SEARCH LARGER x", "expected a number at column 17");
+	bad("a SEARCH OLDER 0", "expected a number of seconds at column 17");
+	bad("a SEARCH YOUNGER 4294967296", "number is too large at column 18");
+	bad("a SEARCH 1,$", "expected a number at column 12");
+	bad("a SEARCH $,1", "unexpected argument at column 11");
 	bad("a SEARCH HEADER Subject", "expected an argument at column 24");
 	bad("a SEARCH KEYWORD \\Seen", "expected a keyword at column 18");
 	bad("a SEARCH CHARSET UTF-8", "expected an argument at column 23");
@@ -171,6 +194,7 @@ int main(void)
 		cmocka_unit_test(test_section_errors),
 		cmocka_unit_test(test_what_sets_seen),
 		cmocka_unit_test(test_every_search_key),
+		cmocka_unit_test(test_sort_and_thread),
 		cmocka_unit_test(test_search_forms),
 		cmocka_unit_test(test_search_errors),
 	};

@@ -65,6 +65,8 @@ static void print_number(uint32_t number, struct buf *out)
 
 void imap_sequence_print(const struct imap_sequence *sequence, struct buf *out)
 {
+	if (sequence->saved)
+		buf_add_byte(out, '$');
 	for (uint32_t i = 0; i < sequence->n; i++) {
 		struct imap_sequence_range range = sequence->ranges[i];
 		if (i)

@@ -259,3 +259,44 @@ void pop3_body_end(const struct pop3_body *body, struct outq *out)
 		outq_add(out, STR("\r\n"));
 	outq_add(out, STR(".\r\n"));
 }
+
+/* --- unique ids --- */
+
+#define UIDL_DIGITS 16
+#define UIDL_SMALL  (UINT64_C(1) << 32) /* ids below it have eight zeros in front */
+
+size_t pop3_uidl_print(uint64_t id, char out[POP3_UIDL_OURS_MAX])
+{
+	static const char digits[] = "0123456789abcdef";
+	for (size_t i = 0; i < UIDL_DIGITS; i++)
+		out[i] = digits[id >> 4 * (UIDL_DIGITS - 1 - i) & 15];
+	if (id < UIDL_SMALL)
+		return UIDL_DIGITS;
+	out[UIDL_DIGITS] = 'm';
+	return UIDL_DIGITS + 1;
+}
+
+static bool is_ours(struct str text)
+{
+	uint64_t id = 0;
+	bool large = text.n == UIDL_DIGITS + 1 && text.p[UIDL_DIGITS] == 'm';
+	if (text.n != UIDL_DIGITS && !large)
+		return false;
+	for (size_t i = 0; i < UIDL_DIGITS; i++) {
+		int digit = text.p[i] >= 'A' && text.p[i] <= 'F' ? -1 : ascii_hex_value(text.p[i]);
+		if (digit < 0)
+			return false;
+		id = id << 4 | (uint64_t)digit;
+	}
+	return large == (id >= UIDL_SMALL);
+}
+
+bool pop3_uidl_is_foreign(struct str text)
+{
+	if (text.n == 0 || text.n > POP3_UIDL_MAX || is_ours(text))
+		return false;
+	for (size_t i = 0; i < text.n; i++)
+		if (text.p[i] < 0x21 || text.p[i] > 0x7e)
+			return false;
+	return true;
+}

@@ -8,6 +8,7 @@
 #define SYNTAX_POP3_H
 
 #include "base/outq.h"
+#include "base/pop3_policy.h"
 
 /* How the arguments of a command look. */
 enum pop3_shape {
@@ -38,6 +39,9 @@ enum pop3_shape {
 	X(POP3_UIDL, "UIDL", POP3_MAYBE_NUMBER)                                                                            \
 	X(POP3_USER, "USER", POP3_TEXT)                                                                                    \
 	X(POP3_UTF8, "UTF8", POP3_BARE)
+
+#define POP3_VERB_ONE(name, text, shape) +1
+#define POP3_VERB_COUNT (0 POP3_VERB_LIST(POP3_VERB_ONE))
 
 enum pop3_verb {
 #define POP3_VERB_ENUM(name, text, shape) name,
@@ -79,6 +83,17 @@ void pop3_print(const struct pop3_command *command, struct buf *out);
 
 struct str pop3_verb_name(enum pop3_verb verb);
 const char *pop3_flaw_text(enum pop3_flaw flaw); /* static memory */
+
+/* --- unique ids (RFC 1939, 7) --- */
+
+#define POP3_UIDL_OURS_MAX 17
+
+/* What UIDL says of an entry with this id: 16 hexadecimal digits; and an "m" from 2^32 on, so that ids of other servers
+ * which look like that (8 digits each of a uid and a UIDVALIDITY) are none of ours. Returns the length. */
+size_t pop3_uidl_print(uint64_t id, char out[POP3_UIDL_OURS_MAX]);
+/* May this be the id of a message that came from elsewhere: 1 to POP3_UIDL_MAX bytes from 0x21 to 0x7E, and none of
+ * ours? */
+bool pop3_uidl_is_foreign(struct str text);
 
 /* --- lines --- */
 

@@ -205,6 +205,34 @@ static void a_line_limit_ends_the_body(void **state)
 	assert_response(STR("a\r\n"), 100, "a\r\n.\r\n");
 }
 
+static void assert_uidl(uint64_t id, const char *wanted)
+{
+	char room[POP3_UIDL_OURS_MAX];
+	struct str text = str_of(room, pop3_uidl_print(id, room));
+	assert_true(str_eq(text, str_from_c(wanted)));
+	assert_false(pop3_uidl_is_foreign(text));
+}
+
+static void unique_ids_of_others_are_none_of_ours(void **state)
+{
+	(void)state;
+	char longest[POP3_UIDL_MAX + 1];
+	memset(longest, '~', sizeof longest);
+	assert_uidl(1, "0000000000000001");
+	assert_uidl(0xffffffff, "00000000ffffffff");
+	assert_uidl(0x100000000, "0000000100000000m");
+	assert_uidl(0xffffffffff, "000000ffffffffffm");
+	static const char *const foreign[] = { "!", "0000000100000000", "00000000ABCDEF01", "0000000000000001m",
+		                               "000000000000001", "00000000000000001", "1275660208-4" };
+	for (size_t i = 0; i < COUNT_OF(foreign); i++)
+		assert_true(pop3_uidl_is_foreign(str_from_c(foreign[i])));
+	assert_true(pop3_uidl_is_foreign(str_of(longest, POP3_UIDL_MAX)));
+	assert_false(pop3_uidl_is_foreign(str_of(longest, sizeof longest)));
+	static const char *const none[] = { "", "a b", "a\tb", "a\x7f", "\xc3\xa4", "0000000000000001", "000000ffffffffffm" };
+	for (size_t i = 0; i < COUNT_OF(none); i++)
+		assert_false(pop3_uidl_is_foreign(str_from_c(none[i])));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -220,6 +248,7 @@ int main(void)
 		cmocka_unit_test(dots_are_stuffed_at_the_beginning_of_lines_only),
 		cmocka_unit_test(a_bare_lf_cannot_end_the_response_early_or_late),
 		cmocka_unit_test(a_line_limit_ends_the_body),
+		cmocka_unit_test(unique_ids_of_others_are_none_of_ours),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,22 +63,29 @@ static bool is_keyword_char(char c)
 	return is_alphanumeric(c) || c == '-';
 }
 
-/* esmtp-value of RFC 5321. */
+/* A byte of a character beyond ASCII: UTF8-non-ascii of RFC 6531, 3.3. That they are UTF-8 is looked at for all of a
+ * line at once. */
+static bool is_eight_bit(char c)
+{
+	return (unsigned char)c >= 0x80;
+}
+
+/* esmtp-value of RFC 5321 and 6531. */
 static bool is_value_char(char c)
 {
-	return c > ' ' && c < 0x7f && c != '=';
+	return (c > ' ' && c < 0x7f && c != '=') || is_eight_bit(c);
 }
 
-/* atext of RFC 5322, and the dot. */
+/* atext of RFC 5322 and 6531, and the dot. */
 static bool is_dot_string_char(char c)
 {
-	return is_alphanumeric(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~.", c));
+	return is_alphanumeric(c) || is_eight_bit(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~.", c));
 }
 
-/* Domains have letters, digits and hyphens; underscores live in the wild. */
+/* Domains have letters, digits, hyphens and U-labels; underscores live in the wild. */
 static bool is_domain_char(char c)
 {
-	return is_alphanumeric(c) || c == '-' || c == '.' || c == '_';
+	return is_alphanumeric(c) || is_eight_bit(c) || c == '-' || c == '.' || c == '_';
 }
 
 /* dcontent of RFC 5321. */
@@ -87,7 +94,16 @@ static bool is_literal_char(char c)
 	return c > ' ' && c < 0x7f && c != '[' && c != '\\' && c != ']';
 }
 
-/* Labels are not empty and do not begin or end with a hyphen; the final dot of the root is not part of the domain. */
+static bool has_eight_bit(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (is_eight_bit(s.p[i]))
+			return true;
+	return false;
+}
+
+/* Labels are not empty and do not begin or end with a hyphen; the final dot of the root is not part of the domain. The
+ * limit of a label is that of its ASCII form, which for a U-label only IDNA can tell (auth/address.h). */
 static bool take_domain_name(struct cursor *c, struct str *out)
 {
 	struct str domain = take_while(c, is_domain_char);
@@ -98,7 +114,8 @@ static bool take_domain_name(struct cursor *c, struct str *out)
 	struct str rest = domain;
 	while (rest.p) {
 		struct str label = str_cut(&rest, '.');
-		if (label.n == 0 || label.n > 63 || label.p[0] == '-' || label.p[label.n - 1] == '-')
+		size_t max = has_eight_bit(label) ? SMTP_DOMAIN_MAX : 63;
+		if (label.n == 0 || label.n > max || label.p[0] == '-' || label.p[label.n - 1] == '-')
 			return false;
 	}
 	*out = domain;
@@ -143,7 +160,7 @@ static bool take_quoted(struct cursor *c, char *out, size_t *n)
 	for (c->p++; c->p < c->end && *c->p != '"'; c->p++) {
 		if (*c->p == '\\' && ++c->p == c->end)
 			return false;
-		if (*c->p < ' ' || *c->p == 0x7f)
+		if (((unsigned char)*c->p < ' ') || *c->p == 0x7f)
 			return false;
 		out[(*n)++] = *c->p;
 	}
@@ -197,6 +214,7 @@ static bool take_mailbox(struct cursor *c, struct arena *arena, bool postmaster,
 		return false;
 	}
 	*out = (struct smtp_path){ .written = slice(from, c), .address = str_of(address, n), .local = local };
+	out->eight_bit = has_eight_bit(out->written);
 	return true;
 }
 
@@ -207,7 +225,7 @@ static bool take_path(struct cursor *line, struct arena *arena, bool null, struc
 	struct cursor path = { from, from + MIN((size_t)(line->end - from), (size_t)SMTP_PATH_MAX) };
 	bool bracket = take(&path, '<');
 	if (bracket && null && next_is(&path, '>'))
-		*out = (struct smtp_path){ { from, 0 }, { from, 0 }, { from, 0 } };
+		*out = (struct smtp_path){ { from, 0 }, { from, 0 }, { from, 0 }, false };
 	else if (!skip_source_route(&path) || !take_mailbox(&path, arena, !null, out))
 		return false;
 	if (bracket && !take(&path, '>'))
@@ -241,8 +259,57 @@ static enum smtp_flaw read_body(struct str value, bool *seen, struct smtp_comman
 	return SMTP_FLAW_NONE;
 }
 
+/* xtext of RFC 3461, 4, undone into `out`, which has room for all of it; its length, or -1. */
+static ptrdiff_t undo_xtext(struct str value, char *out)
+{
+	ptrdiff_t n = 0;
+	for (size_t i = 0; i < value.n; i++, n++) {
+		out[n] = value.p[i];
+		if (value.p[i] != '+')
+			continue;
+		if (value.n - i < 3 || ascii_hex_value(value.p[i + 1]) < 0 || ascii_hex_value(value.p[i + 2]) < 0)
+			return -1;
+		out[n] = (char)(ascii_hex_value(value.p[i + 1]) * 16 + ascii_hex_value(value.p[i + 2]));
+		i += 2;
+	}
+	return n;
+}
+
+/* RFC 4954, 5: a mailbox or <>, as xtext. Nobody here trusts it: it is read and forgotten. */
+static enum smtp_flaw read_auth(struct str value, struct arena *arena, struct smtp_command *out)
+{
+	char text[SMTP_PATH_MAX];
+	struct smtp_path path;
+	if (out->has_auth || value.n > sizeof text)
+		return SMTP_FLAW_PARAMETER;
+	ptrdiff_t n = undo_xtext(value, text);
+	struct cursor c = { text, text + MAX(n, 0) };
+	if (n != 2 || memcmp(text, "<>", 2) != 0)
+		if (n < 0 || !take_mailbox(&c, arena, false, &path) || !at_end(&c))
+			return SMTP_FLAW_PARAMETER;
+	out->has_auth = true;
+	return SMTP_FLAW_NONE;
+}
+
+static enum smtp_flaw read_mail_parameter(struct str keyword, bool valued, struct str value, bool *body_seen,
+                                          struct arena *arena, struct smtp_command *out)
+{
+	if (str_ieq(keyword, STR("SIZE")))
+		return read_size(value, out);
+	if (str_ieq(keyword, STR("BODY")))
+		return read_body(value, body_seen, out);
+	if (str_ieq(keyword, STR("AUTH")))
+		return valued ? read_auth(value, arena, out) : SMTP_FLAW_PARAMETER;
+	if (!str_ieq(keyword, STR("SMTPUTF8")))
+		return SMTP_FLAW_PARAMETER_UNKNOWN;
+	if (valued || out->utf8) /* RFC 6531, 3.4 */
+		return SMTP_FLAW_PARAMETER;
+	out->utf8 = true;
+	return SMTP_FLAW_NONE;
+}
+
 /* RCPT has no parameter that we know. */
-static enum smtp_flaw read_parameters(struct cursor *c, struct smtp_command *out)
+static enum smtp_flaw read_parameters(struct cursor *c, struct arena *arena, struct smtp_command *out)
 {
 	bool body_seen = false;
 	for (unsigned count = 0; skip_blanks(c), !at_end(c); count++) {
@@ -254,22 +321,12 @@ static enum smtp_flaw read_parameters(struct cursor *c, struct smtp_command *out
 		    (!at_end(c) && is_not_blank(*c->p)))
 			return SMTP_FLAW_PARAMETER;
 		enum smtp_flaw flaw = SMTP_FLAW_PARAMETER_UNKNOWN;
-		if (out->verb == SMTP_MAIL && str_ieq(keyword, STR("SIZE")))
-			flaw = read_size(value, out);
-		else if (out->verb == SMTP_MAIL && str_ieq(keyword, STR("BODY")))
-			flaw = read_body(value, &body_seen, out);
+		if (out->verb == SMTP_MAIL)
+			flaw = read_mail_parameter(keyword, valued, value, &body_seen, arena, out);
 		if (flaw)
 			return flaw;
 	}
 	return SMTP_FLAW_NONE;
-}
-
-static bool has_eight_bit(struct str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] >= 0x80)
-			return true;
-	return false;
 }
 
 /* "FROM:<path> parameters" and "TO:<path> parameters". */
@@ -286,11 +343,24 @@ static enum smtp_flaw parse_path_command(struct cursor *c, struct arena *arena, 
 	skip_blanks(c);
 	if (!colon || at_end(c))
 		return mail ? SMTP_FLAW_MAIL : SMTP_FLAW_RCPT;
-	if (has_eight_bit(rest))
-		return SMTP_FLAW_EIGHT_BIT;
-	if (!take_path(c, arena, mail, &out->path))
+	if (!str_is_utf8(rest) || !take_path(c, arena, mail, &out->path))
 		return mail ? SMTP_FLAW_SENDER : SMTP_FLAW_RECIPIENT;
-	return read_parameters(c, out);
+	enum smtp_flaw flaw = read_parameters(c, arena, out);
+	if (flaw == SMTP_FLAW_NONE && mail && out->path.eight_bit && !out->utf8)
+		flaw = SMTP_FLAW_SENDER_EIGHT_BIT;
+	return flaw;
+}
+
+/* Mechanism and perhaps a first response, which is one word (RFC 4954, 8). */
+static enum smtp_flaw parse_auth(struct cursor *c, struct smtp_command *out)
+{
+	if (at_end(c))
+		return SMTP_FLAW_ARGUMENT_MISSING;
+	out->mechanism = take_while(c, is_not_blank);
+	skip_blanks(c);
+	out->has_initial = !at_end(c);
+	out->initial = take_while(c, is_not_blank);
+	return at_end(c) ? SMTP_FLAW_NONE : SMTP_FLAW_AUTH;
 }
 
 static const struct str verb_names[] = {
@@ -345,6 +415,8 @@ enum smtp_flaw smtp_parse(struct str line, struct arena *arena, struct smtp_comm
 	case SMTP_MAIL:
 	case SMTP_RCPT:
 		return parse_path_command(&c, arena, out);
+	case SMTP_AUTH:
+		return parse_auth(&c, out);
 	case SMTP_DATA:
 	case SMTP_RSET:
 	case SMTP_QUIT:

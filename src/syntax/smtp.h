@@ -1,8 +1,10 @@
-/* smtp.h: command lines of SMTP and LMTP (RFC 5321, 4.1; RFC 2033; RFC 1870 SIZE; RFC 6152 BODY; RFC 3207 STARTTLS).
+/* smtp.h: command lines of SMTP and LMTP (RFC 5321, 4.1; RFC 2033; RFC 1870 SIZE; RFC 6152 BODY; RFC 3207 STARTTLS; RFC
+ * 4954 AUTH; RFC 6531 SMTPUTF8).
  *
  * More is taken than the grammar allows where real clients need it and nothing becomes ambiguous: spaces behind the
  * colon and at the end of the line, an address without <>, dots anywhere in an unquoted local part, underscores and a
- * final dot in domains. Bytes over 127 in an address are refused (SMTPUTF8 is not offered). */
+ * final dot in domains. Bytes over 127 in an address are well-formed UTF-8 or a flaw; whether the transaction may have
+ * them is the session's to say for RCPT. */
 #ifndef SYNTAX_SMTP_H
 #define SYNTAX_SMTP_H
 
@@ -15,7 +17,7 @@
 #define SMTP_PARAMETERS_MAX 16
 
 /* Memory that one command can take from the arena. */
-#define SMTP_COMMAND_ARENA  (2 * SMTP_PATH_MAX)
+#define SMTP_COMMAND_ARENA  (4 * SMTP_PATH_MAX)
 
 #define SMTP_VERB_LIST(X)                                                                                              \
 	X(SMTP_UNKNOWN, "")                                                                                                \
@@ -31,7 +33,11 @@
 	X(SMTP_VRFY, "VRFY")                                                                                               \
 	X(SMTP_EXPN, "EXPN")                                                                                               \
 	X(SMTP_HELP, "HELP")                                                                                               \
-	X(SMTP_STARTTLS, "STARTTLS")
+	X(SMTP_STARTTLS, "STARTTLS")                                                                                       \
+	X(SMTP_AUTH, "AUTH")
+
+#define SMTP_VERB_ONE(name, text) +1
+#define SMTP_VERB_COUNT (0 SMTP_VERB_LIST(SMTP_VERB_ONE))
 
 enum smtp_verb {
 #define SMTP_VERB_ENUM(name, text) name,
@@ -50,7 +56,9 @@ enum smtp_verb {
 	X(SMTP_FLAW_RCPT, 501, "5.5.2", "syntax is RCPT TO:<address>")                                                     \
 	X(SMTP_FLAW_SENDER, 501, "5.1.7", "bad sender address")                                                            \
 	X(SMTP_FLAW_RECIPIENT, 501, "5.1.3", "bad recipient address")                                                      \
-	X(SMTP_FLAW_EIGHT_BIT, 553, "5.6.7", "only ASCII in addresses, SMTPUTF8 is not supported")                         \
+	X(SMTP_FLAW_AUTH, 501, "5.5.4", "syntax is AUTH mechanism [initial-response]")                                     \
+	X(SMTP_FLAW_SENDER_EIGHT_BIT, 550, "5.6.7", "a sender address that is not ASCII needs MAIL with SMTPUTF8")         \
+	X(SMTP_FLAW_RECIPIENT_EIGHT_BIT, 553, "5.6.7", "a recipient address that is not ASCII needs MAIL with SMTPUTF8")   \
 	X(SMTP_FLAW_PARAMETER, 501, "5.5.4", "bad parameter")                                                              \
 	X(SMTP_FLAW_PARAMETER_UNKNOWN, 555, "5.5.4", "unknown parameter")
 
@@ -64,6 +72,7 @@ struct smtp_path {
 	struct str written; /* mailbox as it came, quoted where it was, without <> and source route: for trace headers */
 	struct str address; /* unquoted local@domain, or "postmaster"; empty for the null path. The last '@' separates */
 	struct str local;   /* of address */
+	bool eight_bit;     /* it is not ASCII, but UTF-8 */
 };
 
 enum smtp_body { SMTP_BODY_7BIT, SMTP_BODY_8BITMIME };
@@ -75,6 +84,11 @@ struct smtp_command {
 	bool has_size;         /* MAIL SIZE= */
 	uint64_t size;         /* UINT64_MAX when the number is greater still */
 	enum smtp_body body;   /* MAIL BODY= */
+	bool utf8;             /* MAIL SMTPUTF8 */
+	bool has_auth;         /* MAIL AUTH=: well-formed, and that is all that is made of it (RFC 4954, 5) */
+	struct str mechanism;  /* AUTH */
+	struct str initial;    /* AUTH: base64, or "=" for an empty response */
+	bool has_initial;
 };
 
 /* Reads one line, without its CRLF. Slices point into the line or the arena (which needs SMTP_COMMAND_ARENA bytes).

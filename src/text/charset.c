@@ -133,43 +133,148 @@ void charsets_free(struct charsets **charsets)
 	*charsets = NULL;
 }
 
-/* One piece of output; what stops iconv in the input (but for lack of room) is replaced, a byte at a time. */
-static void convert(iconv_t converter, struct str bytes, struct buf *out)
+/* One piece of output; what stops iconv in the input (but for lack of room) is replaced, a byte at a time. Returns how
+ * many bytes at the end are the beginning of a character, at most `may_stay`; they are not read. */
+static size_t convert(iconv_t converter, struct str bytes, size_t may_stay, struct buf *out)
 {
 	char piece[PIECE_BYTES], *in = (char *)(uintptr_t)bytes.p; /* iconv's prototype wants it so; it only reads */
 	size_t left = bytes.n;
-	iconv(converter, NULL, NULL, NULL, NULL);
 	while (left > 0) {
 		char *to = piece;
 		size_t room = sizeof piece;
 		size_t result = iconv(converter, &in, &left, &to, &room);
-		bool stopped = result == (size_t)-1 && errno != E2BIG && left > 0;
+		int error = result == (size_t)-1 ? errno : 0;
 		buf_add(out, str_of(piece, sizeof piece - room));
-		if (stopped) {
+		if (error == EINVAL && left <= may_stay)
+			return left;
+		if (error != 0 && error != E2BIG && left > 0) {
 			utf8_put(out, UTF8_REPLACEMENT);
 			in++;
 			left--;
 		}
 	}
-	char *to = piece;
+	return 0;
+}
+
+/* What it still held back; and it is ready for another text. */
+static void end_conversion(iconv_t converter, struct buf *out)
+{
+	char piece[PIECE_BYTES], *to = piece;
 	size_t room = sizeof piece;
-	iconv(converter, NULL, NULL, &to, &room); /* what it still held back */
+	iconv(converter, NULL, NULL, &to, &room);
 	buf_add(out, str_of(piece, sizeof piece - room));
+}
+
+static bool find_converter(struct str name, enum converter *out)
+{
+	for (size_t i = 0; i < COUNT_OF(aliases); i++) {
+		if (str_ieq(name, aliases[i].name)) {
+			*out = aliases[i].converter;
+			return true;
+		}
+	}
+	return false;
 }
 
 int charset_to_utf8(struct charsets *charsets, struct str name, struct str bytes, struct buf *out)
 {
-	for (size_t i = 0; i < COUNT_OF(aliases); i++) {
-		if (!str_ieq(name, aliases[i].name))
-			continue;
-		if (aliases[i].converter == CONVERTER_UTF8) {
-			utf8_put_repaired(out, bytes);
-			return 0;
-		}
-		if (charsets->converters[aliases[i].converter] == NO_CONVERTER)
-			return ERR_UNSUPPORTED;
-		convert(charsets->converters[aliases[i].converter], bytes, out);
+	enum converter converter;
+	if (!find_converter(name, &converter))
+		return ERR_UNSUPPORTED;
+	if (converter == CONVERTER_UTF8) {
+		utf8_put_repaired(out, bytes);
 		return 0;
 	}
-	return ERR_UNSUPPORTED;
+	if (charsets->converters[converter] == NO_CONVERTER)
+		return ERR_UNSUPPORTED;
+	iconv(charsets->converters[converter], NULL, NULL, NULL, NULL);
+	convert(charsets->converters[converter], bytes, 0, out);
+	end_conversion(charsets->converters[converter], out);
+	return 0;
+}
+
+void charset_names(struct buf *out)
+{
+	for (size_t i = 0; i < COUNT_OF(aliases); i++) {
+		if (i > 0)
+			buf_add_byte(out, ' ');
+		for (size_t k = 0; k < aliases[i].name.n; k++)
+			buf_add_byte(out, ascii_upper(aliases[i].name.p[k]));
+	}
+}
+
+/* --- in pieces --- */
+
+/* A process that opened all charsets has their tables in memory: this opens no file. */
+static void *open_converter(enum converter converter)
+{
+	iconv_t opened = iconv_open("UTF-8", iconv_names[converter]);
+	return opened == NO_CONVERTER ? NULL : opened;
+}
+
+void charset_reader_begin(struct charset_reader *reader, struct str name)
+{
+	enum converter converter;
+	*reader = (struct charset_reader){ .converter = NULL };
+	if (!find_converter(name, &converter) || str_ieq(name, STR("us-ascii")) || str_ieq(name, STR("ascii")))
+		reader->guesses = true;
+	else if (converter != CONVERTER_UTF8)
+		reader->converter = open_converter(converter);
+}
+
+/* Bytes at the end of s that are the beginning of a character of UTF-8. */
+static size_t unfinished(struct str s)
+{
+	for (size_t n = 1; n <= 3 && n <= s.n; n++) {
+		unsigned char c = (unsigned char)s.p[s.n - n];
+		if (c >= 0xc0)
+			return (c >= 0xf0 ? 4u : c >= 0xe0 ? 3u : 2u) > n ? n : 0;
+		if (c < 0x80)
+			break;
+	}
+	return 0;
+}
+
+/* All of `s` but what it returns: that many bytes at the end wait for more. */
+static size_t read_piece(struct charset_reader *reader, struct str s, bool last, struct buf *out)
+{
+	size_t rest = last || reader->converter ? 0 : unfinished(s);
+	struct str whole = str_first(s, s.n - rest);
+	if (!reader->converter && reader->guesses && !str_is_utf8(whole)) {
+		reader->converter = open_converter(CONVERTER_CP1252);
+		whole = s;
+		rest = 0;
+	}
+	if (reader->converter)
+		return convert(reader->converter, whole, last ? 0 : sizeof reader->held, out);
+	utf8_put_repaired(out, whole);
+	return rest;
+}
+
+void charset_reader_add(struct charset_reader *reader, struct str bytes, bool last, struct buf *out)
+{
+	char joined[PIECE_BYTES];
+	while (reader->n_held > 0 && (bytes.n > 0 || last)) {
+		size_t held = reader->n_held, n = MIN(bytes.n, sizeof joined - held);
+		memcpy(joined, reader->held, held);
+		if (n > 0)
+			memcpy(joined + held, bytes.p, n);
+		bytes = str_from(bytes, n);
+		size_t rest = read_piece(reader, str_of(joined, held + n), last && bytes.n == 0, out);
+		memcpy(reader->held, joined + held + n - rest, rest);
+		reader->n_held = rest;
+	}
+	if (bytes.n > 0) {
+		reader->n_held = read_piece(reader, bytes, last, out);
+		memcpy(reader->held, bytes.p + bytes.n - reader->n_held, reader->n_held);
+	}
+	if (last && reader->converter)
+		end_conversion(reader->converter, out);
+}
+
+void charset_reader_end(struct charset_reader *reader)
+{
+	if (reader->converter)
+		iconv_close(reader->converter);
+	reader->converter = NULL;
 }

@@ -17,4 +17,20 @@ void charsets_free(struct charsets **charsets);
  * ERR_UNSUPPORTED for names that are not in the list. */
 int charset_to_utf8(struct charsets *charsets, struct str name, struct str bytes, struct buf *out) MUST_CHECK;
 
+/* Appends all names that charset_to_utf8 knows, in capitals, with blanks between them. */
+void charset_names(struct buf *out);
+
+/* A text that comes in pieces cut anywhere, with a converter of its own. Its charset need not be known: what is in none
+ * of the list, or US-ASCII, or has no name, is UTF-8, and from the first piece on that is not, windows-1252. */
+struct charset_reader {
+	void *converter; /* private; NULL: UTF-8 */
+	bool guesses;    /* windows-1252 may follow */
+	char held[8];    /* a character of which the rest is still to come */
+	size_t n_held;
+};
+void charset_reader_begin(struct charset_reader *reader, struct str name);
+/* Appends the bytes as well-formed UTF-8. last: nothing follows. */
+void charset_reader_add(struct charset_reader *reader, struct str bytes, bool last, struct buf *out);
+void charset_reader_end(struct charset_reader *reader);
+
 #endif

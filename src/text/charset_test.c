@@ -74,6 +74,46 @@ static void unknown_names_are_refused(void **state)
 	assert_int_equal(out.n, 0);
 }
 
+/* --- in pieces --- */
+
+static void check_pieces(const char *name, struct str bytes, struct str text)
+{
+	for (size_t piece = 1; piece <= bytes.n + 1; piece++) {
+		struct charset_reader reader;
+		struct buf out = BUF_INIT(4096);
+		charset_reader_begin(&reader, str_from_c(name));
+		for (struct str s = bytes; s.n; s = str_from(s, piece))
+			charset_reader_add(&reader, str_first(s, piece), s.n <= piece, &out);
+		charset_reader_end(&reader);
+		if (!str_eq(buf_str(&out), text))
+			fail_msg("%s by %zu: %.*s", name, piece, STR_ARG(buf_str(&out)));
+		buf_free(&out);
+	}
+}
+
+static void texts_in_pieces(void **state)
+{
+	check_pieces("utf-8", STR("a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z"), STR("a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z"));
+	check_pieces("utf-8", STR("a\xe9z\xc3"), STR("a\xef\xbf\xbdz\xef\xbf\xbd"));
+	check_pieces("iso-8859-1", STR("caf\xe9"), STR("caf\xc3\xa9"));
+	check_pieces("", STR("caf\xe9"), STR("caf\xc3\xa9"));
+	check_pieces("us-ascii", STR("\xe2\x82\xac caf\xc3\xa9"), STR("\xe2\x82\xac caf\xc3\xa9"));
+	check_pieces("x-unknown", STR("\xa4 plain"), STR("\xc2\xa4 plain"));
+	check_pieces("iso-2022-jp", STR("\x1b$B$\"$$\x1b(B!"), STR("\xe3\x81\x82\xe3\x81\x84!"));
+	check_pieces("gb18030", STR("\x81\x30\x84\x36\xc4\xe3"), STR("\xc2\xa5\xe4\xbd\xa0"));
+	check_pieces("utf-16be", STR("\x00" "a\xd8\x3d\xde\x00"), STR("a\xf0\x9f\x98\x80"));
+	check_pieces("utf-7", STR("Hi +AOk-!"), STR("Hi \xc3\xa9!"));
+}
+
+static void names_of_all(void **state)
+{
+	struct buf names = BUF_INIT(4096);
+	charset_names(&names);
+	assert_true(str_starts(buf_str(&names), STR("UTF-8 ")));
+	assert_true(str_find(buf_str(&names), STR(" KOI8-R ")) > 0);
+	buf_free(&names);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -82,6 +122,8 @@ int main(void)
 		cmocka_unit_test(state_does_not_leak_into_the_next_text),
 		cmocka_unit_test(long_texts_are_converted_in_pieces),
 		cmocka_unit_test(unknown_names_are_refused),
+		cmocka_unit_test(texts_in_pieces),
+		cmocka_unit_test(names_of_all),
 	};
 	return cmocka_run_group_tests(tests, open_charsets, free_charsets);
 }

@@ -49,12 +49,6 @@ def _is(difference, entry):
             and re.fullmatch(entry.difference, difference.text, re.DOTALL) is not None)
 
 
-def is_search_refused(command, answer):
-    """Whether this is a SEARCH in the text of messages, answered with NO [CANNOT]: nothing to compare then."""
-    return (re.match(r"(\S+ )?(UID )?SEARCH ", command, re.IGNORECASE) is not None
-            and re.match(r"(\S+ )?NO \[CANNOT\]", answer) is not None)
-
-
 def short(value, limit=160):
     """For messages: one line, not too long."""
     text = value.decode("latin-1") if isinstance(value, bytes) else str(value)

@@ -65,9 +65,36 @@ static void read_uid(struct client *c, uint64_t number, struct str text)
 	check(at[1] == 0 || number == c->exists || at[1] > uid);
 }
 
+/* "1:3,7" of VANISHED (RFC 7162): those of EARLIER are of no message that the client counts; others are each of one, the
+ * numbers of the rest are as they may be. */
+static void read_vanished(struct client *c, struct str set, bool earlier)
+{
+	uint64_t count = 0, first, last, before = 0;
+	while (set.n) {
+		struct str range = str_cut(&set, ','), from = str_cut(&range, ':');
+		check(str_to_u64(from, UINT32_MAX, &first) == 0);
+		check(str_to_u64(range.n ? range : from, UINT32_MAX, &last) == 0);
+		check(first > before && last >= first);
+		before = last;
+		count += last - first + 1;
+		for (size_t i = 0; i < UIDS_MAX && earlier; i++)
+			check(c->uids[i] < first || c->uids[i] > last);
+	}
+	check(count > 0);
+	if (earlier)
+		return;
+	check(count <= c->exists);
+	c->exists -= count;
+	memset(c->uids, 0, sizeof c->uids);
+}
+
 static void read_response(struct client *c, struct str line)
 {
 	struct str rest;
+	if (str_starts(line, STR("* VANISHED (EARLIER) ")))
+		read_vanished(c, str_from(line, strlen("* VANISHED (EARLIER) ")), true);
+	else if (str_starts(line, STR("* VANISHED ")))
+		read_vanished(c, str_from(line, strlen("* VANISHED ")), false);
 	if (!str_starts(line, STR("* ")))
 		return;
 	uint64_t number = number_at(str_from(line, 2), &rest);

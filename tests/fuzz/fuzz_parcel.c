@@ -38,6 +38,10 @@ static void put_again(struct parcel_maker *maker, const struct parcel_frame *fra
 	case PARCEL_CHANGE:
 		parcel_put_change(maker, &frame->change);
 		break;
+	case PARCEL_HIDDEN:
+	case PARCEL_DUE:
+		parcel_put_pop3(maker, frame->type, &frame->pop3);
+		break;
 	case PARCEL_END:
 		parcel_put_end(maker);
 		break;

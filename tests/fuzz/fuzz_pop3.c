@@ -290,11 +290,11 @@ static void append(struct mailbox *inbox, struct str bytes)
 	check(mail_append(inbox, &settings, &source, &facts, &uid) == 0);
 }
 
-static void begin_client(struct client *c, struct account *account)
+static void begin_client(struct client *c, struct account *account, const struct pop3_policy *policy)
 {
 	static const struct pop3_settings settings = { LINE_MAX_BYTES, 20, 50, true, 1 };
 	*c = (struct client){ .world.out = OUTQ_INIT(1 << 20), .line = BUF_INIT(1 << 16) };
-	c->session = pop3_session_new(&session_client_world, &c->world, &settings, account, false, 1);
+	c->session = pop3_session_new(&session_client_world, &c->world, &settings, account, policy, false, 1);
 	drain(c);
 	check(!c->world.closed);
 }
@@ -308,12 +308,26 @@ static void end_client(struct client *c)
 	buf_free(&c->line);
 }
 
-static void fuzz_sessions(struct str bytes, size_t piece)
+/* Nothing that is kept ever leaves the mailbox. */
+static void check_kept(struct mailbox *inbox, const struct pop3_policy *policy)
 {
+	if (policy->mode != POP3_MODE_KEEP && policy->mode != POP3_MODE_DAYS)
+		return;
+	check(mailbox_open(inbox) == 0);
+	check(mailbox_count(inbox) == 4);
+	mailbox_close(inbox);
+}
+
+static void fuzz_sessions(struct str bytes, size_t piece, enum pop3_mode mode)
+{
+	struct pop3_policy policy = POP3_POLICY_DEFAULT;
 	struct account_id id = { { 0 } };
 	struct account *account;
 	struct client clients[2];
 	uint64_t messages, octets;
+	policy.mode = mode;
+	policy.trash = piece % 2;
+	policy.seen = piece % 3 == 0;
 	if (!world.fixture.store)
 		make_world();
 	world.accounts++;
@@ -327,11 +341,13 @@ static void fuzz_sessions(struct str bytes, size_t piece)
 	append(inbox, STR("Subject: bare\r\n\r\na\n.\r\nb\n"));
 	append(inbox, STR("no header at all"));
 	for (unsigned i = 0; i < 2; i++)
-		begin_client(&clients[i], account);
+		begin_client(&clients[i], account, &policy);
 	for (unsigned speaker = 0; bytes.p && bytes.n; speaker ^= 1)
 		speak(&clients[speaker], str_cut(&bytes, '\1'), piece);
 	for (unsigned i = 0; i < 2; i++)
 		end_client(&clients[i]);
+	settle_store();
+	check_kept(inbox, &policy);
 	account_close(&account);
 	settle_store();
 	check(account_destroy(world.fixture.store, &id, &messages, &octets) == 0);
@@ -356,7 +372,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		fuzz_login(rest);
 		break;
 	default:
-		fuzz_sessions(rest, data[0] % 64u + 1);
+		fuzz_sessions(rest, data[0] % 64u + 1, (enum pop3_mode)(data[0] / 64u));
 		break;
 	}
 	return 0;

@@ -1,10 +1,13 @@
-/* fuzz_smtp.c: any bytes as lines of SMTP commands and as a message after DATA. Holds that an accepted address
- * prints and reads back the same, quoted anew too; and that the data decoder, whatever the cuts, agrees with a
- * plain reading of the rules: the end is the first CRLF.CRLF, and flaws are found where they are. */
+/* fuzz_smtp.c: any bytes as lines of SMTP commands, as a message after DATA, and as a message that is submitted. Holds
+ * that an accepted address prints and reads back the same, quoted anew too; that the data decoder, whatever the cuts,
+ * agrees with a plain reading of the rules: the end is the first CRLF.CRLF, and flaws are found where they are; and
+ * that what is taken out of a submitted message are its fields Bcc and Resent-Bcc as syntax/header.h sees them. */
 #include "base/buf.h"
 #include "base/checked.h"
+#include "syntax/header.h"
 #include "syntax/smtp.h"
 #include "syntax/smtp_data.h"
+#include "syntax/submission_header.h"
 
 #define LINES_MAX 200
 
@@ -33,19 +36,21 @@ static void check_path(const struct smtp_command *command)
 {
 	const struct smtp_path *path = &command->path;
 	const char *verb = command->verb == SMTP_MAIL ? "MAIL FROM" : "RCPT TO";
+	const char *parameters = command->verb == SMTP_MAIL && command->utf8 ? " SMTPUTF8" : "";
 	struct buf line = BUF_INIT(4 * SMTP_PATH_MAX);
 	require(path->local.n <= SMTP_LOCAL_PART_MAX && path->address.n <= SMTP_LOCAL_PART_MAX + 1 + SMTP_DOMAIN_MAX);
 	require(str_starts(path->address, path->local));
 	for (size_t i = 0; i < path->address.n; i++)
-		require(path->address.p[i] >= ' ' && path->address.p[i] < 0x7f);
-	buf_addf(&line, "%s:<%.*s>", verb, STR_ARG(path->written));
+		require((unsigned char)path->address.p[i] >= ' ' && path->address.p[i] != 0x7f);
+	require(str_is_utf8(path->written) && (!path->eight_bit || command->verb == SMTP_RCPT || command->utf8));
+	buf_addf(&line, "%s:<%.*s>%s", verb, STR_ARG(path->written), parameters);
 	reads_as(&line, command);
 	buf_clear(&line);
 	if (path->address.n > path->local.n) {
 		buf_addf(&line, "%s:<\"", verb);
 		for (size_t i = 0; i < path->local.n; i++)
-			buf_addf(&line, "\\%c", path->local.p[i]);
-		buf_addf(&line, "\"%.*s>", STR_ARG(str_from(path->address, path->local.n)));
+			buf_addf(&line, "%s%c", (unsigned char)path->local.p[i] < 0x80 ? "\\" : "", path->local.p[i]);
+		buf_addf(&line, "\"%.*s>%s", STR_ARG(str_from(path->address, path->local.n)), parameters);
 		reads_as(&line, command);
 	}
 	buf_free(&line);
@@ -109,6 +114,66 @@ static void check_data(struct str input, size_t step)
 	buf_free(&message);
 }
 
+/* --- submission --- */
+
+static bool is_secret(struct str name)
+{
+	return str_ieq(name, STR("Bcc")) || str_ieq(name, STR("Resent-Bcc"));
+}
+
+/* Plainly: the message without its secret fields. */
+static void filter_plainly(struct str message, struct submission_header *seen, struct buf *out)
+{
+	struct str rest = message;
+	struct header_field field;
+	const char *from = message.p;
+	while (header_next(&rest, &field)) {
+		seen->has_date |= str_ieq(field.name, STR("Date"));
+		seen->has_message_id |= str_ieq(field.name, STR("Message-ID"));
+		if (!is_secret(field.name))
+			continue;
+		buf_add(out, str_of(from, (size_t)(field.whole.p - from)));
+		from = field.whole.p + field.whole.n;
+	}
+	buf_add(out, str_of(from, (size_t)(message.p + message.n - from)));
+}
+
+/* Messages come here with every line ended by CRLF and nothing else; a name with very many blanks is another matter. */
+static bool could_be_submitted(struct str message)
+{
+	struct str rest = message;
+	if (message.n > 0 && !str_ends(message, STR("\r\n")))
+		return false;
+	while (rest.n > 0) {
+		struct str line = str_cut(&rest, '\n');
+		if (!str_ends(line, STR("\r")) || str_find_byte(str_first(line, line.n - 1), '\r') >= 0)
+			return false;
+		if (str_find(line, STR("                ")) >= 0 || str_find_byte(line, '\t') >= 0)
+			return false;
+	}
+	return true;
+}
+
+static void check_submission(struct str message, size_t step)
+{
+	struct submission_header header = SUBMISSION_HEADER_INIT, seen = SUBMISSION_HEADER_INIT;
+	struct buf plain = BUF_INIT(message.n + 1), kept = BUF_INIT(message.n + 1);
+	filter_plainly(message, &seen, &plain);
+	for (struct str rest = message; rest.n > 0; rest = str_from(rest, step)) {
+		struct str in = str_first(rest, step), piece;
+		while (submission_header_next(&header, &in, &piece))
+			buf_add(&kept, piece);
+		require(in.n == 0);
+	}
+	require(buf_error(&plain) == 0 && buf_error(&kept) == 0);
+	if (could_be_submitted(message)) {
+		require(str_eq(buf_str(&plain), buf_str(&kept)));
+		require(header.has_date == seen.has_date && header.has_message_id == seen.has_message_id);
+	}
+	buf_free(&plain);
+	buf_free(&kept);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct str input = str_of((const char *)data, size), rest = input;
@@ -116,8 +181,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		struct str line = str_cut(&rest, '\n');
 		check_line(str_ends(line, STR("\r")) ? str_first(line, line.n - 1) : line);
 	}
-	for (size_t step = 1; step <= 5; step++)
+	for (size_t step = 1; step <= 5; step++) {
 		check_data(input, step);
+		check_submission(input, step);
+	}
 	check_data(input, MAX(input.n, (size_t)1));
+	check_submission(input, MAX(input.n, (size_t)1));
 	return 0;
 }

@@ -1,25 +1,33 @@
 /* fuzz_smtp_session.c: any bytes as what a client says in a whole session; the world is played. The first byte
- * chooses dialect, TLS and whether answers come late, the second how the input is cut.
+ * chooses dialect (SMTP, LMTP, submission), TLS and whether answers come late, the second how the input is cut.
  *
  * Holds: every reply is a well-formed line; bodies begin, grow and end in order and never have a bare CR, bare LF
  * or NUL when they are delivered; LMTP answers once for each recipient; and, where the world answers at once, the
- * replies do not depend on how the input was cut. */
+ * replies do not depend on how the input was cut. Nobody submits a message without a login, nor as somebody else, and
+ * what is submitted has no Bcc. */
 #include "base/checked.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "proto/smtp/session.h"
+#include "syntax/header.h"
 
 #define MESSAGE_MAX 4000
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { CHOOSE_LMTP = 1, CHOOSE_TLS = 2, CHOOSE_LATE = 4, CHOOSE_BODY_ERROR = 8, CHOOSE_STOP = 16 };
+enum { CHOOSE_LMTP = 1, CHOOSE_TLS = 2, CHOOSE_LATE = 4, CHOOSE_BODY_ERROR = 8, CHOOSE_STOP = 16,
+	CHOOSE_SUBMISSION = 32 };
+/* Addresses of who is logged in begin with this byte. */
+#define OWN_FIRST 'Q'
 
 struct world {
 	uint8_t choice;
 	struct smtp_session *session;
 	struct outq out;
 	struct buf body, address, said;
-	bool receiving, resolving, handshake, closed;
+	bool receiving, resolving, handshake, asking, checking, timer, closed;
+	char first; /* byte of the sender */
+	bool right, logged_in;
 	struct smtp_delivery *delivery;
 };
 
@@ -36,6 +44,8 @@ static const struct smtp_config config = {
 	.command_timeout_ms = 1,
 	.data_timeout_ms = 1,
 	.handshake_timeout_ms = 1,
+	.max_failures = 10,
+	.failure_delay_ms = 1,
 };
 
 static void require(bool holds)
@@ -112,11 +122,63 @@ static int on_body_add(void *owner, struct str bytes)
 	return world->choice & CHOOSE_BODY_ERROR && world->body.n > 1000 ? ERR_NO_SPACE : 0;
 }
 
+static void answer_login(struct world *world)
+{
+	world->asking = false;
+	world->logged_in = world->right;
+	smtp_session_authenticated(world->session, world->right ? LOGIN_VERDICT_OK : LOGIN_VERDICT_DENIED);
+}
+
+static void answer_sender(struct world *world)
+{
+	world->checking = false;
+	smtp_session_sender_checked(world->session, world->first == OWN_FIRST || world->first == '\0' ? SMTP_SENDER_OWN
+	                                            : (enum smtp_sender)(1 + (unsigned char)world->first % 3));
+}
+
+static void on_check_sender(void *owner, struct str address)
+{
+	struct world *world = owner;
+	require(world->logged_in && !world->resolving && !world->delivery && !world->receiving && !world->closed);
+	world->first = address.n > 0 ? address.p[0] : '\0';
+	world->checking = true;
+	if (!(world->choice & CHOOSE_LATE))
+		answer_sender(world);
+}
+
+static void on_authenticate(void *owner, struct str user, struct str password)
+{
+	struct world *world = owner;
+	require(world->choice & CHOOSE_SUBMISSION && !world->asking && !world->logged_in && !world->closed);
+	require(user.n > 0 && str_is_utf8(user));
+	world->asking = true;
+	world->right = password.n > 0 && password.p[0] == 's';
+	if (!(world->choice & CHOOSE_LATE))
+		answer_login(world);
+}
+
+static void on_start_timer(void *owner, uint64_t milliseconds)
+{
+	struct world *world = owner;
+	require(!world->timer && milliseconds == config.failure_delay_ms);
+	world->timer = true;
+}
+
 static void on_body_drop(void *owner)
 {
 	struct world *world = owner;
 	require(world->receiving);
 	world->receiving = false;
+}
+
+static void check_submission(const struct world *world, const struct smtp_delivery *delivery, struct str body)
+{
+	struct header_field field;
+	require(world->logged_in);
+	require(world->first == OWN_FIRST || world->first == '\0');
+	require((delivery->sender.n == 0) == (world->first == '\0'));
+	while (header_next(&body, &field))
+		require(!str_ieq(field.name, STR("Bcc")) && !str_ieq(field.name, STR("Resent-Bcc")));
 }
 
 static void on_deliver(void *owner, struct smtp_delivery *delivery)
@@ -131,6 +193,8 @@ static void on_deliver(void *owner, struct smtp_delivery *delivery)
 		require(body.p[i] != '\r' || (i + 1 < body.n && body.p[i + 1] == '\n'));
 	}
 	require(str_starts(delivery->head, STR("Return-Path: <")) && str_ends(delivery->head, STR("\r\n")));
+	if (world->choice & CHOOSE_SUBMISSION)
+		check_submission(world, delivery, body);
 	world->delivery = delivery;
 	if (!(world->choice & CHOOSE_LATE))
 		answer_deliver(world);
@@ -147,6 +211,7 @@ static void on_start_tls(void *owner)
 	struct world *world = owner;
 	require(world->choice & CHOOSE_TLS);
 	world->handshake = true;
+	world->logged_in = false;
 }
 
 static void on_close(void *owner)
@@ -158,6 +223,7 @@ static void on_close(void *owner)
 
 static const struct smtp_world functions = {
 	on_resolve, on_body_begin, on_body_add, on_body_drop, on_deliver, on_answered, on_start_tls, on_close,
+	on_authenticate, on_check_sender, on_start_timer,
 };
 
 static void collect(struct world *world)
@@ -178,7 +244,8 @@ static void check_replies(struct str said)
 		require(line.p[0] >= '2' && line.p[0] <= '5' && ascii_is_digit(line.p[1]) && ascii_is_digit(line.p[2]));
 		require(line.p[3] == ' ' || line.p[3] == '-');
 		for (size_t i = 0; i + 1 < line.n; i++)
-			require(line.p[i] >= ' ' && line.p[i] < 0x7f);
+			require((unsigned char)line.p[i] >= ' ' && line.p[i] != 0x7f);
+		require(str_is_utf8(line));
 	}
 }
 
@@ -189,7 +256,14 @@ static bool answer(struct world *world)
 		answer_resolve(world);
 	else if (world->delivery)
 		answer_deliver(world);
-	else if (world->handshake)
+	else if (world->asking)
+		answer_login(world);
+	else if (world->checking)
+		answer_sender(world);
+	else if (world->timer) {
+		world->timer = false;
+		smtp_session_timer(world->session);
+	} else if (world->handshake)
 		smtp_session_tls_started(world->session, STR("TLSv1.3"), STR("cipher"));
 	else
 		return false;
@@ -201,18 +275,27 @@ static void play(uint8_t choice, struct str input, size_t step, struct buf *said
 {
 	struct world world = { .choice = choice, .out = OUTQ_INIT(SMTP_OUTPUT_MAX), .body = BUF_INIT(MESSAGE_MAX),
 		                   .address = BUF_INIT(600), .said = BUF_INIT(16 * 1024 * 1024) };
-	struct smtp_client client = { choice & CHOOSE_LMTP ? SMTP_DIALECT_LMTP : SMTP_DIALECT_SMTP, 1, STR("192.0.2.1"),
-		                          choice & CHOOSE_TLS };
+	bool submission = choice & CHOOSE_SUBMISSION;
+	struct smtp_client client = {
+		.dialect = choice & CHOOSE_LMTP ? SMTP_DIALECT_LMTP : SMTP_DIALECT_SMTP,
+		.session = 1,
+		.address = STR("192.0.2.1"),
+		.offer_tls = choice & CHOOSE_TLS, .submission = submission, .plain_allowed = true,
+		.tls_first = submission && choice & CHOOSE_TLS && choice & CHOOSE_STOP,
+	};
+	char *bytes = mem_copy(input); /* responses are wiped in place */
 	size_t from = 0, to = 0;
+	world.handshake = client.tls_first;
 	world.session = smtp_session_new(&config, &client, &functions, &world, &world.out);
 	do {
 		to = MIN(to + step, input.n);
-		size_t taken = smtp_session_input(world.session, str_of(input.p + from, to - from));
+		size_t taken = smtp_session_input(world.session, str_of(bytes + from, to - from));
 		require(taken <= to - from);
 		from += taken;
 		collect(&world);
-		require(world.resolving || world.delivery || world.handshake || smtp_session_patience_ms(world.session) > 0 ||
-		        world.closed);
+		bool asked = world.resolving || world.asking || world.checking;
+		bool waits = asked || world.delivery || world.handshake || world.timer;
+		require(waits || smtp_session_patience_ms(world.session) > 0 || world.closed);
 	} while (answer(&world) || to < input.n);
 	collect(&world);
 	if (choice & CHOOSE_STOP)
@@ -227,6 +310,7 @@ static void play(uint8_t choice, struct str input, size_t step, struct buf *said
 	outq_free(&world.out);
 	buf_free(&world.body);
 	buf_free(&world.address);
+	mem_free(bytes);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -236,9 +320,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	log_set_level(LOG_ERROR);
 	struct str input = str_of((const char *)data + 2, size - 2);
-	play(data[0], input, 1 + data[1], &cut);
-	if (!(data[0] & (CHOOSE_TLS | CHOOSE_LATE | CHOOSE_BODY_ERROR))) {
-		play(data[0], input, MAX(input.n, (size_t)1), &whole);
+	uint8_t choice = data[0] & CHOOSE_SUBMISSION ? data[0] & (uint8_t)~CHOOSE_LMTP : data[0];
+	play(choice, input, 1 + data[1], &cut);
+	if (!(choice & (CHOOSE_TLS | CHOOSE_LATE | CHOOSE_BODY_ERROR))) {
+		play(choice, input, MAX(input.n, (size_t)1), &whole);
 		require(str_eq(buf_str(&cut), buf_str(&whole)));
 		buf_free(&whole);
 	}

@@ -58,6 +58,11 @@ def message(subject="A subject", body="Hello.\r\n", sender="sender@example.net",
             f"{extra}\r\n{body}").encode()
 
 
+# Bodies that go wrong on the way elsewhere: nothing, dots and "From " at line starts, 8 bits, the longest lines, much.
+AWKWARD_BODIES = ["Hello.\r\n", "", ".\r\n..\r\n.x\r\nFrom here on\r\n>From there\r\n", "Grüße\r\n",
+                  "x" * 998 + "\r\n", "0123456789abcdef\r\n" * 20000]
+
+
 # A message with what FETCH can ask for: nested multiparts, a message inside, an attachment, all in known places.
 INNER = (b"From: Inner <inner@example.org>\r\nTo: someone@example.org\r\nSubject: Inside\r\n"
          b"Content-Type: multipart/alternative; boundary=inner\r\n\r\n"

@@ -32,7 +32,8 @@ ALARM = re.compile(r"ERROR: \w*Sanitizer|SUMMARY: \w*Sanitizer|runtime error:|As
 # Cheap password hashes, no waiting, passwords without TLS: what a test does not say otherwise.
 DEFAULTS = {
     "server": {"hostname": "mail.example.test", "shards": 2},
-    "listen": {name: ["127.0.0.1:0"] for name in ("imap", "imaps", "pop3", "pop3s", "smtp", "lmtp")},
+    "listen": {name: ["127.0.0.1:0"] for name in ("imap", "imaps", "pop3", "pop3s", "smtp", "lmtp", "submission",
+                                                  "submissions")},
     "login": {"allow_plain_without_tls": "loopback", "failure_delay": "1ms", "password_memory": "8KB",
               "password_iterations": 1, "max_connections_per_address": 1000},
     "smtp": {"max_connections_per_address": 1000},
@@ -105,6 +106,17 @@ class Server:
         for section, values in (settings or {}).items():
             self.settings.setdefault(section, {}).update(values)
         self.write_config()
+
+    @classmethod
+    @contextlib.contextmanager
+    def over_copy(cls, store, settings=None):
+        """A server that does not run yet, over a copy of a store."""
+        one = cls(settings)
+        try:
+            subprocess.run(["cp", "-a", store, one.directory], check=True)
+            yield one
+        finally:
+            one.close()
 
     def write_config(self):
         self.config.write_text(toml(self.settings))
@@ -347,7 +359,7 @@ class Server:
         if port is None:  # the next start draws others, and these may be another service's then
             raise ConnectionRefusedError(f"{service} is down")
         line = wire.Line.open("127.0.0.1", port, timeout)
-        if service in ("imaps", "pop3s"):
+        if service in ("imaps", "pop3s", "submissions"):
             line.start_tls(self.certificate)
         return line
 
@@ -368,6 +380,17 @@ class Server:
         client = wire.Smtp(self.connect("smtp"))
         if hello:
             client.expect(250, "EHLO client.example.net")
+        return client
+
+    def submission(self, account=None, service="submissions"):
+        """An SMTP client at a port for submission: greeted, with TLS, and logged in where an account is given."""
+        client = wire.Smtp(self.connect(service))
+        client.expect(250, "EHLO client.example.net")
+        if service == "submission":
+            client.start_tls(self.certificate)
+            client.expect(250, "EHLO client.example.net")
+        if account is not None:
+            client.login(account)
         return client
 
     def lmtp(self, over_socket=False):

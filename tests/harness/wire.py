@@ -4,6 +4,8 @@ Line is a socket read by lines and by counts; Imap, Pop3 and Smtp speak over one
 TIMEOUT fails the test.
 """
 
+import collections
+import base64
 import re
 import socket
 import ssl
@@ -185,6 +187,10 @@ class Smtp(Client):
         self.expect(220, "STARTTLS")
         self.line.start_tls(certificate)
 
+    def login(self, account):
+        response = base64.b64encode(f"\0{account.address}\0{account.password}".encode()).decode()
+        return self.expect_status(235, "2.7.0", f"AUTH PLAIN {response}")
+
 
 # ---------------------------------------------------------------------- POP3
 
@@ -335,6 +341,10 @@ class Literal(bytes):
     """An argument sent as {n}, waiting for the server's "+"."""
 
 
+# A message of a mailbox: flags without \Recent as bytes, the date as IMAP writes it.
+Stored = collections.namedtuple("Stored", "uid flags date body")
+
+
 class Imap(Client):
     def __init__(self, line):
         super().__init__(line)
@@ -444,6 +454,17 @@ class Imap(Client):
             attributes, delimiter, name = parse(line)
             assert delimiter == b"/", line
             found[bytes(name)] = {attribute.lower() for attribute in attributes}
+        return found
+
+    def contents(self):
+        """{mailbox: [Stored] in order of uid} of the whole account; nothing of it is changed."""
+        found = {}
+        for name in sorted(self.list()):
+            self.select(name.decode(), "EXAMINE")
+            fetched = self.uid_fetch("1:*", "(UID FLAGS INTERNALDATE BODY.PEEK[])")
+            found[name] = [Stored(uid, frozenset(bytes(flag) for flag in one[b"FLAGS"]) - {b"\\Recent"},
+                                  bytes(one[b"INTERNALDATE"]), bytes(one[b"BODY[]"]))
+                           for uid, one in sorted(fetched.items())]
         return found
 
     def usage(self):

@@ -38,6 +38,11 @@ TLS = "+OK tls"     # and the handshake begins
 ERR = "-ERR"        # without a response code
 
 
+def go_on(prompt):
+    """A challenge of SASL with a text."""
+    return GO_ON + base64.b64encode(prompt).decode()
+
+
 def err(code):
     """-ERR with a response code (RFC 2449 section 8)."""
     return f"-ERR [{code}]"
@@ -91,7 +96,7 @@ RULES = [
     Rule("1939 section 3", "what logs in is answered -ERR after login",
          TRANSACTION, ("USER {user}", "USER", "PASS {password}", "PASS"), ERR),
     Rule("5034 section 4", "after a successful login no AUTH may follow",
-         TRANSACTION, ("AUTH PLAIN {plain}", "AUTH PLAIN", "AUTH", "AUTH FROB"), ERR),
+         TRANSACTION, ("AUTH PLAIN {plain}", "AUTH PLAIN", "AUTH LOGIN", "AUTH", "AUTH FROB"), ERR),
     Rule("2595 section 4", "STLS belongs to AUTHORIZATION",
          TRANSACTION, ("STLS", "STLS x"), ERR),
     Rule("6856 section 2", "UTF8 belongs to AUTHORIZATION",
@@ -113,18 +118,24 @@ RULES = [
     Rule("1939 section 7", "PASS stands immediately behind a successful USER",
          (GREETED, ENCRYPTED, WIDE), ("PASS {password}", "PASS", "PASS wrong"), ERR),
     Rule("2595 section 2.3", "where passwords need TLS, they are refused without it",
-         (LOCKED,), ("USER {user}", "USER", "PASS {password}", "PASS", "AUTH PLAIN {plain}", "AUTH PLAIN", "AUTH"),
-         ERR),
+         (LOCKED,), ("USER {user}", "USER", "PASS {password}", "PASS", "AUTH PLAIN {plain}", "AUTH PLAIN",
+                     "AUTH LOGIN", "AUTH"), ERR),
 
     # ------------------------------------------------------------ AUTH
     Rule("5034 section 4", "PLAIN with an initial response",
          MAY_LOG_IN, ("AUTH PLAIN {plain}", "auth plain {plain}"), OK),
     Rule("5034 section 4", "without one: an empty challenge",
          MAY_LOG_IN, ("AUTH PLAIN",), GO_ON),
+    Rule("5034 section 4", "LOGIN (draft-murchison-sasl-login) asks for the name first, then for the password",
+         MAY_LOG_IN, ("AUTH LOGIN", "auth login"), go_on(b"Username:")),
+    Rule("5034 section 4", "LOGIN takes a name that comes along, as clients send it",
+         MAY_LOG_IN, ("AUTH LOGIN dXNlcg==",), go_on(b"Password:")),
+    Rule("5034 section 4", "the name for LOGIN is base64, and not empty",
+         (GREETED,), ("AUTH LOGIN =", "AUTH LOGIN !!!!", "AUTH LOGIN dXNlcg== x"), ERR),
     Rule("5034 section 4", "AUTH has a mechanism",
          MAY_LOG_IN, ("AUTH", "AUTH "), ERR),
     Rule("5034 section 4", "a mechanism that is not there is refused",
-         MAY_LOG_IN, ("AUTH CRAM-MD5", "AUTH FROB {plain}", "AUTH PLAI", "AUTH *"), ERR),
+         MAY_LOG_IN, ("AUTH CRAM-MD5", "AUTH FROB {plain}", "AUTH PLAI", "AUTH LOGINS", "AUTH *"), ERR),
     Rule("5034 section 4", "what is not base64 is refused: other bytes, a pad that is not at the end",
          (GREETED,), ("AUTH PLAIN !!!!", "AUTH PLAIN =AAA", "AUTH PLAIN AAA=BBB", "AUTH PLAIN AAAAA"), ERR),
     Rule("5034 section 4", "= is the empty response, which PLAIN does not know",

@@ -4,6 +4,7 @@ sections 4 to 6). What each command is answered stands in pop3_specification.py.
 How sessions of one account live together is told in mansio.toml(5), at pop3.one_session: there is no lock of the
 maildrop, but each session sees it as it was at its login."""
 
+import base64
 import contextlib
 import socket
 import struct
@@ -219,7 +220,7 @@ def test_the_greeting_offers_no_apop(server):
 
 @pytest.mark.parametrize("service", ["pop3", "pop3s"])
 def test_capa_is_true_in_both_states(server, account, service):
-    both = {"TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "EXPIRE NEVER", "LANG", "USER", "SASL PLAIN",
+    both = {"TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "EXPIRE NEVER", "LANG", "USER", "SASL PLAIN LOGIN",
             "IMPLEMENTATION Mansio"}
     with server.pop3(None, service) as pop3:
         before = pop3.multiline("CAPA").decode().splitlines()
@@ -227,6 +228,25 @@ def test_capa_is_true_in_both_states(server, account, service):
         after = pop3.multiline("CAPA").decode().splitlines()
     assert len(set(before)) == len(before) and len(set(after)) == len(after)
     assert set(before) == both | ({"STLS"} if service == "pop3" else set()) and set(after) == both
+
+
+@pytest.mark.parametrize("initial", [False, True])
+def test_sasl_login_asks_for_name_and_password(server, account, initial):
+    """draft-murchison-sasl-login section 2, in lines of RFC 5034 section 4"""
+    def b64(text):
+        return base64.b64encode(text.encode())
+
+    with server.pop3() as pop3:
+        if initial:
+            pop3.line.send(b"AUTH LOGIN " + b64(account.address) + b"\r\n")
+        else:
+            pop3.line.send(b"AUTH LOGIN\r\n")
+            assert pop3.line.read_line() == b"+ " + b64("Username:")
+            pop3.line.send(b64(account.address) + b"\r\n")
+        assert pop3.line.read_line() == b"+ " + b64("Password:")
+        pop3.line.send(b64(account.password) + b"\r\n")
+        assert pop3.line.read_line().startswith(b"+OK")
+        pop3.ok("STAT")
 
 
 def test_a_wrong_password_is_answered_as_no_such_user_is(server, account):

@@ -169,12 +169,12 @@ def test_no_password_is_asked_for_without_tls(fresh_server):
         pop3.error(f"USER {account.address}")
         pop3.start_tls(server.certificate)
         after = capabilities(pop3)
-        assert "STLS" not in after and "USER" in after and "SASL PLAIN" in after
+        assert "STLS" not in after and "USER" in after and "SASL PLAIN LOGIN" in after
         pop3.login(account)
 
 
 def test_without_a_certificate_there_is_no_stls(fresh_server):
-    server = fresh_server({"tls": {"certificate": "", "key": ""}, "listen": {"imaps": [], "pop3s": []}})
+    server = fresh_server({"tls": {"certificate": "", "key": ""}, "listen": {"imaps": [], "pop3s": [], "submissions": []}})
     account = server.add_account()
     with server.pop3() as pop3:
         assert "STLS" not in capabilities(pop3)

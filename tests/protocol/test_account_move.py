@@ -9,16 +9,7 @@ import time
 import pytest
 
 from harness import wire
-from harness.server import Server, binary
-
-SHARDS = {"server": {"shards": 2}}
-
-
-@pytest.fixture(scope="module")
-def served():
-    with Server(SHARDS) as server:
-        server.add_domain()
-        yield server
+from harness.server import binary
 
 
 def message(n, size=0):
@@ -71,38 +62,38 @@ def look(server, account):
     return seen
 
 
-def test_everything_travels_along(served):
-    account = filled(served)
-    before = look(served, account)
+def test_everything_travels_along(server):
+    account = filled(server)
+    before = look(server, account)
     assert before["expunged"]
-    to = move(served, account)
-    assert shard_of(served, account) == to
-    assert look(served, account) == before
-    served.cli("undelete", "restore", account.address)
-    with served.imap(account) as imap:
+    to = move(server, account)
+    assert shard_of(server, account) == to
+    assert look(server, account) == before
+    server.cli("undelete", "restore", account.address)
+    with server.imap(account) as imap:
         assert imap.status("INBOX", "MESSAGES")[b"MESSAGES"] == before["INBOX"][b"MESSAGES"] + 9
-    move(served, account)
-    assert shard_of(served, account) == 1 - to
-    served.cli("store", "check")
+    move(server, account)
+    assert shard_of(server, account) == 1 - to
+    server.cli("store", "check")
 
 
-def test_a_session_ends_and_may_come_again(served):
-    account = filled(served, 60)
-    with served.imap(account) as imap:
+def test_a_session_ends_and_may_come_again(server):
+    account = filled(server, 60)
+    with server.imap(account) as imap:
         imap.select()
         imap.line.send(b"x IDLE\r\n")
         assert imap.line.read_line().startswith(b"+")
-        move(served, account)
+        move(server, account)
         line = imap.line.read_line()
         while not line.startswith(b"* BYE"):
             line = imap.line.read_line()
         assert b"moved" in line
-    with served.imap(account) as imap:
+    with server.imap(account) as imap:
         assert imap.status("INBOX", "MESSAGES")[b"MESSAGES"] > 0
 
 
-def test_mail_that_comes_meanwhile_arrives_once(served):
-    account = filled(served, 200, 20000)
+def test_mail_that_comes_meanwhile_arrives_once(server):
+    account = filled(server, 200, 20000)
     delivered, stop = [], threading.Event()
 
     def deliver():
@@ -111,7 +102,7 @@ def test_mail_that_comes_meanwhile_arrives_once(served):
             n += 1
             while True:
                 try:
-                    served.deliver(account, message(n))
+                    server.deliver(account, message(n))
                     break
                 except AssertionError as error:
                     assert "45" in str(error), error
@@ -122,11 +113,11 @@ def test_mail_that_comes_meanwhile_arrives_once(served):
     thread.start()
     try:
         for _ in range(3):
-            move(served, account)
+            move(server, account)
     finally:
         stop.set()
         thread.join()
-    with served.imap(account) as imap:
+    with server.imap(account) as imap:
         imap.select()
         answer = imap.ok("UID FETCH 1:* (BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
         text = [repr(one) for one in answer.fetched().values()]
@@ -135,15 +126,15 @@ def test_mail_that_comes_meanwhile_arrives_once(served):
     assert delivered
 
 
-def test_wrong_wishes_are_refused_with_words(served):
-    account = filled(served, 60)
-    here = shard_of(served, account)
+def test_wrong_wishes_are_refused_with_words(server):
+    account = filled(server, 60)
+    here = shard_of(server, account)
     for arguments, status in ((["--shard", here], 4), (["--shard", "77"], 2), (["--shard", "x"], 2), ([], 2)):
-        done = served.cli("account", "move", account.address, *arguments, check=False)
+        done = server.cli("account", "move", account.address, *arguments, check=False)
         assert done.returncode == status, done
         assert done.stderr
-    assert served.cli("account", "move", "nobody@example.test", "--shard", 1, check=False).returncode == 3
-    answer = served.cli_json("account", "move", account.address, "--shard", 1 - here)
+    assert server.cli("account", "move", "nobody@example.test", "--shard", 1, check=False).returncode == 3
+    answer = server.cli_json("account", "move", account.address, "--shard", 1 - here)
     assert answer == {"address": account.address, "shard": 1 - here}
 
 
@@ -167,43 +158,42 @@ def log_in_again(server, account):
 
 
 @pytest.mark.parametrize("victim", ["source", "target", "auth", "cli", "all"])
-def test_a_process_that_is_killed_leaves_the_account_whole_on_one_shard(victim):
+def test_a_process_that_is_killed_leaves_the_account_whole_on_one_shard(fresh_server, victim):
     moments = random.Random(victim)
-    with Server(SHARDS) as server:
-        server.add_domain()
-        account = server.add_account()
-        with server.imap(account) as imap:
-            for i in range(400):
-                imap.append("INBOX", message(i, 12000))
+    server = fresh_server()
+    account = server.add_account()
+    with server.imap(account) as imap:
+        for i in range(400):
+            imap.append("INBOX", message(i, 12000))
+    whole = numbers(server, account)
+    assert len(whole) == 400
+    moved = 0
+    for turn in range(6):
+        here = shard_of(server, account)
+        process = subprocess.Popen([binary(), "account", "move", account.address, "--shard", str(1 - here), "-c",
+                                    server.config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                   env=server.environment)
+        time.sleep(moments.uniform(0.02, 0.5))
+        if victim == "cli":
+            process.kill()
+        elif victim == "all":
+            server.kill_everything()
+            server.start()
+        elif victim == "auth":
+            server.kill_role("auth", 0, signal.SIGKILL)
+        else:
+            server.kill_role("shard", here if victim == "source" else 1 - here, signal.SIGKILL)
+        process.wait(timeout=60)
+        assert log_in_again(server, account) == whole
+        moved += shard_of(server, account) != here
+        server.deliver(account, message(5000 + turn))
         whole = numbers(server, account)
-        assert len(whole) == 400
-        moved = 0
-        for turn in range(6):
-            here = shard_of(server, account)
-            process = subprocess.Popen([binary(), "account", "move", account.address, "--shard", str(1 - here), "-c",
-                                        server.config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                       env=server.environment)
-            time.sleep(moments.uniform(0.02, 0.5))
-            if victim == "cli":
-                process.kill()
-            elif victim == "all":
-                server.kill_everything()
-                server.start()
-            elif victim == "auth":
-                server.kill_role("auth", 0, signal.SIGKILL)
-            else:
-                server.kill_role("shard", here if victim == "source" else 1 - here, signal.SIGKILL)
-            process.wait(timeout=60)
-            assert log_in_again(server, account) == whole
-            moved += shard_of(server, account) != here
-            server.deliver(account, message(5000 + turn))
-            whole = numbers(server, account)
-        server.wait_for(lambda: server.cli("account", "move", account.address, "--shard",
-                                           1 - shard_of(server, account), check=False, timeout=60).returncode == 0,
-                        "a move that nobody disturbs", 60)
-        assert numbers(server, account) == whole
-        assert server.cli("store", "check", check=False).returncode == 0
-        # what is left of moves that were taken back goes, and takes nothing along
-        server.cli("store", "compact", timeout=120)
-        assert numbers(server, account) == whole
-        assert server.cli("store", "check", check=False).returncode == 0
+    server.wait_for(lambda: server.cli("account", "move", account.address, "--shard",
+                                       1 - shard_of(server, account), check=False, timeout=60).returncode == 0,
+                    "a move that nobody disturbs", 60)
+    assert numbers(server, account) == whole
+    assert server.cli("store", "check", check=False).returncode == 0
+    # what is left of moves that were taken back goes, and takes nothing along
+    server.cli("store", "compact", timeout=120)
+    assert numbers(server, account) == whole
+    assert server.cli("store", "check", check=False).returncode == 0

@@ -11,25 +11,15 @@ import time
 
 import pytest
 
-from harness.server import Server, binary
+from harness.server import binary
 
 KILOBYTE = 1024
 MEGABYTE = 1024 * KILOBYTE
 
 
 @pytest.fixture
-def served():
-    with Server({"store": {"segment_size": "1MB"}}) as server:
-        server.add_domain()
-        yield server
-
-
-@pytest.fixture
-def forgetful():
-    """Expunged mail is forgotten at once, so that there is something to compact."""
-    with Server({"server": {"shards": 1}, "store": {"undelete_window": "0ms", "segment_size": "1MB"}}) as server:
-        server.add_domain()
-        yield server
+def served(fresh_server):
+    return fresh_server({"store": {"segment_size": "1MB"}})
 
 
 def message(n, size=0):
@@ -370,11 +360,7 @@ def grows(before, after):
 
 def contents(server, account, mailbox="INBOX"):
     with server.imap(account) as imap:
-        imap.ok(f"EXAMINE {mailbox}")
-        fetched = imap.ok("FETCH 1:* (FLAGS INTERNALDATE BODY.PEEK[])").fetched()
-    return [(sorted(flag for flag in one[b"FLAGS"] if flag != b"\\Recent"), one[b"INTERNALDATE"],
-             [value for key, value in one.items() if key.startswith(b"BODY")])
-            for _, one in sorted(fetched.items())]
+        return [one._replace(uid=0) for one in imap.contents()[mailbox.encode()]]
 
 
 def test_an_account_goes_back_over_one_that_lived_on(served):

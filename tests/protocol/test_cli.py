@@ -4,12 +4,13 @@ import json
 
 import pytest
 
-from harness.server import PASSWORD
+from harness.server import PASSWORD, PROJECT
 
 COMMANDS = ["account add", "account list", "account show", "account password", "account remove", "domain add",
             "domain list", "domain remove", "alias add", "alias list", "alias remove", "status", "serve",
             "undelete list", "undelete restore", "store check", "store compact", "store salvage",
-            "backup", "backup list", "backup verify", "restore", "config check", "config show"]
+            "backup", "backup list", "backup verify", "restore", "config check", "config show",
+            "account move", "account quota", "export", "import", "who", "kick", "metrics", "log level", "reload"]
 
 
 @pytest.fixture(scope="module", params=["running", "stopped"])
@@ -135,6 +136,17 @@ def test_help_has_an_example(served, command):
     assert not done.stderr
 
 
+def test_each_command_group_has_a_manual_page_that_is_installed():
+    pages = {page.name: page.read_text() for page in (PROJECT / "man").iterdir()}
+    installed = (PROJECT / "meson.build").read_text()
+    assert all(f"'man/{name}'" in installed for name in pages)
+    for command in COMMANDS:
+        group, _, verb = command.partition(" ")
+        page = "mansio.1" if group == "serve" else f"mansio-{group}.1"
+        assert page in pages and verb in pages[page], command
+        assert page == "mansio.1" or f".Xr {page[:-2]} 1" in pages["mansio.1"], command
+
+
 def test_help_names_every_command(served):
     text = served.cli("--help").stdout
     assert all(command.split()[0] in text for command in COMMANDS)
@@ -173,7 +185,8 @@ def test_a_removed_account_cannot_log_in_and_a_new_one_sees_no_old_mail(server):
 def test_status_names_every_process_and_listener(server):
     status = server.status()
     assert {one["role"] for one in status["processes"]} >= {"supervisor", "access", "smtp", "auth", "authwork", "shard"}
-    assert {one["service"] for one in status["listeners"]} == {"imap", "imaps", "pop3", "pop3s", "smtp", "lmtp"}
+    assert {one["service"] for one in status["listeners"]} == {"imap", "imaps", "pop3", "pop3s", "smtp", "lmtp",
+                                                                 "submission", "submissions"}
     text = server.cli("status").stdout
     assert "shard" in text and "imaps" in text
 

@@ -23,13 +23,6 @@ FORMS = [("maildir", "maildir++"), ("maildir", "nested"), ("mbox", None)]
 LARGE = 3 * 1024 * 1024
 
 
-@pytest.fixture(scope="module")
-def server():
-    with Server() as one:
-        one.add_domain()
-        yield one
-
-
 def mail(subject, body="Hello.\r\n", extra=""):
     return (f"Return-Path: <sender@example.net>\r\nFrom: Sender <sender@example.net>\r\nSubject: {subject}\r\n"
             f"{extra}\r\n{body}").encode()
@@ -67,17 +60,9 @@ def moment(internal_date):
 
 def contents(server, account):
     """{mailbox: sorted [(date, flags, bytes)]}"""
-    found = {}
     with server.imap(account) as imap:
-        for name in imap.list():
-            imap.select(name.decode(), "EXAMINE")
-            listed = []
-            if imap.status(name.decode(), "MESSAGES")[b"MESSAGES"]:
-                for one in imap.fetch("1:*", "(INTERNALDATE FLAGS BODY.PEEK[])").values():
-                    flags = frozenset(bytes(flag) for flag in one[b"FLAGS"]) - {b"\\Recent"}
-                    listed.append((moment(one[b"INTERNALDATE"]), tuple(sorted(flags)), one[b"BODY[]"]))
-            found[name] = sorted(listed)
-    return found
+        return {name: sorted((moment(one.date), tuple(sorted(one.flags)), one.body) for one in mails)
+                for name, mails in imap.contents().items()}
 
 
 def count(server, account, name="INBOX"):

@@ -50,6 +50,38 @@ def test_no_password_crosses_without_tls(fresh_server):
         imap.select()
 
 
+def b64(text):
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize("initial", [False, True])
+def test_sasl_login_asks_for_name_and_password(server, account, initial):
+    """draft-murchison-sasl-login section 2; the initial response is what RFC 4959 allows"""
+    with server.imap() as imap:
+        assert b"AUTH=LOGIN" in imap.ok("CAPABILITY").one(b"CAPABILITY").split()
+        if initial:
+            imap.line.send(f"a AUTHENTICATE LOGIN {b64(account.address)}\r\n".encode())
+        else:
+            imap.line.send(b"a AUTHENTICATE LOGIN\r\n")
+            assert imap.line.read_line() == b"+ " + b64("Username:").encode()
+            imap.line.send(b64(account.address).encode() + b"\r\n")
+        assert imap.line.read_line() == b"+ " + b64("Password:").encode()
+        imap.line.send(b64(account.password).encode() + b"\r\n")
+        assert imap.line.read_line().startswith(b"a OK")
+        imap.select()
+
+
+@pytest.mark.parametrize("lines", [[b"*"], [b"dXNlcg==", b"*"], [b"!"], [b""], [b"dXNlcg==", b""], [b"AA=="]])
+def test_a_broken_sasl_login_is_bad(server, account, lines):
+    with server.imap() as imap:
+        imap.line.send(b"a AUTHENTICATE LOGIN\r\n")
+        for line in lines:
+            assert imap.line.read_line().startswith(b"+ ")
+            imap.line.send(line + b"\r\n")
+        assert imap.line.read_line().startswith(b"a BAD")
+        imap.login(account)
+
+
 def test_starttls_twice_is_refused(server):
     with server.imap() as imap:
         imap.start_tls(server.certificate)

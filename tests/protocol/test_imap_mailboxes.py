@@ -178,6 +178,25 @@ def test_rename_of_inbox_moves_its_mails_and_leaves_it(imap):
     assert b"INBOX/kept" in imap.list("*")
 
 
+def test_rename_of_a_large_inbox_is_done_in_slices(server, account, imap):
+    """RFC 3501 section 6.3.5; what is delivered meanwhile stays in INBOX"""
+    one = message()
+    for _ in range(6):
+        imap.ok(b"APPEND INBOX" + b"".join(b" (\\Seen) {%d+}\r\n%b" % (len(one), one) for _ in range(2000)))
+    imap.no("RENAME INBOX Sent", code=b"ALREADYEXISTS")
+    imap.no("RENAME INBOX " + "/".join("x" * 60), code=b"LIMIT")
+    imap.select()
+    with server.imap(account) as other:
+        tag = imap.send("RENAME INBOX down/here")
+        other.append("INBOX", message(subject="new"))
+        answer = imap.wait(tag)
+        assert answer.status == b"OK", answer
+        sizes = [imap.status(name, "MESSAGES UNSEEN") for name in ("INBOX", "down/here")]
+        assert sum(one[b"MESSAGES"] for one in sizes) == 12001
+        assert sizes[1][b"MESSAGES"] - sizes[1][b"UNSEEN"] == 12000
+        assert len(imap.search("ALL")) == sizes[0][b"MESSAGES"] and b"down" in other.list()
+
+
 def test_subscriptions_are_a_list_of_their_own(imap):
     imap.ok("CREATE news/one")
     imap.ok("SUBSCRIBE news/one")

@@ -1,4 +1,4 @@
-"""SEARCH: every key of RFC 3501 section 6.4.4 but BODY, TEXT, and charsets other than UTF-8."""
+"""SEARCH: every key of RFC 3501 section 6.4.4, and what RFC 4731, 5032 and 5182 add to it."""
 
 import pytest
 
@@ -55,9 +55,23 @@ def imap(server, account):
     ("NOT SEEN", [2, 3, 4]), ("OR SEEN FLAGGED", [1, 3]), ("(SUBJECT letter) (FROM bob)", [2]),
     ("NOT (OR SEEN (DELETED FLAGGED))", [2, 4]), ("SUBJECT letter UNSEEN", [2]),
     ("RECENT", [1, 2, 3, 4]), ("NEW", [2, 3, 4]), ("OLD", []),
+    ("BODY XXX", [2, 3, 4]), ("BODY letter", []), ("TEXT letter", [1, 2]), ('TEXT "x-own: some"', [3]),
+    ("OR BODY xxx SEEN", [1, 2, 3, 4]), ("NOT TEXT letter BODY x", [3, 4]), ('BODY ""', [1, 2, 3, 4]),
+    ("YOUNGER 60", []), ("OLDER 60", [1, 2, 3, 4]),
 ])
 def test_key(imap, criteria, found):
     assert imap.search(criteria) == found
+
+
+def test_results_come_as_asked_for(imap):
+    assert imap.ok("SEARCH RETURN (MIN MAX COUNT ALL) NOT 2").one(b"ESEARCH").partition(b") ")[2] == b"MIN 1 MAX 4 COUNT 3 ALL 1,3:4"
+    assert imap.ok("UID SEARCH RETURN (COUNT) BODY none").one(b"ESEARCH").partition(b") ")[2] == b"UID COUNT 0"
+
+
+def test_a_result_can_be_named_by_the_next_command(imap):
+    assert not imap.ok("SEARCH RETURN (SAVE) TEXT letter").all(b"ESEARCH")
+    assert imap.search("$ SEEN") == [1]
+    assert sorted(imap.fetch("$", "(UID)")) == [1, 2]
 
 
 def test_uid_search_gives_uids(imap):

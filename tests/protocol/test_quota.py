@@ -191,9 +191,12 @@ def test_getquota_and_getquotaroot(server):
         imap.bad('SETQUOTA "" (STORAGE 5)')
 
 
-def test_no_limits_is_an_empty_list(server, account):
+def test_without_limits_there_is_no_quota_root(server, account):
+    """RFC 9208, 7: a QUOTA names one resource at least, and a QUOTAROOT may name no root."""
     with server.imap(account) as imap:
-        assert imap.ok('GETQUOTA ""').one(b"QUOTA") == b'"" ()'
+        imap.no('GETQUOTA ""', code=b"NONEXISTENT")
+        answer = imap.ok("GETQUOTAROOT INBOX")
+        assert answer.one(b"QUOTAROOT") == b"INBOX" and not answer.all(b"QUOTA")
 
 
 def test_status_tells_sizes_and_what_an_expunge_frees(server, account):

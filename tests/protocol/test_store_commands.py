@@ -10,22 +10,6 @@ from harness.server import Server
 MEGABYTE = 1024 * 1024
 
 
-@pytest.fixture(scope="module")
-def served():
-    """Expunged mail can be put back."""
-    with Server() as server:
-        server.add_domain()
-        yield server
-
-
-@pytest.fixture
-def forgetful():
-    """Expunged mail is forgotten at once, files of bodies are small; one shard."""
-    with Server({"server": {"shards": 1}, "store": {"undelete_window": "0ms", "segment_size": "1MB"}}) as server:
-        server.add_domain()
-        yield server
-
-
 def message(n, size=0):
     return (f"From: Writer {n} <writer{n}@example.net>\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?= {n}\r\n\r\n".encode()
             + f"body {n}\r\n".encode() * (1 + size // 10))
@@ -55,99 +39,99 @@ def delivered(server, n, account=None):
 # ---------------------------------------------------------------- undelete
 
 
-def test_expunged_mail_is_listed_with_what_people_know_it_by(served):
-    account = delivered(served, 2)
-    assert expunged(served, account) == []
-    with served.imap(account) as imap:
+def test_expunged_mail_is_listed_with_what_people_know_it_by(server):
+    account = delivered(server, 2)
+    assert expunged(server, account) == []
+    with server.imap(account) as imap:
         imap.ok("SELECT INBOX")
         expunge(imap, "1")
-    listed, = expunged(served, account)
+    listed, = expunged(server, account)
     assert listed["mailbox"] == "INBOX" and listed["subject"] == "Grüße 1" and "writer1@example.net" in listed["from"]
     assert abs(listed["expunged"] - time.time()) < 60 and listed["size"] > 50
-    text = served.cli("undelete", "list", account.address).stdout
+    text = server.cli("undelete", "list", account.address).stdout
     assert "Grüße 1" in text and listed["id"] in text
 
 
-def test_expunged_mail_comes_back_for_everybody_at_once(served):
-    account = delivered(served, 3)
-    with served.imap(account) as imap:
+def test_expunged_mail_comes_back_for_everybody_at_once(server):
+    account = delivered(server, 3)
+    with server.imap(account) as imap:
         imap.ok("SELECT INBOX")
         imap.ok("UID STORE 2 +FLAGS (\\Flagged)")
         expunge(imap, "1:3")
-        served.cli("undelete", "restore", account.address)
+        server.cli("undelete", "restore", account.address)
         assert imap.ok("NOOP").numbered(b"EXISTS") == [3]
         fetched = imap.ok("FETCH 1:3 (UID FLAGS)").fetched()
         assert [one[b"UID"] for one in fetched.values()] == [b"4", b"5", b"6"]
         assert b"\\Flagged" in fetched[2][b"FLAGS"] and b"\\Deleted" not in fetched[2][b"FLAGS"]
-    assert messages(served, account) == 3
-    assert expunged(served, account) == []
+    assert messages(server, account) == 3
+    assert expunged(server, account) == []
 
 
-def test_one_message_is_put_back_by_its_id(served):
-    account = delivered(served, 3)
-    with served.imap(account) as imap:
+def test_one_message_is_put_back_by_its_id(server):
+    account = delivered(server, 3)
+    with server.imap(account) as imap:
         imap.ok("SELECT INBOX")
         expunge(imap, "1:3")
-    second = expunged(served, account)[1]
-    assert served.cli_json("undelete", "restore", account.address, "--id", second["id"]) == {"restored": 1}
-    assert messages(served, account) == 1
-    assert [one["subject"] for one in expunged(served, account)] == ["Grüße 1", "Grüße 3"]
-    done = served.cli("undelete", "restore", account.address, "--id", second["id"], check=False)
+    second = expunged(server, account)[1]
+    assert server.cli_json("undelete", "restore", account.address, "--id", second["id"]) == {"restored": 1}
+    assert messages(server, account) == 1
+    assert [one["subject"] for one in expunged(server, account)] == ["Grüße 1", "Grüße 3"]
+    done = server.cli("undelete", "restore", account.address, "--id", second["id"], check=False)
     assert done.returncode == 3 and done.stderr
 
 
-def test_mail_is_put_back_by_time_and_mailbox(served):
-    account = delivered(served, 2)
-    with served.imap(account) as imap:
+def test_mail_is_put_back_by_time_and_mailbox(server):
+    account = delivered(server, 2)
+    with server.imap(account) as imap:
         imap.ok("SELECT INBOX")
         imap.ok("UID MOVE 2 Archive")
         expunge(imap, "1")
         imap.ok("SELECT Archive")
         expunge(imap, "1")
-    assert served.cli_json("undelete", "restore", account.address, "--since", "2100-01-01")["restored"] == 0
-    assert len(expunged(served, account, "--mailbox", "Archive")) == 1
+    assert server.cli_json("undelete", "restore", account.address, "--since", "2100-01-01")["restored"] == 0
+    assert len(expunged(server, account, "--mailbox", "Archive")) == 1
     restore = ["undelete", "restore", account.address, "--since", "1h", "--mailbox"]
-    assert served.cli_json(*restore, "Archive")["restored"] == 1
-    assert messages(served, account, "Archive") == 1 and messages(served, account) == 0
-    assert served.cli_json(*restore, "inbox")["restored"] == 1
-    assert messages(served, account) == 1
+    assert server.cli_json(*restore, "Archive")["restored"] == 1
+    assert messages(server, account, "Archive") == 1 and messages(server, account) == 0
+    assert server.cli_json(*restore, "inbox")["restored"] == 1
+    assert messages(server, account) == 1
 
 
-def test_mail_of_a_deleted_mailbox_goes_to_inbox(served):
-    account = delivered(served, 1)
-    with served.imap(account) as imap:
+def test_mail_of_a_deleted_mailbox_goes_to_inbox(server):
+    account = delivered(server, 1)
+    with server.imap(account) as imap:
         imap.ok("CREATE Work")
         imap.ok("SELECT INBOX")
         imap.ok("UID MOVE 1 Work")
         imap.ok("DELETE Work")
-    assert expunged(served, account)[0]["mailbox"] == ""
-    assert "(gone)" in served.cli("undelete", "list", account.address).stdout
-    served.cli("undelete", "restore", account.address)
-    assert messages(served, account) == 1
+    assert expunged(server, account)[0]["mailbox"] == ""
+    assert "(gone)" in server.cli("undelete", "list", account.address).stdout
+    server.cli("undelete", "restore", account.address)
+    assert messages(server, account) == 1
 
 
-def test_what_was_put_back_survives_a_kill(served):
-    account = delivered(served, 2)
-    with served.imap(account) as imap:
+def test_what_was_put_back_survives_a_kill(server):
+    account = delivered(server, 2)
+    with server.imap(account) as imap:
         imap.ok("SELECT INBOX")
         expunge(imap, "1:2")
-    served.cli("undelete", "restore", account.address)
-    served.kill_everything()
-    served.start()
-    assert messages(served, account) == 2
+    server.cli("undelete", "restore", account.address)
+    server.kill_everything()
+    server.start()
+    assert messages(server, account) == 2
 
 
-def test_long_lists_come_whole(served):
-    account = served.add_account()
-    with served.imap(account) as imap:
+def test_long_lists_come_whole(server):
+    account = server.add_account()
+    with server.imap(account) as imap:
         imap.ok("SELECT INBOX")
         for n in range(450):
             imap.append("INBOX", message(n))
         expunge(imap, "1:*")
-    listed = expunged(served, account)
+    listed = expunged(server, account)
     assert len({one["id"] for one in listed}) == len(listed) == 450
-    assert served.cli_json("undelete", "restore", account.address)["restored"] == 450
-    assert messages(served, account) == 450
+    assert server.cli_json("undelete", "restore", account.address)["restored"] == 450
+    assert messages(server, account) == 450
 
 
 @pytest.mark.parametrize("arguments,status", [
@@ -157,8 +141,8 @@ def test_long_lists_come_whole(served):
     (["undelete", "restore", "nobody@example.test", "--since", "yesterday"], 2),
     (["undelete", "restore", "nobody@example.test", "--since", ""], 2),
     (["undelete", "list"], 2), (["undelete"], 2), (["store", "frob"], 2), (["store", "compact", "x"], 2)])
-def test_wrong_arguments_have_their_exit_codes(served, arguments, status):
-    done = served.cli(*arguments, check=False)
+def test_wrong_arguments_have_their_exit_codes(server, arguments, status):
+    done = server.cli(*arguments, check=False)
     assert done.returncode == status and done.stderr.strip()
 
 
@@ -211,15 +195,15 @@ def test_space_of_removed_mail_comes_back_while_mail_is_read(forgetful):
             assert message(i, size=200_000) in imap.ok(f"FETCH {n} BODY.PEEK[]").fetched()[n][b"BODY[]"]
 
 
-def test_nothing_goes_while_it_can_be_undeleted(served):
-    account = delivered(served, 5)
-    with served.imap(account) as imap:
+def test_nothing_goes_while_it_can_be_undeleted(server):
+    account = delivered(server, 5)
+    with server.imap(account) as imap:
         imap.ok("SELECT INBOX")
         expunge(imap, "1:5")
-    served.cli("store", "compact")
-    assert served.cli_json("undelete", "restore", account.address)["restored"] == 5
-    assert json.loads(served.cli("store", "compact", "--json").stdout)[0]["done"]
-    assert "SHARD" in served.cli("store", "compact").stdout
+    server.cli("store", "compact")
+    assert server.cli_json("undelete", "restore", account.address)["restored"] == 5
+    assert json.loads(server.cli("store", "compact", "--json").stdout)[0]["done"]
+    assert "SHARD" in server.cli("store", "compact").stdout
 
 
 def test_compaction_under_kills_loses_nothing(forgetful):
@@ -241,11 +225,11 @@ def test_compaction_under_kills_loses_nothing(forgetful):
 # ---------------------------------------------------------------- check
 
 
-def test_a_whole_store_is_said_to_be_whole(served):
-    delivered(served, 20)
-    checked = served.cli_json("store", "check")
+def test_a_whole_store_is_said_to_be_whole(server):
+    delivered(server, 20)
+    checked = server.cli_json("store", "check")
     assert checked["damaged"] == 0 and checked["damage"] == [] and checked["messages"] >= 20
-    assert "All is as it came in" in served.cli("store", "check").stdout
+    assert "All is as it came in" in server.cli("store", "check").stdout
 
 
 def test_a_damaged_message_is_named_and_all_others_go_on(forgetful):

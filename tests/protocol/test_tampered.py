@@ -62,10 +62,8 @@ def template(tmp_path_factory):
 
 @pytest.fixture
 def stopped(template):
-    server = Server(SETTINGS)
-    subprocess.run(["cp", "-a", template.folder, server.directory], check=True)
-    yield server
-    server.close()
+    with Server.over_copy(template.folder, SETTINGS) as server:
+        yield server
 
 
 def shard(server, number=0):

@@ -18,6 +18,7 @@
 #include "loop/stream.h"
 #include "loop/timeout.h"
 #include "proc/access/relay.h"
+#include "proc/who.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -97,8 +98,8 @@ static void connection_free(struct connection *c)
 
 /* --- the hand-over --- */
 
-/* Encodes the hand-over and sends it with the descriptor, which stays ours to close. */
-static int send_handover(struct connection *c, struct str unread, int fd)
+/* Encodes the hand-over and sends it with the descriptor: *fd is -1 when that worked. */
+static int send_handover(struct connection *c, struct str unread, int *fd)
 {
 	struct access_role *role = c->role;
 	struct handover handover = {
@@ -116,7 +117,7 @@ static int send_handover(struct connection *c, struct str unread, int fd)
 	}
 	buf_clear(&role->scratch);
 	handover_encode(&handover, &role->scratch);
-	return access_link_send(role, PEER_SHARD(c->shard), ACCESS_SHARD_HANDOVER, fd);
+	return access_link_pass(role, PEER_SHARD(c->shard), ACCESS_SHARD_HANDOVER, fd);
 }
 
 static int begin_relay(struct connection *c)
@@ -124,10 +125,10 @@ static int begin_relay(struct connection *c)
 	int ends[2];
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
 		return err_from_errno(errno);
-	int err = send_handover(c, STR(""), ends[1]);
-	close(ends[1]);
+	int err = send_handover(c, STR(""), &ends[1]);
 	if (err < 0) {
 		close(ends[0]);
+		close(ends[1]);
 		return err;
 	}
 	forget_login(c);
@@ -144,7 +145,7 @@ static int pass_descriptor(struct connection *c)
 	int fd = -1;
 	int err = stream_detach(&c->stream, &fd, &unread);
 	if (err == 0)
-		err = send_handover(c, buf_str(&unread), fd);
+		err = send_handover(c, buf_str(&unread), &fd);
 	if (fd >= 0)
 		close(fd);
 	buf_free(&unread);
@@ -283,8 +284,8 @@ static void on_answer(void *owner, int result, const void *reply)
 	if (c->state != CONNECTION_LOGIN)
 		return;
 	enum login_verdict verdict = take_answer(c, result, reply);
-	c->role->n_logins += verdict == LOGIN_VERDICT_OK;
-	c->role->n_failures += verdict == LOGIN_VERDICT_DENIED;
+	c->role->count[c->engine->protocol].logins += verdict == LOGIN_VERDICT_OK;
+	c->role->count[c->engine->protocol].failures += verdict == LOGIN_VERDICT_DENIED;
 	c->engine->answer(c->login, verdict);
 	settle(c);
 }
@@ -306,7 +307,7 @@ void access_authenticate(void *owner, struct str user, struct str password)
 		request.request = c->call;
 		buf_clear(&role->scratch);
 		login_request_encode(&request, &role->scratch);
-		err = access_link_send(role, PEER_AUTH, ACCESS_AUTH_LOGIN, -1);
+		err = access_link_send(role, PEER_AUTH, ACCESS_AUTH_LOGIN);
 		if (role->scratch.n)
 			mem_wipe(role->scratch.p, role->scratch.n);
 	}
@@ -464,6 +465,7 @@ static struct connection *connection_new(struct access_role *role, enum service 
 	role->connections = c;
 	role->n_connections++;
 	role->n_accepted++;
+	role->accepted[service]++;
 	c->stream = stream_new(loop, fd, (struct stream_limits){ INPUT_MAX, RELAY_OUTPUT_MAX }, &events, c);
 	bool imap = c->engine->protocol == HANDOVER_IMAP;
 	stream_set_write_timeout(c->stream, imap ? conf->imap.write_timeout_ms : conf->pop3.write_timeout_ms);
@@ -488,6 +490,48 @@ void access_connection_accept(struct access_role *role, enum service service, in
 		log_warning("no-certificate", LOG_ID(c->id), LOG_S("service", service_name(service)));
 		connection_free(c);
 	}
+}
+
+/* --- who is there --- */
+
+static void *who_next(void *owner, void *at)
+{
+	struct access_role *role = owner;
+	struct connection *c = at ? ((struct connection *)at)->next : role->connections;
+	while (c && c->state != CONNECTION_HANDSHAKE && c->state != CONNECTION_LOGIN)
+		c = c->next;
+	return c;
+}
+
+static void who_describe(void *owner, void *connection, struct who *out)
+{
+	const struct access_role *role = owner;
+	const struct connection *c = connection;
+	*out = (struct who){
+		.session = c->id,
+		.protocol = c->engine->name,
+		.peer = str_from_c(c->peer.text),
+		.tls = c->tls ? stream_tls_version(c->stream) : STR(""),
+		.age_ms = loop_now_ms(role->process->loop) - c->accepted_ms,
+		.idle_ms = stream_idle_ms(c->stream),
+	};
+}
+
+static void who_kick(void *owner, void *connection)
+{
+	struct connection *c = connection;
+	if (c->state == CONNECTION_LOGIN) {
+		c->engine->bye(c->login, STR("Closed by the operator."));
+		settle(c);
+	} else {
+		connection_free(c);
+	}
+}
+
+void access_control(struct role_process *process, uint64_t number, struct str body)
+{
+	static const struct who_source source = { .next = who_next, .describe = who_describe, .kick = who_kick };
+	who_command(process, &source, process->state, number, body);
 }
 
 /* --- the end --- */

@@ -14,6 +14,14 @@ static int on_login_reply(struct link *link, struct str body)
 	return err;
 }
 
+static int on_expire(struct link *link, struct str body)
+{
+	int err = expire_news_decode(body, &link->role->expire);
+	if (err == 0)
+		access_settings(link->role);
+	return err;
+}
+
 /* Sessions that came through a relay are not in the table: the end of the relay says it all. */
 static int on_session_closed(struct link *link, struct str body)
 {
@@ -31,6 +39,8 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 		return ERR_CORRUPT;
 	if (link->peer == PEER_AUTH && type == AUTH_ACCESS_LOGIN_REPLY)
 		return on_login_reply(link, body);
+	if (link->peer == PEER_AUTH && type == AUTH_ACCESS_EXPIRE)
+		return on_expire(link, body);
 	if (link->peer != PEER_AUTH && type == SHARD_ACCESS_CLOSED)
 		return on_session_closed(link, body);
 	return ERR_CORRUPT;
@@ -72,11 +82,17 @@ void access_links_free(struct access_role *role)
 			ipc_channel_free(&role->links[i].channel);
 }
 
-int access_link_send(struct access_role *role, uint32_t peer, uint16_t type, int fd)
+int access_link_pass(struct access_role *role, uint32_t peer, uint16_t type, int *fd)
 {
 	struct ipc_channel *channel = peer < role->n_links ? role->links[peer].channel : NULL;
 	int err = buf_error(&role->scratch);
 	if (err < 0)
 		return err;
-	return channel ? ipc_send(channel, type, buf_str(&role->scratch), fd) : ERR_UNAVAILABLE;
+	return channel ? ipc_pass(channel, type, buf_str(&role->scratch), fd) : ERR_UNAVAILABLE;
+}
+
+int access_link_send(struct access_role *role, uint32_t peer, uint16_t type)
+{
+	int none = -1;
+	return access_link_pass(role, peer, type, &none);
 }

@@ -12,13 +12,21 @@
 
 #include <unistd.h>
 
+void access_settings(struct access_role *role)
+{
+	role->settings = login_settings_of(&role->process->conf);
+	role->settings.pop3_expire_days = role->expire.days;
+	role->settings.pop3_expire_differs = role->expire.differs;
+}
+
 static int prepare(struct role_process *process)
 {
 	struct access_role *role = mem_alloc(1, sizeof *role);
 	uint32_t max = (uint32_t)process->conf.login.max_connections;
 	process->state = role;
 	role->process = process;
-	role->settings = login_settings_of(&process->conf);
+	role->expire = (struct expire_news){ pop3_policy_expire(process->conf.pop3.mode, (uint16_t)process->conf.pop3.days), false };
+	access_settings(role);
 	role->n_links = PEER_SHARD(process->setup.shards);
 	role->links = mem_alloc(role->n_links, sizeof *role->links);
 	for (uint32_t i = 0; i < role->n_links; i++)
@@ -27,13 +35,18 @@ static int prepare(struct role_process *process)
 	role->scratch = BUF_INIT(IPC_BODY_MAX);
 	role->addresses = address_count_new(max);
 	role->handed = handed_new(max, role->addresses);
+	role->scrapes = scrapes_new(process);
 	return 0;
 }
 
 static void on_accept(void *owner, int fd, const struct peer_address *peer)
 {
 	struct role_listener *listener = owner;
-	access_connection_accept(listener->role, listener->service, fd, peer);
+	struct access_role *role = listener->role;
+	if (listener->service == SERVICE_METRICS)
+		scrapes_accept(role->scrapes, fd);
+	else
+		access_connection_accept(role, listener->service, fd, peer);
 }
 
 static bool is_ours(enum service service)
@@ -43,9 +56,12 @@ static bool is_ours(enum service service)
 	case SERVICE_IMAPS:
 	case SERVICE_POP3:
 	case SERVICE_POP3S:
+	case SERVICE_METRICS:
 		return true;
 	case SERVICE_SMTP:
 	case SERVICE_LMTP:
+	case SERVICE_SUBMISSION:
+	case SERVICE_SUBMISSIONS:
 	case SERVICE_COUNT:
 		break;
 	}
@@ -70,6 +86,11 @@ static void add_peer(struct role_process *process, enum role peer_role, uint16_t
 	access_link_open(role, peer, fd);
 }
 
+static void reload(struct role_process *process)
+{
+	access_settings(process->state);
+}
+
 static void start(struct role_process *process)
 {
 	struct access_role *role = process->state;
@@ -81,7 +102,18 @@ static void stop(struct role_process *process)
 {
 	struct access_role *role = process->state;
 	role_listeners_close(&role->listeners);
+	scrapes_free(&role->scrapes);
 	access_connections_stop(role);
+}
+
+static void status_of_logins(const struct access_role *role, struct buf *out)
+{
+	role_status_add(out, STR("logins"), role->count[HANDOVER_IMAP].logins + role->count[HANDOVER_POP3].logins);
+	role_status_add(out, STR("login_failures"), role->count[HANDOVER_IMAP].failures + role->count[HANDOVER_POP3].failures);
+	role_status_add(out, STR("logins_imap"), role->count[HANDOVER_IMAP].logins);
+	role_status_add(out, STR("logins_pop3"), role->count[HANDOVER_POP3].logins);
+	role_status_add(out, STR("login_failures_imap"), role->count[HANDOVER_IMAP].failures);
+	role_status_add(out, STR("login_failures_pop3"), role->count[HANDOVER_POP3].failures);
 }
 
 static void status(struct role_process *process, struct buf *out)
@@ -91,15 +123,23 @@ static void status(struct role_process *process, struct buf *out)
 	role_status_add(out, STR("connections_before_login"), role->n_connections - role->n_relays);
 	role_status_add(out, STR("connections_accepted"), role->n_accepted);
 	role_status_add(out, STR("connections_refused"), role->n_refused);
-	role_status_add(out, STR("logins"), role->n_logins);
-	role_status_add(out, STR("login_failures"), role->n_failures);
+	role_status_services(out, role->accepted);
+	status_of_logins(role, out);
 	role_status_add(out, STR("relays"), role->n_relays);
+}
+
+static void metrics(struct role_process *process, struct str text)
+{
+	struct access_role *role = process->state;
+	if (role->scrapes) /* else it is stopping */
+		scrapes_answer(role->scrapes, text);
 }
 
 static void finish(struct role_process *process)
 {
 	struct access_role *role = process->state;
 	role_listeners_close(&role->listeners);
+	scrapes_free(&role->scrapes);
 	access_connections_free(role);
 	access_links_free(role);
 	ipc_calls_free(&role->calls);
@@ -119,9 +159,12 @@ int access_main(void)
 		.prepare = prepare,
 		.listener = add_listener,
 		.peer = add_peer,
+		.reload = reload,
 		.start = start,
 		.stop = stop,
 		.status = status,
+		.control = access_control,
+		.metrics = metrics,
 		.finish = finish,
 	};
 	return role_main(&definition);

@@ -7,6 +7,7 @@
 #include "ipc/channel.h"
 #include "proc/access/engine.h"
 #include "proc/access/handed.h"
+#include "proc/access/scrape.h"
 #include "proc/listeners.h"
 #include "proc/role.h"
 
@@ -34,6 +35,7 @@ struct link {
 struct access_role {
 	struct role_process *process;
 	struct login_settings settings;
+	struct expire_news expire;     /* what auth has said last of EXPIRE; the configuration's before */
 	struct role_listeners listeners;
 	struct link *links; /* by peer */
 	uint32_t n_links;
@@ -41,22 +43,33 @@ struct access_role {
 	struct buf scratch; /* for encoding messages; wiped after each that held a password */
 	struct address_count *addresses;
 	struct handed *handed;
+	struct scrapes *scrapes;
 	struct connection *connections; /* all, newest first: before login, and relays */
 	uint32_t n_connections, n_relays;
-	uint64_t n_accepted, n_refused, n_logins, n_failures;
+	uint64_t n_accepted, n_refused;
+	uint64_t accepted[SERVICE_COUNT];
+	struct {
+		uint64_t logins, failures;
+	} count[HANDOVER_PROTOCOL_COUNT];
 	struct loop_timer *stop_timer; /* while stopping with relays */
 	bool stopping;
 };
 
+/* main.c: engines look at these settings from now on. */
+void access_settings(struct access_role *role);
+
 /* links.c: a peer's new channel, replacing an older one. */
 void access_link_open(struct access_role *role, uint32_t peer, int fd);
 void access_links_free(struct access_role *role);
-/* Sends what was encoded into role->scratch, and the descriptor (or -1) beside it. ERR_UNAVAILABLE while the peer is
- * down. */
-int access_link_send(struct access_role *role, uint32_t peer, uint16_t type, int fd) MUST_CHECK;
+/* Sends what was encoded into role->scratch, and the descriptor beside it. ERR_UNAVAILABLE while the peer is
+ * down. The descriptor becomes the channel's, as of ipc_pass. */
+int access_link_send(struct access_role *role, uint32_t peer, uint16_t type) MUST_CHECK;
+int access_link_pass(struct access_role *role, uint32_t peer, uint16_t type, int *fd) MUST_CHECK;
 
 /* connection.c: the role's listeners lead here; the descriptor becomes the connection's. */
 void access_connection_accept(struct access_role *role, enum service service, int fd, const struct peer_address *peer);
+/* `mansio who` and `mansio kick`: connections before login; after it, their shard tells of them. */
+void access_control(struct role_process *process, uint64_t number, struct str body);
 /* The server stops: role_stopped is called when the last connection is gone. */
 void access_connections_stop(struct access_role *role);
 /* At the end of the process: frees all at once. */

@@ -1,7 +1,7 @@
 /* auth.h: the state of the role auth, shared by its files and nobody else.
  *
- *     access ── LOGIN ──▶ login.c ──▶ passwords.c ──▶ authwork      is the password right?
- *     smtp ── RESOLVE ──▶ resolve.c                                  where does this address lead?
+ *     access, smtp ── LOGIN ──▶ login.c ──▶ passwords.c ──▶ authwork   is the password right?
+ *     smtp ── RESOLVE, SENDER ──▶ resolve.c                     where does this address lead, who may send as it?
  *     supervisor ── command ──▶ orders.c, commands.c ──▶ shards      accounts that begin and end
  *
  * Single-threaded; everything belongs to struct auth, which lives as long as the process. */
@@ -43,11 +43,13 @@ struct auth {
 	struct role_process *process;
 	struct directory *directory;
 	struct buf folder; /* where it is */
+	struct mac *tickets; /* the key of theirs */
 	struct auth_cache *cache;
 	struct throttle *throttle;
 	struct login_delay *pop3_delay;
 	char dummy_hash[DIRECTORY_PASSWORD_MAX]; /* verified for users that do not exist, so that they take as long */
 	size_t dummy_hash_n;
+	uint64_t dummy_memory, dummy_iterations; /* what it costs */
 	/* passwords.c */
 	struct fair_queue *queue;
 	struct password_task *waiting; /* put off by the throttle; no order */
@@ -62,6 +64,9 @@ struct auth {
 	struct auth_backup *backup;
 	struct moves *moves;
 	struct directory_targets *targets; /* resolve.c: of one answer; large */
+	struct app_logins *app_logins; /* app_login.c */
+	uint32_t expire_days; /* pop3.c: told to access last */
+	bool expire_differs;
 	struct auth_counters counters;
 	struct auth_peer access[AUTH_PEERS_MAX], smtp[AUTH_PEERS_MAX], authwork[AUTH_PEERS_MAX], shards[AUTH_PEERS_MAX];
 };
@@ -91,6 +96,26 @@ int passwords_message(struct auth_peer *peer, uint16_t type, struct str body) MU
 void passwords_waiting_over(void *auth);
 /* Ends all tasks. */
 void passwords_stop(struct auth *auth);
+
+/* --- app_login.c: app passwords at a login (auth/app_password.h) --- */
+struct login_request;
+/* Is the request's password an app password of the account (NULL: there is none), good for its protocol? The work is the
+ * same whatever the answer. */
+bool app_password_fits(struct auth *auth, const struct directory_account *account, const struct login_request *request,
+		       uint64_t *number);
+void app_logins_begin(struct auth *auth);
+void app_logins_stop(struct auth *auth); /* notes when they were used last, and ends */
+
+/* --- pop3.c: what is said of POP3 (auth/pop3_settings.h) --- */
+struct pop3_choices;
+struct pop3_policy;
+struct pop3_choice;
+/* What holds for a login: app_password: 0, or the one it came with. policy->mailbox points into `choices`. */
+int pop3_policy_of(struct auth *auth, const struct directory_account *account, uint64_t app_password,
+		   struct pop3_choices *choices, struct pop3_policy *policy) MUST_CHECK;
+/* Tells all access processes what EXPIRE says before login, if it has changed; one that has come (not NULL) in any
+ * case. */
+void pop3_tell_expire(struct auth *auth, struct auth_peer *access);
 
 /* --- login.c, resolve.c: the messages of access and smtp. Negative: malformed, drop the peer. --- */
 int login_message(struct auth_peer *peer, uint16_t type, struct str body) MUST_CHECK;

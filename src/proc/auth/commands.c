@@ -78,11 +78,23 @@ static void waited_long_enough(void *owner)
 	finish(owner); /* its JSON says that it is pending */
 }
 
+/* May what is said of POP3 be something else afterwards? */
+static bool changes_pop3(enum control_command command)
+{
+	return command == CONTROL_ACCOUNT_POP3 || command == CONTROL_DOMAIN_POP3 ||
+	       command == CONTROL_APP_PASSWORD_REMOVE || command == CONTROL_ACCOUNT_REMOVE ||
+	       command == CONTROL_DOMAIN_REMOVE;
+}
+
 /* Executes; what the shard has to carry out is waited for, unless it is away. */
 static void execute(struct command *command)
 {
 	struct auth *auth = command->auth;
-	control_execute(auth->directory, &command->request, &command->usage, &command->answer);
+	control_execute(auth->directory, &auth->process->conf, &command->request, &command->usage, &command->answer);
+	if (changes_pop3(command->request.command))
+		pop3_tell_expire(auth, NULL);
+	if (command->request.command == CONTROL_APP_PASSWORD_REMOVE)
+		orders_send_all(auth);
 	if (!command->answer.has_account) {
 		finish(command);
 		return;
@@ -102,6 +114,8 @@ void commands_order_done(struct auth *auth, const struct directory_order *order,
 			 uint64_t bytes)
 {
 	bool creates = order->kind == DIRECTORY_CREATE;
+	if (order->kind == DIRECTORY_FORGET_LOGIN)
+		return; /* its command was answered: the password is void already */
 	if (order->kind == DIRECTORY_QUOTA)
 		return; /* its command does not wait for it, but for the count that follows */
 	for (struct command *command = auth->commands; command; command = command->next) {
@@ -148,7 +162,7 @@ static void quota_counted(void *owner, int result, const void *message)
 static void quota(struct command *command)
 {
 	struct auth *auth = command->auth;
-	control_execute(auth->directory, &command->request, NULL, &command->answer);
+	control_execute(auth->directory, &auth->process->conf, &command->request, NULL, &command->answer);
 	if (command->answer.result == 0) {
 		orders_send(auth, &auth->shards[command->answer.account.shard % AUTH_PEERS_MAX]);
 		if (orders_ask_usage(auth, &command->answer.account, COUNT_TIMEOUT_MS, quota_counted, command) == 0)
@@ -213,6 +227,11 @@ static void begin(struct command *command)
 		finish(command);
 		return;
 	case CONTROL_STATUS:
+	case CONTROL_RELOAD:
+	case CONTROL_LOG_LEVEL:
+	case CONTROL_METRICS:
+	case CONTROL_WHO:
+	case CONTROL_KICK:
 	case CONTROL_ACCOUNT_LIST:
 	case CONTROL_ACCOUNT_REMOVE:
 	case CONTROL_DOMAIN_ADD:
@@ -221,6 +240,11 @@ static void begin(struct command *command)
 	case CONTROL_ALIAS_ADD:
 	case CONTROL_ALIAS_LIST:
 	case CONTROL_ALIAS_REMOVE:
+	case CONTROL_APP_PASSWORD_ADD:
+	case CONTROL_APP_PASSWORD_LIST:
+	case CONTROL_APP_PASSWORD_REMOVE:
+	case CONTROL_ACCOUNT_POP3:
+	case CONTROL_DOMAIN_POP3:
 	case CONTROL_UNDELETE_LIST:
 	case CONTROL_UNDELETE_RESTORE:
 	case CONTROL_STORE_CHECK:

@@ -40,8 +40,7 @@ void control_answer_fail(struct control_answer *answer, int result, const char *
 	buf_add(&answer->message, str_of(text, MIN((size_t)MAX(n, 0), sizeof text - 1)));
 }
 
-/* An error that is the same wherever it happens. `what` is the address or domain that was given. */
-static void fail_commonly(struct control_answer *answer, int err, struct str what)
+void control_fail_commonly(struct control_answer *answer, int err, struct str what)
 {
 	if (err == ERR_SYNTAX)
 		control_answer_fail(answer, err, "\"%.*s\" is not an address or domain as mail has them", STR_ARG(what));
@@ -187,7 +186,7 @@ static void account_quota(struct directory *directory, const struct control_requ
 	if (err == ERR_NOT_FOUND) {
 		fail_not_found(directory, answer, address);
 	} else if (err) {
-		fail_commonly(answer, err, address);
+		control_fail_commonly(answer, err, address);
 	} else {
 		answer->has_account = true;
 		control_print_quota(answer, usage);
@@ -204,7 +203,7 @@ static void account_add(struct directory *directory, const struct control_reques
 	} else if (err == ERR_EXISTS) {
 		control_answer_fail(answer, err, "%.*s exists already, as an account or as an alias", STR_ARG(address));
 	} else if (err) {
-		fail_commonly(answer, err, address);
+		control_fail_commonly(answer, err, address);
 	} else {
 		answer->has_account = true;
 		control_print_added(answer, false);
@@ -227,7 +226,7 @@ static void account_list(struct directory *directory, const struct control_reque
 				     &answer->json);
 	json_end_array(&answer->json);
 	if (err)
-		fail_commonly(answer, err, request->arguments[0]);
+		control_fail_commonly(answer, err, request->arguments[0]);
 }
 
 static int print_text(void *owner, struct str text)
@@ -236,15 +235,14 @@ static int print_text(void *owner, struct str text)
 	return 0;
 }
 
-/* The account, or the answer that says why there is none. */
-static bool find_account(struct directory *directory, struct str address, struct directory_account *out,
-			 struct control_answer *answer)
+bool control_find_account(struct directory *directory, struct str address, struct directory_account *out,
+			  struct control_answer *answer)
 {
 	int err = directory_account_find(directory, address, out);
 	if (err == ERR_NOT_FOUND)
 		fail_not_found(directory, answer, address);
 	else if (err)
-		fail_commonly(answer, err, address);
+		control_fail_commonly(answer, err, address);
 	return !err;
 }
 
@@ -252,7 +250,7 @@ static void account_show(struct directory *directory, const struct control_reque
 			 const struct control_usage *usage, struct control_answer *answer)
 {
 	struct directory_account account;
-	if (!find_account(directory, request->arguments[0], &account, answer))
+	if (!control_find_account(directory, request->arguments[0], &account, answer))
 		return;
 	struct buf *out = &answer->json;
 	print_account(out, &account);
@@ -263,18 +261,18 @@ static void account_show(struct directory *directory, const struct control_reque
 	print_usage(out, usage);
 	json_end_object(out);
 	if (err)
-		fail_commonly(answer, err, request->arguments[0]);
+		control_fail_commonly(answer, err, request->arguments[0]);
 }
 
 static void account_password(struct directory *directory, const struct control_request *request,
 			     const struct control_usage *usage, struct control_answer *answer)
 {
 	struct directory_account account;
-	if (!find_account(directory, request->arguments[0], &account, answer))
+	if (!control_find_account(directory, request->arguments[0], &account, answer))
 		return;
 	int err = directory_account_set_password(directory, account.address.whole, request->arguments[1]);
 	if (err) {
-		fail_commonly(answer, err, request->arguments[0]);
+		control_fail_commonly(answer, err, request->arguments[0]);
 		return;
 	}
 	json_begin_object(&answer->json);
@@ -285,7 +283,7 @@ static void account_password(struct directory *directory, const struct control_r
 static void account_remove(struct directory *directory, const struct control_request *request,
 			   const struct control_usage *usage, struct control_answer *answer)
 {
-	if (!find_account(directory, request->arguments[0], &answer->account, answer))
+	if (!control_find_account(directory, request->arguments[0], &answer->account, answer))
 		return;
 	int err = directory_account_remove(directory, request->arguments[0], &answer->account);
 	if (err == ERR_STATE) {
@@ -294,7 +292,7 @@ static void account_remove(struct directory *directory, const struct control_req
 		return;
 	}
 	if (err) {
-		fail_commonly(answer, err, request->arguments[0]);
+		control_fail_commonly(answer, err, request->arguments[0]);
 		return;
 	}
 	answer->has_account = true;
@@ -320,7 +318,7 @@ static void domain_add(struct directory *directory, const struct control_request
 	if (err == ERR_EXISTS)
 		control_answer_fail(answer, err, "the domain %.*s exists already", STR_ARG(domain));
 	else if (err)
-		fail_commonly(answer, err, domain);
+		control_fail_commonly(answer, err, domain);
 	else
 		print_domain(&answer->json, domain);
 }
@@ -337,7 +335,7 @@ static void domain_remove(struct directory *directory, const struct control_requ
 				    "(mansio account list %.*s; mansio alias list %.*s)",
 				    STR_ARG(domain), STR_ARG(domain), STR_ARG(domain));
 	else if (err)
-		fail_commonly(answer, err, domain);
+		control_fail_commonly(answer, err, domain);
 	else
 		print_domain(&answer->json, domain);
 }
@@ -355,7 +353,7 @@ static void domain_list(struct directory *directory, const struct control_reques
 	int err = directory_domains(directory, request->arguments[0], PAGE_ROWS, print_domain_row, &answer->json);
 	json_end_array(&answer->json);
 	if (err)
-		fail_commonly(answer, err, request->arguments[0]);
+		control_fail_commonly(answer, err, request->arguments[0]);
 }
 
 /* --- aliases --- */
@@ -388,7 +386,7 @@ static void fail_alias(struct directory *directory, struct control_answer *answe
 		control_answer_fail(answer, err, "%.*s would be too long, lead to too many accounts or over too many aliases "
 				    "(limits.max_alias_targets, limits.max_alias_depth)", STR_ARG(alias));
 	else
-		fail_commonly(answer, err, what);
+		control_fail_commonly(answer, err, what);
 }
 
 static void alias_add(struct directory *directory, const struct control_request *request,
@@ -416,7 +414,7 @@ static void alias_remove(struct directory *directory, const struct control_reque
 	else if (err == ERR_NOT_FOUND)
 		control_answer_fail(answer, err, "there is no alias %.*s", STR_ARG(alias));
 	else if (err)
-		fail_commonly(answer, err, failed < n ? targets[failed] : alias);
+		control_fail_commonly(answer, err, failed < n ? targets[failed] : alias);
 	else
 		print_alias(directory, request, &answer->json);
 }
@@ -465,7 +463,7 @@ static void alias_list(struct directory *directory, const struct control_request
 	}
 	json_end_array(&answer->json);
 	if (err < 0)
-		fail_commonly(answer, err, request->arguments[0]);
+		control_fail_commonly(answer, err, request->arguments[0]);
 }
 
 /* --- what shards carry out: auth says where the account is --- */
@@ -474,7 +472,7 @@ static void place(struct directory *directory, const struct control_request *req
 		  const struct control_usage *usage, struct control_answer *answer)
 {
 	struct directory_account account;
-	if (find_account(directory, request->arguments[0], &account, answer))
+	if (control_find_account(directory, request->arguments[0], &account, answer))
 		control_place_encode(&(struct control_place){ account.id, (uint16_t)account.shard }, &answer->json);
 }
 
@@ -483,6 +481,13 @@ static void account_move(struct directory *directory, const struct control_reque
 			 const struct control_usage *usage, struct control_answer *answer)
 {
 	control_answer_fail(answer, ERR_UNAVAILABLE, "the server must run for this");
+}
+
+/* control_pop3, called by control_execute. */
+static void needs_configuration(struct directory *directory, const struct control_request *request,
+				const struct control_usage *usage, struct control_answer *answer)
+{
+	control_answer_fail(answer, ERR_STATE, "this command needs the configuration");
 }
 
 /* --- the table --- */
@@ -498,6 +503,11 @@ static const struct {
 	[CONTROL_ACCOUNT_MOVE] = { account_move, 1, 2 },
 	[CONTROL_ACCOUNT_REMOVE] = { account_remove, 1, 1 },
 	[CONTROL_ACCOUNT_QUOTA] = { account_quota, 3, 3 },
+	[CONTROL_APP_PASSWORD_ADD] = { control_app_password_add, 4, 4 },
+	[CONTROL_APP_PASSWORD_LIST] = { control_app_password_list, 1, 1 },
+	[CONTROL_APP_PASSWORD_REMOVE] = { control_app_password_remove, 2, 2 },
+	[CONTROL_ACCOUNT_POP3] = { needs_configuration, 7, 7 },
+	[CONTROL_DOMAIN_POP3] = { needs_configuration, 7, 7 },
 	[CONTROL_DOMAIN_ADD] = { domain_add, 1, 1 },
 	[CONTROL_DOMAIN_LIST] = { domain_list, 1, 1 },
 	[CONTROL_DOMAIN_REMOVE] = { domain_remove, 1, 1 },
@@ -520,12 +530,15 @@ bool control_check_arguments(const struct control_request *request, struct contr
 	return answer->result == 0;
 }
 
-void control_execute(struct directory *directory, const struct control_request *request,
+void control_execute(struct directory *directory, const struct conf *conf, const struct control_request *request,
 		     const struct control_usage *usage, struct control_answer *answer)
 {
 	if (!control_check_arguments(request, answer))
 		return;
-	COMMANDS[request->command].run(directory, request, usage, answer);
+	if (request->command == CONTROL_ACCOUNT_POP3 || request->command == CONTROL_DOMAIN_POP3)
+		control_pop3(directory, conf, request, answer);
+	else
+		COMMANDS[request->command].run(directory, request, usage, answer);
 	if (answer->result == 0 && buf_error(&answer->json))
 		control_answer_fail(answer, ERR_LIMIT, "the answer is too long");
 }

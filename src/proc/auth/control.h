@@ -10,6 +10,12 @@
  *     account remove     address                                        → object
  *     account quota      address, messages, bytes (each a number,       → object with limits, messages, bytes
  *                        "default", "none" or "keep")
+ *     account app-password add     address, name, protocols ("imap pop3 smtp"), password → object
+ *     account app-password list    address                               → array
+ *     account app-password remove  address, name                         → object
+ *     account pop3       address, app password's name or "", mode, days, deleted, seen, mailbox (each "" to leave it,
+ *                        "inherit", or a value)                          → object: what holds, and where it comes from
+ *     domain pop3        domain, "", the same                            → object
  *     domain add|remove  domain                                         → object
  *     domain list        after (domain or empty)                        → array, one page
  *     alias add|remove   address, target…  (remove without: all)        → object
@@ -20,7 +26,9 @@
 #define PROC_AUTH_CONTROL_H
 
 #include "auth/directory.h"
+#include "auth/pop3_settings.h"
 #include "base/buf.h"
+#include "conf/conf.h"
 #include "ipc/control.h"
 
 #define CONTROL_MESSAGE_MAX 4096
@@ -48,7 +56,7 @@ void control_answer_fail(struct control_answer *answer, int result, const char *
 	__attribute__((format(printf, 3, 4)));
 
 /* Not CONTROL_STATUS, which the supervisor answers: ERR_UNSUPPORTED. `answer` is initialised and empty. */
-void control_execute(struct directory *directory, const struct control_request *request,
+void control_execute(struct directory *directory, const struct conf *conf, const struct control_request *request,
 		     const struct control_usage *usage, struct control_answer *answer);
 
 /* The right number of arguments? Else the answer is an error. */
@@ -60,5 +68,24 @@ void control_print_added(struct control_answer *answer, bool done);
 void control_print_removed(struct control_answer *answer, bool done, const struct control_usage *usage);
 /* And that of account quota, when the shard has said what there is. */
 void control_print_quota(struct control_answer *answer, const struct control_usage *usage);
+
+/* What the configuration says of POP3. */
+void control_pop3_defaults(const struct conf *conf, struct pop3_choice *out);
+
+/* --- between control.c and control_pop3.c --- */
+
+/* An error that is the same wherever it happens. `what` is the address or domain that was given. */
+void control_fail_commonly(struct control_answer *answer, int err, struct str what);
+/* The account, or the answer that says why there is none. */
+bool control_find_account(struct directory *directory, struct str address, struct directory_account *out,
+			  struct control_answer *answer);
+void control_app_password_add(struct directory *directory, const struct control_request *request,
+			      const struct control_usage *usage, struct control_answer *answer);
+void control_app_password_list(struct directory *directory, const struct control_request *request,
+			       const struct control_usage *usage, struct control_answer *answer);
+void control_app_password_remove(struct directory *directory, const struct control_request *request,
+				 const struct control_usage *usage, struct control_answer *answer);
+void control_pop3(struct directory *directory, const struct conf *conf, const struct control_request *request,
+		  struct control_answer *answer);
 
 #endif

@@ -1,12 +1,14 @@
-/* login.c: access asks whether a user may come in. Known right passwords are answered at once from the cache; others
- * are put off by the throttle and verified by authwork, unknown users against a dummy hash, so that they take the
- * same time. A yes is a ticket for the account's shard. A login is owned by its password task. */
+/* login.c: access and smtp ask whether a user may come in. Known right passwords are answered at once from the cache;
+ * others are put off by the throttle and verified by authwork, unknown users against a dummy hash, so that they take
+ * the same time. App passwords cost no such work, and are looked at first (app_login.c). A yes is a ticket for the
+ * account's shard to access, the account's id to smtp. A login is owned by its password task. */
 #include "proc/auth/auth.h"
 
+#include "auth/pop3_settings.h"
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "ipc/access_auth.h"
+#include "ipc/smtp_auth.h"
 
 /* The longest wait that the throttle may ask for; accounts less, so that strangers cannot lock somebody out. */
 #define PEER_DELAY_MAX_MS    60000
@@ -16,8 +18,8 @@
 #define PEER_TEXT_MAX        64
 
 struct login {
-	struct auth_peer *access;
-	uint64_t generation; /* of access, when it asked */
+	struct auth_peer *asker; /* access or smtp */
+	uint64_t generation;     /* of it, when it asked */
 	uint64_t request, session;
 	uint32_t right;
 	char user[LOGIN_USER_MAX], peer[PEER_TEXT_MAX];
@@ -31,34 +33,62 @@ struct login {
 	size_t hash_n;
 };
 
+static void send_body(struct auth_peer *asker, uint16_t type, const struct buf *body)
+{
+	if (buf_error(body) || ipc_send(asker->channel, type, buf_str(body), -1) < 0)
+		log_warning("reply-lost", LOG_S("to", role_name(asker->role)), LOG_U("index", asker->index));
+}
+
 static void send_reply(struct auth_peer *access, const struct login_reply *reply)
 {
 	struct buf body = BUF_INIT(IPC_BODY_MAX);
 	login_reply_encode(reply, &body);
-	if (buf_error(&body) || ipc_send(access->channel, AUTH_ACCESS_LOGIN_REPLY, buf_str(&body), -1) < 0)
-		log_warning("reply-lost", LOG_C("to", "access"), LOG_U("index", access->index));
+	send_body(access, AUTH_ACCESS_LOGIN_REPLY, &body);
 	buf_free(&body);
 }
 
-static void refuse(struct auth *auth, struct auth_peer *access, uint64_t request, enum login_result result)
+static void send_smtp_reply(struct auth_peer *smtp, const struct smtp_login_reply *reply)
+{
+	struct buf body = BUF_INIT(IPC_BODY_MAX);
+	smtp_login_reply_encode(reply, &body);
+	send_body(smtp, AUTH_SMTP_LOGIN_REPLY, &body);
+	buf_free(&body);
+}
+
+static void refuse(struct auth *auth, struct auth_peer *asker, uint64_t request, enum login_result result)
 {
 	if (result == LOGIN_DENIED)
 		auth->counters.login_failures++;
-	send_reply(access, &(struct login_reply){ .request = request, .result = result });
+	if (asker->role == ROLE_SMTP)
+		send_smtp_reply(asker, &(struct smtp_login_reply){ .request = request, .result = result });
+	else
+		send_reply(asker, &(struct login_reply){ .request = request, .result = result });
+}
+
+/* Which protocols each of the two may ask for. */
+static bool may_ask_for(enum role role, uint32_t right)
+{
+	return role == ROLE_SMTP ? right == TICKET_SMTP : right == TICKET_IMAP || right == TICKET_POP3;
 }
 
 /* The password was right. A disabled account gets no ticket; one that its shard has not made yet must wait, as
- * must one that comes by POP3 too soon (RFC 2449, section 6.5). */
-static void admit(struct auth *auth, struct auth_peer *access, const struct login_request *request,
-		  const struct directory_account *account)
+ * must one that comes by POP3 too soon (RFC 2449, section 6.5). app_password: which of these it was; 0: the account's. */
+static void admit(struct auth *auth, struct auth_peer *asker, const struct login_request *request,
+		  const struct directory_account *account, uint64_t app_password)
 {
+	struct pop3_choices choices;
 	if (!account->enabled || !account->made) {
-		refuse(auth, access, request->request, account->enabled ? LOGIN_UNAVAILABLE : LOGIN_DENIED);
+		refuse(auth, asker, request->request, account->enabled ? LOGIN_UNAVAILABLE : LOGIN_DENIED);
+		return;
+	}
+	if (request->right == TICKET_SMTP) {
+		auth->counters.logins++;
+		send_smtp_reply(asker, &(struct smtp_login_reply){ request->request, LOGIN_OK, account->id, app_password });
 		return;
 	}
 	if (request->right == TICKET_POP3 &&
 	    !login_delay_begin(auth->pop3_delay, &account->id, loop_now_ms(auth->process->loop))) {
-		refuse(auth, access, request->request, LOGIN_TOO_SOON);
+		refuse(auth, asker, request->request, LOGIN_TOO_SOON);
 		return;
 	}
 	struct ticket ticket = {
@@ -68,14 +98,19 @@ static void admit(struct auth *auth, struct auth_peer *access, const struct logi
 		.session = request->session,
 		.expires = clock_wall_seconds() + TICKET_LIFETIME_SECONDS,
 		.user = account->address.whole,
+		.login = app_password,
 	};
+	if (request->right == TICKET_POP3 && pop3_policy_of(auth, account, app_password, &choices, &ticket.pop3) < 0) {
+		refuse(auth, asker, request->request, LOGIN_UNAVAILABLE);
+		return;
+	}
 	struct buf sealed = BUF_INIT(TICKET_SIZE_MAX);
-	ticket_seal(&ticket, auth->process->setup.ticket_key, &sealed);
+	ticket_seal(&ticket, auth->tickets, &sealed);
 	if (buf_error(&sealed)) {
-		refuse(auth, access, request->request, LOGIN_UNAVAILABLE);
+		refuse(auth, asker, request->request, LOGIN_UNAVAILABLE);
 	} else {
 		auth->counters.logins++;
-		send_reply(access, &(struct login_reply){
+		send_reply(asker, &(struct login_reply){
 			.request = request->request,
 			.result = LOGIN_OK,
 			.shard = account->shard,
@@ -107,41 +142,41 @@ static void fail(struct auth *auth, const struct login *login)
 	throttle_failed(auth->throttle, login->account_key, now_ms);
 	log_info("login-failed", LOG_ID(login->session), LOG_S("user", str_of(login->user, login->user_n)),
 		 LOG_S("peer", str_of(login->peer, login->peer_n)));
-	refuse(auth, login->access, login->request, LOGIN_DENIED);
+	refuse(auth, login->asker, login->request, LOGIN_DENIED);
 }
 
 static void verified(struct auth *auth, void *owner, bool available, bool ok, struct str hash)
 {
 	struct login *login = owner;
 	struct directory_account account;
-	bool asker_is_there = login->access->channel && login->access->generation == login->generation;
+	bool asker_is_there = login->asker->channel && login->asker->generation == login->generation;
 	if (!asker_is_there) {
 		if (available && !(ok && login->known)) {
 			throttle_failed(auth->throttle, login->peer_key, loop_now_ms(auth->process->loop));
 			throttle_failed(auth->throttle, login->account_key, loop_now_ms(auth->process->loop));
 		}
 	} else if (!available) {
-		refuse(auth, login->access, login->request, LOGIN_UNAVAILABLE);
+		refuse(auth, login->asker, login->request, LOGIN_UNAVAILABLE);
 	} else if (!ok || !login->known) {
 		fail(auth, login);
 	} else if (!find_again(auth, login, &account)) {
-		refuse(auth, login->access, login->request, LOGIN_UNAVAILABLE);
+		refuse(auth, login->asker, login->request, LOGIN_UNAVAILABLE);
 	} else {
 		struct login_request request = { .request = login->request, .session = login->session, .right = login->right };
 		throttle_succeeded(auth->throttle, login->account_key);
 		auth_cache_add(auth->cache, &account, str_of(login->password, login->password_n),
 			       loop_now_ms(auth->process->loop));
-		admit(auth, login->access, &request, &account);
+		admit(auth, login->asker, &request, &account, 0);
 	}
 	free_login(login);
 }
 
-static struct login *new_login(struct auth_peer *access, const struct login_request *request)
+static struct login *new_login(struct auth_peer *asker, const struct login_request *request)
 {
 	struct login *login = mem_alloc(1, sizeof *login);
-	uint64_t delay_ms = access->auth->process->conf.login.failure_delay_ms;
-	login->access = access;
-	login->generation = access->generation;
+	uint64_t delay_ms = asker->auth->process->conf.login.failure_delay_ms;
+	login->asker = asker;
+	login->generation = asker->generation;
 	login->request = request->request;
 	login->session = request->session;
 	login->right = request->right;
@@ -161,11 +196,11 @@ static struct login *new_login(struct auth_peer *access, const struct login_requ
 	return login;
 }
 
-static void verify(struct auth_peer *access, const struct login_request *request,
+static void verify(struct auth_peer *asker, const struct login_request *request,
 		   const struct directory_account *account)
 {
-	struct auth *auth = access->auth;
-	struct login *login = new_login(access, request);
+	struct auth *auth = asker->auth;
+	struct login *login = new_login(asker, request);
 	uint64_t now_ms = loop_now_ms(auth->process->loop);
 	uint64_t peer_ms = throttle_begin(auth->throttle, login->peer_key, now_ms);
 	uint64_t account_ms = throttle_begin(auth->throttle, login->account_key, now_ms);
@@ -187,7 +222,7 @@ static void verify(struct auth_peer *access, const struct login_request *request
 	};
 	if (order.delay_ms > WAIT_MAX_MS || passwords_ask(auth, &order) < 0) {
 		log_info("login-put-off", LOG_ID(request->session), LOG_S("user", request->user), LOG_S("peer", request->peer));
-		refuse(auth, access, request->request, LOGIN_UNAVAILABLE);
+		refuse(auth, asker, request->request, LOGIN_UNAVAILABLE);
 		free_login(login);
 	}
 }
@@ -197,12 +232,13 @@ int login_message(struct auth_peer *peer, uint16_t type, struct str body)
 	struct auth *auth = peer->auth;
 	struct login_request request;
 	struct directory_account account;
-	if (type != ACCESS_AUTH_LOGIN)
+	uint64_t app_password;
+	if (type != (peer->role == ROLE_SMTP ? SMTP_AUTH_LOGIN : ACCESS_AUTH_LOGIN))
 		return ERR_STATE;
 	int err = login_request_decode(body, &request);
 	if (err)
 		return err;
-	if (request.right != TICKET_IMAP && request.right != TICKET_POP3)
+	if (!may_ask_for(peer->role, request.right))
 		return ERR_CORRUPT;
 	err = directory_login_find(auth->directory, request.user, &account);
 	if (err && err != ERR_NOT_FOUND) {
@@ -210,7 +246,9 @@ int login_message(struct auth_peer *peer, uint16_t type, struct str body)
 		refuse(auth, peer, request.request, LOGIN_UNAVAILABLE);
 	} else if (!err && auth_cache_has(auth->cache, &account, request.password, loop_now_ms(auth->process->loop))) {
 		auth->counters.logins_cached++;
-		admit(auth, peer, &request, &account);
+		admit(auth, peer, &request, &account, 0);
+	} else if (app_password_fits(auth, err ? NULL : &account, &request, &app_password)) {
+		admit(auth, peer, &request, &account, app_password);
 	} else {
 		verify(peer, &request, err ? NULL : &account);
 	}

@@ -4,6 +4,8 @@
 #include "auth/password.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "ipc/smtp_auth.h"
+#include "ipc/ticket.h"
 #include "proc/roles.h"
 #include "proc/store_folder.h"
 
@@ -11,7 +13,6 @@
 
 #define OPEN_WAIT_MS       10000 /* for a command line that is at work on the directory */
 #define FOLDER_MAX         8192
-#define THROTTLE_SLOTS     16384
 /* Logins by POP3 whose time is kept, when pop3.login_delay is set. */
 #define POP3_DELAY_ENTRIES 65536
 #define SHARD_CALLS_MAX    8192
@@ -47,6 +48,8 @@ static int make_dummy_hash(struct auth *auth)
 		.iterations = (uint32_t)auth->process->conf.login.password_iterations,
 	};
 	unsigned char random[16];
+	auth->dummy_memory = auth->process->conf.login.password_memory;
+	auth->dummy_iterations = auth->process->conf.login.password_iterations;
 	random_bytes(random, sizeof random);
 	_Static_assert(PASSWORD_ENCODED_MAX == DIRECTORY_PASSWORD_MAX, "the directory holds what password_hash makes");
 	return password_hash(str_of((const char *)random, sizeof random), &cost, auth->dummy_hash, &auth->dummy_hash_n);
@@ -98,15 +101,17 @@ static int prepare(struct role_process *process)
 	}
 	set_up_peers(auth);
 	auth->targets = mem_alloc(1, sizeof *auth->targets);
+	auth->tickets = mac_new(str_of((const char *)process->setup.ticket_key, TICKET_KEY_SIZE));
 	auth->cache = auth_cache_new((uint32_t)process->conf.login.auth_cache_entries,
 				     process->conf.login.auth_cache_lifetime_ms);
-	auth->throttle = throttle_new(THROTTLE_SLOTS);
+	auth->throttle = throttle_new((uint32_t)process->conf.login.throttle_entries);
 	auth->pop3_delay = login_delay_new(POP3_DELAY_ENTRIES, process->conf.pop3.login_delay_ms);
 	auth->queue = fair_queue_new((uint32_t)process->conf.login.password_queue,
 				     (uint32_t)process->conf.login.password_queue_per_address);
 	auth->shard_calls = ipc_calls_new(process->loop, SHARD_CALLS_MAX);
 	auth->waiting_timer = loop_timer_new(process->loop, passwords_waiting_over, auth);
 	auth->orders_timer = loop_timer_new(process->loop, orders_repeat, auth);
+	app_logins_begin(auth);
 	err = make_dummy_hash(auth);
 	if (!err)
 		auth_backup_begin(auth);
@@ -131,7 +136,7 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 	case ROLE_ACCESS:
 		return login_message(peer, type, body);
 	case ROLE_SMTP:
-		return resolve_message(peer, type, body);
+		return type == SMTP_AUTH_LOGIN ? login_message(peer, type, body) : resolve_message(peer, type, body);
 	case ROLE_AUTHWORK:
 		return passwords_message(peer, type, body);
 	case ROLE_SHARD:
@@ -179,6 +184,24 @@ static void on_peer(struct role_process *process, enum role role, uint16_t index
 		passwords_dispatch(auth);
 	else if (role == ROLE_SHARD)
 		orders_send(auth, peer);
+	else if (role == ROLE_ACCESS)
+		pop3_tell_expire(auth, peer);
+}
+
+/* Passwords that are made from now on cost what the configuration says, and so does the one that nobody has. */
+static void reload(struct role_process *process)
+{
+	struct auth *auth = process->state;
+	const struct conf *conf = &process->conf;
+	auth_cache_set_lifetime(auth->cache, conf->login.auth_cache_lifetime_ms);
+	fair_queue_set_limits(auth->queue, (uint32_t)conf->login.password_queue,
+			      (uint32_t)conf->login.password_queue_per_address);
+	pop3_tell_expire(auth, NULL);
+	if (conf->login.password_memory == auth->dummy_memory && conf->login.password_iterations == auth->dummy_iterations)
+		return;
+	int err = make_dummy_hash(auth);
+	if (err)
+		log_error("password-not-hashed", LOG_ERR(err));
 }
 
 static void start(struct role_process *process)
@@ -207,10 +230,12 @@ static void stop(struct role_process *process)
 	ipc_calls_free(&auth->shard_calls);
 	fair_queue_free(&auth->queue);
 	auth_cache_free(&auth->cache);
+	mac_free(&auth->tickets);
 	throttle_free(&auth->throttle);
 	login_delay_free(&auth->pop3_delay);
 	auth_backup_free(auth);
 	moves_free(auth);
+	app_logins_stop(auth);
 	directory_free(&auth->directory);
 	mem_free(auth->targets);
 	buf_free(&auth->folder);
@@ -247,6 +272,7 @@ int auth_main(void)
 		.sandbox_paths = sandbox_paths,
 		.prepare = prepare,
 		.peer = on_peer,
+		.reload = reload,
 		.start = start,
 		.stop = stop,
 		.status = status,

@@ -61,12 +61,14 @@ static int send_order(struct auth *auth, struct auth_peer *shard, const struct d
 		[DIRECTORY_CREATE] = ACCOUNT_CREATE,
 		[DIRECTORY_DESTROY] = ACCOUNT_DESTROY,
 		[DIRECTORY_QUOTA] = ACCOUNT_QUOTA,
+		[DIRECTORY_FORGET_LOGIN] = ACCOUNT_FORGET_LOGIN,
 	};
 	struct account_order request = {
 		.kind = kinds[order->kind],
 		.account = order->account,
 		.quota_messages = order->quota.messages,
 		.quota_bytes = order->quota.bytes,
+		.login = order->login,
 	};
 	struct sent_order *sent = mem_alloc(1, sizeof *sent);
 	*sent = (struct sent_order){ shard, *order };

@@ -1,6 +1,8 @@
-/* resolve.c: smtp asks where an address leads. Answered at once from the directory; the answer is the directory's. */
+/* resolve.c: smtp asks where an address leads, and whether a login may send as one. Answered at once from the
+ * directory; the answer is the directory's. */
 #include "proc/auth/auth.h"
 
+#include "auth/app_password.h"
 #include "base/mem.h"
 #include "ipc/smtp_auth.h"
 
@@ -33,9 +35,65 @@ static int send_reply(struct auth_peer *smtp, const struct resolve_reply *reply)
 	return err;
 }
 
+/* --- senders --- */
+
+/* Whether what the login was made with is still there: 0, or ERR_NOT_FOUND. */
+static int look_at_login(struct auth *auth, const struct sender_request *request)
+{
+	int err = directory_account_exists(auth->directory, &request->account);
+	if (err || request->app_password == 0)
+		return err;
+	return app_password_exists(auth->directory, &request->account, request->app_password);
+}
+
+/* An address that leads to others too is not the account's alone: who sends as it would speak for them. */
+static int look_at_sender(struct auth *auth, const struct sender_request *request, bool *own)
+{
+	*own = request->address.n == 0;
+	if (*own)
+		return 0;
+	int err = directory_resolve(auth->directory, request->address, auth->targets);
+	enum resolve_result result = result_of(err);
+	*own = result == RESOLVE_OK && auth->targets->n == 1 &&
+	       memcmp(&auth->targets->list[0].account, &request->account, sizeof request->account) == 0;
+	return result == RESOLVE_UNAVAILABLE ? err : 0;
+}
+
+static enum sender_result judge_sender(struct auth *auth, const struct sender_request *request)
+{
+	bool own = false;
+	int err = look_at_login(auth, request);
+	if (err == ERR_NOT_FOUND)
+		return SENDER_LOGGED_OUT;
+	if (err == 0)
+		err = look_at_sender(auth, request, &own);
+	if (err != 0 && err != ERR_UNAVAILABLE)
+		log_error("directory-failed", LOG_ID(request->session), LOG_ERR(err));
+	return err != 0 ? SENDER_UNAVAILABLE : own ? SENDER_OWN : SENDER_OTHER;
+}
+
+static int sender_message(struct auth_peer *peer, struct str body)
+{
+	struct sender_request request;
+	int err = sender_request_decode(body, &request);
+	if (err)
+		return err;
+	struct sender_reply reply = { request.request, judge_sender(peer->auth, &request) };
+	struct buf out = BUF_INIT(IPC_BODY_MAX);
+	sender_reply_encode(&reply, &out);
+	if (buf_error(&out) || ipc_send(peer->channel, AUTH_SMTP_SENDER_REPLY, buf_str(&out), -1) < 0)
+		log_warning("reply-lost", LOG_C("to", "smtp"), LOG_U("index", peer->index));
+	buf_free(&out);
+	return 0;
+}
+
+/* --- recipients --- */
+
 int resolve_message(struct auth_peer *peer, uint16_t type, struct str body)
 {
 	struct auth *auth = peer->auth;
+	if (type == SMTP_AUTH_SENDER)
+		return sender_message(peer, body);
 	struct resolve_request request;
 	struct resolve_reply reply = { 0 };
 	if (type != SMTP_AUTH_RESOLVE)

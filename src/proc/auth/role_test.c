@@ -40,8 +40,12 @@ struct fixture {
 	char user[LOGIN_USER_MAX + 1];
 	int ticket_result;
 	struct resolve_reply resolved;
+	struct smtp_login_reply submission;
 	struct buf control;
 	struct control_reply controlled;
+	/* what access was told of EXPIRE */
+	struct expire_news expire;
+	unsigned expires_told;
 	/* what the shard was told */
 	unsigned created, destroyed;
 	bool shard_is_silent;
@@ -83,11 +87,17 @@ void role_control_reply(struct role_process *process, uint64_t request, struct s
 static int access_message(void *owner, uint16_t type, struct str body, int *fd)
 {
 	struct fixture *f = owner;
+	if (type == AUTH_ACCESS_EXPIRE) {
+		assert_int_equal(0, expire_news_decode(body, &f->expire));
+		f->expires_told++;
+		return 0;
+	}
 	assert_int_equal(AUTH_ACCESS_LOGIN_REPLY, type);
 	assert_int_equal(0, login_reply_decode(body, &f->login));
-	f->ticket_result = f->login.result == LOGIN_OK
-				   ? ticket_open(f->login.ticket, f->auth.setup.ticket_key, time(NULL), &f->ticket)
-				   : ERR_DENIED;
+	struct mac *key = mac_new(str_of((const char *)f->auth.setup.ticket_key, TICKET_KEY_SIZE));
+	f->ticket_result =
+		f->login.result == LOGIN_OK ? ticket_open(f->login.ticket, key, time(NULL), &f->ticket) : ERR_DENIED;
+	mac_free(&key);
 	if (f->ticket_result == 0)
 		snprintf(f->user, sizeof f->user, "%.*s", STR_ARG(f->ticket.user));
 	f->login.ticket = f->ticket.user = (struct str){ NULL, 0 };
@@ -99,6 +109,11 @@ static int smtp_message(void *owner, uint16_t type, struct str body, int *fd)
 {
 	struct fixture *f = owner;
 	struct arena arena = ARENA_INIT(65536);
+	if (type == AUTH_SMTP_LOGIN_REPLY) {
+		assert_int_equal(0, smtp_login_reply_decode(body, &f->submission));
+		got(f);
+		return 0;
+	}
 	assert_int_equal(AUTH_SMTP_RESOLVE_REPLY, type);
 	assert_int_equal(0, resolve_reply_decode(body, &arena, &f->resolved));
 	f->resolved.targets = NULL;
@@ -280,6 +295,21 @@ static enum login_result login(struct fixture *f, const char *user, const char *
 	wait_answer(f);
 	assert_int_equal(f->next_request, f->login.request);
 	return f->login.result;
+}
+
+static enum login_result submission_login(struct fixture *f, const char *user, const char *password)
+{
+	struct login_request request = {
+		.request = ++f->next_request, .session = 98, .right = TICKET_SMTP, .tls = true, .user = str_from_c(user),
+		.password = str_from_c(password), .peer = STR("192.0.2.1"),
+	};
+	struct buf out = BUF_INIT(4096);
+	login_request_encode(&request, &out);
+	assert_int_equal(0, ipc_send(f->smtp, SMTP_AUTH_LOGIN, buf_str(&out), -1));
+	buf_free(&out);
+	wait_answer(f);
+	assert_int_equal(f->next_request, f->submission.request);
+	return f->submission.result;
 }
 
 static enum resolve_result resolve(struct fixture *f, const char *address)
@@ -473,6 +503,33 @@ static void a_restarted_access_gets_no_answer_meant_for_the_one_before(void **st
 	assert_int_equal(LOGIN_OK, login(f, "alice@example.test", "right"));
 }
 
+/* The same passwords, throttle and cache as for access; the answer names the account, and no shard. */
+static void smtp_asks_in_the_same_words(void **state)
+{
+	static const struct account_id nobody;
+	struct fixture *f = with_alice(state);
+	assert_int_equal(LOGIN_DENIED, submission_login(f, "alice@example.test", "wrong"));
+	assert_memory_equal(&f->submission.account, &nobody, sizeof nobody);
+	assert_int_equal(LOGIN_OK, submission_login(f, "ALICE@example.test", "right"));
+	assert_int_equal(LOGIN_OK, login(f, "alice@example.test", "right"));
+	assert_memory_equal(&f->submission.account, &f->ticket.account, sizeof nobody);
+	assert_int_equal(1, counter(f, "logins_cached"));
+	assert_int_equal(RESOLVE_OK, resolve(f, "alice+x@example.test"));
+}
+
+/* A ticket for a shard is not what smtp may ask for, nor a submission what access may. */
+static void nobody_asks_for_what_is_not_his(void **state)
+{
+	struct fixture *f = with_alice(state);
+	struct login_request request = { .request = 1, .right = TICKET_SMTP, .user = STR("a"), .password = STR("b") };
+	struct buf out = BUF_INIT(4096);
+	login_request_encode(&request, &out);
+	assert_int_equal(0, ipc_send(f->access, ACCESS_AUTH_LOGIN, buf_str(&out), -1));
+	wait_answer(f);
+	assert_true(f->access_closed);
+	buf_free(&out);
+}
+
 static void a_peer_that_talks_nonsense_is_dropped(void **state)
 {
 	struct fixture *f = *state;
@@ -505,6 +562,66 @@ static void mistaken_commands_are_explained(void **state)
 	assert_true(str_eq(f->controlled.json, STR("[]")));
 }
 
+/* --- app passwords and POP3 --- */
+
+static int run(struct fixture *f, enum control_command what, const char *const *arguments, uint32_t n)
+{
+	struct control_request request = { .command = what, .n_arguments = n };
+	struct buf out = BUF_INIT(10000);
+	for (uint32_t i = 0; i < n; i++)
+		request.arguments[i] = str_from_c(arguments[i]);
+	control_request_encode(&request, &out);
+	f->waiting = true;
+	definitions[ROLE_AUTH]->control(&f->auth, 1, buf_str(&out));
+	buf_free(&out);
+	if (f->waiting)
+		wait_answer(f);
+	return f->controlled.result;
+}
+
+#define RUN(f, what, ...)                                                                                              \
+	run(f, what, (const char *const[]){ __VA_ARGS__ }, sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *))
+
+static void an_app_password_opens_its_protocols_and_is_void_when_it_is_removed(void **state)
+{
+	struct fixture *f = with_alice(state);
+	assert_int_equal(0, RUN(f, CONTROL_APP_PASSWORD_ADD, "alice@example.test", "phone", "imap smtp", "aaaa-bbbb"));
+	assert_int_equal(0, RUN(f, CONTROL_APP_PASSWORD_ADD, "alice@example.test", "office", "pop3", "cccc-dddd"));
+	uint64_t queued = counter(f, "passwords_queued");
+	assert_int_equal(LOGIN_OK, login(f, "alice@example.test", "aaaa-bbbb"));
+	assert_int_equal(0, f->ticket_result);
+	assert_true(f->ticket.login != 0);
+	assert_int_equal(queued, counter(f, "passwords_queued")); /* no work for authwork */
+	assert_int_equal(LOGIN_DENIED, login(f, "alice@example.test", "cccc-dddd"));
+	assert_int_equal(LOGIN_DENIED, login(f, "nobody@example.test", "aaaa-bbbb"));
+	assert_int_equal(LOGIN_OK, login(f, "alice@example.test", "right"));
+	assert_true(f->ticket.login == 0);
+	assert_int_equal(0, RUN(f, CONTROL_APP_PASSWORD_REMOVE, "alice@example.test", "phone"));
+	assert_int_equal(LOGIN_DENIED, login(f, "alice@example.test", "aaaa-bbbb"));
+	assert_int_equal(ERR_NOT_FOUND, RUN(f, CONTROL_APP_PASSWORD_REMOVE, "alice@example.test", "phone"));
+}
+
+static void access_hears_what_expire_says(void **state)
+{
+	struct fixture *f = with_alice(state);
+	wait_ms(f, 20);
+	assert_int_equal(1, f->expires_told);
+	assert_true(f->expire.days == POP3_EXPIRE_NEVER && !f->expire.differs);
+	assert_int_equal(0, RUN(f, CONTROL_ACCOUNT_POP3, "alice@example.test", "", "days", "7", "", "", ""));
+	assert_true(answer_has(f, "\"mode\":{\"value\":\"days\",\"from\":\"account\"}"));
+	wait_ms(f, 20);
+	assert_int_equal(2, f->expires_told);
+	assert_true(f->expire.days == 7 && f->expire.differs);
+	assert_int_equal(0, RUN(f, CONTROL_ACCOUNT_POP3, "alice@example.test", "", "", "", "trash", "yes", ""));
+	wait_ms(f, 20);
+	assert_int_equal(2, f->expires_told); /* nothing new */
+	connect_access(f);
+	wait_ms(f, 20);
+	assert_int_equal(3, f->expires_told);
+	assert_int_equal(ERR_SYNTAX, RUN(f, CONTROL_ACCOUNT_POP3, "alice@example.test", "", "x", "", "", "", ""));
+	assert_int_equal(ERR_NOT_FOUND, RUN(f, CONTROL_DOMAIN_POP3, "elsewhere.test", "", "keep", "", "", "", ""));
+}
+
 int main(void)
 {
 #define WITH_ROLE(test) cmocka_unit_test_setup_teardown(test, make_fixture, remove_fixture)
@@ -517,8 +634,12 @@ int main(void)
 		WITH_ROLE(who_guesses_is_slowed_down),
 		WITH_ROLE(a_lost_authwork_loses_no_login),
 		WITH_ROLE(a_restarted_access_gets_no_answer_meant_for_the_one_before),
+		WITH_ROLE(smtp_asks_in_the_same_words),
+		WITH_ROLE(nobody_asks_for_what_is_not_his),
 		WITH_ROLE(a_peer_that_talks_nonsense_is_dropped),
 		WITH_ROLE(mistaken_commands_are_explained),
+		WITH_ROLE(an_app_password_opens_its_protocols_and_is_void_when_it_is_removed),
+		WITH_ROLE(access_hears_what_expire_says),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

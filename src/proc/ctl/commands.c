@@ -343,9 +343,15 @@ const struct ctl_command CTL_COMMANDS[] = {
 	{ "account", "move", CONTROL_ACCOUNT_MOVE, 1, 1, ctl_run_account_move, CTL_HELP_ACCOUNT_MOVE, "--shard" },
 	{ "account", "quota", CONTROL_ACCOUNT_QUOTA, 1, 1, ctl_run_account_quota, CTL_HELP_ACCOUNT_QUOTA,
 	  "--bytes --messages" },
+	{ "account", "pop3", CONTROL_ACCOUNT_POP3, 1, 1, ctl_run_pop3, CTL_HELP_ACCOUNT_POP3,
+	  "--mode --days --deleted --seen --mailbox --app-password" },
+	{ "account", "app-password", CONTROL_APP_PASSWORD_LIST, 1, 3, ctl_run_app_password, CTL_HELP_APP_PASSWORD,
+	  "--protocols" },
 	{ "account", "remove", CONTROL_ACCOUNT_REMOVE, 1, 1, run_account_remove, CTL_HELP_ACCOUNT_REMOVE },
 	{ "domain", "add", CONTROL_DOMAIN_ADD, 1, 1, run_change, CTL_HELP_DOMAIN_ADD },
 	{ "domain", "list", CONTROL_DOMAIN_LIST, 0, 0, run_list, CTL_HELP_DOMAIN_LIST },
+	{ "domain", "pop3", CONTROL_DOMAIN_POP3, 1, 1, ctl_run_pop3, CTL_HELP_DOMAIN_POP3,
+	  "--mode --days --deleted --seen --mailbox" },
 	{ "domain", "remove", CONTROL_DOMAIN_REMOVE, 1, 1, run_change, CTL_HELP_DOMAIN_REMOVE },
 	{ "alias", "add", CONTROL_ALIAS_ADD, 2, CTL_ARGUMENTS_MAX, run_change, CTL_HELP_ALIAS_ADD },
 	{ "alias", "list", CONTROL_ALIAS_LIST, 0, 1, run_list, CTL_HELP_ALIAS_LIST },
@@ -355,7 +361,8 @@ const struct ctl_command CTL_COMMANDS[] = {
 	{ "undelete", "restore", CONTROL_UNDELETE_RESTORE, 1, 1, ctl_run_undelete_restore, CTL_HELP_UNDELETE_RESTORE,
 	  "--mailbox --since --id" },
 	{ "export", NULL, CONTROL_PARCEL_READ, 1, 1, ctl_run_export, CTL_HELP_EXPORT, "--to --format --layout --mailbox" },
-	{ "import", NULL, CONTROL_PARCEL_WRITE, 2, 2, ctl_run_import, CTL_HELP_IMPORT, "--format --mailbox --state" },
+	{ "import", NULL, CONTROL_PARCEL_WRITE, 2, 2, ctl_run_import, CTL_HELP_IMPORT,
+	  "--format --mailbox --state --uidl --uidl-file" },
 	{ "store", "check", CONTROL_STORE_CHECK, 0, 0, ctl_run_store_check, CTL_HELP_STORE_CHECK },
 	{ "store", "compact", CONTROL_STORE_COMPACT, 0, 0, ctl_run_store_compact, CTL_HELP_STORE_COMPACT },
 	{ "store", "salvage", CONTROL_STATUS, 0, CTL_ARGUMENTS_MAX, ctl_run_store_salvage, CTL_HELP_STORE_SALVAGE,
@@ -368,12 +375,17 @@ const struct ctl_command CTL_COMMANDS[] = {
 	{ "config", "check", CONTROL_STATUS, 0, 1, ctl_run_config_check, CTL_HELP_CONFIG_CHECK, NULL, true },
 	{ "config", "show", CONTROL_STATUS, 0, 0, ctl_run_config_show, CTL_HELP_CONFIG_SHOW },
 	{ "status", NULL, CONTROL_STATUS, 0, 0, run_status, CTL_HELP_STATUS },
+	{ "reload", NULL, CONTROL_RELOAD, 0, 0, ctl_run_reload, CTL_HELP_RELOAD },
+	{ "metrics", NULL, CONTROL_METRICS, 0, 0, ctl_run_metrics, CTL_HELP_METRICS },
+	{ "log", "level", CONTROL_LOG_LEVEL, 0, 2, ctl_run_log_level, CTL_HELP_LOG_LEVEL },
+	{ "who", NULL, CONTROL_WHO, 0, 0, ctl_run_who, CTL_HELP_WHO, "--all" },
+	{ "kick", NULL, CONTROL_KICK, 0, 1, ctl_run_kick, CTL_HELP_KICK, "--address" },
 };
 const size_t CTL_N_COMMANDS = COUNT_OF(CTL_COMMANDS);
 
 const struct ctl_group CTL_GROUPS[] = {
 	{ "account", CTL_HELP_ACCOUNT },   { "domain", CTL_HELP_DOMAIN }, { "alias", CTL_HELP_ALIAS },
 	{ "undelete", CTL_HELP_UNDELETE }, { "store", CTL_HELP_STORE },
-	{ "config", CTL_HELP_CONFIG },
+	{ "config", CTL_HELP_CONFIG }, { "log", CTL_HELP_LOG },
 };
 const size_t CTL_N_GROUPS = COUNT_OF(CTL_GROUPS);

@@ -6,6 +6,7 @@
  *     help.c        all help texts                         shard_commands.c  undelete and store: the server must run
  *     options.c     which options there are, and were given
  *     config.c      config check and show                  move.c  account move
+ *     operation.c   the running server: reload                  who.c   who is connected, kick
  *     parcel.c      parcels between us and shards                       export.h, import.h   mail to files and from them */
 #ifndef PROC_CTL_PRIVATE_H
 #define PROC_CTL_PRIVATE_H
@@ -93,11 +94,26 @@ int ctl_run_store_compact(struct ctl *ctl, const struct ctl_command *command);
 /* `account add` of each line of that file ("-": standard input). */
 int ctl_add_accounts(struct ctl *ctl, struct str file);
 
+/* --- operation.c: the running server: reload --- */
+int ctl_run_reload(struct ctl *ctl, const struct ctl_command *command);
+int ctl_run_metrics(struct ctl *ctl, const struct ctl_command *command);
+int ctl_run_log_level(struct ctl *ctl, const struct ctl_command *command);
+/* --- who.c --- */
+int ctl_run_who(struct ctl *ctl, const struct ctl_command *command);
+int ctl_run_kick(struct ctl *ctl, const struct ctl_command *command);
+/* --- help_operation.c --- */
+extern const char CTL_HELP_RELOAD[], CTL_HELP_METRICS[], CTL_HELP_LOG[], CTL_HELP_LOG_LEVEL[], CTL_HELP_WHO[], CTL_HELP_KICK[];
+
 /* --- move.c --- */
 int ctl_run_account_move(struct ctl *ctl, const struct ctl_command *command);
 
 /* --- quota.c --- */
 int ctl_run_account_quota(struct ctl *ctl, const struct ctl_command *command);
+
+/* --- pop3.c; help_pop3.c --- */
+int ctl_run_app_password(struct ctl *ctl, const struct ctl_command *command);
+int ctl_run_pop3(struct ctl *ctl, const struct ctl_command *command);
+extern const char CTL_HELP_APP_PASSWORD[], CTL_HELP_ACCOUNT_POP3[], CTL_HELP_DOMAIN_POP3[];
 
 /* --- export.c, import.c --- */
 int ctl_run_export(struct ctl *ctl, const struct ctl_command *command);
@@ -167,15 +183,25 @@ int ctl_read_password(struct ctl *ctl, const char **problem) MUST_CHECK;
 /* Asks on the terminal. ERR_DENIED: no; ERR_UNAVAILABLE: there is no terminal. */
 int ctl_confirm(const char *question, const char *wanted) MUST_CHECK;
 
+/* --- status.c --- */
+void ctl_print_status(const struct json_value *status);
+
 /* --- table.c --- */
 void ctl_print_account(const struct json_value *account);
 void ctl_print_accounts(const struct json_value *list);
 void ctl_print_domains(const struct json_value *list);
 void ctl_print_aliases(const struct json_value *list);
-void ctl_print_status(const struct json_value *status);
 void ctl_print_expunged(const struct json_value *list);
 void ctl_print_checked(const struct json_value *checked); /* what store check found */
 void ctl_print_space(const struct json_value *shards); /* what store compact says */
+/* "2026-01-31 12:00 UTC" */
+void ctl_print_time(uint64_t seconds, char *out, size_t size);
+/* Padded with spaces to so many columns. */
+void ctl_print_padded(struct str s, size_t width);
+/* The columns of the widest of a member's texts, at least so many. */
+size_t ctl_widest(const struct json_value *list, const char *key, size_t at_least);
+/* "3d 4h", "12m 5s" */
+void ctl_print_duration(uint64_t seconds, char *out, size_t size);
 /* "3.4 MB" */
 void ctl_print_bytes(uint64_t bytes, char *out, size_t size);
 /* "12 messages, 3.4 MB"; out: room for 64. */

@@ -121,6 +121,8 @@ static int take_frame(struct export *x, const struct parcel_frame *frame)
 	case PARCEL_SUBSCRIPTION:
 	case PARCEL_EXPUNGED:
 	case PARCEL_CHANGE:
+	case PARCEL_HIDDEN:
+	case PARCEL_DUE:
 	case PARCEL_ACK:
 	case PARCEL_RESULT:
 		break;

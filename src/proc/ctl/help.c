@@ -13,9 +13,13 @@ const char CTL_HELP[] =
 	"\n"
 	"  serve                                    run the server in the foreground\n"
 	"  status                                   what runs, and how it is\n"
-	"  account add|list|show|password|quota|move|remove\n"
+	"  who, kick                                who is connected; end connections\n"
+	"  metrics                                  all counters, for Prometheus\n"
+	"  log level                                what the processes write into the log\n"
+	"  reload                                   have the server read its configuration again\n"
+	"  account add|list|show|password|app-password|pop3|quota|move|remove\n"
 	"                                           people who have mail here\n"
-	"  domain add|list|remove                   domains whose mail comes here\n"
+	"  domain add|list|pop3|remove              domains whose mail comes here\n"
 	"  alias add|list|remove                    addresses that lead to others\n"
 	"  undelete list|restore                    mail that was expunged by mistake\n"
 	"  export, import                           mail to files of other programs, and back\n"
@@ -34,12 +38,14 @@ const char CTL_HELP[] =
 	"More: mansio COMMAND --help, man mansio\n";
 
 const char CTL_HELP_ACCOUNT[] =
-	"usage: mansio account add|list|show|password|quota|move|remove [OPTION]... [ADDRESS]\n"
+	"usage: mansio account add|list|show|password|app-password|pop3|quota|move|remove [OPTION]... [ADDRESS]\n"
 	"\n"
 	"  add ADDRESS         a new account\n"
 	"  list [DOMAIN]       all accounts, or those of a domain\n"
 	"  show ADDRESS        one account, with its aliases and how much mail it holds\n"
 	"  password ADDRESS    a new password\n"
+	"  app-password        further passwords: add, list, remove\n"
+	"  pop3 ADDRESS        what becomes of messages that POP3 clients fetch\n"
 	"  quota ADDRESS       what an account may hold, and holds\n"
 	"  move ADDRESS        to another shard\n"
 	"  remove ADDRESS      destroys an account and its mail\n"
@@ -137,10 +143,11 @@ const char CTL_HELP_ACCOUNT_REMOVE[] =
 	"  mansio account remove bob@example.test\n";
 
 const char CTL_HELP_DOMAIN[] =
-	"usage: mansio domain add|list|remove [OPTION]... [DOMAIN]\n"
+	"usage: mansio domain add|list|pop3|remove [OPTION]... [DOMAIN]\n"
 	"\n"
 	"  add DOMAIN          mail for DOMAIN is received from now on\n"
 	"  list                all domains\n"
+	"  pop3 DOMAIN         what becomes of messages that POP3 clients fetch\n"
 	"  remove DOMAIN       no longer; its accounts and aliases must be gone first\n"
 	"\n"
 	OPTIONS
@@ -381,6 +388,9 @@ const char CTL_HELP_IMPORT[] =
 	"  --format FORMAT     auto (if nothing is said), maildir or mbox\n"
 	"  --mailbox NAME      everything goes to this mailbox and below it\n"
 	"  --state FILE        where to note how far it is (in ~/.local/state/mansio if nothing is said)\n"
+	"  --uidl WAY          the ids that POP3 clients know messages by: auto (if nothing is said: those of Dovecot and\n"
+	"                      Courier in a Maildir, X-UIDL in an mbox), none, or a pattern such as %08Xu%08Xv, %v-%u or %f\n"
+	"  --uidl-file FILE    the same from a file: in each line the name of a file of the Maildir, space, id\n"
 	OPTIONS
 	"\n"
 	"example:\n"

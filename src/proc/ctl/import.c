@@ -128,6 +128,7 @@ static void print_json(const struct import *x)
 	json_field_u64(&out, "gone", x->gone);
 	json_field_u64(&out, "deleted", x->deleted);
 	json_field_u64(&out, "with_nul", x->with_nul);
+	json_field_u64(&out, "with_uidl", x->with_uidl);
 	json_end_object(&out);
 	printf("%.*s\n", STR_ARG(buf_str(&out)));
 	buf_free(&out);
@@ -150,6 +151,8 @@ static int print_summary(const struct import *x)
 	if (x->ctl->json) {
 		print_json(x);
 	} else {
+		if (x->with_uidl)
+			printf("POP3 ids of the other server: kept of %" PRIu64 " messages\n", x->with_uidl);
 		printf("imported: %" PRIu64 " message%s into %" PRIu32 " mailbox%s\n", x->durable.imported,
 		       x->durable.imported == 1 ? "" : "s", x->n_targets, x->n_targets == 1 ? "" : "es");
 		for (size_t i = 0; i < COUNT_OF(NOTES); i++)
@@ -218,6 +221,7 @@ static void clean_up(struct import *x)
 {
 	import_send_free(x);
 	import_scan_free(&x->scan);
+	import_uidl_free(x);
 	mem_free(x->items);
 	mem_free(x->source);
 	mem_free(x->state_path);
@@ -238,6 +242,8 @@ int ctl_run_import(struct ctl *ctl, const struct ctl_command *command)
 		                  .max_size = ctl->conf.imap.max_message_size, .spool = { .fd = -1 }, .sender = { .fd = -1 } };
 	ctl_reply_init(&x->reply);
 	int result = read_mailbox(x);
+	if (result == EXIT_DONE)
+		result = import_uidl_options(x);
 	if (result == EXIT_DONE)
 		result = read_source(x);
 	if (result == EXIT_DONE)

@@ -5,6 +5,7 @@
  *     import_state.c  how far an import has come, for the next run
  *     import_names.c  which mailbox a folder becomes
  *     import_mbox.c, import_maildir.c    files into messages
+ *     import_uidl.c   the unique ids that POP3 clients know them by
  *     import_send.c   messages into the parcel, and what the server says of them
  *
  * Nothing comes in twice and nothing is left out, wherever a run ends. Each message has a number, its place in the
@@ -59,6 +60,20 @@ struct import_scan {
 
 struct import_target; /* import_send.c: a mailbox of the parcel */
 
+/* Unique ids of POP3 of one folder (import_uidl.c). */
+struct import_uidl;
+struct import_uidls {
+	struct str pattern; /* --uidl; empty: auto */
+	bool off;           /* --uidl none */
+	struct buf given;   /* --uidl-file */
+	struct buf text;    /* of the folder's list */
+	struct buf made;    /* ids that were made by a pattern */
+	struct import_uidl *list; /* sorted by name */
+	size_t n;
+};
+
+#define IMPORT_AT_ONCE 16 /* entries in a frame: each frame is one change in the mailbox */
+
 struct import {
 	struct ctl *ctl;
 	struct str account; /* address */
@@ -89,6 +104,9 @@ struct import {
 	struct ctl_parcel_sender sender;
 	struct ctl_reply reply;
 	struct parcel_entries entries; /* of messages that were sent, to be told next */
+	char uidl_rooms[IMPORT_AT_ONCE][POP3_UIDL_MAX]; /* for their unique ids */
+	struct import_uidls uidls;
+	uint64_t with_uidl; /* messages that were sent with such an id */
 	struct import_target *targets;
 	uint32_t n_targets, n_told; /* mailboxes of the parcel; frames that told of them */
 	struct import_position *waiting; /* sent and not on disk yet, in order */
@@ -108,6 +126,7 @@ struct import_facts {
 	const struct str *keywords; /* valid ones */
 	size_t n_keywords;
 	struct date date;
+	struct str uidl; /* empty: the server gives one */
 };
 
 /* All functions: 0, or negative enum err with a sentence in x->problem: the import ends. */
@@ -130,6 +149,16 @@ void import_state_remove(struct import *x);
 /* --- import_names.c --- */
 /* The mailbox that the mail of a folder goes to: `folder` is its decoded name, "INBOX" for the source itself. */
 void import_mailbox_name(const struct import *x, struct str folder, struct buf *out);
+
+/* --- import_uidl.c --- */
+/* EXIT_DONE, or the exit code of what was said. */
+int import_uidl_options(struct import *x);
+/* The files of this folder come next. */
+void import_uidl_enter(struct import *x, const struct import_folder *folder);
+/* The id of a file by its name up to the colon, or what a field X-UIDL says; empty: none that POP3 may have. */
+struct str import_uidl_find(struct import *x, const struct import_folder *folder, struct str name);
+struct str import_uidl_of_field(const struct import *x, struct str value);
+void import_uidl_free(struct import *x);
 
 /* --- import_mbox.c, import_maildir.c: from x->at on, to the end --- */
 int import_mbox(struct import *x) MUST_CHECK;

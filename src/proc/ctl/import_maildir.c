@@ -32,6 +32,7 @@ static void enter_folder(struct maildir_import *m, uint32_t index)
 	snprintf(path, sizeof path, "%s/%s/" MAILDIR_KEYWORDS_FILE, x->source, folder->path);
 	(void)!ctl_read_file(path, &m->text); /* most folders have none */
 	maildir_keywords_read(buf_str(&m->text), m->names);
+	import_uidl_enter(x, folder);
 	m->folder = index;
 }
 
@@ -66,8 +67,10 @@ static int send_message(struct maildir_import *m, const struct import_file *file
 	struct str keywords[MAILDIR_LETTERS_MAX + 1];
 	struct maildir_name name = { .flags = 0 };
 	size_t n = 0;
+	struct str unique = str_from_c(file->name), rest = unique;
 	if (!file->is_new && maildir_name_parse(str_from_c(file->name), &name) < 0)
 		return 0;
+	unique = str_cut(&rest, ':');
 	if (name.is_forwarded)
 		keywords[n++] = STR("$Forwarded");
 	for (int i = 0; i < MAILDIR_LETTERS_MAX; i++)
@@ -79,6 +82,7 @@ static int send_message(struct maildir_import *m, const struct import_file *file
 		.keywords = keywords,
 		.n_keywords = n,
 		.date = { about->st_mtime, 0 },
+		.uidl = import_uidl_find(x, &x->scan.folders[file->folder], unique),
 	};
 	return import_message_send(x, &facts);
 }

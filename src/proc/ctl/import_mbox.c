@@ -51,6 +51,7 @@ static void on_end(void *owner, const struct mbox_message *message)
 		.keywords = message->keywords,
 		.n_keywords = message->n_keywords,
 		.date = message->has_date ? message->date : (struct date){ m->file_time, 0 },
+		.uidl = import_uidl_of_field(x, message->uidl),
 	};
 	m->err = import_message_send(x, &facts);
 }

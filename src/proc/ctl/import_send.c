@@ -20,7 +20,6 @@
 #define FLUSH_AT       (256 * 1024)
 #define SAVE_EVERY_MS  1000
 #define WAITING_MAX    10000000 /* messages sent and not on disk */
-#define AT_ONCE        16      /* entries in a frame: each frame is one change in the mailbox */
 
 struct import_target {
 	struct str name;
@@ -311,8 +310,13 @@ int import_message_send(struct import *x, const struct import_facts *facts)
 	if (!err)
 		err = put_message(x, target, facts);
 	x->entries.mailbox = target->number;
+	if (facts->uidl.n > 0 && facts->uidl.n <= POP3_UIDL_MAX) {
+		memcpy(x->uidl_rooms[x->entries.n], facts->uidl.p, facts->uidl.n);
+		entry.uidl = str_of(x->uidl_rooms[x->entries.n], facts->uidl.n);
+		x->with_uidl++;
+	}
 	x->entries.list[x->entries.n++] = entry;
-	if (!err && x->entries.n == AT_ONCE)
+	if (!err && x->entries.n == IMPORT_AT_ONCE)
 		err = put_entries(x);
 	return err || x->sender.maker.out.n < FLUSH_AT ? err : flush(x);
 }

@@ -40,11 +40,11 @@ static int hash_password(const struct ctl *ctl, struct control_request *request,
 	return err;
 }
 
-static void execute(struct directory *directory, const struct control_request *request, struct ctl_reply *reply)
+static void execute(struct directory *directory, const struct conf *conf, const struct control_request *request, struct ctl_reply *reply)
 {
 	struct control_answer answer;
 	control_answer_init(&answer);
-	control_execute(directory, request, NULL, &answer);
+	control_execute(directory, conf, request, NULL, &answer);
 	reply->result = answer.result;
 	buf_clear(&reply->message);
 	buf_clear(&reply->json);
@@ -134,5 +134,5 @@ void ctl_request_offline(struct ctl *ctl, const struct control_request *request,
 	if (err)
 		ctl_reply_fail(reply, err, "this password cannot be hashed: %s", err_text(err));
 	else
-		execute(ctl->offline->directory, &hashed, reply);
+		execute(ctl->offline->directory, &ctl->conf, &hashed, reply);
 }

@@ -10,7 +10,12 @@ static const struct {
 	bool takes_value;
 } OPTIONS[] = {
 	{ STR_INIT("--account"), true },
+	{ STR_INIT("--address"), true },
+	{ STR_INIT("--all"), false },
+	{ STR_INIT("--app-password"), true },
 	{ STR_INIT("--at"), true },
+	{ STR_INIT("--days"), true },
+	{ STR_INIT("--deleted"), true },
 	{ STR_INIT("--dry-run"), false },
 	{ STR_INIT("--from"), true },
 	{ STR_INIT("--bytes"), true },
@@ -22,11 +27,16 @@ static const struct {
 	{ STR_INIT("--mailbox"), true },
 	{ STR_INIT("--message"), true },
 	{ STR_INIT("--messages"), true },
+	{ STR_INIT("--mode"), true },
 	{ STR_INIT("--password-file"), true },
+	{ STR_INIT("--protocols"), true },
+	{ STR_INIT("--seen"), true },
 	{ STR_INIT("--shard"), true },
 	{ STR_INIT("--since"), true },
 	{ STR_INIT("--state"), true },
 	{ STR_INIT("--to"), true },
+	{ STR_INIT("--uidl"), true },
+	{ STR_INIT("--uidl-file"), true },
 	{ STR_INIT("--yes"), false },
 };
 

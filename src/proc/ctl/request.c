@@ -223,7 +223,8 @@ int ctl_ask(struct ctl *ctl, enum control_command command, const struct str *arg
             struct ctl_reply *reply, struct arena *arena, struct json_value **out)
 {
 	struct control_request request = { .command = command, .n_arguments = n };
-	memcpy(request.arguments, arguments, n * sizeof *arguments);
+	for (uint32_t i = 0; i < n; i++)
+		request.arguments[i] = arguments[i];
 	int result = ctl_request_online(ctl, &request, reply);
 	if (result == ERR_NOT_FOUND && reply->result == 0) {
 		char text[256];

@@ -15,7 +15,7 @@ static size_t width_of(struct str s)
 	return n;
 }
 
-static void print_padded(struct str s, size_t width)
+void ctl_print_padded(struct str s, size_t width)
 {
 	printf("%.*s", STR_ARG(s));
 	for (size_t n = width_of(s); n < width; n++)
@@ -23,7 +23,7 @@ static void print_padded(struct str s, size_t width)
 }
 
 /* The widest of a member's texts, and of the heading. */
-static size_t widest(const struct json_value *list, const char *key, size_t at_least)
+size_t ctl_widest(const struct json_value *list, const char *key, size_t at_least)
 {
 	size_t width = at_least;
 	for (const struct json_value *item = list->first; item; item = item->next)
@@ -50,8 +50,7 @@ void ctl_print_size(uint64_t messages, uint64_t bytes, char out[64])
 	snprintf(out, 64, "%llu message%s, %s", (unsigned long long)messages, messages == 1 ? "" : "s", text);
 }
 
-/* "2026-01-31 12:00 UTC" */
-static void print_time(uint64_t seconds, char *out, size_t size)
+void ctl_print_time(uint64_t seconds, char *out, size_t size)
 {
 	time_t when = (time_t)seconds;
 	struct tm parts;
@@ -60,7 +59,7 @@ static void print_time(uint64_t seconds, char *out, size_t size)
 }
 
 /* "3d 4h", "12m 5s" */
-static void print_duration(uint64_t seconds, char *out, size_t size)
+void ctl_print_duration(uint64_t seconds, char *out, size_t size)
 {
 	unsigned long long s = seconds;
 	if (s >= 86400)
@@ -94,7 +93,7 @@ void ctl_print_account(const struct json_value *account)
 	print_line("address", json_string(json_member(account, "address")));
 	print_line("id", json_string(json_member(account, "id")));
 	printf("%-*s%llu\n", INDENT, "shard", (unsigned long long)json_u64(json_member(account, "shard")));
-	print_time(json_u64(json_member(account, "created")), text, sizeof text);
+	ctl_print_time(json_u64(json_member(account, "created")), text, sizeof text);
 	print_line("created", str_from_c(text));
 	print_line("state", str_from_c(state_of(account)));
 	if (messages && messages->kind == JSON_NUMBER)
@@ -108,17 +107,17 @@ void ctl_print_account(const struct json_value *account)
 
 void ctl_print_accounts(const struct json_value *list)
 {
-	size_t width = widest(list, "address", sizeof "ADDRESS" - 1);
+	size_t width = ctl_widest(list, "address", sizeof "ADDRESS" - 1);
 	if (!list->first) {
 		puts("There are no accounts. Make one with: mansio account add NAME@DOMAIN");
 		return;
 	}
-	print_padded(STR("ADDRESS"), width);
+	ctl_print_padded(STR("ADDRESS"), width);
 	puts("  SHARD  CREATED               STATE");
 	for (const struct json_value *account = list->first; account; account = account->next) {
 		char created[32];
-		print_time(json_u64(json_member(account, "created")), created, sizeof created);
-		print_padded(json_string(json_member(account, "address")), width);
+		ctl_print_time(json_u64(json_member(account, "created")), created, sizeof created);
+		ctl_print_padded(json_string(json_member(account, "address")), width);
 		printf("  %5llu  %-20s  %s\n", (unsigned long long)json_u64(json_member(account, "shard")), created,
 		       state_of(account));
 	}
@@ -134,17 +133,17 @@ void ctl_print_domains(const struct json_value *list)
 
 void ctl_print_aliases(const struct json_value *list)
 {
-	size_t width = widest(list, "address", sizeof "ALIAS" - 1);
+	size_t width = ctl_widest(list, "address", sizeof "ALIAS" - 1);
 	if (!list->first) {
 		puts("There are no aliases. Make one with: mansio alias add NAME@DOMAIN ADDRESS");
 		return;
 	}
-	print_padded(STR("ALIAS"), width);
+	ctl_print_padded(STR("ALIAS"), width);
 	puts("  LEADS TO");
 	for (const struct json_value *alias = list->first; alias; alias = alias->next) {
 		const struct json_value *targets = json_member(alias, "targets");
 		const char *before = "  ";
-		print_padded(json_string(json_member(alias, "address")), width);
+		ctl_print_padded(json_string(json_member(alias, "address")), width);
 		for (const struct json_value *target = targets ? targets->first : NULL; target; target = target->next) {
 			printf("%s%.*s", before, STR_ARG(json_string(target)));
 			before = ", ";
@@ -161,16 +160,16 @@ void ctl_print_expunged(const struct json_value *list)
 		puts("There is nothing to put back.");
 		return;
 	}
-	size_t width = MIN(widest(list, "mailbox", sizeof "MAILBOX" - 1), (size_t)30);
+	size_t width = MIN(ctl_widest(list, "mailbox", sizeof "MAILBOX" - 1), (size_t)30);
 	printf("%-10s  %-20s  ", "ID", "EXPUNGED");
-	print_padded(STR("MAILBOX"), width);
+	ctl_print_padded(STR("MAILBOX"), width);
 	puts("  SUBJECT");
 	for (const struct json_value *item = list->first; item; item = item->next) {
 		char when[32];
 		struct str mailbox = json_string(json_member(item, "mailbox"));
-		print_time(json_u64(json_member(item, "expunged")), when, sizeof when);
+		ctl_print_time(json_u64(json_member(item, "expunged")), when, sizeof when);
 		printf("%-10.*s  %-20s  ", STR_ARG(json_string(json_member(item, "id"))), when);
-		print_padded(mailbox.n ? mailbox : STR("(gone)"), width);
+		ctl_print_padded(mailbox.n ? mailbox : STR("(gone)"), width);
 		printf("  %.*s\n", STR_ARG(json_string(json_member(item, "subject"))));
 	}
 }
@@ -224,73 +223,4 @@ void ctl_print_space(const struct json_value *shards)
 		if (damaged)
 			printf("       %llu of them hold damage and were left as they are\n", (unsigned long long)damaged);
 	}
-}
-
-/* --- status --- */
-
-static void print_listeners(const struct json_value *listeners)
-{
-	for (const struct json_value *item = listeners ? listeners->first : NULL; item; item = item->next) {
-		const struct json_value *port = json_member(item, "port");
-		struct str service = json_string(json_member(item, "service"));
-		struct str address = json_string(json_member(item, "address"));
-		printf("  %-8.*s%.*s", STR_ARG(service), STR_ARG(address));
-		/* the address text may name the port already */
-		if (port && str_find(address, port->text) < 0)
-			printf(" port %.*s", STR_ARG(port->text));
-		putchar('\n');
-	}
-}
-
-static bool is_heading(struct str key)
-{
-	static const struct str HEADINGS[] = { STR_INIT("role"), STR_INIT("index"), STR_INIT("pid"), STR_INIT("restarts"),
-					       STR_INIT("uptime_seconds"), STR_INIT("ready") };
-	for (size_t i = 0; i < COUNT_OF(HEADINGS); i++)
-		if (str_eq(key, HEADINGS[i]))
-			return true;
-	return false;
-}
-
-/* A process's own counters, those that are not 0, behind its line. */
-static void print_counters(const struct json_value *process)
-{
-	const char *before = "  ";
-	for (const struct json_value *counter = process->first; counter; counter = counter->next) {
-		if (is_heading(counter->key) || counter->kind != JSON_NUMBER || str_eq(counter->text, STR("0")))
-			continue;
-		fputs(before, stdout);
-		for (size_t i = 0; i < counter->key.n; i++)
-			putchar(counter->key.p[i] == '_' ? ' ' : counter->key.p[i]);
-		printf(" %.*s", STR_ARG(counter->text));
-		before = ", ";
-	}
-}
-
-static void print_process(const struct json_value *process)
-{
-	char name[64], up[32];
-	struct str role = json_string(json_member(process, "role"));
-	uint64_t pid = json_u64(json_member(process, "pid"));
-	const char *state = pid == 0 ? "down" : json_is_true(json_member(process, "ready")) ? "ready" : "starting";
-	snprintf(name, sizeof name, "%.*s.%llu", STR_ARG(str_first(role, 32)),
-		 (unsigned long long)json_u64(json_member(process, "index")));
-	print_duration(json_u64(json_member(process, "uptime_seconds")), up, sizeof up);
-	printf("  %-14s %-9s %8llu  %-8s %8llu", name, state, (unsigned long long)pid, up,
-	       (unsigned long long)json_u64(json_member(process, "restarts")));
-	print_counters(process);
-	putchar('\n');
-}
-
-void ctl_print_status(const struct json_value *status)
-{
-	const struct json_value *processes = json_member(status, "processes");
-	char up[32];
-	print_duration(json_u64(json_member(status, "uptime_seconds")), up, sizeof up);
-	printf("mansio %.*s is running, for %s\n", STR_ARG(json_string(json_member(status, "version"))), up);
-	printf("store %.*s\n\nlistening\n", STR_ARG(json_string(json_member(status, "directory"))));
-	print_listeners(json_member(status, "listeners"));
-	printf("\n  %-14s %-9s %8s  %-8s %8s\n", "PROCESS", "STATE", "PID", "UP", "RESTARTS");
-	for (const struct json_value *process = processes ? processes->first : NULL; process; process = process->next)
-		print_process(process);
 }

@@ -11,7 +11,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "ipc/access_shard.h"
+#include "loop/cold_read.h"
 #include "loop/turns.h"
+#include "proc/who.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -24,6 +26,7 @@ struct connection {
 	struct connection *held_next, **held_link; /* in shard->held while output waits */
 	struct connection *waiting_next, **waiting_link; /* in shard->waiting while it wishes for a writable store */
 	uint64_t session;
+	uint64_t login; /* the ticket's: 0, or an app password */
 	uint64_t hold_batch;
 	struct account *account;
 	struct stream *stream;
@@ -31,8 +34,12 @@ struct connection {
 	void *state; /* the engine's */
 	struct buf kept; /* what came with the hand-over and was not taken yet */
 	struct loop_later later;
+	uint64_t began_ms;
+	char *who;      /* account, address and TLS version, each followed by a NUL: for `mansio who` */
 	uint16_t access;
+	bool relayed;   /* by access, which sees the end itself */
 	uint8_t wishes; /* WISH of each enum session_resume that has not come true yet */
+	struct cold_read *fetching; /* for the engine, which is resumed then */
 	bool due;       /* a wish has come true: resume */
 	bool doomed;    /* its batch is void: it ends at the end of the turn, and nothing that waits leaves */
 	bool closing;
@@ -79,16 +86,42 @@ static void unlink_waiting(struct connection *c)
 	c->waiting_link = NULL;
 }
 
+static void tell_closed(struct peer *peer)
+{
+	for (uint32_t i = 0; i < peer->n_closed; i++) {
+		char room[16];
+		struct buf body = { .p = room, .size = sizeof room, .max = sizeof room };
+		session_closed_encode(&(struct session_closed){ peer->closed[i] }, &body);
+		/* A channel that is gone or full: access has lost count of this connection with its own end, or learns it at its
+		 * restart. */
+		if (peer->channel && ipc_send(peer->channel, SHARD_ACCESS_CLOSED, buf_str(&body), -1) < 0)
+			log_warning("close-not-told", LOG_ID(peer->closed[i]));
+	}
+	peer->n_closed = 0;
+}
+
+void connections_tell_closed(void *owner)
+{
+	struct shard *shard = owner;
+	for (size_t i = 0; i < PEERS_MAX; i++)
+		tell_closed(&shard->access[i]);
+	shard->telling = false;
+}
+
+/* Access only counts them, so it is woken for several at once. */
 static void tell_access(struct connection *c)
 {
-	char room[16];
-	struct buf body = { .p = room, .size = sizeof room, .max = sizeof room };
-	struct peer *peer = &c->shard->access[c->access % PEERS_MAX];
-	session_closed_encode(&(struct session_closed){ c->session }, &body);
-	/* A channel that is gone or full: access has lost count of this connection with its own end, or learns it at its
-	 * restart. */
-	if (peer->channel && ipc_send(peer->channel, SHARD_ACCESS_CLOSED, buf_str(&body), -1) < 0)
-		log_warning("close-not-told", LOG_ID(c->session));
+	struct shard *shard = c->shard;
+	struct peer *peer = &shard->access[c->access % PEERS_MAX];
+	if (c->relayed)
+		return;
+	peer->closed[peer->n_closed++] = c->session;
+	if (peer->n_closed == CLOSED_MAX)
+		tell_closed(peer);
+	if (shard->telling)
+		return;
+	shard->telling = true;
+	loop_timer_start(shard->closed, CLOSED_WAIT_MS);
 }
 
 static void connection_free(struct connection *c)
@@ -101,12 +134,14 @@ static void connection_free(struct connection *c)
 	if (c->next)
 		c->next->link = c->link;
 	c->engine->end(c->state);
+	cold_read_forget(&c->fetching);
 	stream_free(&c->stream);
 	tell_access(c);
 	--*account_sessions(c->account);
 	c->shard->count.sessions--;
 	account_close(&c->account);
 	buf_free(&c->kept);
+	mem_free(c->who);
 	shard_turn(c->shard);
 	loop_did(c->shard->process->loop, STR("end of a session"));
 	mem_free(c);
@@ -182,6 +217,25 @@ void connection_wish(void *connection, enum session_resume wish)
 		c->due = true;
 	if (now)
 		do_later(c);
+}
+
+static void on_fetched(void *owner)
+{
+	struct connection *c = owner;
+	c->fetching = NULL;
+	c->due = true;
+	do_later(c);
+}
+
+bool connection_fetch(void *connection, int fd, uint64_t offset, uint64_t n)
+{
+	struct connection *c = connection;
+	for (uint64_t at = 0; at < n && !c->fetching; at += COLD_READ_MAX) {
+		uint64_t piece = MIN(n - at, (uint64_t)COLD_READ_MAX);
+		if (cold_read_needed(fd, offset + at, piece))
+			c->fetching = cold_read_begin(c->shard->process->loop, fd, offset + at, piece, on_fetched, c);
+	}
+	return c->fetching != NULL;
 }
 
 /* --- running --- */
@@ -326,7 +380,7 @@ static bool is_connection(int fd)
 static struct str check_ticket(struct shard *shard, const struct handover *handover, struct ticket *ticket)
 {
 	uint32_t right = handover->protocol == HANDOVER_IMAP ? TICKET_IMAP : TICKET_POP3;
-	if (ticket_open(handover->ticket, shard->process->setup.ticket_key, clock_wall_seconds(), ticket) < 0)
+	if (ticket_open(handover->ticket, shard->tickets, clock_wall_seconds(), ticket) < 0)
 		return STR("the ticket is forged or too old");
 	if (ticket->session != handover->session || ticket->shard != shard->process->setup.index ||
 	    !(ticket->rights & right))
@@ -345,6 +399,22 @@ static bool has_pop3_session(const struct shard *shard, struct account *account)
 	return false;
 }
 
+/* Kept in one piece, as small as it can be: idle sessions are many. */
+static char *keep_who(const struct handover *handover, const struct ticket *ticket)
+{
+	struct str parts[] = { ticket->user, handover->peer, handover->tls ? handover->tls_version : STR("") };
+	size_t n = 0;
+	for (size_t i = 0; i < COUNT_OF(parts); i++)
+		n += parts[i].n + 1;
+	char *who = mem_alloc(n, 1), *to = who;
+	for (size_t i = 0; i < COUNT_OF(parts); i++) {
+		if (parts[i].n > 0)
+			memcpy(to, parts[i].p, parts[i].n);
+		to += parts[i].n + 1;
+	}
+	return who;
+}
+
 static void begin(struct shard *shard, uint16_t access, const struct handover *handover, const struct ticket *ticket,
                   struct account *account, int fd)
 {
@@ -354,7 +424,7 @@ static void begin(struct shard *shard, uint16_t access, const struct handover *h
 		                        .output_max = imap ? conf->imap.output_max : conf->pop3.output_max };
 	struct connection *c = mem_alloc(1, sizeof *c);
 	limits.input_max = MAX(limits.input_max, (size_t)HANDOVER_UNREAD_MAX);
-	*c = (struct connection){ .shard = shard, .session = handover->session, .account = account, .access = access,
+	*c = (struct connection){ .shard = shard, .session = handover->session, .login = ticket->login, .account = account, .access = access, .relayed = handover->tls,
 		                  .engine = imap ? &engine_imap : &engine_pop3, .kept = BUF_INIT(HANDOVER_UNREAD_MAX) };
 	c->later = (struct loop_later){ .fn = on_later, .owner = c };
 	c->next = shard->connections;
@@ -362,6 +432,8 @@ static void begin(struct shard *shard, uint16_t access, const struct handover *h
 	if (c->next)
 		c->next->link = &c->next;
 	shard->connections = c;
+	c->began_ms = loop_now_ms(shard->process->loop);
+	c->who = keep_who(handover, ticket);
 	++*account_sessions(account);
 	shard->count.sessions++;
 	shard->count.logins++;
@@ -372,7 +444,7 @@ static void begin(struct shard *shard, uint16_t access, const struct handover *h
 	stream_set_timeout(c->stream, imap ? conf->imap.idle_timeout_ms : conf->pop3.timeout_ms);
 	stream_set_write_timeout(c->stream, imap ? conf->imap.write_timeout_ms : conf->pop3.write_timeout_ms);
 	buf_add(&c->kept, handover->unread);
-	c->state = c->engine->begin(c, account, handover->session, handover->tag);
+	c->state = c->engine->begin(c, account, ticket, handover->tag);
 	loop_did(shard->process->loop, STR("begin of a session"));
 	do_later(c);
 }
@@ -475,6 +547,72 @@ void connections_account_gone(struct shard *shard, struct str why)
 	for (struct connection *c = shard->connections; c; c = c->next)
 		if (account_is_gone(c->account) && !c->doomed && !c->closing)
 			c->engine->bye(c->state, why);
+}
+
+void connections_login_gone(struct shard *shard, const struct account_id *account, uint64_t login)
+{
+	struct account *held;
+	if (login == 0 || account_open(shard->store, account, &held) < 0)
+		return;
+	for (struct connection *c = shard->connections; c; c = c->next)
+		if (c->account == held && c->login == login && !c->doomed && !c->closing)
+			c->engine->bye(c->state, STR("this app password was removed"));
+	account_close(&held);
+}
+
+/* --- who is there --- */
+
+static void *who_next(void *owner, void *at)
+{
+	struct shard *shard = owner;
+	struct connection *c = at ? ((struct connection *)at)->next : shard->connections;
+	while (c && (c->closing || c->doomed))
+		c = c->next;
+	return c;
+}
+
+static void who_describe(void *owner, void *connection, struct who *out)
+{
+	const struct shard *shard = owner;
+	const struct connection *c = connection;
+	*out = (struct who){
+		.session = c->session,
+		.account = str_from_c(c->who),
+		.protocol = c->engine == &engine_imap ? STR("imap") : STR("pop3"),
+		.mailbox = account_is_gone(c->account) ? STR("") : c->engine->mailbox(c->state),
+		.age_ms = loop_now_ms(shard->process->loop) - c->began_ms,
+		.idle_ms = stream_idle_ms(c->stream),
+	};
+	out->peer = str_from_c(out->account.p + out->account.n + 1);
+	out->tls = str_from_c(out->peer.p + out->peer.n + 1);
+}
+
+static void who_kick(void *owner, void *connection)
+{
+	struct connection *c = connection;
+	c->engine->bye(c->state, STR("Closed by the operator"));
+}
+
+bool connections_control(struct shard *shard, uint64_t number, struct str body)
+{
+	static const struct who_source source = { .next = who_next, .describe = who_describe, .kick = who_kick };
+	return who_command(shard->process, &source, shard, number, body);
+}
+
+void connections_status(const struct shard *shard, struct buf *out)
+{
+	uint64_t imap = 0, pop3 = 0, idling = 0, held = 0;
+	for (const struct connection *c = shard->connections; c; c = c->next) {
+		bool is_imap = c->engine == &engine_imap;
+		imap += is_imap;
+		pop3 += !is_imap;
+		idling += is_imap && imap_session_is_idling(c->state);
+		held += c->held_link != NULL;
+	}
+	role_status_add(out, STR("sessions_imap"), imap);
+	role_status_add(out, STR("sessions_pop3"), pop3);
+	role_status_add(out, STR("sessions_idling"), idling);
+	role_status_add(out, STR("sessions_held"), held);
 }
 
 void connections_bye(struct shard *shard)

@@ -481,6 +481,8 @@ void control_command(struct role_process *process, uint64_t number, struct str b
 {
 	struct shard *shard = process->state;
 	struct shard_control *control = shard->control;
+	if (connections_control(shard, number, body))
+		return; /* without the gate: it writes nothing */
 	if (shard->stopping || control->n_commands == WAITING_MAX) {
 		fail(shard, number, ERR_UNAVAILABLE);
 		return;

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "ipc/ticket.h"
 #include "proto/pop3/capability.h"
 
 static uint64_t microseconds(void *owner)
@@ -17,13 +18,14 @@ static const struct session_world world = {
 	.flush = connection_flush,
 	.microseconds = microseconds,
 	.close = connection_close,
+	.fetch = connection_fetch,
 };
 
 /* --- IMAP --- */
 
-static void *imap_begin(struct connection *connection, struct account *account, uint64_t session, struct str tag)
+static void *imap_begin(struct connection *connection, struct account *account, const struct ticket *ticket, struct str tag)
 {
-	return imap_session_new(&world, connection, &connection_shard(connection)->imap, account, session, tag);
+	return imap_session_new(&world, connection, &connection_shard(connection)->imap, account, ticket->session, tag);
 }
 
 static size_t imap_input(void *session, struct str bytes)
@@ -68,15 +70,20 @@ static void imap_last_words(struct outq *out, struct str text)
 	outq_addf(out, "* BYE %.*s\r\n", STR_ARG(text));
 }
 
+static struct str imap_mailbox(const void *session)
+{
+	return imap_session_mailbox(session);
+}
+
 const struct engine engine_imap = { imap_begin, imap_input, imap_wants_input, imap_resume,
-	                                imap_bye,   imap_end,   imap_doing,        imap_refuse, imap_last_words };
+	                                imap_bye,   imap_end,   imap_doing,        imap_refuse, imap_last_words, imap_mailbox };
 
 /* --- POP3 --- */
 
-static void *pop3_begin(struct connection *connection, struct account *account, uint64_t session, struct str tag)
+static void *pop3_begin(struct connection *connection, struct account *account, const struct ticket *ticket, struct str tag)
 {
 	return pop3_session_new(&world, connection, &connection_shard(connection)->pop3, account,
-	                        str_eq(tag, STR(POP3_HANDED_UTF8)), session);
+	                        &ticket->pop3, str_eq(tag, STR(POP3_HANDED_UTF8)), ticket->session);
 }
 
 static size_t pop3_input(void *session, struct str bytes)
@@ -115,12 +122,17 @@ static void pop3_refuse(struct outq *out, struct str tag, bool in_use, struct st
 	outq_addf(out, "-ERR [%s] %.*s\r\n", in_use ? "IN-USE" : "SYS/TEMP", STR_ARG(text));
 }
 
+static struct str pop3_mailbox(const void *session)
+{
+	return pop3_session_mailbox(session);
+}
+
 const struct engine engine_pop3 = { pop3_begin, pop3_input, pop3_wants_input, pop3_resume,
-	                                pop3_bye,   pop3_end,   pop3_doing,        pop3_refuse };
+	                                pop3_bye,   pop3_end,   pop3_doing,        pop3_refuse, NULL, pop3_mailbox };
 
 /* --- settings --- */
 
-void engines_set_up(struct shard *shard)
+void engines_reload(struct shard *shard)
 {
 	const struct conf *conf = &shard->process->conf;
 	struct imap_limits limits = IMAP_LIMITS_DEFAULT;
@@ -128,7 +140,7 @@ void engines_set_up(struct shard *shard)
 	shard->imap = (struct imap_settings){
 		.limits = limits,
 		.mail = shard->mail,
-		.charsets = charsets_open(),
+		.charsets = shard->imap.charsets,
 		.max_bad_commands = (uint32_t)conf->imap.max_bad_commands,
 		.max_mailboxes = (uint32_t)conf->imap.max_mailboxes,
 		.max_mailbox_depth = (uint32_t)conf->imap.max_mailbox_depth,
@@ -137,6 +149,7 @@ void engines_set_up(struct shard *shard)
 		.output_pause = conf->imap.output_pause,
 		.spool_threshold = conf->store.large_message,
 		.spool_directory = buf_str(&shard->directory),
+		.commands = shard->count.imap_commands,
 	};
 	shard->imap.mail.max_message_size = conf->imap.max_message_size;
 	shard->pop3 = (struct pop3_settings){
@@ -145,5 +158,12 @@ void engines_set_up(struct shard *shard)
 		.output_pause = conf->imap.output_pause,
 		.utf8 = conf->pop3.utf8,
 		.login_delay_ms = conf->pop3.login_delay_ms,
+		.commands = shard->count.pop3_commands,
 	};
+}
+
+void engines_set_up(struct shard *shard)
+{
+	shard->imap.charsets = charsets_open();
+	engines_reload(shard);
 }

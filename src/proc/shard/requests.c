@@ -11,6 +11,7 @@
 #include "ipc/auth_shard.h"
 #include "ipc/smtp_shard.h"
 #include "loop/turns.h"
+#include "store/pop3.h"
 
 #include <unistd.h>
 
@@ -287,6 +288,10 @@ static int run_order(struct peer *peer, struct str body, int fd)
 		connections_account_gone(shard, STR("this account was removed"));
 		loop_timer_start(shard->idle_work, IDLE_WORK_PACE_MS);
 		break;
+	case ACCOUNT_FORGET_LOGIN:
+		promise->order.result = pop3_forget_login(shard->store, &order.account, order.login);
+		connections_login_gone(shard, &order.account, order.login);
+		break;
 	case ACCOUNT_USAGE:
 		promise->order.result = find_usage(shard, &order.account, &promise->order);
 		break;
@@ -414,6 +419,16 @@ void requests_run(struct shard *shard)
 		}
 		run_first(shard);
 	}
+}
+
+uint64_t requests_waiting(const struct shard *shard)
+{
+	uint64_t n = 0;
+	for (const struct request *request = shard->requests; request; request = request->next)
+		n++;
+	for (const struct promise *promise = shard->promises; promise; promise = promise->next)
+		n++;
+	return n;
 }
 
 void requests_free(struct shard *shard)

@@ -38,10 +38,16 @@ static int sync_work(struct loop_job *job)
 	return result;
 }
 
+static void synced(struct shard *shard, int result)
+{
+	shard->count.sync_us += shard->sync_us;
+	store_synced(shard->store, result);
+}
+
 static void sync_done(struct loop_job *job, int result)
 {
 	struct shard *shard = job->owner;
-	store_synced(shard->store, result);
+	synced(shard, result);
 	loop_did(shard->process->loop, STR("commit or checkpoint"));
 	shard_turn(shard);
 }
@@ -81,7 +87,7 @@ static void sync_here(struct shard *shard)
 	if (shard->stirred)
 		loop_helper_submit(shard->helper, &shard->sync_job);
 	else
-		store_synced(shard->store, sync_work(&shard->sync_job));
+		synced(shard, sync_work(&shard->sync_job));
 }
 
 static void world_writable(void *owner)
@@ -295,6 +301,22 @@ static const char *advice(int err)
 	}
 }
 
+static void set_limits(struct shard *shard)
+{
+	const struct conf *conf = &shard->process->conf;
+	shard->mail.max_message_size = conf->smtp.max_message_size + TRACE_HEADERS_MAX;
+	shard->mail.max_keywords = (uint32_t)MIN(conf->imap.max_keywords, (uint64_t)KEYWORDS_MAX);
+}
+
+static void shard_reload(struct role_process *process)
+{
+	struct shard *shard = process->state;
+	struct store_settings settings = settings_from(&process->conf, buf_str(&shard->directory));
+	set_limits(shard);
+	engines_reload(shard);
+	store_change_settings(shard->store, &settings);
+}
+
 static int shard_prepare(struct role_process *process)
 {
 	const struct conf *conf = &process->conf;
@@ -307,13 +329,15 @@ static int shard_prepare(struct role_process *process)
 	shard->directory = BUF_INIT(PATH_MAX_BYTES);
 	shard->requests_end = &shard->requests;
 	shard->promises_end = &shard->promises;
+	shard->tickets = mac_new(str_of((const char *)process->setup.ticket_key, TICKET_KEY_SIZE));
 	control_begin(shard);
+	shard->closed = loop_timer_new(process->loop, connections_tell_closed, shard);
 	shard->idle_work = loop_timer_new(process->loop, work_while_idle, shard); /* a peer's order may come before the start */
 	shard->turn = (struct loop_later){ .fn = end_of_turn, .owner = shard };
 	shard->work = (struct loop_later){ .fn = run_requests, .owner = shard };
 	shard->sync_job = (struct loop_job){ .work = sync_work, .done = sync_done, .owner = shard };
-	shard->mail = (struct mail_settings){ mail_reader_new(&limits), conf->smtp.max_message_size + TRACE_HEADERS_MAX,
-	                                     (uint32_t)MIN(conf->imap.max_keywords, (uint64_t)KEYWORDS_MAX) };
+	shard->mail.reader = mail_reader_new(&limits);
+	set_limits(shard);
 	buf_addf(&shard->directory, "%.*s/" STORE_FOLDER_SHARDS "/%02u", STR_ARG(process->setup.directory),
 	         process->setup.index);
 	struct store_settings settings = settings_from(conf, buf_str(&shard->directory));
@@ -325,6 +349,8 @@ static int shard_prepare(struct role_process *process)
 	log_error("store-not-opened", LOG_C("what", what), LOG_S("directory", buf_str(&shard->directory)), LOG_ERR(result),
 	          LOG_C("action", advice(result)));
 	control_free(shard);
+	mac_free(&shard->tickets);
+	loop_timer_free(&shard->closed);
 	loop_timer_free(&shard->idle_work);
 	mail_reader_free(&shard->mail.reader);
 	buf_free(&shard->directory);
@@ -359,6 +385,14 @@ static void shard_stop(struct role_process *process)
 	shard_turn(shard);
 }
 
+static void status_of_commands(const struct shard *shard, struct buf *out)
+{
+	for (enum imap_command_kind kind = 0; kind < IMAP_COMMAND_COUNT; kind++)
+		role_status_command(out, STR("imap"), imap_command_name(kind), shard->count.imap_commands[kind]);
+	for (enum pop3_verb verb = POP3_UNKNOWN + 1; verb < (enum pop3_verb)POP3_VERB_COUNT; verb++)
+		role_status_command(out, STR("pop3"), pop3_verb_name(verb), shard->count.pop3_commands[verb]);
+}
+
 static void shard_status(struct role_process *process, struct buf *out)
 {
 	struct shard *shard = process->state;
@@ -366,19 +400,26 @@ static void shard_status(struct role_process *process, struct buf *out)
 	store_statistics(shard->store, &statistics);
 	role_status_add(out, STR("sessions"), shard->count.sessions);
 	role_status_add(out, STR("logins"), shard->count.logins);
+	connections_status(shard, out);
 	role_status_add(out, STR("deliveries"), shard->count.deliveries);
 	role_status_add(out, STR("deliveries_refused"), shard->count.refused);
 	role_status_add(out, STR("batches"), statistics.batches);
 	role_status_add(out, STR("syncs"), statistics.syncs);
+	role_status_add(out, STR("sync_us"), shard->count.sync_us);
+	role_status_add(out, STR("checkpoints"), statistics.checkpoints);
+	role_status_add(out, STR("wal_bytes"), statistics.wal_bytes);
+	role_status_add(out, STR("waiting"), requests_waiting(shard));
 	role_status_add(out, STR("batches_voided"), shard->voids);
 	role_status_add(out, STR("accounts_in_memory"), statistics.accounts_in_memory);
 	role_status_add(out, STR("view_bytes"), statistics.view_bytes);
+	role_status_add(out, STR("messages"), statistics.messages);
 	role_status_add(out, STR("segments"), statistics.segments);
 	role_status_add(out, STR("segments_damaged"), statistics.segments_damaged);
 	role_status_add(out, STR("body_bytes"), statistics.body_bytes);
 	role_status_add(out, STR("body_bytes_dead"), statistics.dead_bytes);
 	role_status_add(out, STR("body_bytes_freed"), statistics.compacted_bytes);
 	role_status_add(out, STR("cold_reads"), loop_cold_reads(process->loop));
+	status_of_commands(shard, out);
 }
 
 static void free_peers(struct shard *shard)
@@ -399,10 +440,12 @@ static void shard_finish(struct role_process *process)
 	free_peers(shard);
 	requests_free(shard);
 	control_free(shard);
+	mac_free(&shard->tickets);
 	backup_free(shard);
 	loop_set_read_helper(process->loop, NULL);
 	loop_helper_free(&shard->reader);
 	loop_helper_free(&shard->helper);
+	loop_timer_free(&shard->closed);
 	loop_timer_free(&shard->idle_work);
 	if (!shard->failed)
 		store_close(&shard->store);
@@ -421,6 +464,7 @@ static const struct role_definition definition = {
 	.sandbox_paths = shard_paths,
 	.prepare = shard_prepare,
 	.peer = shard_peer,
+	.reload = shard_reload,
 	.start = shard_start,
 	.stop = shard_stop,
 	.status = shard_status,

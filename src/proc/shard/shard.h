@@ -19,12 +19,15 @@
 #include "proto/imap/session.h"
 #include "proto/pop3/session.h"
 #include "store/transfer.h"
+#include "syntax/pop3.h"
 
 #define PEERS_MAX         64                 /* processes of one role */
 #define REQUESTS_MAX      (64 * 1024 * 1024) /* bytes of requests that wait for the gate; more are refused for now */
 #define LINGER_MS         5000               /* for the last words of a session */
 #define IDLE_WORK_PACE_MS 50                 /* between slices of background work */
 #define COMPACT_PACE_MS   1                  /* the same while somebody waits for it */
+#define CLOSED_MAX        64                 /* ends of sessions that are told together, */
+#define CLOSED_WAIT_MS    10                 /* and no later than that */
 #define FILES_RESERVED    512                /* descriptors for the store, the channels and requests that wait */
 #define IDLE_WORK_REST_MS (60 * 60 * 1000)   /* when there is nothing to do */
 
@@ -33,6 +36,7 @@ struct connection;
 struct request;
 struct promise;
 struct shard_control;
+struct ticket;
 struct shard_backup;
 struct transfer;
 
@@ -43,6 +47,8 @@ struct peer {
 	uint16_t index;
 	struct ipc_channel *channel;
 	uint32_t generation; /* which of its lives: answers do not go to the next one */
+	uint32_t n_closed;
+	uint64_t closed[CLOSED_MAX]; /* sessions that ended, not told yet to access, which has handed them over */
 };
 
 struct shard {
@@ -58,7 +64,7 @@ struct shard {
 	bool stirred;                /* something was asked of us since */
 	unsigned empty_looks;        /* at the door, since somebody came */
 	struct loop_later turn;      /* store_turn at the end of this turn */
-	struct loop_timer *idle_work;
+	struct loop_timer *idle_work, *closed; /* to tell access */
 	struct mail_settings mail;
 	struct imap_settings imap;
 	struct pop3_settings pop3;
@@ -70,16 +76,19 @@ struct shard {
 	size_t requests_bytes;
 	uint32_t requests_files;     /* of them, with a descriptor */
 	struct promise *promises, **promises_end;
+	struct mac *tickets;         /* the key of theirs */
 	struct shard_control *control;
 	struct shard_backup *backup;
 	struct transfer *transfers;
 	uint32_t n_transfers;
 	uint64_t voids;              /* batches that were rolled back */
+	bool telling;                /* the timer `closed` runs */
 	bool stopping;
 	bool failed;                 /* a sync failed: nothing can be promised any more */
 	uint64_t max_sessions;       /* each is a descriptor: what the system allows, less those for the store */
 	struct {
-		uint64_t sessions, logins, deliveries, refused;
+		uint64_t sessions, logins, deliveries, refused, sync_us;
+		uint64_t imap_commands[IMAP_COMMAND_COUNT], pop3_commands[POP3_VERB_COUNT];
 	} count;
 };
 
@@ -93,26 +102,32 @@ void shard_drop_peer(struct peer *peer);
 
 /* A hand-over came: takes *fd (set to -1). */
 int connection_hand_over(struct shard *shard, uint16_t access, struct str body, int *fd) MUST_CHECK;
+void connections_tell_closed(void *shard);
 void connections_writable(struct shard *shard);
 void connections_durable(struct shard *shard, uint64_t batch);
 void connections_voided(struct shard *shard, uint64_t batch);
 bool connections_read(const struct shard *shard, int fd); /* is a range of this file still to be sent? */
+void connections_status(const struct shard *shard, struct buf *out);
 unsigned connections_held(const struct shard *shard); /* whose output waits for a batch: 0, 1, or 2 for more */
 void connections_account_gone(struct shard *shard, struct str why); /* ends sessions of accounts that are gone */
+void connections_login_gone(struct shard *shard, const struct account_id *account, uint64_t login); /* its app password was removed */
 void connections_bye(struct shard *shard);          /* the server stops */
 void connections_free(struct shard *shard);         /* at the end of the process */
+/* `mansio who` and `mansio kick`; false: it is another command. */
+bool connections_control(struct shard *shard, uint64_t number, struct str body);
 
 /* For engines.c: what a session's world does. */
 struct outq *connection_output(void *connection);
 void connection_flush(void *connection);
 void connection_close(void *connection);
 void connection_wish(void *connection, enum session_resume wish);
+bool connection_fetch(void *connection, int fd, uint64_t offset, uint64_t n); /* session_world.fetch */
 struct shard *connection_shard(struct connection *connection);
 
 /* --- engines.c --- */
 
 struct engine {
-	void *(*begin)(struct connection *connection, struct account *account, uint64_t session, struct str tag);
+	void *(*begin)(struct connection *connection, struct account *account, const struct ticket *ticket, struct str tag);
 	size_t (*input)(void *session, struct str bytes);
 	bool (*wants_input)(const void *session);
 	void (*resume)(void *session);
@@ -124,9 +139,12 @@ struct engine {
 	void (*refuse)(struct outq *out, struct str tag, bool in_use, struct str text);
 	/* In the place of all answers that were not sent: the connection ends. NULL: it ends without a word. */
 	void (*last_words)(struct outq *out, struct str text);
+	/* The selected mailbox; empty: none. */
+	struct str (*mailbox)(const void *session);
 };
 extern const struct engine engine_imap, engine_pop3;
 void engines_set_up(struct shard *shard);
+void engines_reload(struct shard *shard); /* open sessions follow; their time-outs stay */
 
 /* --- control.c --- */
 
@@ -178,6 +196,7 @@ int request_from_smtp(struct peer *peer, uint16_t type, struct str body, int *fd
 int request_from_auth(struct peer *peer, uint16_t type, struct str body, int *fd) MUST_CHECK;
 void requests_run(struct shard *shard); /* the gate is open: those that waited */
 void requests_free(struct shard *shard);
+uint64_t requests_waiting(const struct shard *shard); /* for the gate to open, and for their batch */
 void promises_durable(struct shard *shard, uint64_t batch);
 void promises_voided(struct shard *shard, uint64_t batch, int err);
 unsigned promises_waiting(const struct shard *shard); /* 0, 1, or 2 for more */

@@ -1,15 +1,14 @@
-/* connection.c: one client: a stream, the session engine on top of it, the body on its way in, and what was asked
- * of auth and the shards. Owned by the role's list; freed when the stream has closed, or with the role.
+/* connection.c: one client: a stream, the session engine on top of it, the body on its way in, and what was asked of
+ * auth (logins: login.c) and the shards. Owned by the role's list; freed when the stream has closed, or with the role.
  *
  * After every call into the engine settle() does what follows from its new state: flush, time-outs, close. */
-#include "proc/smtp/delivery.h"
+#include "proc/smtp/connection.h"
 
 #include "base/checked.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
-#include "loop/stream.h"
-#include "loop/timeout.h"
+#include "proc/who.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,24 +17,6 @@
 #define CONFIRMATIONS_MAX (2 * SMTP_TARGETS_MAX)
 /* A client that has so much to read first is not listened to. */
 #define OUTPUT_PAUSE      (32 * 1024)
-
-struct connection {
-	struct connection *next, **at; /* the role's list */
-	struct smtp_role *role;
-	enum service service;
-	struct peer_address peer;
-	uint64_t id;
-	struct stream *stream;
-	struct smtp_session *session;
-	struct loop_timeout patience; /* with the client */
-	uint64_t patience_ms;
-	struct body *body;
-	uint64_t resolve_call; /* 0: none */
-	struct delivery *delivery;
-	struct confirmation *confirmations;
-	size_t n_confirmations;
-	bool closing;
-};
 
 /* The last connection is gone: what it has left to say goes out with this turn. */
 static void stopped(struct smtp_role *role)
@@ -49,6 +30,7 @@ static void connection_free(struct connection *connection)
 	struct smtp_role *role = connection->role;
 	log_debug("connection-closed", LOG_ID(connection->id), LOG_C("peer", connection->peer.text));
 	ipc_call_cancel(role->calls, connection->resolve_call);
+	login_forget(&connection->login);
 	loop_timeout_set(role->process->loop, &connection->patience, 0);
 	delivery_free(&connection->delivery);
 	smtp_session_free(&connection->session);
@@ -82,12 +64,11 @@ static void settle(struct connection *connection)
 	stream_pause(connection->stream, stream_output(connection->stream)->held > OUTPUT_PAUSE);
 	/* RFC 2920 section 3.2: the answer to MAIL leaves with that to the RCPT pipelined behind it. Each write that is
 	 * saved is a wake-up of the client too. */
-	stream_hold(connection->stream, connection->resolve_call != 0);
+	stream_hold(connection->stream, connection->resolve_call != 0 || connection->login.sender_call != 0);
 	stream_flush(connection->stream);
 }
 
-/* The engine waits no more: what it left of the input is offered again. */
-static void go_on(struct connection *connection)
+void connection_go_on(struct connection *connection)
 {
 	settle(connection);
 	if (!connection->closing)
@@ -131,7 +112,7 @@ static void on_resolved(void *owner, int result, const void *message)
 		smtp_session_resolved(connection->session, resolution_of(reply->result), targets, reply->n_targets);
 		mem_free(targets);
 	}
-	go_on(connection);
+	connection_go_on(connection);
 }
 
 static int ask_auth(struct connection *connection, struct str address)
@@ -187,7 +168,7 @@ static void on_delivered(void *owner)
 	struct connection *connection = owner;
 	smtp_session_delivered(connection->session);
 	delivery_free(&connection->delivery);
-	go_on(connection);
+	connection_go_on(connection);
 }
 
 static void world_deliver(void *owner, struct smtp_delivery *message)
@@ -234,6 +215,7 @@ static void on_tls_done(void *owner)
 	settle(connection);
 }
 
+/* Also of connections that begin with it. */
 static void world_start_tls(void *owner)
 {
 	struct connection *connection = owner;
@@ -241,6 +223,24 @@ static void world_start_tls(void *owner)
 	/* The certificate may have been taken away by a SIGHUP since it was offered. */
 	if (!tls || stream_start_tls(connection->stream, tls, on_tls_done) != 0)
 		connection->closing = true;
+}
+
+static void world_authenticate(void *owner, struct str user, struct str password)
+{
+	struct connection *connection = owner;
+	login_ask(&connection->login, user, password);
+}
+
+static void world_check_sender(void *owner, struct str address)
+{
+	struct connection *connection = owner;
+	login_check_sender(&connection->login, address);
+}
+
+static void world_start_timer(void *owner, uint64_t milliseconds)
+{
+	struct connection *connection = owner;
+	login_delay(&connection->login, milliseconds);
 }
 
 static void world_close(void *owner)
@@ -258,6 +258,9 @@ static const struct smtp_world world = {
 	.answered = world_answered,
 	.start_tls = world_start_tls,
 	.close = world_close,
+	.authenticate = world_authenticate,
+	.check_sender = world_check_sender,
+	.start_timer = world_start_timer,
 };
 
 /* --- what the stream tells --- */
@@ -306,13 +309,14 @@ static void on_impatience(void *owner)
 
 /* --- begin and end --- */
 
-static void refuse(struct smtp_role *role, int fd, const struct peer_address *peer)
+static void refuse(struct smtp_role *role, enum service service, int fd, const struct peer_address *peer)
 {
 	struct outq out = OUTQ_INIT(1024);
 	struct outq_piece piece;
 	smtp_refuse_connection(role->config.hostname, &out);
 	/* The socket's buffer is empty, so one attempt is enough; whatever happens, the connection ends here. */
-	if (outq_peek(&out, &piece) && send(fd, piece.bytes.p, piece.bytes.n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+	if (service != SERVICE_SUBMISSIONS && outq_peek(&out, &piece) &&
+	    send(fd, piece.bytes.p, piece.bytes.n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		log_debug("refusal-not-sent", LOG_C("peer", peer->text));
 	outq_free(&out);
 	close(fd);
@@ -328,7 +332,9 @@ static struct connection *connection_new(struct smtp_role *role, enum service se
 	connection->service = service;
 	connection->peer = *peer;
 	connection->id = random_u64();
+	connection->accepted_ms = loop_now_ms(role->process->loop);
 	connection->patience = (struct loop_timeout){ .fire = on_impatience, .owner = connection };
+	login_init(&connection->login, connection);
 	connection->next = role->connections;
 	connection->at = &role->connections;
 	if (connection->next)
@@ -344,25 +350,75 @@ static struct connection *connection_new(struct smtp_role *role, enum service se
 
 void smtp_connection_accept(struct smtp_role *role, enum service service, int fd, const struct peer_address *peer)
 {
-	bool smtp = service == SERVICE_SMTP;
-	uint32_t limit = smtp ? (uint32_t)role->process->conf.smtp.max_connections_per_address : UINT32_MAX;
+	const struct conf *conf = &role->process->conf;
+	bool lmtp = service == SERVICE_LMTP;
+	uint32_t limit = lmtp ? UINT32_MAX : (uint32_t)conf->smtp.max_connections_per_address;
 	if (role->stopping || !address_count_take(role->addresses, peer->text, limit)) {
-		refuse(role, fd, peer);
+		refuse(role, service, fd, peer);
 		return;
 	}
+	enum conf_plain_login plain = conf->login.allow_plain_without_tls;
 	struct connection *connection = connection_new(role, service, fd, peer);
 	struct smtp_client client = {
-		.dialect = smtp ? SMTP_DIALECT_SMTP : SMTP_DIALECT_LMTP,
+		.dialect = lmtp ? SMTP_DIALECT_LMTP : SMTP_DIALECT_SMTP,
 		.session = connection->id,
 		.address = str_from_c(connection->peer.text),
 		.offer_tls = role->process->tls && strcmp(peer->text, "unix") != 0,
+		.submission = service == SERVICE_SUBMISSION || service == SERVICE_SUBMISSIONS,
+		.plain_allowed = plain == CONF_PLAIN_ALWAYS || (plain == CONF_PLAIN_LOOPBACK && peer->loopback),
+		.tls_first = service == SERVICE_SUBMISSIONS,
 	};
 	connection->session =
 		smtp_session_new(&role->config, &client, &world, connection, stream_output(connection->stream));
 	role->n_accepted++;
+	role->accepted[service]++;
 	log_debug("connection-open", LOG_ID(connection->id), LOG_S("service", service_name(service)),
 	          LOG_C("peer", peer->text), LOG_U("port", peer->port));
+	if (client.submission)
+		login_expect(&connection->login);
+	if (client.tls_first)
+		world_start_tls(connection);
 	settle(connection);
+}
+
+/* --- who is there --- */
+
+static void *who_next(void *owner, void *at)
+{
+	struct smtp_role *role = owner;
+	struct connection *connection = at ? ((struct connection *)at)->next : role->connections;
+	while (connection && connection->closing)
+		connection = connection->next;
+	return connection;
+}
+
+static void who_describe(void *owner, void *at, struct who *out)
+{
+	const struct smtp_role *role = owner;
+	const struct connection *connection = at;
+	const struct login *login = &connection->login;
+	*out = (struct who){
+		.session = connection->id,
+		.account = login->user && login->call == 0 ? str_from_c(login->user) : STR(""),
+		.protocol = service_name(connection->service),
+		.peer = str_from_c(connection->peer.text),
+		.tls = stream_is_tls(connection->stream) ? stream_tls_version(connection->stream) : STR(""),
+		.age_ms = loop_now_ms(role->process->loop) - connection->accepted_ms,
+		.idle_ms = stream_idle_ms(connection->stream),
+	};
+}
+
+static void who_kick(void *owner, void *at)
+{
+	struct connection *connection = at;
+	smtp_session_end(connection->session, "closed by the operator");
+	settle(connection);
+}
+
+void smtp_control(struct role_process *process, uint64_t number, struct str body)
+{
+	static const struct who_source source = { .next = who_next, .describe = who_describe, .kick = who_kick };
+	who_command(process, &source, process->state, number, body);
 }
 
 void smtp_connections_stop(struct smtp_role *role)

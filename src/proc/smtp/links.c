@@ -19,6 +19,24 @@ static int on_resolve_reply(struct link *link, struct str body)
 	return err;
 }
 
+static int on_login_reply(struct link *link, struct str body)
+{
+	struct smtp_login_reply reply;
+	int err = smtp_login_reply_decode(body, &reply);
+	if (err == 0)
+		ipc_call_end(link->role->calls, link->peer, reply.request, &reply);
+	return err;
+}
+
+static int on_sender_reply(struct link *link, struct str body)
+{
+	struct sender_reply reply;
+	int err = sender_reply_decode(body, &reply);
+	if (err == 0)
+		ipc_call_end(link->role->calls, link->peer, reply.request, &reply);
+	return err;
+}
+
 static int on_deliver_reply(struct link *link, struct str body)
 {
 	struct deliver_reply reply;
@@ -36,6 +54,10 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 		return ERR_CORRUPT;
 	if (link->peer == PEER_AUTH && type == AUTH_SMTP_RESOLVE_REPLY)
 		return on_resolve_reply(link, body);
+	if (link->peer == PEER_AUTH && type == AUTH_SMTP_LOGIN_REPLY)
+		return on_login_reply(link, body);
+	if (link->peer == PEER_AUTH && type == AUTH_SMTP_SENDER_REPLY)
+		return on_sender_reply(link, body);
 	if (link->peer != PEER_AUTH && type == SHARD_SMTP_DELIVER_REPLY)
 		return on_deliver_reply(link, body);
 	return ERR_CORRUPT;

@@ -1,6 +1,6 @@
-/* main.c: the smtp role: mail comes in by SMTP and LMTP, is checked here, and goes to the shards of its recipients.
- * Holds no mail and no directory: addresses are auth's business. One struct smtp_role, made by prepare, freed by
- * finish.
+/* main.c: the smtp role: mail comes in by SMTP (from servers, and by submission from users) and LMTP, is checked here,
+ * and goes to the shards of its recipients. Holds no mail and no directory: addresses and passwords are auth's
+ * business. One struct smtp_role, made by prepare, freed by finish.
  *
  * While auth is down recipients get 451, while a shard is down its recipients' messages do: the client comes again. */
 #include "proc/smtp/delivery.h"
@@ -30,11 +30,13 @@ static int open_spool(struct smtp_role *role)
 	return fd;
 }
 
-static struct smtp_config config_of(const struct role_process *process)
+static struct smtp_config config_of(struct role_process *process)
 {
 	const struct conf *conf = &process->conf;
+	struct smtp_role *role = process->state;
 	return (struct smtp_config){
 		.hostname = process->setup.hostname,
+		.commands = role->commands,
 		.max_message_size = conf->smtp.max_message_size,
 		.max_recipients = (uint32_t)conf->smtp.max_recipients,
 		.max_refused_recipients = (uint32_t)conf->smtp.max_refused_recipients,
@@ -46,7 +48,14 @@ static struct smtp_config config_of(const struct role_process *process)
 		.command_timeout_ms = conf->smtp.command_timeout_ms,
 		.data_timeout_ms = conf->smtp.data_timeout_ms,
 		.handshake_timeout_ms = conf->tls.handshake_timeout_ms,
+		.max_failures = (uint32_t)conf->login.max_failures,
+		.failure_delay_ms = conf->login.failure_delay_ms,
 	};
+}
+
+static void set_limits(struct smtp_role *role)
+{
+	role->bodies.in_memory_max = MIN(role->process->conf.store.large_message, (uint64_t)DELIVER_INLINE_MAX);
 }
 
 static void prepare_bodies(struct smtp_role *role)
@@ -56,7 +65,7 @@ static void prepare_bodies(struct smtp_role *role)
 	struct body_store *bodies = &role->bodies;
 	body_store_secret(bodies, process->setup.store_secret, sizeof process->setup.store_secret);
 	bodies->spool = role->spool;
-	bodies->in_memory_max = MIN(conf->store.large_message, (uint64_t)DELIVER_INLINE_MAX);
+	set_limits(role);
 	bodies->free_space_min = conf->store.reserve_free_space;
 	bodies->budget = BODY_MEMORY_MAX;
 	bodies->mime = conf_mime_limits(conf);
@@ -97,10 +106,29 @@ static void on_accept(void *owner, int fd, const struct peer_address *peer)
 	smtp_connection_accept(listener->role, listener->service, fd, peer);
 }
 
+static bool is_ours(enum service service)
+{
+	switch (service) {
+	case SERVICE_SMTP:
+	case SERVICE_LMTP:
+	case SERVICE_SUBMISSION:
+	case SERVICE_SUBMISSIONS:
+		return true;
+	case SERVICE_IMAP:
+	case SERVICE_IMAPS:
+	case SERVICE_POP3:
+	case SERVICE_POP3S:
+	case SERVICE_METRICS:
+	case SERVICE_COUNT:
+		break;
+	}
+	return false;
+}
+
 static void add_listener(struct role_process *process, enum service service, int fd)
 {
 	struct smtp_role *role = process->state;
-	role_listeners_add(&role->listeners, role, service == SERVICE_SMTP || service == SERVICE_LMTP, service, fd);
+	role_listeners_add(&role->listeners, role, is_ours(service), service, fd);
 }
 
 static void add_peer(struct role_process *process, enum role peer_role, uint16_t index, int fd)
@@ -113,6 +141,13 @@ static void add_peer(struct role_process *process, enum role peer_role, uint16_t
 		return;
 	}
 	smtp_link_open(role, peer, fd);
+}
+
+static void reload(struct role_process *process)
+{
+	struct smtp_role *role = process->state;
+	role->config = config_of(process);
+	set_limits(role);
 }
 
 static void start(struct role_process *process)
@@ -135,10 +170,15 @@ static void status(struct role_process *process, struct buf *out)
 	role_status_add(out, STR("connections"), role->n_connections);
 	role_status_add(out, STR("connections_accepted"), role->n_accepted);
 	role_status_add(out, STR("connections_refused"), role->n_refused);
+	role_status_add(out, STR("logins"), role->n_logins);
+	role_status_add(out, STR("login_failures"), role->n_login_failures);
 	role_status_add(out, STR("messages_delivered"), role->n_messages);
 	role_status_add(out, STR("messages_failed"), role->n_failed);
 	role_status_add(out, STR("bytes_received"), role->n_bytes);
 	role_status_add(out, STR("body_memory"), role->bodies.held);
+	role_status_services(out, role->accepted);
+	for (enum smtp_verb verb = SMTP_UNKNOWN + 1; verb < (enum smtp_verb)SMTP_VERB_COUNT; verb++)
+		role_status_command(out, STR("smtp"), smtp_verb_name(verb), role->commands[verb]);
 }
 
 static void finish(struct role_process *process)
@@ -168,9 +208,11 @@ int smtp_main(void)
 		.prepare = prepare,
 		.listener = add_listener,
 		.peer = add_peer,
+		.reload = reload,
 		.start = start,
 		.stop = stop,
 		.status = status,
+		.control = smtp_control,
 		.finish = finish,
 	};
 	return role_main(&definition);

@@ -12,12 +12,15 @@
 #include "proc/role.h"
 #include "proc/smtp/body.h"
 #include "proto/smtp/session.h"
+#include "syntax/smtp.h"
 
 #define SPOOL_PATH_MAX (CONF_PATH_MAX + 16)
 /* How long auth may take for an address, and the shards for a message (RFC 5321, 4.5.3.2.6: the client waits 10
  * minutes). */
 #define RESOLVE_TIMEOUT_MS (20 * 1000)
 #define DELIVER_TIMEOUT_MS (120 * 1000)
+/* How long auth may take for a login, beyond the longest wait that it may impose. */
+#define LOGIN_ANSWER_MS    (30 * 1000)
 /* Time for the last reply to leave; less when the server stops, which has a time-out of its own. */
 #define LINGER_MS      (10 * 1000)
 #define STOP_LINGER_MS 1000
@@ -59,7 +62,9 @@ struct smtp_role {
 	struct address_count *addresses;
 	struct connection *connections; /* all, newest first */
 	uint32_t n_connections;
-	uint64_t n_accepted, n_refused, n_messages, n_failed, n_bytes;
+	uint64_t accepted[SERVICE_COUNT];
+	uint64_t commands[SMTP_VERB_COUNT];
+	uint64_t n_accepted, n_refused, n_messages, n_failed, n_bytes, n_logins, n_login_failures;
 	bool stopping;
 };
 
@@ -69,6 +74,8 @@ void smtp_links_free(struct smtp_role *role);
 
 /* connection.c: the role's listeners lead here; the descriptor becomes the connection's. */
 void smtp_connection_accept(struct smtp_role *role, enum service service, int fd, const struct peer_address *peer);
+/* `mansio who` and `mansio kick`. */
+void smtp_control(struct role_process *process, uint64_t number, struct str body);
 /* The server stops: role_stopped is called when the last connection is gone. */
 void smtp_connections_stop(struct smtp_role *role);
 /* At the end of the process: frees all at once. */

@@ -41,6 +41,7 @@ struct fixture {
 	struct ipc_channel *auth;
 	struct shard shards[SHARDS];
 	uint16_t ports[SERVICE_COUNT];
+	bool auth_is_silent;
 	struct stream *client;
 	struct buf received;
 	const char *wanted;  /* the loop stops when this was received */
@@ -51,6 +52,10 @@ struct fixture {
 static struct fixture *current; /* for the functions of role.h below */
 
 /* --- role.h, played --- */
+
+void role_control_reply(struct role_process *process, uint64_t request, struct str body)
+{
+}
 
 void role_ready(struct role_process *process)
 {
@@ -65,11 +70,52 @@ void role_stopped(struct role_process *process)
 
 /* --- auth and shards --- */
 
+/* The password is "secret"; an account is that of its first letter. */
+static int auth_login(struct fixture *fixture, struct str body)
+{
+	struct login_request request;
+	assert_int_equal(login_request_decode(body, &request), 0);
+	assert_int_equal(request.right, TICKET_SMTP);
+	assert_false(request.tls);
+	assert_true(str_eq(request.peer, STR("127.0.0.1")));
+	bool right = str_eq(request.password, STR("secret"));
+	struct smtp_login_reply reply = { .request = request.request, .result = right ? LOGIN_OK : LOGIN_DENIED };
+	if (right)
+		reply.account.bytes[0] = (unsigned char)request.user.p[0], reply.app_password = 7;
+	struct buf out = BUF_INIT(4096);
+	smtp_login_reply_encode(&reply, &out);
+	if (!fixture->auth_is_silent)
+		assert_int_equal(ipc_send(fixture->auth, AUTH_SMTP_LOGIN_REPLY, buf_str(&out), -1), 0);
+	buf_free(&out);
+	return 0;
+}
+
+static int auth_sender(struct fixture *fixture, struct str body)
+{
+	struct sender_request request;
+	assert_int_equal(sender_request_decode(body, &request), 0);
+	char first = request.address.n > 0 ? request.address.p[0] : (char)request.account.bytes[0];
+	assert_int_equal(request.app_password, 7);
+	struct sender_reply reply = { request.request, first == 'g'                             ? SENDER_LOGGED_OUT
+		                                           : first == (char)request.account.bytes[0] ? SENDER_OWN
+		                                                                                     : SENDER_OTHER };
+	struct buf out = BUF_INIT(4096);
+	sender_reply_encode(&reply, &out);
+	if (!fixture->auth_is_silent)
+		assert_int_equal(ipc_send(fixture->auth, AUTH_SMTP_SENDER_REPLY, buf_str(&out), -1), 0);
+	buf_free(&out);
+	return 0;
+}
+
 /* a@ is an account of shard 0, b@ of shard 1; others are not there. */
 static int auth_message(void *owner, uint16_t type, struct str body, int *fd)
 {
 	struct fixture *fixture = owner;
 	struct resolve_request request;
+	if (type == SMTP_AUTH_LOGIN)
+		return auth_login(fixture, body);
+	if (type == SMTP_AUTH_SENDER)
+		return auth_sender(fixture, body);
 	assert_int_equal(type, SMTP_AUTH_RESOLVE);
 	assert_int_equal(resolve_request_decode(body, &request), 0);
 	unsigned char first = (unsigned char)request.address.p[0];
@@ -255,9 +301,13 @@ static int set_up(void **state)
 	conf_defaults(&fixture->process.conf);
 	fixture->process.conf.smtp.max_connections_per_address = 2;
 	fixture->process.conf.store.reserve_free_space = 0;
+	fixture->process.conf.login.allow_plain_without_tls = CONF_PLAIN_LOOPBACK;
+	fixture->process.conf.login.failure_delay_ms = 1;
 	assert_int_equal(definitions[ROLE_SMTP]->prepare(&fixture->process), 0);
 	add_listener(fixture, SERVICE_SMTP);
 	add_listener(fixture, SERVICE_LMTP);
+	add_listener(fixture, SERVICE_SUBMISSION);
+	add_listener(fixture, SERVICE_SUBMISSIONS);
 	fixture->auth = connect_peer(fixture, ROLE_AUTH, 0, auth_message, fixture);
 	for (uint16_t i = 0; i < SHARDS; i++) {
 		fixture->shards[i].fixture = fixture;
@@ -362,7 +412,7 @@ static void a_lost_shard_means_try_again(void **state)
 		"MAIL FROM:<>\r\nRCPT TO:<a@example.test>\r\nRCPT TO:<b@example.test>\r\nDATA\r\nx\r\n.\r\n";
 	struct shard *shard = &fixture->shards[1];
 	client_connect(fixture, SERVICE_SMTP);
-	talk(fixture, "EHLO c\r\n", "250 8BITMIME\r\n");
+	talk(fixture, "EHLO c\r\n", "250 SMTPUTF8\r\n");
 	ipc_channel_free(&shard->channel);
 	talk(fixture, message, "451 4.3.0 not possible now");
 	struct delivery_key key = fixture->shards[0].key;
@@ -391,6 +441,87 @@ static void without_auth_recipients_try_again(void **state)
 	     "451 4.3.0 addresses cannot be looked up now");
 	fixture->auth = connect_peer(fixture, ROLE_AUTH, 0, auth_message, fixture);
 	talk(fixture, "RCPT TO:<a@example.test>\r\n", "250 2.1.5");
+}
+
+#define AUTH_A     "AUTH PLAIN AGFAZXhhbXBsZS50ZXN0AHNlY3JldA==\r\n" /* a@example.test, secret */
+#define AUTH_WRONG "AUTH PLAIN AGFAZXhhbXBsZS50ZXN0AHdyb25n\r\n"
+
+static void a_submission_is_sent_by_its_account(void **state)
+{
+	struct fixture *fixture = *state;
+	client_connect(fixture, SERVICE_SUBMISSION);
+	talk(fixture, "EHLO c\r\n", "250-AUTH PLAIN LOGIN\r\n");
+	talk(fixture, "MAIL FROM:<a@example.test>\r\n", "530 5.7.0 ");
+	talk(fixture, AUTH_WRONG "NOOP\r\n", "535 5.7.8 wrong user name or password\r\n250 ");
+	talk(fixture, AUTH_A "MAIL FROM:<b@example.test>\r\n", "235 2.7.0 welcome\r\n553 5.7.1 ");
+	talk(fixture, "MAIL FROM:<a@example.test>\r\nRCPT TO:<b@example.test>\r\nDATA\r\n", "354 ");
+	talk(fixture, "Bcc: x\r\nSubject: y\r\n\r\nz\r\n.\r\n", "250 2.0.0 delivered");
+	assert_true(str_eq(buf_str(&fixture->shards[1].body), STR("Subject: y\r\n\r\nz\r\n")));
+	assert_true(str_find(buf_str(&fixture->shards[1].head), STR("with ESMTPA\r\n")) > 0);
+	assert_true(str_find(buf_str(&fixture->shards[1].head), STR("\r\nMessage-ID: <")) > 0);
+	wait_confirmations(fixture, 1);
+}
+
+static void without_auth_logins_try_again(void **state)
+{
+	struct fixture *fixture = *state;
+	client_connect(fixture, SERVICE_SUBMISSION);
+	ipc_channel_free(&fixture->auth);
+	talk(fixture, "EHLO c\r\n" AUTH_A, "454 4.7.0 ");
+	fixture->auth = connect_peer(fixture, ROLE_AUTH, 0, auth_message, fixture);
+	/* It goes while it is asked. */
+	fixture->auth_is_silent = true;
+	talk(fixture, "NOOP\r\n" AUTH_A, "250 2.0.0 ok");
+	ipc_channel_free(&fixture->auth);
+	talk(fixture, "", "454 4.7.0 ");
+	fixture->auth_is_silent = false;
+	fixture->auth = connect_peer(fixture, ROLE_AUTH, 0, auth_message, fixture);
+	talk(fixture, AUTH_A, "235 ");
+	/* The client goes while its login is looked at. */
+	client_connect(fixture, SERVICE_SUBMISSION);
+	talk(fixture, "EHLO c\r\n", "250 SMTPUTF8\r\n");
+	say(fixture, STR(AUTH_A));
+	client_connect(fixture, SERVICE_SUBMISSION);
+	talk(fixture, "EHLO c\r\n" AUTH_A, "235 ");
+}
+
+static void who_does_not_log_in_is_shown_out(void **state)
+{
+	struct fixture *fixture = *state;
+	fixture->process.conf.login.timeout_ms = 200;
+	client_connect(fixture, SERVICE_SUBMISSION);
+	talk(fixture, "EHLO c\r\n", "421 4.3.2 no login came in time\r\n");
+	fixture->process.conf.login.timeout_ms = 60000;
+	client_connect(fixture, SERVICE_SUBMISSION);
+	talk(fixture, "EHLO c\r\n" AUTH_A, "235 ");
+}
+
+static void without_auth_senders_try_again(void **state)
+{
+	struct fixture *fixture = *state;
+	client_connect(fixture, SERVICE_SUBMISSION);
+	talk(fixture, "EHLO c\r\n" AUTH_A, "235 ");
+	ipc_channel_free(&fixture->auth);
+	talk(fixture, "MAIL FROM:<a@example.test>\r\n", "451 4.3.0 ");
+	fixture->auth = connect_peer(fixture, ROLE_AUTH, 0, auth_message, fixture);
+	fixture->auth_is_silent = true;
+	talk(fixture, "NOOP\r\n", "250 ");
+	say(fixture, STR("MAIL FROM:<a@example.test>\r\n"));
+	ipc_channel_free(&fixture->auth);
+	talk(fixture, "", "451 4.3.0 ");
+	fixture->auth_is_silent = false;
+	fixture->auth = connect_peer(fixture, ROLE_AUTH, 0, auth_message, fixture);
+	talk(fixture, "MAIL FROM:<gone@example.test>\r\n", "421 4.7.0 this login has ended");
+}
+
+/* Nothing is said in the clear where TLS comes first. */
+static void without_a_certificate_tls_ports_are_silent(void **state)
+{
+	struct fixture *fixture = *state;
+	client_connect(fixture, SERVICE_SUBMISSIONS);
+	while (!fixture->client_closed)
+		run(fixture);
+	assert_int_equal(fixture->received.n, 0);
 }
 
 static void a_client_that_vanishes_costs_nothing(void **state)
@@ -449,6 +580,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(large_messages_travel_as_files, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_lost_shard_means_try_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(without_auth_recipients_try_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_submission_is_sent_by_its_account, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(without_auth_logins_try_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(who_does_not_log_in_is_shown_out, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(without_auth_senders_try_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(without_a_certificate_tls_ports_are_silent, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_client_that_vanishes_costs_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_address_has_so_many_connections, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_stop_says_goodbye, set_up, tear_down),

@@ -43,9 +43,12 @@ static bool serves(enum role role, enum service service)
 	case SERVICE_IMAPS:
 	case SERVICE_POP3:
 	case SERVICE_POP3S:
+	case SERVICE_METRICS:
 		return role == ROLE_ACCESS;
 	case SERVICE_SMTP:
 	case SERVICE_LMTP:
+	case SERVICE_SUBMISSION:
+	case SERVICE_SUBMISSIONS:
 		return role == ROLE_SMTP;
 	case SERVICE_COUNT:
 		break;
@@ -157,6 +160,18 @@ void children_send_keys(struct supervisor *s)
 	}
 }
 
+void children_send_configuration(struct supervisor *s)
+{
+	for (size_t i = 0; i < s->n_children; i++)
+		send_to(&s->children[i], SUPERVISOR_RELOAD, buf_str(&s->conf_text), -1);
+}
+
+void child_send_log_level(struct child *child)
+{
+	char level = (char)child->log_level;
+	send_to(child, SUPERVISOR_LOG_LEVEL, str_of(&level, 1), -1);
+}
+
 static void send_listeners(struct child *child)
 {
 	const struct supervisor *s = child->supervisor;
@@ -250,6 +265,21 @@ static int on_peer_lost(struct child *child, struct str body)
 	return 0;
 }
 
+static void on_metrics(void *owner, int err, struct str text)
+{
+	struct child *child = owner;
+	child->metrics = NULL;
+	send_to(child, SUPERVISOR_METRICS, err ? (struct str){ NULL, 0 } : text, -1);
+}
+
+static int on_metrics_wanted(struct child *child, struct str body)
+{
+	if (body.n != 0 || child->metrics || child->role != ROLE_ACCESS)
+		return ERR_CORRUPT;
+	child->metrics = status_begin(child->supervisor, STATUS_METRICS, on_metrics, child);
+	return 0;
+}
+
 static void announce(struct supervisor *s)
 {
 	size_t ready = 0;
@@ -281,7 +311,7 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 		announce(child->supervisor);
 		return 0;
 	case CHILD_CONTROL_REPLY:
-		if (child->role != ROLE_AUTH && child->role != ROLE_SHARD)
+		if (child->role == ROLE_AUTHWORK)
 			return ERR_CORRUPT;
 		/* fall through */
 	case CHILD_STATUS:
@@ -293,6 +323,8 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 		return 0;
 	case CHILD_PEER_LOST:
 		return on_peer_lost(child, body);
+	case CHILD_METRICS:
+		return on_metrics_wanted(child, body);
 	default:
 		return ERR_CORRUPT;
 	}
@@ -303,6 +335,7 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 static void on_closed(void *owner)
 {
 	struct child *child = owner;
+	status_cancel(&child->metrics);
 	ipc_channel_free(&child->channel);
 	if (child->pid)
 		loop_timer_start(child->timer, GOING_MS);
@@ -340,6 +373,7 @@ static bool spawn(struct child *child)
 	child->ready = child->stop_sent = false;
 	child->channel = ipc_channel_new(s->loop, ends[0], on_message, on_closed, child);
 	send_setup(child);
+	child_send_log_level(child);
 	send_keys(child);
 	send_listeners(child);
 	return true;
@@ -375,7 +409,8 @@ void children_make(struct supervisor *s)
 	for (size_t i = 0; i < COUNT_OF(order); i++) {
 		for (uint16_t index = 0; index < count_of(s, order[i]) && s->n_children < CHILDREN_MAX; index++) {
 			struct child *child = &s->children[s->n_children++];
-			*child = (struct child){ .supervisor = s, .role = order[i], .index = index };
+			*child = (struct child){ .supervisor = s, .role = order[i], .index = index,
+				                 .log_level = LOG_LEVEL_CONFIGURED };
 			child->delay_ms = s->conf.server.restart_delay_min_ms;
 			child->timer = loop_timer_new(s->loop, on_timer, child);
 		}
@@ -422,6 +457,7 @@ static void on_end(struct child *child, int status)
 	child->pid = 0;
 	child->ready = false;
 	loop_timer_stop(child->timer);
+	status_cancel(&child->metrics);
 	ipc_channel_free(&child->channel);
 	ipc_calls_peer_lost(s->calls, child_number(child));
 	announce(s);
@@ -492,6 +528,7 @@ void children_kill(struct supervisor *s)
 void children_free(struct supervisor *s)
 {
 	for (size_t i = 0; i < s->n_children; i++) {
+		status_cancel(&s->children[i].metrics);
 		ipc_channel_free(&s->children[i].channel);
 		loop_timer_free(&s->children[i].timer);
 	}

@@ -3,6 +3,7 @@
  * connect. */
 #include "proc/supervisor/supervisor_private.h"
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "ipc/control.h"
 
@@ -21,7 +22,7 @@ struct control_client {
 	struct ipc_channel *channel; /* NULL: free */
 	struct status_request *status;
 	struct shard_command *at_shards;
-	struct buf kept; /* a request for the shard that auth is asked for */
+	struct buf kept; /* a request for the shard that auth is asked for; of a reload, its answer */
 	int fd;          /* what came with it; -1: nothing */
 	uint64_t call;
 };
@@ -65,11 +66,52 @@ static void reply(struct control_client *client, int result, struct str message,
 	buf_free(&body);
 }
 
-static void on_status(void *owner, struct str json)
+static void on_status(void *owner, int err, struct str json)
 {
 	struct control_client *client = owner;
 	client->status = NULL;
-	reply(client, 0, (struct str){ NULL, 0 }, json);
+	reply(client, err, STR("the answer is too long"), err ? (struct str){ NULL, 0 } : json);
+}
+
+static void on_metrics(void *owner, int err, struct str text)
+{
+	struct buf json = BUF_INIT(IPC_BODY_MAX - 4096);
+	json_put_string(&json, text);
+	on_status(owner, err ? err : buf_error(&json), buf_str(&json));
+	buf_free(&json);
+}
+
+/* Every process has heard of the new configuration: what is done from now on is done by it. */
+static void on_reloaded(void *owner, int err, struct str json)
+{
+	struct control_client *client = owner;
+	client->status = NULL;
+	reply(client, 0, (struct str){ NULL, 0 }, buf_str(&client->kept));
+	buf_free(&client->kept);
+}
+
+static void begin_reload(struct control_client *client)
+{
+	struct supervisor *s = client->server->supervisor;
+	struct buf json = BUF_INIT(IPC_BODY_MAX / 2), problem = BUF_INIT(PROBLEM_MAX);
+	int err = reload(s, &json, &problem);
+	if (err == 0) {
+		client->kept = json;
+		client->status = status_begin(s, STATUS_JSON, on_reloaded, client);
+	} else {
+		reply(client, err, buf_str(&problem), (struct str){ NULL, 0 });
+		buf_free(&json);
+	}
+	buf_free(&problem);
+}
+
+static void set_log_level(struct control_client *client, const struct control_request *request)
+{
+	struct buf json = BUF_INIT(IPC_BODY_MAX / 2);
+	struct str problem = STR("");
+	int err = log_level_command(client->server->supervisor, request, &json, &problem);
+	reply(client, err, problem, buf_str(&json));
+	buf_free(&json);
 }
 
 static void on_shards_reply(void *owner, struct str body)
@@ -91,7 +133,8 @@ static void go_to_shard(struct control_client *client, struct str body)
 		return;
 	}
 	request.arguments[0] = str_of((const char *)place.account.bytes, ACCOUNT_ID_SIZE);
-	client->at_shards = shard_command_begin(s, &request, place.shard, client->fd, on_shards_reply, client);
+	client->at_shards = shard_command_begin(s, &request, child_of(s, ROLE_SHARD, place.shard), client->fd, on_shards_reply,
+	                                        client);
 }
 
 static void on_auth_reply(void *owner, int result, const void *answer)
@@ -142,6 +185,30 @@ static void ask_auth(struct control_client *client, struct str request)
 	}
 }
 
+/* "shard.0": one that has connections; NULL when there is none of that name. */
+static struct child *child_named(struct supervisor *s, struct str name)
+{
+	static const enum role roles[] = { ROLE_ACCESS, ROLE_SMTP, ROLE_SHARD };
+	uint64_t index;
+	struct str role = str_cut(&name, '.');
+	if (str_to_u64(name, CHILDREN_MAX, &index) != 0)
+		return NULL;
+	for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
+		if (str_eq(role, role_name(roles[i])))
+			return child_of(s, roles[i], (uint16_t)index);
+	return NULL;
+}
+
+static void go_to_process(struct control_client *client, const struct control_request *request)
+{
+	struct supervisor *s = client->server->supervisor;
+	struct child *child = request->n_arguments > 0 ? child_named(s, request->arguments[0]) : NULL;
+	if (child)
+		client->at_shards = shard_command_begin(s, request, child, -1, on_shards_reply, client);
+	else
+		reply(client, ERR_NOT_FOUND, STR("there is no such process"), (struct str){ NULL, 0 });
+}
+
 static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 {
 	struct control_client *client = owner;
@@ -156,10 +223,20 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 		return *fd == IPC_FD_LOST ? ERR_UNAVAILABLE : ERR_SYNTAX;
 	switch (control_reach(request.command)) {
 	case CONTROL_BY_SUPERVISOR:
-		client->status = status_begin(s, on_status, client);
+		if (request.command == CONTROL_RELOAD)
+			begin_reload(client);
+		else if (request.command == CONTROL_LOG_LEVEL)
+			set_log_level(client, &request);
+		else if (request.command == CONTROL_METRICS)
+			client->status = status_begin(s, STATUS_METRICS, on_metrics, client);
+		else
+			client->status = status_begin(s, STATUS_JSON, on_status, client);
 		break;
 	case CONTROL_BY_ALL_SHARDS:
-		client->at_shards = shard_command_begin(s, &request, -1, -1, on_shards_reply, client);
+		client->at_shards = shard_command_begin(s, &request, NULL, -1, on_shards_reply, client);
+		break;
+	case CONTROL_BY_PROCESS:
+		go_to_process(client, &request);
 		break;
 	case CONTROL_BY_ITS_SHARD:
 		if (request.n_arguments == 0)

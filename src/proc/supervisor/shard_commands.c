@@ -1,7 +1,7 @@
-/* shard_commands.c: commands of the control socket that shards carry out: sent to one or to all, their answers
- * gathered. One shard's answer is passed on as it is; those of all become one JSON array, in order of the shards,
- * and the first that fails is the failure of all. A shard answers in time: what takes longer it does in steps that
- * the command line asks for (proc/shard/control.c). Owned by the control connection that asked; freed when done or
+/* shard_commands.c: commands of the control socket that shards carry out, sent to one or to all, or another process;
+ * their answers gathered. One answer is passed on as it is; those of all shards become one JSON array, in order of the
+ * shards, and the first that fails is the failure of all. A process answers in time: what takes longer it does in steps
+ * that the command line asks for (proc/shard/control.c). Owned by the control connection that asked; freed when done or
  * cancelled. */
 #include "proc/supervisor/supervisor_private.h"
 
@@ -13,6 +13,7 @@
 
 struct part {
 	struct shard_command *command;
+	struct child *child;
 	uint64_t call; /* 0: answered or never asked */
 	int result;    /* of the call: 0 when there is an answer */
 	struct buf answer;
@@ -23,16 +24,16 @@ struct shard_command {
 	shard_command_done_fn *done;
 	void *owner;
 	struct loop_later later; /* nobody could be asked */
-	uint16_t first, n;
+	uint16_t n;
 	bool merged; /* all shards, in an array */
 	struct part *parts;
 	uint16_t waiting;
 };
 
-static void fail(struct buf *out, int result, uint16_t shard, const char *what)
+static void fail(struct buf *out, int result, const struct child *child, const char *what)
 {
 	char text[128];
-	int n = snprintf(text, sizeof text, "shard %u %s", shard, what);
+	int n = snprintf(text, sizeof text, "%.*s %u %s", STR_ARG(role_name(child->role)), child->index, what);
 	control_reply_encode(&(struct control_reply){ .result = result, .message = str_of(text, (size_t)n) }, out);
 }
 
@@ -44,11 +45,10 @@ static void merge(const struct shard_command *command, struct buf *out)
 	json_begin_array(&json);
 	for (uint16_t i = 0; i < command->n && reply.result == 0 && out->n == 0; i++) {
 		const struct part *part = &command->parts[i];
-		uint16_t shard = (uint16_t)(command->first + i);
 		if (part->result != 0)
-			fail(out, ERR_UNAVAILABLE, shard, "does not answer now; try again");
+			fail(out, ERR_UNAVAILABLE, part->child, "does not answer now; try again");
 		else if (control_reply_decode(buf_str(&part->answer), &reply) != 0)
-			fail(out, ERR_CORRUPT, shard, "gave a malformed answer");
+			fail(out, ERR_CORRUPT, part->child, "gave a malformed answer");
 		else if (reply.result != 0 || !command->merged)
 			buf_add(out, buf_str(&part->answer));
 		else
@@ -86,13 +86,13 @@ static void on_answer(void *owner, int result, const void *reply)
 		loop_later(part->command->supervisor->loop, &part->command->later);
 }
 
-static void ask(struct part *part, uint16_t shard, struct str request, int fd)
+static void ask(struct part *part, struct str request, int fd)
 {
 	struct supervisor *s = part->command->supervisor;
-	struct child *child = child_of(s, ROLE_SHARD, shard);
+	struct child *child = part->child;
 	struct buf head = BUF_INIT(16);
 	part->result = ERR_UNAVAILABLE;
-	if (!child || !child->channel || !child->ready ||
+	if (!child->channel || !child->ready ||
 	    ipc_call_begin(s->calls, child_number(child), SHARD_WAIT_MS, on_answer, part, &part->call) != 0)
 		return;
 	wire_put_u64(&head, part->call);
@@ -105,22 +105,20 @@ static void ask(struct part *part, uint16_t shard, struct str request, int fd)
 	buf_free(&head);
 }
 
-struct shard_command *shard_command_begin(struct supervisor *s, const struct control_request *request, int32_t shard,
-                                          int fd, shard_command_done_fn *done, void *owner)
+struct shard_command *shard_command_begin(struct supervisor *s, const struct control_request *request,
+                                          struct child *only, int fd, shard_command_done_fn *done, void *owner)
 {
 	struct shard_command *command = mem_alloc(1, sizeof *command);
 	struct buf body = BUF_INIT(IPC_BODY_MAX);
-	*command = (struct shard_command){ .supervisor = s, .done = done, .owner = owner, .n = s->store.shards, .merged = shard < 0 };
+	*command = (struct shard_command){ .supervisor = s, .done = done, .owner = owner, .merged = !only };
 	command->later = (struct loop_later){ .fn = finish, .owner = command };
-	if (shard >= 0) {
-		command->first = (uint16_t)shard;
-		command->n = 1;
-	}
+	command->n = only ? 1 : s->store.shards;
 	command->parts = mem_alloc(command->n, sizeof *command->parts);
 	control_request_encode(request, &body);
 	for (uint16_t i = 0; i < command->n; i++) {
-		command->parts[i] = (struct part){ .command = command, .answer = BUF_INIT(IPC_BODY_MAX) };
-		ask(&command->parts[i], (uint16_t)(command->first + i), buf_str(&body), shard >= 0 ? fd : -1);
+		struct child *child = only ? only : child_of(s, ROLE_SHARD, i);
+		command->parts[i] = (struct part){ .command = command, .child = child, .answer = BUF_INIT(IPC_BODY_MAX) };
+		ask(&command->parts[i], buf_str(&body), fd);
 	}
 	buf_free(&body);
 	if (command->waiting == 0)

@@ -165,6 +165,8 @@ int sockets_bind(struct supervisor *s)
 		{ SERVICE_IMAP, &s->conf.listen.imap },   { SERVICE_IMAPS, &s->conf.listen.imaps },
 		{ SERVICE_POP3, &s->conf.listen.pop3 },   { SERVICE_POP3S, &s->conf.listen.pop3s },
 		{ SERVICE_SMTP, &s->conf.listen.smtp },   { SERVICE_LMTP, &s->conf.listen.lmtp },
+		{ SERVICE_METRICS, &s->conf.metrics.listen },
+		{ SERVICE_SUBMISSION, &s->conf.listen.submission }, { SERVICE_SUBMISSIONS, &s->conf.listen.submissions },
 	};
 	int err = 0;
 	for (size_t i = 0; i < COUNT_OF(wanted); i++) {

@@ -50,17 +50,17 @@ int start_read_configuration(struct supervisor *s, const char *file)
 	return 0;
 }
 
-int start_read_keys(struct supervisor *s, struct buf *certificate, struct buf *key)
+int start_read_keys(const struct conf *conf, struct buf *certificate, struct buf *key)
 {
 	struct tls_context *trial;
 	*certificate = BUF_INIT(PEM_MAX);
 	*key = BUF_INIT(PEM_MAX);
-	if (s->conf.tls.certificate.n == 0)
+	if (conf->tls.certificate.n == 0)
 		return 0;
-	const char *file = s->conf.tls.certificate.p;
+	const char *file = conf->tls.certificate.p;
 	int err = file_read(AT_FDCWD, file, 0, certificate);
 	if (err == 0) {
-		file = s->conf.tls.key.p;
+		file = conf->tls.key.p;
 		err = file_read(AT_FDCWD, file, 0, key);
 	}
 	if (err == 0)
@@ -68,7 +68,7 @@ int start_read_keys(struct supervisor *s, struct buf *certificate, struct buf *k
 	if (err == 0)
 		tls_context_free(&trial);
 	else if (err == ERR_SYNTAX)
-		log_error("keys", LOG_S("certificate", s->conf.tls.certificate), LOG_S("key", s->conf.tls.key),
+		log_error("keys", LOG_S("certificate", conf->tls.certificate), LOG_S("key", conf->tls.key),
 		          LOG_C("problem", "not PEM, or the key does not belong to the certificate"));
 	else
 		log_error("keys", LOG_C("file", file), LOG_ERR(err));

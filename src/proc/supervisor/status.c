@@ -1,5 +1,5 @@
-/* status.c: the answer to `mansio status`: asks all children for their counters and prints what the supervisor knows
- * together with what came within the deadline. Owned by the control connection that asked; freed when done or
+/* status.c: the answer to `mansio status`, and to whoever wants metrics: asks all children for their counters and prints
+ * what the supervisor knows together with what came within the deadline. Owned by the control connection that asked; freed when done or
  * cancelled. */
 #include "proc/supervisor/supervisor_private.h"
 
@@ -9,7 +9,7 @@
 
 #define CHILD_WAIT_MS 1000
 #define COUNTERS_MAX  65536
-#define JSON_MAX      (512 * 1024)
+#define ANSWER_MAX    (IPC_BODY_MAX - 4096)
 
 struct question {
 	struct status_request *request;
@@ -19,6 +19,7 @@ struct question {
 
 struct status_request {
 	struct supervisor *supervisor;
+	enum status_form form;
 	status_done_fn *done;
 	void *owner;
 	struct loop_later later; /* nobody could be asked */
@@ -43,7 +44,7 @@ static void print_listeners(const struct supervisor *s, struct buf *out)
 static bool good_key(struct str key)
 {
 	static const struct str ours[] = { STR_INIT("role"), STR_INIT("index"), STR_INIT("pid"), STR_INIT("restarts"),
-		                           STR_INIT("uptime_seconds"), STR_INIT("ready") };
+		                           STR_INIT("uptime_seconds"), STR_INIT("ready"), STR_INIT("log_level") };
 	for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
 		if (str_eq(key, ours[i]))
 			return false;
@@ -66,7 +67,7 @@ static void print_counters(struct str counters, struct buf *out)
 
 /* What the supervisor knows of a process; open for its counters. */
 static void begin_process(struct buf *out, enum role role, uint16_t index, pid_t pid, uint64_t restarts,
-                          uint64_t uptime_ms, bool ready)
+                          uint64_t uptime_ms, bool ready, enum log_level level)
 {
 	json_begin_object(out);
 	json_field_string(out, "role", role_name(role));
@@ -75,18 +76,20 @@ static void begin_process(struct buf *out, enum role role, uint16_t index, pid_t
 	json_field_u64(out, "restarts", restarts);
 	json_field_u64(out, "uptime_seconds", uptime_ms / 1000);
 	json_field_bool(out, "ready", ready);
+	json_field_string(out, "log_level", log_level_name(level));
 }
 
 static void print_processes(const struct status_request *request, struct buf *out)
 {
 	const struct supervisor *s = request->supervisor;
 	uint64_t now = loop_now_ms(s->loop);
-	begin_process(out, ROLE_SUPERVISOR, 0, s->pid, 0, now - s->started_ms, s->announced);
+	begin_process(out, ROLE_SUPERVISOR, 0, s->pid, 0, now - s->started_ms, s->announced,
+	              log_level_of(s, s->log_level));
 	json_end_object(out);
 	for (size_t i = 0; i < s->n_children; i++) {
 		const struct child *child = &s->children[i];
 		begin_process(out, child->role, child->index, child->pid, child->restarts,
-		              child->pid ? now - child->started_ms : 0, child->ready);
+		              child->pid ? now - child->started_ms : 0, child->ready, log_level_of(s, child->log_level));
 		print_counters(buf_str(&request->questions[i].counters), out);
 		json_end_object(out);
 	}
@@ -110,15 +113,23 @@ static void print_status(const struct status_request *request, struct buf *out)
 	json_end_object(out);
 }
 
+struct str status_counters(const struct status_request *request, size_t child)
+{
+	return buf_str(&request->questions[child].counters);
+}
+
 static void finish(struct status_request *request)
 {
-	struct buf json = BUF_INIT(JSON_MAX);
-	print_status(request, &json);
+	struct buf text = BUF_INIT(ANSWER_MAX);
+	if (request->form == STATUS_JSON)
+		print_status(request, &text);
+	else
+		metrics_print(request, request->supervisor, &text);
 	status_done_fn *done = request->done;
 	void *owner = request->owner;
 	status_cancel(&request);
-	done(owner, buf_str(&json));
-	buf_free(&json);
+	done(owner, buf_error(&text), buf_str(&text));
+	buf_free(&text);
 }
 
 static void on_answer(void *owner, int result, const void *reply)
@@ -154,10 +165,10 @@ static void ask(struct question *question, struct child *child)
 	buf_free(&body);
 }
 
-struct status_request *status_begin(struct supervisor *s, status_done_fn *done, void *owner)
+struct status_request *status_begin(struct supervisor *s, enum status_form form, status_done_fn *done, void *owner)
 {
 	struct status_request *request = mem_alloc(1, sizeof *request);
-	*request = (struct status_request){ .supervisor = s, .done = done, .owner = owner };
+	*request = (struct status_request){ .supervisor = s, .form = form, .done = done, .owner = owner };
 	request->later = (struct loop_later){ .fn = on_nobody, .owner = request };
 	request->questions = mem_alloc(s->n_children, sizeof *request->questions);
 	for (size_t i = 0; i < s->n_children; i++) {

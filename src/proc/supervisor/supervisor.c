@@ -26,7 +26,7 @@ static const char usage[] =
 	"Usage: mansio serve [-c FILE]\n"
 	"\n"
 	"Runs the mail server in the foreground; logs go to standard error. SIGTERM or SIGINT stops it,\n"
-	"SIGHUP makes it read certificate and key again.\n"
+	"SIGHUP makes it read its configuration, certificate and key again.\n"
 	"\n"
 	"  -c, --config FILE  configuration (default: " DEFAULT_FILE ")\n"
 	"  -h, --help         this text\n"
@@ -73,27 +73,14 @@ static void on_child_signal(void *owner, int signum)
 	stop_further(owner);
 }
 
-static void read_keys_again(struct supervisor *s)
-{
-	struct buf certificate, key;
-	if (start_read_keys(s, &certificate, &key) != 0)
-		return; /* logged; the old ones stay */
-	mem_wipe(s->key.p, s->key.n);
-	buf_free(&s->certificate);
-	buf_free(&s->key);
-	s->certificate = certificate;
-	s->key = key;
-	children_send_keys(s);
-	log_info("keys-read");
-}
-
 static void on_hangup(void *owner, int signum)
 {
 	struct supervisor *s = owner;
 	(void)signum;
-	notify_reloading(s->notify);
-	read_keys_again(s);
-	notify_reloaded(s->notify);
+	struct buf json = BUF_INIT(IPC_BODY_MAX), problem = BUF_INIT(PROBLEM_MAX);
+	(void)!reload(s, &json, &problem); /* logged */
+	buf_free(&json);
+	buf_free(&problem);
 }
 
 /* Each connection is a descriptor, and two while access relays TLS: as many as the system allows, for the children
@@ -132,7 +119,7 @@ static int open_all(struct supervisor *s)
 	raise_descriptor_limit(s);
 	start_choose_users(s);
 	start_name_host(s);
-	int err = start_read_keys(s, &s->certificate, &s->key);
+	int err = start_read_keys(&s->conf, &s->certificate, &s->key);
 	if (err == 0)
 		err = start_open_store(s);
 	if (err == 0)
@@ -158,6 +145,7 @@ static void close_all(struct supervisor *s)
 	buf_free(&s->key);
 	buf_free(&s->conf_text);
 	conf_free(&s->conf);
+	conf_free(&s->first_conf);
 	free(s->directory); /* realpath(3)'s */
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
@@ -167,6 +155,7 @@ static int serve(const char *file)
 {
 	struct supervisor *s = mem_alloc(1, sizeof *s);
 	s->lock_fd = -1;
+	s->log_level = LOG_LEVEL_CONFIGURED;
 	s->loop = loop_new();
 	s->notify = notify_new(s->loop);
 	s->pid = getpid();

@@ -17,6 +17,7 @@
 #define LISTENING_MAX 256
 #define LOST_MAX      256
 #define PEM_MAX       (256 * 1024)
+#define PROBLEM_MAX   65536 /* bytes of sentences */
 
 struct supervisor;
 struct control_request;
@@ -35,6 +36,8 @@ struct child {
 	uint32_t restarts;
 	uint64_t started_ms;
 	uint64_t delay_ms; /* before the next restart */
+	struct status_request *metrics; /* that it has asked for */
+	uint8_t log_level;     /* as SUPERVISOR_LOG_LEVEL has it */
 	uint32_t pairs_before; /* channels between processes that were made before this one started */
 };
 
@@ -55,8 +58,8 @@ struct listening {
 struct supervisor {
 	struct loop *loop;
 	struct notify *notify; /* the service manager */
-	struct conf conf;
-	struct buf conf_text;
+	struct conf conf, first_conf; /* in force; that of the start, when it is another (conf_replace) */
+	struct buf conf_text;         /* of what is in force */
 	struct str conf_name;
 	char *directory; /* absolute */
 	struct str hostname;
@@ -65,6 +68,7 @@ struct supervisor {
 	struct store_identity store;
 	struct store_owners owners;
 	bool as_root;
+	uint8_t log_level; /* its own, as SUPERVISOR_LOG_LEVEL has it */
 	unsigned char ticket_key[32]; /* new at each start */
 	int lock_fd;
 	pid_t pid;
@@ -89,6 +93,8 @@ struct supervisor {
 void children_make(struct supervisor *s);
 void children_start(struct supervisor *s);
 void children_send_keys(struct supervisor *s);
+void children_send_configuration(struct supervisor *s);
+void child_send_log_level(struct child *child);
 void children_reap(struct supervisor *s);
 /* Sends STOP to those whose turn it is; true when none runs any more. */
 bool children_stop(struct supervisor *s);
@@ -106,27 +112,44 @@ void sockets_close(struct supervisor *s);
 
 /* --- start.c: what the server needs before it has children; problems are logged --- */
 int start_read_configuration(struct supervisor *s, const char *file);
-int start_read_keys(struct supervisor *s, struct buf *certificate, struct buf *key) MUST_CHECK;
+int start_read_keys(const struct conf *conf, struct buf *certificate, struct buf *key) MUST_CHECK;
 int start_open_store(struct supervisor *s) MUST_CHECK;
 void start_name_host(struct supervisor *s);
 void start_choose_users(struct supervisor *s);
+
+/* --- reload.c: reads configuration and keys again. 0 and what was changed as JSON, or an error and what is wrong, a line
+ * each; all of it stands in the log too --- */
+int reload(struct supervisor *s, struct buf *json, struct buf *problem) MUST_CHECK;
 
 /* --- control.c: the control socket --- */
 int control_socket_open(struct supervisor *s) MUST_CHECK;
 void control_socket_free(struct supervisor *s);
 
-/* --- status.c: asks all children and calls done with the JSON, once, later; cancel by status_cancel --- */
+/* --- status.c: asks all children and calls done with the answer, once, later; cancel by status_cancel. err: ERR_LIMIT,
+ * it is too long --- */
 struct status_request;
-typedef void status_done_fn(void *owner, struct str json);
-struct status_request *status_begin(struct supervisor *s, status_done_fn *done, void *owner);
+enum status_form { STATUS_JSON, STATUS_METRICS };
+typedef void status_done_fn(void *owner, int err, struct str text);
+struct status_request *status_begin(struct supervisor *s, enum status_form form, status_done_fn *done, void *owner);
+/* For printing: pairs of key and value of a child, by its number; empty when it has not answered. */
+struct str status_counters(const struct status_request *request, size_t child);
 void status_cancel(struct status_request **request);
 
-/* --- shard_commands.c: has one shard (or all: `shard` negative) carry out a command and calls done with the encoded
- * control_reply, once, later. fd: -1, or what goes with the request to the one shard; it stays the caller's --- */
+/* --- log_level.c: `mansio log level`: an error and *problem (static), or all levels --- */
+int log_level_command(struct supervisor *s, const struct control_request *request, struct buf *json,
+                      struct str *problem) MUST_CHECK;
+enum log_level log_level_of(const struct supervisor *s, uint8_t level);
+void log_level_own(const struct supervisor *s); /* sets that of the supervisor */
+
+/* --- metrics.c --- */
+void metrics_print(const struct status_request *request, const struct supervisor *s, struct buf *out);
+
+/* --- shard_commands.c: has one process (or, only NULL, all shards) carry out a command and calls done with the encoded
+ * control_reply, once, later. fd: -1, or what goes with the request to the one; it stays the caller's --- */
 struct shard_command;
 typedef void shard_command_done_fn(void *owner, struct str reply);
-struct shard_command *shard_command_begin(struct supervisor *s, const struct control_request *request, int32_t shard,
-                                          int fd, shard_command_done_fn *done, void *owner);
+struct shard_command *shard_command_begin(struct supervisor *s, const struct control_request *request,
+                                          struct child *only, int fd, shard_command_done_fn *done, void *owner);
 void shard_command_cancel(struct shard_command **command);
 
 #endif

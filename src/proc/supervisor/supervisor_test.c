@@ -310,7 +310,7 @@ static void sighup_passes_new_keys_on_and_keeps_the_old_when_they_are_bad(void *
 	test_certificate(&certificate, &key);
 	write_file(server, "certificate.pem", buf_str(&certificate));
 	write_file(server, "key.pem", buf_str(&key));
-	snprintf(more, sizeof more, "imaps = [\"127.0.0.1:0\"]\npop3s = []\n[tls]\ncertificate = \"%s/certificate.pem\"\nkey = \"%s/key.pem\"\n",
+	snprintf(more, sizeof more, "imaps = [\"127.0.0.1:0\"]\npop3s = []\nsubmission = []\nsubmissions = []\n[tls]\ncertificate = \"%s/certificate.pem\"\nkey = \"%s/key.pem\"\n",
 	         server->folder, server->folder);
 	start(server, more);
 	wait_for_number(server, "\"role\":\"access\"", "keys", 1);

@@ -10,11 +10,22 @@ enum imap_step imap_cmd_capability(struct imap_session *s)
 	return IMAP_STEP_DONE;
 }
 
-/* No extension here changes what responses look like, so there is nothing that could be enabled (3.1: unknown names are
- * ignored). */
+/* What is not known, or cannot be enabled, is ignored (3.1). */
 enum imap_step imap_cmd_enable(struct imap_session *s)
 {
-	outq_add(imap_output(s), STR("* ENABLED\r\n"));
+	const struct imap_strings *names = &imap_command_of(s)->enable;
+	struct outq *out = imap_output(s);
+	outq_add(out, STR("* ENABLED"));
+	for (uint32_t i = 0; i < names->n; i++) {
+		if (str_ieq(names->items[i], STR("CONDSTORE"))) {
+			s->condstore = true;
+			outq_add(out, STR(" CONDSTORE"));
+		} else if (str_ieq(names->items[i], STR("QRESYNC"))) {
+			s->condstore = s->qresync = true;
+			outq_add(out, STR(" QRESYNC"));
+		}
+	}
+	outq_add(out, STR("\r\n"));
 	imap_ok(s, NULL, "ENABLE completed.");
 	return IMAP_STEP_DONE;
 }

@@ -33,7 +33,10 @@ static void answer(struct imap_session *s, const struct mailbox *to, uint64_t wa
 		outq_add(out, STR("* OK ["));
 		outq_add(out, str_of(code.p, code.n - 1));
 		outq_add(out, STR("] Moved.\r\n"));
-		imap_ok_unless_gone(s, wanted, found, text);
+		if (s->qresync)
+			imap_ok_expunged(s, text); /* 4.4 */
+		else
+			imap_ok_unless_gone(s, wanted, found, text);
 	} else {
 		imap_ok(s, code.p, text);
 	}
@@ -136,7 +139,7 @@ enum imap_step imap_cmd_copy(struct imap_session *s)
 	enum imap_step step = IMAP_STEP_DONE;
 	if (command->kind == IMAP_COMMAND_MOVE && imap_refuse_read_only(s))
 		return IMAP_STEP_DONE;
-	if (uids_resolve(&command->copy.set, command->uid, &s->selected.known.uids, &uids) < 0) {
+	if (uids_resolve(&command->copy.set, command->uid, &s->selected.known.uids, &s->selected.saved, &uids) < 0) {
 		imap_bad(s, "There is no message of that number.");
 		set_free(&uids);
 		return IMAP_STEP_DONE;

@@ -19,12 +19,17 @@ void imap_expunge_end(struct imap_session *s)
 	s->task = NULL;
 }
 
-static enum imap_step done(struct imap_session *s)
+/* CLOSE must not tell the modseq (RFC 7162, 3.2.8). */
+static enum imap_step done(struct imap_session *s, bool any)
 {
-	bool close = imap_command_of(s)->kind == IMAP_COMMAND_CLOSE;
-	if (close)
+	if (imap_command_of(s)->kind == IMAP_COMMAND_CLOSE) {
 		imap_deselect(s);
-	imap_ok(s, NULL, close ? "CLOSE completed." : "EXPUNGE completed.");
+		imap_ok(s, NULL, "CLOSE completed.");
+	} else if (any) {
+		imap_ok_expunged(s, "EXPUNGE completed.");
+	} else {
+		imap_ok(s, NULL, "EXPUNGE completed.");
+	}
 	return IMAP_STEP_DONE;
 }
 
@@ -43,7 +48,7 @@ enum imap_step imap_expunge_step(struct imap_session *s)
 		imap_no_error(s, err);
 		return IMAP_STEP_DONE;
 	}
-	return t->left.n > 0 ? IMAP_STEP_DURABLE : done(s);
+	return t->left.n > 0 ? IMAP_STEP_DURABLE : done(s, true);
 }
 
 static void find_deleted(const struct mailbox *mailbox, const struct set *uids, struct set *out)
@@ -62,7 +67,7 @@ static enum imap_step expunge(struct imap_session *s, const struct set *uids)
 	struct set deleted = SET_INIT;
 	find_deleted(s->selected.mailbox, uids, &deleted);
 	if (deleted.n == 0)
-		return done(s);
+		return done(s, false);
 	struct expunge_task *t = mem_alloc(1, sizeof *t);
 	t->left = deleted;
 	s->task = t;
@@ -77,7 +82,7 @@ enum imap_step imap_cmd_expunge(struct imap_session *s)
 		return IMAP_STEP_DONE;
 	int err = 0;
 	if (command->uid)
-		err = uids_resolve(&command->expunge, true, &s->selected.known.uids, &uids);
+		err = uids_resolve(&command->expunge, true, &s->selected.known.uids, &s->selected.saved, &uids);
 	else
 		set_add(&uids, 1, UINT32_MAX);
 	enum imap_step step = IMAP_STEP_DONE;
@@ -93,7 +98,7 @@ enum imap_step imap_cmd_close(struct imap_session *s)
 {
 	struct set all = SET_INIT;
 	if (s->selected.read_only)
-		return done(s);
+		return done(s, false);
 	set_add(&all, 1, UINT32_MAX);
 	enum imap_step step = expunge(s, &all);
 	set_free(&all);

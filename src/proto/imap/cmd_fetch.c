@@ -1,5 +1,5 @@
-/* cmd_fetch.c: FETCH (RFC 3501, 6.4.5) as an iterator over the messages asked for; also the answers of STORE. The task
- * lives until its command ends; no cursor and no entry is held over a pause. What a response holds beyond UID and
+/* cmd_fetch.c: FETCH (RFC 3501, 6.4.5) as an iterator over the messages asked for, all of them or those that changed
+ * since a modseq (RFC 7162, 3.1.4); also the answers of STORE and of SELECT with QRESYNC. The task lives until its command ends; no cursor and no entry is held over a pause. What a response holds beyond UID and
  * FLAGS: fetch_items.c.
  *
  * Sequence numbers, uids and entries are all sorted, so one pass walks them in step, without a search for each message.
@@ -29,18 +29,19 @@ static bool is_too_much(const struct imap_fetch *fetch)
 
 static bool is_plain(const struct imap_fetch *fetch)
 {
-	return (fetch->kinds & ~(1u << IMAP_FETCH_UID | 1u << IMAP_FETCH_FLAGS)) == 0;
+	return (fetch->kinds & ~(1u << IMAP_FETCH_UID | 1u << IMAP_FETCH_FLAGS | 1u << IMAP_FETCH_MODSEQ)) == 0;
 }
 
 static bool needs_rows(const struct imap_fetch *fetch)
 {
-	return (fetch->kinds & ~(1u << IMAP_FETCH_UID | 1u << IMAP_FETCH_FLAGS | 1u << IMAP_FETCH_RFC822_SIZE)) != 0;
+	return (fetch->kinds & ~(1u << IMAP_FETCH_UID | 1u << IMAP_FETCH_FLAGS | 1u << IMAP_FETCH_RFC822_SIZE |
+	                         1u << IMAP_FETCH_MODSEQ)) != 0;
 }
 
 static enum message_part part_of_rows(const struct imap_fetch *fetch)
 {
 	const unsigned cheap = 1u << IMAP_FETCH_UID | 1u << IMAP_FETCH_FLAGS | 1u << IMAP_FETCH_RFC822_SIZE |
-	                       1u << IMAP_FETCH_INTERNALDATE;
+	                       1u << IMAP_FETCH_INTERNALDATE | 1u << IMAP_FETCH_MODSEQ;
 	const unsigned listed = 1u << IMAP_FETCH_ENVELOPE | 1u << IMAP_FETCH_BODYSTRUCTURE;
 	const unsigned ranges = 1u << IMAP_FETCH_RFC822 | 1u << IMAP_FETCH_RFC822_HEADER | 1u << IMAP_FETCH_RFC822_TEXT |
 	                        1u << IMAP_FETCH_SECTION;
@@ -63,41 +64,90 @@ static struct fetch_task *new_task(struct imap_session *s, struct set *uids)
 	return t;
 }
 
-void imap_fetch_flags_begin(struct imap_session *s, struct set *uids, const char *done)
+enum imap_step imap_fetch_answer(struct imap_session *s, struct imap_fetch_answer *answer)
 {
-	struct fetch_task *t = new_task(s, uids);
+	struct fetch_task *t = new_task(s, &answer->uids);
 	t->plain = true;
-	t->with_uid = imap_command_of(s)->uid;
-	t->with_flags = true;
-	t->done = done;
+	t->parts = answer->parts;
+	t->vanished = answer->vanished;
+	answer->vanished = SET_INIT;
+	t->code = answer->code;
+	answer->code = BUF_INIT(0);
+	t->done = answer->done;
+	s->handler = answer->handler;
+	return imap_fetch_step(s);
+}
+
+static unsigned parts_of(const struct imap_fetch *fetch)
+{
+	unsigned parts = fetch->kinds & 1u << IMAP_FETCH_UID ? PRINT_UID : 0;
+	if (fetch->kinds & 1u << IMAP_FETCH_FLAGS)
+		parts |= PRINT_FLAGS;
+	return parts | (fetch->kinds & 1u << IMAP_FETCH_MODSEQ ? PRINT_MODSEQ : 0);
+}
+
+/* CHANGEDSINCE: of the uids asked for, those that changed; VANISHED: of all the numbers asked for, those that are gone.
+ * '*' is the last uid ever given here, or who asks for 1:* would not hear of expunges at the end. */
+static int keep_changed(struct imap_session *s, const struct imap_fetch *fetch, struct set *uids, struct set *vanished)
+{
+	struct set asked = SET_INIT, changed = SET_INIT;
+	set_copy(&asked, uids);
+	if (fetch->vanished && !fetch->set.saved)
+		imap_sequence_resolve(&fetch->set, mailbox_uidnext(s->selected.mailbox) - 1, &asked);
+	int err = imap_changes_since(s, fetch->changed_since, &asked, &changed, vanished);
+	if (!fetch->vanished)
+		set_clear(vanished);
+	if (err == 0)
+		set_copy(uids, &changed);
+	set_free(&asked);
+	set_free(&changed);
+	return err;
+}
+
+static void begin(struct imap_session *s, struct set *uids, const struct set *vanished)
+{
+	const struct imap_fetch *fetch = &imap_command_of(s)->fetch;
+	struct fetch_task *t = new_task(s, uids);
+	t->vanished = *vanished;
+	t->fetch = fetch;
+	t->plain = is_plain(fetch);
+	t->with_rows = needs_rows(fetch);
+	t->rows_part = part_of_rows(fetch);
+	t->parts = parts_of(fetch);
+	t->done = "FETCH completed.";
+	for (uint32_t i = 0; i < fetch->n; i++)
+		t->sets_seen = t->sets_seen || (imap_fetch_sets_seen(&fetch->items[i]) && !s->selected.read_only);
 }
 
 enum imap_step imap_cmd_fetch(struct imap_session *s)
 {
 	const struct imap_command *command = imap_command_of(s);
 	const struct imap_fetch *fetch = &command->fetch;
-	struct set uids = SET_INIT;
+	struct set uids = SET_INIT, vanished = SET_INIT;
 	if (imap_refuse_params(s))
 		return IMAP_STEP_DONE;
+	if (fetch->vanished && !s->qresync) {
+		imap_bad(s, "VANISHED needs ENABLE QRESYNC first.");
+		return IMAP_STEP_DONE;
+	}
 	if (is_too_much(fetch)) {
 		imap_no(s, "LIMIT", "Too many items.");
 		return IMAP_STEP_DONE;
 	}
-	if (uids_resolve(&fetch->set, command->uid, &s->selected.known.uids, &uids) < 0) {
+	if (uids_resolve(&fetch->set, command->uid, &s->selected.known.uids, &s->selected.saved, &uids) < 0) {
 		imap_bad(s, "There is no message of that number.");
 		set_free(&uids);
 		return IMAP_STEP_DONE;
 	}
-	struct fetch_task *t = new_task(s, &uids);
-	t->fetch = fetch;
-	t->plain = is_plain(fetch);
-	t->with_rows = needs_rows(fetch);
-	t->rows_part = part_of_rows(fetch);
-	t->with_uid = fetch->kinds & 1u << IMAP_FETCH_UID;
-	t->with_flags = fetch->kinds & 1u << IMAP_FETCH_FLAGS;
-	t->done = "FETCH completed.";
-	for (uint32_t i = 0; i < fetch->n; i++)
-		t->sets_seen = t->sets_seen || (imap_fetch_sets_seen(&fetch->items[i]) && !s->selected.read_only);
+	if (fetch->kinds & 1u << IMAP_FETCH_MODSEQ)
+		imap_enable_condstore(s);
+	int err = fetch->has_changed_since ? keep_changed(s, fetch, &uids, &vanished) : 0;
+	if (err < 0) {
+		imap_no_error(s, err);
+		set_free(&uids);
+		return IMAP_STEP_DONE;
+	}
+	begin(s, &uids, &vanished);
 	return imap_fetch_step(s);
 }
 
@@ -105,8 +155,10 @@ void imap_fetch_end(struct imap_session *s)
 {
 	struct fetch_task *t = s->task;
 	set_free(&t->uids);
+	set_free(&t->vanished);
 	set_free(&t->marked);
 	buf_free(&t->scratch);
+	buf_free(&t->code);
 	mem_free(t);
 	s->task = NULL;
 }
@@ -167,7 +219,7 @@ static void fetch_plain(struct imap_session *s, struct fetch_task *t, uint32_t n
 	if (!room)
 		return;
 	bool recent = s->selected.recent.n && set_has(&s->selected.recent, entry->uid);
-	char *p = fetch_flags_print(&t->flags, room, number, entry, recent, t->with_uid, t->with_flags);
+	char *p = fetch_flags_print(&t->flags, room, number, entry, recent, t->parts);
 	outq_commit(out, (size_t)(p - room));
 }
 
@@ -207,6 +259,8 @@ enum imap_step imap_fetch_step(struct imap_session *s)
 {
 	struct fetch_task *t = s->task;
 	imap_tell_keywords(s, false); /* others may have made some, since the last step too */
+	if (t->vanished.n && imap_tell_vanished(s, &t->vanished, true) == IMAP_STEP_OUTPUT)
+		return IMAP_STEP_OUTPUT;
 	flags_printer_init(&t->flags, s->selected.mailbox);
 	if (t->with_rows)
 		message_cursor_begin_part(&t->rows, s->account, t->rows_part);
@@ -217,6 +271,8 @@ enum imap_step imap_fetch_step(struct imap_session *s)
 		return step;
 	if (t->error < 0)
 		imap_no_error(s, t->error);
+	else if (t->code.n)
+		imap_ok(s, t->code.p, t->done);
 	else
 		imap_ok_unless_gone(s, t->wanted, t->found, t->done);
 	return IMAP_STEP_DONE;

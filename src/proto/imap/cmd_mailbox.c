@@ -1,6 +1,6 @@
-/* cmd_mailbox.c: CREATE, DELETE, RENAME, SUBSCRIBE and UNSUBSCRIBE (RFC 3501, 6.3.3 to 6.3.7; CREATE with USE: RFC
- * 6154, 3). The store knows what a name may be and makes missing parents; here are the protocol's limits and answers.
- */
+/* cmd_mailbox.c: CREATE, DELETE, RENAME (of INBOX: cmd_rename.c), SUBSCRIBE and UNSUBSCRIBE (RFC 3501, 6.3.3 to 6.3.7;
+ * CREATE with USE: RFC 6154, 3). The store knows what a name may be and makes missing parents; here are the protocol's
+ * limits and answers. */
 #include "base/checked.h"
 #include "base/mem.h"
 #include "proto/imap/session_private.h"
@@ -173,6 +173,8 @@ enum imap_step imap_cmd_rename(struct imap_session *s)
 	const struct imap_rename *rename = &imap_command_of(s)->rename;
 	if (imap_refuse_params(s) || refuse_name(s, rename->to) || refuse_depth(s, rename))
 		return IMAP_STEP_DONE;
+	if (str_eq(rename->from, STR("INBOX")))
+		return imap_rename_inbox(s);
 	int err = mailbox_rename(s->account, rename->from, rename->to, s->settings->max_mailboxes);
 	if (err < 0)
 		imap_no_error(s, err);

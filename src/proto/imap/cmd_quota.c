@@ -1,5 +1,6 @@
-/* cmd_quota.c: GETQUOTA and GETQUOTAROOT (RFC 9208, 4.1). All mailboxes of an account have one quota root, "". Limits
- * are set by the command line, not over IMAP: QUOTASET is not offered, and SETQUOTA is no command here (4.1.3). */
+/* cmd_quota.c: GETQUOTA and GETQUOTAROOT (RFC 9208, 4.1). All mailboxes of an account have one quota root, "", or none
+ * where nothing is limited: a QUOTA without a resource cannot be written (7), and Thunderbird refuses it. Limits are set
+ * by the command line, not over IMAP: QUOTASET is not offered, and SETQUOTA is no command here (4.1.3). */
 #include "proto/imap/session_private.h"
 #include "syntax/imap_name.h"
 
@@ -13,6 +14,12 @@ static void put_resource(struct outq *out, bool *first, struct str name, uint64_
 	*first = false;
 	outq_add(out, name);
 	outq_addf(out, " %llu %llu", (unsigned long long)used, (unsigned long long)limit);
+}
+
+static bool has_root(const struct imap_session *s)
+{
+	struct account_counts limits = account_limits(s->account);
+	return limits.bytes > 0 || limits.messages > 0;
 }
 
 /* Resources without a limit are not named (4.2.1). A limit below one block is one: 0 would mean that nothing fits. */
@@ -33,7 +40,7 @@ static void put_quota(struct imap_session *s)
 
 enum imap_step imap_cmd_getquota(struct imap_session *s)
 {
-	if (!str_eq(imap_command_of(s)->quota_root, ROOT)) {
+	if (!has_root(s) || !str_eq(imap_command_of(s)->quota_root, ROOT)) {
 		imap_no(s, "NONEXISTENT", "There is no such quota root.");
 		return IMAP_STEP_DONE;
 	}
@@ -52,8 +59,12 @@ enum imap_step imap_cmd_getquotaroot(struct imap_session *s)
 	} else {
 		outq_add(imap_output(s), STR("* QUOTAROOT "));
 		outq_add(imap_output(s), buf_str(&name));
-		outq_add(imap_output(s), STR(" \"\"\r\n"));
-		put_quota(s);
+		if (has_root(s)) {
+			outq_add(imap_output(s), STR(" \"\"\r\n"));
+			put_quota(s);
+		} else {
+			outq_add(imap_output(s), STR("\r\n"));
+		}
 		imap_ok(s, NULL, "GETQUOTAROOT completed.");
 	}
 	buf_free(&name);

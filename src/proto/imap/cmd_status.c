@@ -32,6 +32,8 @@ int imap_put_status(struct imap_session *s, struct mailbox *mailbox, uint32_t it
 	int err = mailbox_open(mailbox);
 	if (err < 0)
 		return err;
+	if (items & IMAP_STATUS_HIGHESTMODSEQ)
+		imap_enable_condstore(s);
 	mailbox_counts(mailbox, &counts);
 	imap_put_mailbox(&name, mailbox_facts(mailbox)->name);
 	outq_add(out, STR("* STATUS "));
@@ -49,6 +51,8 @@ int imap_put_status(struct imap_session *s, struct mailbox *mailbox, uint32_t it
 		put_value(out, &first, STR("UNSEEN "), counts.unseen);
 	if (items & IMAP_STATUS_SIZE) /* RFC 8438: exactly the sum of RFC822.SIZE */
 		put_value(out, &first, STR("SIZE "), counts.bytes);
+	if (items & IMAP_STATUS_HIGHESTMODSEQ)
+		put_value(out, &first, STR("HIGHESTMODSEQ "), mailbox_modseq(mailbox));
 	if (items & (IMAP_STATUS_DELETED | IMAP_STATUS_DELETED_STORAGE))
 		put_deleted(out, &first, mailbox, items);
 	outq_add(out, STR(")\r\n"));

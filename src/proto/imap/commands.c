@@ -11,7 +11,7 @@ static const struct imap_handler handlers[IMAP_COMMAND_COUNT] = {
 	[IMAP_COMMAND_EXAMINE] = { IMAP_STREAM, IMAP_NOTICES_NONE, imap_cmd_select, imap_select_step, imap_select_end },
 	[IMAP_COMMAND_CREATE] = { IMAP_ASK, IMAP_NOTICES_ALL, imap_cmd_create },
 	[IMAP_COMMAND_DELETE] = { IMAP_ASK, IMAP_NOTICES_ALL, imap_cmd_delete, imap_delete_step, imap_delete_end },
-	[IMAP_COMMAND_RENAME] = { IMAP_ASK, IMAP_NOTICES_ALL, imap_cmd_rename },
+	[IMAP_COMMAND_RENAME] = { IMAP_ASK, IMAP_NOTICES_ALL, imap_cmd_rename, imap_rename_step, imap_rename_end },
 	[IMAP_COMMAND_SUBSCRIBE] = { IMAP_ASK, IMAP_NOTICES_ALL, imap_cmd_subscribe },
 	[IMAP_COMMAND_UNSUBSCRIBE] = { IMAP_ASK, IMAP_NOTICES_ALL, imap_cmd_subscribe },
 	[IMAP_COMMAND_LIST] = { IMAP_STREAM, IMAP_NOTICES_ALL, imap_cmd_list, imap_list_step, imap_list_end },
@@ -28,6 +28,8 @@ static const struct imap_handler handlers[IMAP_COMMAND_COUNT] = {
 	[IMAP_COMMAND_EXPUNGE] = { IMAP_ASK, IMAP_NOTICES_ALL, imap_cmd_expunge, imap_expunge_step, imap_expunge_end },
 	[IMAP_COMMAND_SEARCH] = { IMAP_STREAM, IMAP_NOTICES_BUT_EXPUNGE, imap_cmd_search, imap_search_step,
 	                          imap_search_end },
+	[IMAP_COMMAND_SORT] = { IMAP_STREAM, IMAP_NOTICES_BUT_EXPUNGE, imap_cmd_search, imap_search_step, imap_search_end },
+	[IMAP_COMMAND_THREAD] = { IMAP_STREAM, IMAP_NOTICES_BUT_EXPUNGE, imap_cmd_search, imap_search_step, imap_search_end },
 	[IMAP_COMMAND_FETCH] = { IMAP_STREAM, IMAP_NOTICES_BUT_EXPUNGE, imap_cmd_fetch, imap_fetch_step, imap_fetch_end },
 	[IMAP_COMMAND_STORE] = { IMAP_ASK, IMAP_NOTICES_BUT_EXPUNGE, imap_cmd_store, imap_store_step, imap_store_end },
 	[IMAP_COMMAND_COPY] = { IMAP_ASK, IMAP_NOTICES_ALL, imap_cmd_copy, imap_copy_step, imap_copy_end },
@@ -36,6 +38,12 @@ static const struct imap_handler handlers[IMAP_COMMAND_COUNT] = {
 
 const struct imap_handler imap_store_answer = { IMAP_ASK, IMAP_NOTICES_BUT_EXPUNGE, imap_cmd_store, imap_fetch_step,
 	                                        imap_fetch_end };
+
+const struct imap_handler imap_sort_answer = { IMAP_STREAM, IMAP_NOTICES_BUT_EXPUNGE, imap_cmd_search, imap_sort_step,
+	                                       imap_sort_end };
+
+const struct imap_handler imap_select_answer = { IMAP_STREAM, IMAP_NOTICES_NONE, imap_cmd_select, imap_fetch_step,
+	                                         imap_fetch_end };
 
 const struct imap_handler *imap_handler_of(enum imap_command_kind kind)
 {

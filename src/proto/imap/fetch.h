@@ -8,16 +8,18 @@
 #include "proto/imap/uids.h"
 
 struct fetch_task {
-	const struct imap_fetch *fetch; /* of the command; NULL for STORE's answers */
+	const struct imap_fetch *fetch; /* of the command; NULL for an answer in another's name */
 	const char *done;               /* text of the tagged OK */
+	struct buf code;                /* of the tagged OK; may be empty */
+	struct set vanished;            /* to be told first */
 	struct set uids;                /* asked for, and known */
 	uint32_t range;                 /* of uids, where the walk is */
 	uint32_t next_uid;              /* where the walk goes on after a pause */
 	struct uids_walk walk;
-	bool plain;                /* nothing but UID and FLAGS */
+	bool plain;                /* nothing but UID, FLAGS and MODSEQ */
 	bool with_rows;            /* rows of messages are read: more is asked for than what entries have */
 	enum message_part rows_part;
-	bool with_uid, with_flags; /* of a plain answer */
+	unsigned parts;            /* of a plain answer; of others: those that are asked for */
 	bool sets_seen;
 	uint32_t window_last;   /* \Seen is set up to this uid */
 	struct set marked;      /* those of the window that were not \Seen before */

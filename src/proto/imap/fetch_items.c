@@ -21,6 +21,12 @@ static void put_flags(struct imap_session *s, struct fetch_task *t, const struct
 	outq_commit(out, (size_t)(p - room));
 }
 
+static void put_modseq(struct outq *out, const struct entry *entry)
+{
+	char text[MODSEQ_ROOM];
+	outq_add(out, str_of(text, (size_t)(modseq_print(text, entry->modseq) - text)));
+}
+
 static void put_number(struct outq *out, struct str name, uint64_t number)
 {
 	outq_add(out, name);
@@ -206,6 +212,9 @@ static void put_item(struct imap_session *s, struct fetch_task *t, const struct 
 	case IMAP_FETCH_RFC822_SIZE:
 		put_number(out, STR("RFC822.SIZE "), entry_size(entry));
 		break;
+	case IMAP_FETCH_MODSEQ:
+		put_modseq(out, entry);
+		break;
 	case IMAP_FETCH_ENVELOPE:
 		put_derived(out, STR("ENVELOPE "), row->derived.envelope);
 		break;
@@ -224,6 +233,23 @@ static void put_item(struct imap_session *s, struct fetch_task *t, const struct 
 			put_nil(out, item);
 		}
 		break;
+	}
+}
+
+/* \Seen was set: the new flags, and once CONDSTORE is enabled UID and MODSEQ too (RFC 7162, 3.2.4), where they are not
+ * among the items. */
+static void put_marked(struct imap_session *s, struct fetch_task *t, const struct entry *entry)
+{
+	struct outq *out = imap_output(s);
+	if (!(t->parts & PRINT_FLAGS)) {
+		outq_add(out, STR(" "));
+		put_flags(s, t, entry);
+	}
+	if (s->condstore && !(t->parts & PRINT_UID))
+		put_number(out, STR(" UID "), entry->uid);
+	if (s->condstore && !(t->parts & PRINT_MODSEQ)) {
+		outq_add(out, STR(" "));
+		put_modseq(out, entry);
 	}
 }
 
@@ -251,9 +277,7 @@ void fetch_message(struct imap_session *s, struct fetch_task *t, uint32_t number
 			outq_add(out, STR(" "));
 		put_item(s, t, &fetch->items[i], entry, &row);
 	}
-	if (t->marked.n && !(fetch->kinds & 1u << IMAP_FETCH_FLAGS) && set_has(&t->marked, entry->uid)) {
-		outq_add(out, STR(" "));
-		put_flags(s, t, entry);
-	}
+	if (t->marked.n && set_has(&t->marked, entry->uid))
+		put_marked(s, t, entry);
 	outq_add(out, STR(")\r\n"));
 }

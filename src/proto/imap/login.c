@@ -5,9 +5,8 @@
 
 #include "base/mem.h"
 #include "proto/imap/capability.h"
+#include "proto/sasl.h"
 #include "syntax/imap_reader.h"
-#include "syntax/sasl_plain.h"
-#include "text/base64.h"
 
 struct imap_login_session {
 	const struct login_world *world;
@@ -17,6 +16,7 @@ struct imap_login_session {
 	struct imap_limits limits;
 	struct imap_reader reader;
 	enum login_state state;
+	struct sasl sasl; /* from AUTHENTICATE to the question, or to its failure */
 	enum login_verdict result; /* that a DELAYED login will be answered with */
 	uint32_t bad_commands, failures;
 };
@@ -68,7 +68,7 @@ static void put_capabilities(struct imap_login_session *l)
 	outq_add(out, STR("CAPABILITY " IMAP_CAPABILITIES_BEFORE_LOGIN));
 	if (login_may_start_tls(&l->facts))
 		outq_add(out, STR(" STARTTLS"));
-	outq_add(out, login_may_send_password(&l->facts) ? STR(" AUTH=PLAIN") : STR(" LOGINDISABLED"));
+	outq_add(out, login_may_send_password(&l->facts) ? STR(" AUTH=PLAIN AUTH=LOGIN") : STR(" LOGINDISABLED"));
 }
 
 struct imap_login_session *imap_login_new(const struct login_world *world, void *owner,
@@ -102,6 +102,7 @@ void imap_login_free(struct imap_login_session **login)
 {
 	if (!*login)
 		return;
+	sasl_end(&(*login)->sasl);
 	imap_reader_free(&(*login)->reader);
 	mem_free(*login);
 	*login = NULL;
@@ -179,58 +180,69 @@ static void run_login(struct imap_login_session *l)
 	mem_wipe_str(password);
 }
 
-/* The message of RFC 4616. A name or password that is too long, and acting for somebody else, are denied like a wrong
- * password. */
-static void run_plain(struct imap_login_session *l, struct str message)
+/* The exchange is over without a question. */
+static void fail_exchange(struct imap_login_session *l, const char *text)
 {
-	struct sasl_plain plain;
-	int err = sasl_plain_parse(message, &plain);
-	if (err == 0) {
-		ask(l, plain.user, plain.password);
-	} else if (err == ERR_SYNTAX) {
-		enter_state(l, LOGIN_COMMAND);
-		answer_bad(l, l->reader.command.tag, "That is no PLAIN response.");
-	} else {
+	sasl_end(&l->sasl);
+	enter_state(l, LOGIN_COMMAND);
+	answer_bad(l, l->reader.command.tag, text);
+}
+
+static void send_challenge(struct imap_login_session *l)
+{
+	outq_addf(output(l), "+ %.*s\r\n", STR_ARG(sasl_challenge(&l->sasl)));
+	imap_reader_expect_line(&l->reader);
+}
+
+/* In RESPONSE. A name or password that is too long, and acting for somebody else, are denied like a wrong password. */
+static void follow_exchange(struct imap_login_session *l, enum sasl_step step, struct str user, struct str password)
+{
+	switch (step) {
+	case SASL_CHALLENGE:
+		send_challenge(l);
+		return;
+	case SASL_MALFORMED:
+		fail_exchange(l, "That is not base64, or no response of this mechanism.");
+		return;
+	case SASL_DENIED:
 		deny(l);
+		break;
+	case SASL_ASK:
+		ask(l, user, password);
+		break;
 	}
-	mem_wipe_str(message);
+	sasl_end(&l->sasl);
 }
 
 static void run_authenticate(struct imap_login_session *l)
 {
 	const struct imap_authenticate *authenticate = &l->reader.command.authenticate;
-	if (!str_ieq(authenticate->mechanism, STR("PLAIN"))) {
-		reply_tagged(l, "NO [CANNOT] The only mechanism here is PLAIN.");
-		return;
+	struct str user = STR(""), password = STR("");
+	if (!sasl_begin(&l->sasl, authenticate->mechanism)) {
+		reply_tagged(l, "NO [CANNOT] The mechanisms here are " SASL_MECHANISMS ".");
+	} else if (!refuse_without_tls(l)) {
+		enter_state(l, LOGIN_RESPONSE);
+		if (authenticate->has_initial) {
+			enum sasl_step step = sasl_take(&l->sasl, authenticate->initial, &user, &password);
+			follow_exchange(l, step, user, password);
+		} else {
+			send_challenge(l);
+		}
 	}
-	if (refuse_without_tls(l)) {
-		mem_wipe_str(authenticate->initial);
-		return;
-	}
-	enter_state(l, LOGIN_RESPONSE);
-	if (authenticate->has_initial) {
-		run_plain(l, authenticate->initial);
-		return;
-	}
-	outq_add(output(l), STR("+ \r\n"));
-	imap_reader_expect_line(&l->reader);
+	mem_wipe_str(authenticate->initial);
 }
 
 /* The line after "+" (RFC 3501, 6.2.2): base64, or "*" to cancel. */
 static void take_response(struct imap_login_session *l, struct str line)
 {
-	struct buf message = BUF_INIT(l->settings->max_line);
+	struct str user = STR(""), password = STR("");
 	if (str_eq(line, STR("*"))) {
-		enter_state(l, LOGIN_COMMAND);
-		answer_bad(l, l->reader.command.tag, "Cancelled, as you wish.");
-	} else if (base64_decode(line, &message) < 0) {
-		enter_state(l, LOGIN_COMMAND);
-		answer_bad(l, l->reader.command.tag, "That is not base64.");
+		fail_exchange(l, "Cancelled, as you wish.");
 	} else {
-		run_plain(l, buf_str(&message));
+		enum sasl_step step = sasl_take_base64(&l->sasl, line, &user, &password);
+		follow_exchange(l, step, user, password);
 	}
 	mem_wipe_str(line);
-	buf_free(&message);
 }
 
 /* --- the other commands --- */
@@ -308,6 +320,7 @@ static void take_error(struct imap_login_session *l)
 	const struct imap_error *error = &l->reader.error;
 	if (l->state == LOGIN_RESPONSE)
 		enter_state(l, LOGIN_COMMAND);
+	sasl_end(&l->sasl);
 	answer_bad(l, error->tag, error->message);
 }
 

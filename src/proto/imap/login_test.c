@@ -70,13 +70,13 @@ static void test_greeting_says_what_is_possible(void **state)
 	struct fixture f;
 	begin(&f, with_tls);
 	expect_part(&f, "* OK [CAPABILITY IMAP4rev1 ");
-	expect_part(&f, " AUTH=PLAIN]");
+	expect_part(&f, " AUTH=PLAIN AUTH=LOGIN]");
 	end(&f);
 	begin(&f, before_tls);
 	expect_part(&f, " STARTTLS LOGINDISABLED]");
 	end(&f);
 	begin(&f, on_loopback);
-	expect_part(&f, " AUTH=PLAIN]");
+	expect_part(&f, " AUTH=PLAIN AUTH=LOGIN]");
 	end(&f);
 }
 
@@ -177,6 +177,33 @@ static void test_plain_with_and_without_initial_response(void **state)
 	end(&f);
 }
 
+static void test_login_asks_for_name_and_password(void **state)
+{
+	struct fixture f;
+	begin(&f, with_tls);
+	say(&f, "a AUTHENTICATE LOGIN\r\n");
+	expect(&f, "+ VXNlcm5hbWU6\r\n");
+	say(&f, "YWxpY2U=\r\n");
+	expect(&f, "+ UGFzc3dvcmQ6\r\n");
+	say(&f, "c2VjcmV0\r\n");
+	assert_string_equal(f.world.user, "alice");
+	assert_string_equal(f.world.password, "secret");
+	imap_login_answer(f.login, LOGIN_VERDICT_UNAVAILABLE);
+	drain(&f);
+	say(&f, "b authenticate login Ym9i\r\n");
+	expect(&f, "+ UGFzc3dvcmQ6\r\n");
+	say(&f, "c2VjcmV0\r\n");
+	assert_string_equal(f.world.user, "bob");
+	imap_login_answer(f.login, LOGIN_VERDICT_UNAVAILABLE);
+	drain(&f);
+	say(&f, "c AUTHENTICATE LOGIN\r\nYWxpY2U=\r\n*\r\n");
+	expect_part(&f, "c BAD ");
+	say(&f, "d AUTHENTICATE LOGIN =\r\n");
+	expect_part(&f, "d BAD ");
+	assert_int_equal(f.world.asked, 2);
+	end(&f);
+}
+
 static void test_plain_may_be_cancelled_or_broken(void **state)
 {
 	struct fixture f;
@@ -229,7 +256,7 @@ static void test_starttls_forgets_what_came_in_the_clear(void **state)
 	assert_false(imap_login_wants_input(f.login));
 	imap_login_tls_started(f.login);
 	say(&f, "c CAPABILITY\r\n");
-	expect_part(&f, " AUTH=PLAIN\r\n");
+	expect_part(&f, " AUTH=PLAIN AUTH=LOGIN\r\n");
 	say(&f, "d LOGIN alice secret\r\n");
 	assert_string_equal(f.world.user, "alice");
 	say(&f, "");
@@ -318,6 +345,7 @@ int main(void)
 		cmocka_unit_test(test_denied_login_waits_then_counts),
 		cmocka_unit_test(test_unavailable_is_not_a_failure),
 		cmocka_unit_test(test_plain_with_and_without_initial_response),
+		cmocka_unit_test(test_login_asks_for_name_and_password),
 		cmocka_unit_test(test_plain_may_be_cancelled_or_broken),
 		cmocka_unit_test(test_plain_for_somebody_else_is_denied),
 		cmocka_unit_test(test_no_password_before_tls),

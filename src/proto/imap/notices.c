@@ -76,6 +76,8 @@ static void learn(struct imap_session *s)
 		delta_free(&delta);
 		return; /* the store cannot read now: told another time */
 	}
+	if (selected->gone.n == 0)
+		selected->settled = selected->known.modseq;
 	selected->known.modseq = mailbox_modseq(selected->mailbox);
 	set_add_set(&selected->gone, &delta.expunged);
 	set_add_set(&selected->flagged, &delta.flags);
@@ -127,9 +129,35 @@ static enum imap_step tell_gone(struct imap_session *s)
 	return left > 0 && full ? IMAP_STEP_OUTPUT : IMAP_STEP_DONE;
 }
 
+/* VANISHED in place of EXPUNGE (RFC 7162, 3.2.10.2): the end of `gone` is told. */
+static enum imap_step tell_vanished(struct imap_session *s)
+{
+	struct selected *selected = &s->selected;
+	uint32_t n = selected->gone.n;
+	enum imap_step step = imap_tell_vanished(s, &selected->gone, false);
+	const struct set told = { selected->gone.ranges + selected->gone.n, n - selected->gone.n, 0 };
+	uids_subtract(&selected->known.uids, &told);
+	uids_subtract(&selected->recent, &told);
+	uids_subtract(&selected->flagged, &told);
+	selected->told_gone = true;
+	return step;
+}
+
+/* A client takes the highest modseq of a FETCH response for what it knows, unless it is told otherwise: so it is while
+ * expunges wait (RFC 7162, 3.2 and 6), and told the new one when they have been told, where the tagged reply does not. */
+static void tell_modseq(struct imap_session *s)
+{
+	struct selected *selected = &s->selected;
+	bool in_reply = s->reply.n && str_starts(buf_str(&s->reply), STR("OK [HIGHESTMODSEQ "));
+	if (s->qresync && (selected->gone.n > 0 || (selected->told_gone && !in_reply)))
+		imap_tell_modseq(s, imap_settled_modseq(s));
+	selected->told_gone = false;
+}
+
 static enum imap_step tell_flags(struct imap_session *s)
 {
 	struct selected *selected = &s->selected;
+	unsigned parts = PRINT_UID | PRINT_FLAGS | (s->condstore ? PRINT_MODSEQ : 0);
 	struct outq *out = imap_output(s);
 	struct flags_printer *printer = mem_alloc(1, sizeof *printer);
 	struct uids_walk walk = { &selected->known.uids, 0, 0 };
@@ -146,7 +174,7 @@ static enum imap_step tell_flags(struct imap_session *s)
 			if (!room)
 				continue;
 			char *p =
-			    fetch_flags_print(printer, room, number, entry, set_has(&selected->recent, entry->uid), true, true);
+			    fetch_flags_print(printer, room, number, entry, set_has(&selected->recent, entry->uid), parts);
 			outq_commit(out, (size_t)(p - room));
 			told = entry->uid;
 			full = imap_output_full(s) || out->failed;
@@ -164,9 +192,10 @@ enum imap_step imap_tell_notices(struct imap_session *s, bool expunges)
 {
 	learn(s);
 	imap_tell_keywords(s, false);
-	if (expunges && s->selected.gone.n && tell_gone(s) == IMAP_STEP_OUTPUT)
+	if (expunges && s->selected.gone.n && (s->qresync ? tell_vanished(s) : tell_gone(s)) == IMAP_STEP_OUTPUT)
 		return IMAP_STEP_OUTPUT;
-	if (s->selected.flagged.n)
-		return tell_flags(s);
+	if (s->selected.flagged.n && tell_flags(s) == IMAP_STEP_OUTPUT)
+		return IMAP_STEP_OUTPUT;
+	tell_modseq(s);
 	return IMAP_STEP_DONE;
 }

@@ -87,19 +87,37 @@ char *flags_print(struct flags_printer *printer, char *p, const struct entry *en
 	return p;
 }
 
+char *modseq_print(char *p, uint64_t modseq)
+{
+	char digits[20];
+	size_t at = sizeof digits;
+	do {
+		digits[--at] = (char)('0' + modseq % 10);
+		modseq /= 10;
+	} while (modseq);
+	p = print_str(p, STR("MODSEQ ("));
+	p = print_str(p, str_of(digits + at, sizeof digits - at));
+	return print_str(p, STR(")"));
+}
+
 char *fetch_flags_print(struct flags_printer *printer, char *p, uint32_t number, const struct entry *entry, bool recent,
-                        bool with_uid, bool with_flags)
+                        unsigned parts)
 {
 	p = print_str(p, STR("* "));
 	p = print_u32(p, number);
 	p = print_str(p, STR(" FETCH ("));
-	if (with_uid) {
+	if (parts & PRINT_UID) {
 		p = print_str(p, STR("UID "));
 		p = print_u32(p, entry->uid);
 	}
-	if (with_flags) {
-		p = print_str(p, with_uid ? STR(" FLAGS ") : STR("FLAGS "));
+	if (parts & PRINT_FLAGS) {
+		p = print_str(p, parts & PRINT_UID ? STR(" FLAGS ") : STR("FLAGS "));
 		p = flags_print(printer, p, entry, recent);
+	}
+	if (parts & PRINT_MODSEQ) {
+		if (parts & (PRINT_UID | PRINT_FLAGS))
+			*p++ = ' ';
+		p = modseq_print(p, entry->modseq);
 	}
 	return print_str(p, STR(")\r\n"));
 }

@@ -38,9 +38,17 @@ void flags_printer_init(struct flags_printer *printer, const struct mailbox *mai
 /* "(\Seen \Recent $Forwarded)" */
 char *flags_print(struct flags_printer *printer, char *p, const struct entry *entry, bool recent);
 
-/* "* 12 FETCH (UID 7 FLAGS (...))" and the line end; FETCH_FLAGS_ROOM and the printer's room are enough. */
-#define FETCH_FLAGS_ROOM 64
+/* What of an entry is printed. */
+enum print_part { PRINT_UID = 1, PRINT_FLAGS = 2, PRINT_MODSEQ = 4 };
+
+/* "* 12 FETCH (UID 7 FLAGS (...) MODSEQ (9))" and the line end, of these parts; FETCH_FLAGS_ROOM and the printer's room
+ * are enough. */
+#define FETCH_FLAGS_ROOM 96
 char *fetch_flags_print(struct flags_printer *printer, char *p, uint32_t number, const struct entry *entry, bool recent,
-                        bool with_uid, bool with_flags);
+                        unsigned parts);
+
+/* "MODSEQ (9)"; MODSEQ_ROOM is enough. */
+#define MODSEQ_ROOM 32
+char *modseq_print(char *p, uint64_t modseq);
 
 #endif

@@ -68,6 +68,13 @@ void imap_ok_unless_gone(struct imap_session *s, uint64_t wanted, uint64_t found
 		imap_ok(s, "EXPUNGEISSUED", "Some of these messages are gone.");
 }
 
+void imap_ok_expunged(struct imap_session *s, const char *text)
+{
+	char code[64];
+	snprintf(code, sizeof code, "HIGHESTMODSEQ %llu", (unsigned long long)mailbox_modseq(s->selected.mailbox));
+	imap_ok(s, s->qresync ? code : NULL, text);
+}
+
 bool imap_refuse_params(struct imap_session *s)
 {
 	if (imap_command_of(s)->params.n == 0)

@@ -1,13 +1,11 @@
-/* search_match.c: does a message match (RFC 3501, 6.4.4)? Header text is compared as people read it: encoded words
- * decoded, case and composition folded (text/fold.h). A field that is not there matches nothing; each of several equal
- * fields may match. */
+/* search_match.c: does a message match (RFC 3501, 6.4.4)? What its entry and its row tell is looked at here; what texts
+ * tell comes as bits. */
 #include "base/checked.h"
 #include "proto/imap/search.h"
 #include "syntax/date.h"
 #include "syntax/header.h"
-#include "text/fold.h"
 
-/* What is looked at of one header, and of one field's decoded text. */
+/* What is looked at of one header. */
 #define HEADER_MAX (256u * 1024)
 
 static bool need_row(struct candidate *c)
@@ -21,89 +19,40 @@ static bool need_row(struct candidate *c)
 	return c->has_row;
 }
 
-/* A block that has all fields of this name: the row's copy where that is enough, else the header itself. */
-static bool need_fields(struct candidate *c, struct str name, struct str *block)
+/* A block that has the Date field: the row's copy where it has one, else the header itself. */
+static bool need_fields(struct candidate *c, struct str *block)
 {
 	if (!need_row(c))
 		return false;
-	if (c->row.derived.headers.n && mail_headers_are_kept(&name, 1)) {
-		*block = c->row.derived.headers;
+	*block = c->row.derived.headers;
+	if (block->n)
 		return true;
-	}
-	if (!c->has_header) {
-		size_t n = MIN((size_t)c->row.header_size, (size_t)HEADER_MAX);
-		c->header->max = HEADER_MAX;
-		buf_clear(c->header);
-		char *room = buf_reserve(c->header, n);
-		int err = room ? message_read(c->s->account, &c->row, 0, n, room) : ERR_LIMIT;
-		if (err < 0) {
-			c->error = err;
-			return false;
-		}
-		buf_commit(c->header, n);
-		c->has_header = true;
-	}
-	*block = buf_str(c->header);
-	return true;
-}
-
-/* Folds in place what is its own decoded text: ASCII without encoded words, which most fields are. */
-static bool fold_plain(struct buf *text)
-{
-	unsigned char all = 0;
-	for (size_t i = 0; i < text->n; i++)
-		all |= (unsigned char)text->p[i];
-	if (all >= 0x80 || str_find(buf_str(text), STR("=?")) >= 0)
-		return false;
-	for (size_t i = 0; i < text->n; i++)
-		text->p[i] = ascii_upper(text->p[i]);
-	return true;
-}
-
-static bool field_contains(struct candidate *c, struct str body, struct str folded_needle)
-{
-	c->scratch->max = FOLDED_MAX((size_t)HEADER_MAX);
+	size_t n = MIN((size_t)c->row.header_size, (size_t)HEADER_MAX);
 	buf_clear(c->scratch);
-	header_unfold(body, c->scratch);
-	if (!fold_plain(c->scratch)) {
-		struct buf decoded = BUF_INIT(HEADER_MAX);
-		header_decode_text(body, c->s->settings->charsets, &decoded);
-		buf_clear(c->scratch);
-		fold_text(buf_str(&decoded), c->scratch);
-		buf_free(&decoded);
-	}
-	return str_find(buf_str(c->scratch), folded_needle) >= 0;
-}
-
-static bool matches_field(struct candidate *c, const struct search_node *node)
-{
-	struct str block;
-	struct header_field field;
-	if (!need_fields(c, node->field, &block))
-		return false;
-	while (header_next(&block, &field)) {
-		if (!str_ieq(field.name, node->field))
-			continue;
-		if (node->text.n == 0 || field_contains(c, field.body, buf_str(&node->text)))
-			return true;
-	}
-	return false;
+	char *room = n ? buf_reserve(c->scratch, n) : NULL;
+	int err = room ? message_read(c->s->account, &c->row, 0, n, room) : 0;
+	if (err < 0)
+		c->error = err;
+	if (room && err == 0)
+		*block = str_of(room, n);
+	return err == 0;
 }
 
 /* The day of the Date field, in its own zone (6.4.4: "disregarding time and timezone"). */
-static bool sent_day(struct candidate *c, const struct search_node *node, int64_t *day)
+static bool sent_day(struct candidate *c, int64_t *day)
 {
 	struct str block, body;
 	struct date date;
-	if (!need_fields(c, node->field, &block) || header_find(block, node->field, &body) < 0)
+	c->scratch->max = 2 * HEADER_MAX;
+	if (!need_fields(c, &block) || header_find(block, STR("Date"), &body) < 0)
 		return false;
-	c->scratch->max = FOLDED_MAX((size_t)HEADER_MAX);
-	buf_clear(c->scratch);
-	header_unfold(body, c->scratch);
-	if (date_parse(buf_str(c->scratch), &date) < 0)
-		return false;
-	*day = date_local_day(date);
-	return true;
+	struct buf text = BUF_INIT(HEADER_MAX);
+	header_unfold(body, &text);
+	int err = date_parse(buf_str(&text), &date);
+	buf_free(&text);
+	if (err == 0)
+		*day = date_local_day(date);
+	return err == 0;
 }
 
 static int64_t internal_day(const struct message_row *row)
@@ -127,9 +76,15 @@ static bool has_keyword(const struct candidate *c, const struct search_node *nod
 	return bits.word[node->keyword / 64] >> (node->keyword % 64) & 1;
 }
 
+static bool needs_text(const struct search_node *node)
+{
+	return node->cost >= SEARCH_COST_FIELDS;
+}
+
+/* Of the children that need no text: is there one of which this is the answer? */
 static bool any_child(struct candidate *c, const struct search_node *node, bool wanted)
 {
-	for (const struct search_node *child = node->child; child; child = child->next) {
+	for (const struct search_node *child = node->child; child && !needs_text(child); child = child->next) {
 		if (search_matches(c, child) == wanted)
 			return true;
 	}
@@ -161,26 +116,76 @@ bool search_matches(struct candidate *c, const struct search_node *node)
 		return need_row(c) && internal_day(&c->row) == node->day;
 	case IMAP_SEARCH_SINCE:
 		return need_row(c) && internal_day(&c->row) >= node->day;
+	case IMAP_SEARCH_OLDER:
+		return need_row(c) && c->row.internal_date <= node->day;
+	case IMAP_SEARCH_YOUNGER:
+		return need_row(c) && c->row.internal_date >= node->day;
 	case IMAP_SEARCH_SENTBEFORE:
-		return sent_day(c, node, &day) && day < node->day;
+		return sent_day(c, &day) && day < node->day;
 	case IMAP_SEARCH_SENTON:
-		return sent_day(c, node, &day) && day == node->day;
+		return sent_day(c, &day) && day == node->day;
 	case IMAP_SEARCH_SENTSINCE:
-		return sent_day(c, node, &day) && day >= node->day;
+		return sent_day(c, &day) && day >= node->day;
 	case IMAP_SEARCH_LARGER:
 		return entry_size(c->entry) > node->size;
 	case IMAP_SEARCH_SMALLER:
 		return entry_size(c->entry) < node->size;
+	case IMAP_SEARCH_MODSEQ:
+		return c->entry->modseq >= node->size;
 	case IMAP_SEARCH_FROM:
 	case IMAP_SEARCH_TO:
 	case IMAP_SEARCH_CC:
 	case IMAP_SEARCH_BCC:
 	case IMAP_SEARCH_SUBJECT:
 	case IMAP_SEARCH_HEADER:
-		return matches_field(c, node);
 	case IMAP_SEARCH_BODY:
 	case IMAP_SEARCH_TEXT:
-		return false; /* refused before */
+		return false; /* told by bits */
 	}
 	return false;
+}
+
+void search_set_bits(struct candidate *c, const struct search_node *node, uint64_t *hits)
+{
+	if (node->kind == IMAP_SEARCH_AND && node->bit && any_child(c, node, false))
+		return; /* what the others say does not matter */
+	if (node->kind == IMAP_SEARCH_AND || (node->kind == IMAP_SEARCH_OR && node->bit && any_child(c, node, true)))
+		*hits |= node->bit;
+	if (node->kind != IMAP_SEARCH_AND && node->kind != IMAP_SEARCH_OR && node->kind != IMAP_SEARCH_NOT)
+		return;
+	for (const struct search_node *child = node->child; child; child = child->next) {
+		if (needs_text(child))
+			search_set_bits(c, child, hits);
+	}
+}
+
+static enum search_verdict verdict_of_list(const struct search_node *node, uint64_t hits, uint64_t known)
+{
+	/* AND is over at the first NO, OR at the first YES */
+	enum search_verdict last = node->kind == IMAP_SEARCH_AND ? SEARCH_NO : SEARCH_YES;
+	enum search_verdict verdict = node->kind == IMAP_SEARCH_AND ? SEARCH_YES : SEARCH_NO;
+	if (node->bit && ((hits & node->bit) ? SEARCH_YES : SEARCH_NO) == last)
+		return last;
+	for (const struct search_node *child = node->child; child; child = child->next) {
+		enum search_verdict one = needs_text(child) ? search_verdict_of(child, hits, known) : verdict;
+		if (one == last)
+			return last;
+		if (one == SEARCH_UNKNOWN)
+			verdict = SEARCH_UNKNOWN;
+	}
+	return verdict;
+}
+
+enum search_verdict search_verdict_of(const struct search_node *node, uint64_t hits, uint64_t known)
+{
+	uint64_t bits = node->bit | node->late_bit;
+	if (node->kind == IMAP_SEARCH_AND || node->kind == IMAP_SEARCH_OR)
+		return verdict_of_list(node, hits, known);
+	if (node->kind == IMAP_SEARCH_NOT) {
+		enum search_verdict verdict = search_verdict_of(node->child, hits, known);
+		return verdict == SEARCH_UNKNOWN ? verdict : verdict == SEARCH_YES ? SEARCH_NO : SEARCH_YES;
+	}
+	if (hits & bits)
+		return SEARCH_YES;
+	return (known & bits) == bits ? SEARCH_NO : SEARCH_UNKNOWN;
 }

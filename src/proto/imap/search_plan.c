@@ -1,29 +1,44 @@
 /* search_plan.c: SEARCH keys made ready once, before any message is looked at. The plan is owned by the command's task.
  */
+#include "base/clock.h"
 #include "base/mem.h"
 #include "proto/imap/search.h"
 #include "proto/imap/uids.h"
 #include "text/fold.h"
 
-/* Keys that look through the header, in one command: each costs a pass over it. */
-#define HEADER_KEYS_MAX 64
-
-void search_plan_free(struct search_node **root)
+static void free_nodes(struct search_node **root)
 {
 	struct search_node *node = *root;
 	while (node) {
 		struct search_node *next = node->next;
-		search_plan_free(&node->child);
+		free_nodes(&node->child);
 		set_free(&node->uids);
 		buf_free(&node->text);
+		buf_free(&node->field);
 		mem_free(node);
 		node = next;
 	}
 	*root = NULL;
 }
 
-static enum search_cost cost_of(enum imap_search_kind kind)
+void search_plan_free(struct search_plan **pointer)
 {
+	if (*pointer)
+		free_nodes(&(*pointer)->root);
+	mem_free(*pointer);
+	*pointer = NULL;
+}
+
+/* An empty text is in every body; a header field has to be there for it. */
+static enum imap_search_kind kind_of(const struct imap_search_key *key)
+{
+	bool all = key->text.n == 0 && (key->kind == IMAP_SEARCH_BODY || key->kind == IMAP_SEARCH_TEXT);
+	return all ? IMAP_SEARCH_ALL : key->kind;
+}
+
+static enum search_cost cost_of(enum imap_search_kind kind, struct str field)
+{
+	enum text_fields_column column;
 	switch (kind) {
 	case IMAP_SEARCH_ALL:
 	case IMAP_SEARCH_AND:
@@ -35,25 +50,29 @@ static enum search_cost cost_of(enum imap_search_kind kind)
 	case IMAP_SEARCH_UID:
 	case IMAP_SEARCH_LARGER:
 	case IMAP_SEARCH_SMALLER:
+	case IMAP_SEARCH_MODSEQ:
 		return SEARCH_COST_ENTRY;
 	case IMAP_SEARCH_BEFORE:
 	case IMAP_SEARCH_ON:
 	case IMAP_SEARCH_SINCE:
-		return SEARCH_COST_ROW;
+	case IMAP_SEARCH_OLDER:
+	case IMAP_SEARCH_YOUNGER:
 	case IMAP_SEARCH_SENTBEFORE:
 	case IMAP_SEARCH_SENTON:
 	case IMAP_SEARCH_SENTSINCE:
+		return SEARCH_COST_ROW;
 	case IMAP_SEARCH_FROM:
 	case IMAP_SEARCH_TO:
 	case IMAP_SEARCH_CC:
 	case IMAP_SEARCH_BCC:
 	case IMAP_SEARCH_SUBJECT:
 	case IMAP_SEARCH_HEADER:
+		return search_text_column(field, &column) ? SEARCH_COST_FIELDS : SEARCH_COST_HEADER;
 	case IMAP_SEARCH_BODY:
 	case IMAP_SEARCH_TEXT:
-		return SEARCH_COST_HEADER;
+		return SEARCH_COST_BODY;
 	}
-	return SEARCH_COST_HEADER;
+	return SEARCH_COST_BODY;
 }
 
 static struct str field_of(const struct imap_search_key *key)
@@ -69,10 +88,6 @@ static struct str field_of(const struct imap_search_key *key)
 		return STR("Bcc");
 	case IMAP_SEARCH_SUBJECT:
 		return STR("Subject");
-	case IMAP_SEARCH_SENTBEFORE:
-	case IMAP_SEARCH_SENTON:
-	case IMAP_SEARCH_SENTSINCE:
-		return STR("Date");
 	default:
 		return key->field;
 	}
@@ -90,70 +105,159 @@ static void insert_child(struct search_node *parent, struct search_node *child)
 		parent->cost = child->cost;
 }
 
-/* What of a key can be wrong: chooses the tagged reply. */
-static bool make_ready(struct imap_session *s, const struct imap_search_key *key, struct search_node *node)
+/* --- texts --- */
+
+static bool take_bit(struct imap_session *s, struct search_plan *plan, uint64_t *bit)
 {
-	switch ((unsigned)key->kind) {
-	case IMAP_SEARCH_BODY:
-	case IMAP_SEARCH_TEXT:
-		imap_no(s, "CANNOT", "This server does not search in the text of messages yet; headers can be searched.");
+	if (plan->bits == SEARCH_BITS) {
+		imap_no(s, "LIMIT", "Too many keys that look into messages.");
 		return false;
+	}
+	*bit = UINT64_C(1) << plan->bits++;
+	return true;
+}
+
+static void refuse_charset(struct imap_session *s)
+{
+	struct buf code = BUF_INIT(4096);
+	buf_add(&code, STR("BADCHARSET ("));
+	charset_names(&code);
+	buf_add(&code, STR(")\0"));
+	imap_no(s, code.p, "Texts cannot be read in that charset.");
+	buf_free(&code);
+}
+
+/* The key's text in UTF-8. */
+static bool read_text(struct imap_session *s, struct str charset, struct str text, struct buf *out)
+{
+	if (!charset.n || str_ieq(charset, STR("UTF-8")) || str_ieq(charset, STR("US-ASCII"))) {
+		buf_add(out, text);
+		if (str_is_utf8(text))
+			return true;
+		imap_bad(s, "The text is not UTF-8.");
+		return false;
+	}
+	return charset_to_utf8(s->settings->charsets, charset, text, out) == 0;
+}
+
+static void add_query(struct search_plan *plan, const struct search_node *node, enum text_kind kind, uint32_t column,
+                      uint64_t bit)
+{
+	struct text_query *query = &plan->queries[plan->n_queries++];
+	*query = (struct text_query){ .kind = kind, .column = column, .bit = bit, .field = buf_str(&node->field),
+		                      .any = node->text.n == 0 && node->field.n == 0 };
+	finder_init(&query->finder, node->text.n ? buf_str(&node->text) : query->field);
+}
+
+static bool make_text(struct imap_session *s, struct search_plan *plan, const struct imap_search *search,
+                      const struct imap_search_key *key, struct search_node *node)
+{
+	struct buf text = BUF_INIT(4 * key->text.n + 64);
+	enum text_fields_column column = TEXT_OTHER_FIELDS;
+	struct str field = field_of(key);
+	bool fine = read_text(s, search->charset, key->text, &text);
+	if (fine && buf_error(&text) < 0) {
+		imap_no(s, "LIMIT", "The text is too long.");
+		fine = false;
+	}
+	node->text = BUF_INIT(FOLDED_MAX(text.n));
+	node->field = BUF_INIT(FOLDED_MAX(field.n) + 1);
+	fold_text(buf_str(&text), &node->text);
+	buf_free(&text);
+	if (!fine || !take_bit(s, plan, &node->bit))
+		return false;
+	if (node->kind == IMAP_SEARCH_BODY || node->kind == IMAP_SEARCH_TEXT) {
+		add_query(plan, node, TEXT_BODY, 0, node->bit);
+		if (node->kind == IMAP_SEARCH_BODY)
+			return true;
+		if (!take_bit(s, plan, &node->late_bit))
+			return false;
+		add_query(plan, node, TEXT_HEADER, 0, node->late_bit);
+		return true;
+	}
+	bool kept = search_text_column(field, &column);
+	if (column == TEXT_OTHER_FIELDS) {
+		fold_text(field, &node->field);
+		buf_add_byte(&node->field, ':');
+	}
+	add_query(plan, node, kept ? TEXT_FIELDS : TEXT_HEADER, kept ? column : 0, node->bit);
+	return true;
+}
+
+/* What of a key can be wrong: chooses the tagged reply. */
+static bool make_ready(struct imap_session *s, struct search_plan *plan, const struct imap_search *search,
+                       const struct imap_search_key *key, struct search_node *node)
+{
+	if (node->cost >= SEARCH_COST_FIELDS)
+		return make_text(s, plan, search, key, node);
+	switch ((unsigned)key->kind) {
+	case IMAP_SEARCH_MODSEQ:
+		plan->has_modseq = true;
+		return true;
+	case IMAP_SEARCH_OLDER: /* RFC 5032, 3: seconds before now */
+	case IMAP_SEARCH_YOUNGER:
+		node->day = clock_wall_seconds() - (int64_t)key->size;
+		return true;
 	case IMAP_SEARCH_KEYWORD:
 		node->keyword = keyword_find(s->selected.mailbox, key->text);
 		return true;
 	case IMAP_SEARCH_SEQUENCE:
 	case IMAP_SEARCH_UID:
-		if (uids_resolve(&key->set, key->kind == IMAP_SEARCH_UID, &s->selected.known.uids, &node->uids) == 0)
+		if (uids_resolve(&key->set, key->kind == IMAP_SEARCH_UID, &s->selected.known.uids, &s->selected.saved,
+		                 &node->uids) == 0)
 			return true;
 		imap_bad(s, "There is no message of that number.");
 		return false;
 	default:
-		break;
+		return true;
 	}
-	if (key->text.n && !str_is_utf8(key->text)) {
-		imap_bad(s, "The text is not UTF-8.");
-		return false;
-	}
-	node->text = BUF_INIT(FOLDED_MAX(key->text.n));
-	fold_text(key->text, &node->text);
-	return true;
 }
 
-static struct search_node *make_node(struct imap_session *s, const struct imap_search_key *key, unsigned *header_keys)
+/* Of an AND or OR with children of both sorts. */
+static bool make_bit(struct imap_session *s, struct search_plan *plan, struct search_node *node)
+{
+	bool list = node->kind == IMAP_SEARCH_AND || node->kind == IMAP_SEARCH_OR;
+	if (!list || node->cost < SEARCH_COST_FIELDS || node->child->cost >= SEARCH_COST_FIELDS)
+		return true;
+	return take_bit(s, plan, &node->bit);
+}
+
+static struct search_node *make_node(struct imap_session *s, struct search_plan *plan, const struct imap_search *search,
+                                     const struct imap_search_key *key)
 {
 	struct search_node *node = mem_alloc(1, sizeof *node);
-	node->kind = key->kind;
-	node->cost = cost_of(key->kind);
+	node->kind = kind_of(key);
+	node->cost = cost_of(node->kind, field_of(key));
 	node->wanted = key->wanted;
 	node->flag = key->flag;
 	node->day = key->day;
 	node->size = key->size;
-	node->field = field_of(key);
-	bool too_many = node->cost == SEARCH_COST_HEADER && ++*header_keys > HEADER_KEYS_MAX;
-	if (too_many)
-		imap_no(s, "LIMIT", "Too many keys that look into headers.");
-	if (too_many || !make_ready(s, key, node)) {
-		search_plan_free(&node);
-		return NULL;
+	bool fine = make_ready(s, plan, search, key, node);
+	for (const struct imap_search_key *child = key->child; child && fine; child = child->next) {
+		struct search_node *made = make_node(s, plan, search, child);
+		fine = made != NULL;
+		if (made)
+			insert_child(node, made);
 	}
-	for (const struct imap_search_key *child = key->child; child; child = child->next) {
-		struct search_node *made = make_node(s, child, header_keys);
-		if (!made) {
-			search_plan_free(&node);
-			return NULL;
-		}
-		insert_child(node, made);
-	}
+	if (fine && !make_bit(s, plan, node))
+		fine = false;
+	if (!fine)
+		free_nodes(&node);
 	return node;
 }
 
-struct search_node *search_plan_new(struct imap_session *s, const struct imap_search *search)
+/* Queries point into nodes, which stay where they are. */
+struct search_plan *search_plan_new(struct imap_session *s, const struct imap_search *search)
 {
-	struct str charset = search->charset;
-	if (charset.n && !str_ieq(charset, STR("UTF-8")) && !str_ieq(charset, STR("US-ASCII"))) {
-		imap_no(s, "BADCHARSET (US-ASCII UTF-8)", "Searches are in UTF-8.");
+	struct buf nothing = BUF_INIT(16);
+	if (search->charset.n && charset_to_utf8(s->settings->charsets, search->charset, STR(""), &nothing) < 0) {
+		refuse_charset(s);
 		return NULL;
 	}
-	unsigned header_keys = 0;
-	return make_node(s, search->key, &header_keys);
+	buf_free(&nothing);
+	struct search_plan *plan = mem_alloc(1, sizeof *plan);
+	plan->root = make_node(s, plan, search, search->key);
+	if (!plan->root)
+		search_plan_free(&plan);
+	return plan;
 }

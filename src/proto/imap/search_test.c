@@ -119,12 +119,112 @@ static void test_header_text(void **state)
 
 static void test_what_is_refused(void **state)
 {
-	test_say(&c, "a SEARCH CHARSET KOI8-R SUBJECT x\r\n");
-	test_expect_part(&c, "a NO [BADCHARSET (US-ASCII UTF-8)] ");
-	test_say(&c, "b SEARCH OR BODY x SEEN\r\n");
-	test_expect_part(&c, "b NO [CANNOT] ");
-	test_say(&c, "c SEARCH RETURN (MIN) ALL\r\n");
+	test_say(&c, "a SEARCH CHARSET X-NONE SUBJECT x\r\n");
+	test_expect_part(&c, "a NO [BADCHARSET (UTF-8 ");
+	test_expect_part(&c, " KOI8-R ");
+	test_say(&c, "b SEARCH CHARSET UTF-8 BODY {1+}\r\n\xe9\r\n");
+	test_expect_part(&c, "b BAD ");
+	test_say(&c, "c SEARCH RETURN (MIN NONE) ALL\r\n");
 	test_expect_part(&c, "c BAD ");
+	test_say(&c, "d SEARCH RETURN (MIN MIN) ALL\r\n");
+	test_expect_part(&c, "d BAD ");
+	test_say(&c, "e SEARCH OLDER 0\r\n");
+	test_expect_part(&c, "e BAD ");
+	struct buf many = BUF_INIT(65536);
+	buf_add(&many, STR("f SEARCH"));
+	for (int i = 0; i < 65; i++)
+		buf_add(&many, STR(" BODY x"));
+	buf_add(&many, STR("\r\n"));
+	test_say_bytes(&c, buf_str(&many));
+	test_expect_part(&c, "f NO [LIMIT] ");
+	buf_free(&many);
+}
+
+static void test_bodies(void **state)
+{
+	expect_found("BODY LONGER", " 2");
+	expect_found("BODY \"text than the\"", " 2");
+	expect_found("BODY x", " 1 2 3");
+	expect_found("BODY alice", ""); /* only in a header */
+	expect_found("TEXT alice", " 1");
+	expect_found("TEXT \"subject: plain\"", " 2");
+	expect_found("TEXT longer", " 2");
+	expect_found("NOT TEXT longer", " 1 3");
+	expect_found("BODY \"\"", " 1 2 3");
+	expect_found("OR BODY longer SUBJECT third", " 2 3");
+	expect_found("OR SEEN BODY longer", " 1 2");
+	expect_found("SEEN BODY longer", "");
+	expect_found("FLAGGED BODY longer", " 2");
+	expect_found("BODY x SUBJECT third", " 3");
+	expect_found("NOT (OR BODY longer SEEN)", " 3");
+	expect_found("OR (SEEN BODY x) (NOT SEEN TEXT yes)", " 1 2");
+	expect_found("HEADER X-Spam yes HEADER X-Spam no", " 2");
+	expect_found("HEADER X-Spam \"yes no\"", ""); /* never across two fields */
+	expect_found("FROM \"\"", " 1 2");
+	expect_found("HEADER Subject CAF", " 2");
+}
+
+static void test_charsets(void **state)
+{
+	expect_found("CHARSET ISO-8859-1 SUBJECT {4+}\r\ncaf\xe9", " 2");
+	expect_found("CHARSET ISO-8859-1 SUBJECT {5+}\r\ngr\xfc\xdf" "e", " 1");
+	expect_found("CHARSET UTF-7 SUBJECT caf+AOk-", " 2");
+	expect_found("CHARSET US-ASCII SUBJECT third", " 3");
+	expect_found("CHARSET ISO-2022-JP BODY longer", " 2");
+}
+
+static void test_returns(void **state)
+{
+	test_say(&c, "a SEARCH RETURN (MIN MAX COUNT ALL) NOT 2\r\n");
+	test_expect(&c, "* ESEARCH (TAG \"a\") MIN 1 MAX 3 COUNT 2 ALL 1,3\r\na OK SEARCH completed.\r\n");
+	test_say(&c, "b UID SEARCH RETURN () ALL\r\n");
+	test_expect(&c, "* ESEARCH (TAG \"b\") UID ALL 1:3\r\nb OK SEARCH completed.\r\n");
+	test_say(&c, "c SEARCH RETURN (MIN MAX COUNT ALL) SUBJECT nothing\r\n");
+	test_expect(&c, "* ESEARCH (TAG \"c\") COUNT 0\r\nc OK SEARCH completed.\r\n");
+	test_say(&c, "d SEARCH RETURN (MIN) BODY longer\r\n");
+	test_expect(&c, "* ESEARCH (TAG \"d\") MIN 2\r\nd OK SEARCH completed.\r\n");
+	test_say(&c, "e SEARCH RETURN (COUNT) MODSEQ 1\r\n");
+	test_expect_part(&c, "* ESEARCH (TAG \"e\") COUNT 3 MODSEQ ");
+}
+
+static void test_saved(void **state)
+{
+	expect_found("$", ""); /* nothing saved is no message, and no error */
+	test_say(&c, "a SEARCH RETURN (SAVE) NOT SEEN\r\n");
+	test_expect(&c, "a OK SEARCH completed.\r\n");
+	expect_found("$", " 2 3");
+	expect_found("UID $ DELETED", " 3");
+	expect_found("OR $ 1", " 1 2 3");
+	expect_found("NOT $", " 1");
+	test_say(&c, "b UID FETCH $ (UID)\r\n");
+	test_expect(&c, "* 2 FETCH (UID 2)\r\n* 3 FETCH (UID 3)\r\nb OK FETCH completed.\r\n");
+	test_say(&c, "c SEARCH CHARSET X-NONE BODY x\r\nd SEARCH RETURN (SAVE) NOSUCH\r\n");
+	expect_found("$", " 2 3");
+	test_say(&c, "e UID SEARCH RETURN (SAVE MIN MAX) ALL\r\n");
+	test_expect(&c, "* ESEARCH (TAG \"e\") UID MIN 1 MAX 3\r\ne OK SEARCH completed.\r\n");
+	expect_found("$", " 1 3");
+	test_say(&c, "f SEARCH RETURN (SAVE COUNT) ALL\r\ng STORE $ +FLAGS.SILENT (\\Flagged)\r\nh COPY $ Trash\r\n");
+	test_expect_part(&c, "* ESEARCH (TAG \"f\") COUNT 3\r\nf OK ");
+	test_expect_part(&c, "h OK [COPYUID ");
+	expect_found("FLAGGED", " 1 2 3");
+	test_say(&c, "i UID EXPUNGE $\r\n");
+	test_expect_part(&c, "* 3 EXPUNGE\r\n");
+	expect_found("$", " 1 2");
+	test_say(&c, "j SEARCH RETURN (SAVE) CHARSET X-NONE BODY x\r\n");
+	test_expect_part(&c, "j NO [BADCHARSET ");
+	expect_found("$", "");
+	test_say(&c, "k SEARCH RETURN (SAVE) ALL\r\nl EXAMINE INBOX\r\n");
+	expect_found("$", "");
+	test_say(&c, "m FETCH 1,$ FLAGS\r\n");
+	test_expect_part(&c, "m BAD ");
+}
+
+static void test_ages(void **state)
+{
+	expect_found("OLDER 60", " 1 2 3");
+	expect_found("YOUNGER 60", "");
+	test_say(&c, "a APPEND INBOX {12+}\r\nSubject: new\r\nb NOOP\r\n");
+	expect_found("YOUNGER 600", " 4");
 }
 
 static void test_long_answers_pause(void **state)
@@ -145,7 +245,9 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {
 		TEST(test_flags_and_numbers), TEST(test_dates_and_sizes),    TEST(test_header_text),
-		TEST(test_what_is_refused),   TEST(test_long_answers_pause),
+		TEST(test_what_is_refused),   TEST(test_long_answers_pause), TEST(test_bodies),
+		TEST(test_charsets),          TEST(test_returns),            TEST(test_ages),
+		TEST(test_saved),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -205,6 +205,8 @@ static void take_step(struct imap_session *s, enum imap_step step)
 	case IMAP_STEP_DURABLE:
 		s->world->want_resume(s->owner, SESSION_RESUME_DURABLE);
 		return;
+	case IMAP_STEP_FETCHING:
+		return;
 	case IMAP_STEP_IDLE:
 		enter_state(s, SESSION_IDLING);
 		return;
@@ -255,12 +257,19 @@ static bool is_in_state(struct imap_session *s)
 	return false;
 }
 
+static void count_command(const struct imap_session *s, enum imap_command_kind kind)
+{
+	if (s->settings->commands)
+		s->settings->commands[kind]++;
+}
+
 static void take_command(struct imap_session *s)
 {
 	if (!is_in_state(s))
 		return;
 	s->handler = imap_handler_of(s->reader.command.kind);
 	s->doing = imap_command_name(s->reader.command.kind);
+	count_command(s, s->reader.command.kind);
 	if (!s->handler)
 		refuse(s, "That is not possible here.");
 	else
@@ -274,6 +283,7 @@ static void take_append(struct imap_session *s)
 	if (s->state == SESSION_READY) {
 		s->handler = imap_handler_of(IMAP_COMMAND_APPEND);
 		s->doing = imap_command_name(IMAP_COMMAND_APPEND);
+		count_command(s, IMAP_COMMAND_APPEND);
 		enter_state(s, SESSION_APPENDING);
 	}
 	if (!imap_append_message(s)) {
@@ -445,6 +455,11 @@ struct str imap_session_doing(const struct imap_session *s)
 	return s->doing;
 }
 
+struct str imap_session_mailbox(const struct imap_session *s)
+{
+	return s->selected.mailbox ? mailbox_facts(s->selected.mailbox)->name : STR("");
+}
+
 static size_t set_memory(const struct set *set)
 {
 	return set->size * sizeof *set->ranges;
@@ -455,7 +470,7 @@ size_t imap_session_memory(const struct imap_session *s)
 	const struct selected *selected = &s->selected;
 	return sizeof *s + s->reader.text.size + s->reader.raw.size + s->reader.arena.used + s->reply.size +
 	       (s->idle_tag ? strlen(s->idle_tag) + 1 : 0) + set_memory(&selected->known.uids) +
-	       set_memory(&selected->gone) + set_memory(&selected->flagged) + set_memory(&selected->recent);
+	       set_memory(&selected->gone) + set_memory(&selected->flagged) + set_memory(&selected->recent) + set_memory(&selected->saved);
 }
 
 void imap_session_bye(struct imap_session *s, struct str text)

@@ -24,6 +24,7 @@ struct imap_settings {
 	uint64_t output_pause;      /* bytes waiting (file ranges too) at which commands and input pause */
 	size_t spool_threshold;     /* bytes of an APPEND kept in memory; larger ones go to a file */
 	struct str spool_directory;
+	uint64_t *commands; /* counted here, by enum imap_command_kind; NULL: nowhere */
 };
 
 /* A session of an account that is logged in. Queues "tag OK [CAPABILITY ...]" as the answer to the login, unless the
@@ -47,6 +48,9 @@ bool imap_session_is_idling(const struct imap_session *session);
 
 /* The name of the command that the session worked on last; valid for ever. */
 struct str imap_session_doing(const struct imap_session *session);
+
+/* The name of the selected mailbox; empty: none. Valid until the next call. */
+struct str imap_session_mailbox(const struct imap_session *session);
 
 /* Bytes of the heap that the session holds now, its output and the mailbox's entries aside. For statistics and
  * tests. */

@@ -15,6 +15,7 @@ enum imap_step {
 	IMAP_STEP_OUTPUT,   /* the output is full */
 	IMAP_STEP_WRITABLE, /* the store's gate is closed */
 	IMAP_STEP_DURABLE,  /* a slice was written; the next one goes into another batch */
+	IMAP_STEP_FETCHING, /* world.fetch is at it */
 	IMAP_STEP_IDLE,     /* waits for the client and for changes (IDLE) */
 };
 
@@ -39,8 +40,11 @@ struct imap_handler {
 	void (*end)(struct imap_session *s); /* s->task is not NULL; also called where the session ends in between */
 };
 
-/* STORE, when all is stored and its answer is under way. */
+/* STORE, when all is stored and its answer is under way; SELECT, when QRESYNC's answer is. */
 extern const struct imap_handler imap_store_answer;
+extern const struct imap_handler imap_select_answer;
+/* SORT and THREAD, when the messages are found. */
+extern const struct imap_handler imap_sort_answer;
 
 /* NULL for commands that are not for sessions after login. */
 const struct imap_handler *imap_handler_of(enum imap_command_kind kind);
@@ -66,9 +70,12 @@ enum session_state {
 struct selected {
 	struct mailbox *mailbox; /* held open; NULL: none selected */
 	bool read_only;
+	bool told_gone;         /* expunges were told, and no modseq behind them yet (QRESYNC) */
+	uint64_t settled;       /* modseq, while there are some in `gone`: all that happened up to it was told */
 	struct known known;     /* uids that the client counts; gone ones too until it is told */
 	struct set gone;        /* of these: expunged, the client does not know yet */
 	struct set flagged;     /* of these: flags changed, the client does not know yet */
+	struct set saved;       /* uids that the last SEARCH with SAVE found: "$" (RFC 5182) */
 	struct set recent;      /* uids that are \Recent to this session */
 	uint32_t keywords_told; /* how many keywords FLAGS and PERMANENTFLAGS have named */
 };
@@ -89,6 +96,7 @@ struct imap_session {
 	char *idle_tag;                     /* IDLE's tag: its command's memory is given back meanwhile */
 	struct mailbox_watch watch;
 	bool watching;
+	bool condstore, qresync; /* enabled (RFC 7162); qresync: then condstore too */
 	struct selected selected;
 };
 
@@ -127,6 +135,9 @@ void imap_no_error(struct imap_session *s, int err);
 /* OK where the messages asked for were there; NO [EXPUNGEISSUED] where all of them are gone, OK [EXPUNGEISSUED] where
  * some are (RFC 2180, 4.1; RFC 5530). UID commands skip silently what is gone (RFC 3501, 6.4.8). */
 void imap_ok_unless_gone(struct imap_session *s, uint64_t wanted, uint64_t found, const char *text);
+/* OK of a command that expunged messages of the selected mailbox and tells them: for a client of QRESYNC with
+ * HIGHESTMODSEQ (RFC 7162, 3.2.7). */
+void imap_ok_expunged(struct imap_session *s, const char *text);
 /* True, and BAD chosen, when the command has an extension parameter: none is known here. */
 bool imap_refuse_params(struct imap_session *s);
 /* The mailbox of that name, or NULL and NO with this code chosen (TRYCREATE, NONEXISTENT). */
@@ -150,12 +161,39 @@ void imap_tell_counts(struct imap_session *s);
 
 void imap_deselect(struct imap_session *s);
 
-/* --- FETCH, and the answers of STORE (cmd_fetch.c) --- */
+/* --- FETCH, and the answers of STORE and SELECT (cmd_fetch.c) --- */
 
 enum imap_step imap_fetch_step(struct imap_session *s);
 void imap_fetch_end(struct imap_session *s);
-/* Begins an answer of flags for these uids, which it takes over, in STORE's name. */
-void imap_fetch_flags_begin(struct imap_session *s, struct set *uids, const char *done);
+
+/* An answer of flags in another command's name; its handler becomes the session's. Takes over the sets and the code. */
+struct imap_fetch_answer {
+	const struct imap_handler *handler;
+	struct set uids;     /* a response for each that is there, */
+	unsigned parts;      /* with these: enum print_part (print.h) */
+	struct set vanished; /* told before them, with (EARLIER) */
+	struct buf code;     /* of the tagged OK, with a NUL; empty: what imap_ok_unless_gone says */
+	const char *done;    /* its text */
+};
+enum imap_step imap_fetch_answer(struct imap_session *s, struct imap_fetch_answer *answer);
+
+/* --- CONDSTORE and QRESYNC (qresync.c; sections of RFC 7162) --- */
+
+/* A CONDSTORE enabling command (3.1): the first one in a selected mailbox tells HIGHESTMODSEQ. */
+void imap_enable_condstore(struct imap_session *s);
+/* The modseq up to which the client has been told all that happened in the selected mailbox. */
+uint64_t imap_settled_modseq(const struct imap_session *s);
+/* "* OK [HIGHESTMODSEQ n]" */
+void imap_tell_modseq(struct imap_session *s, uint64_t modseq);
+/* VANISHED for these uids, or VANISHED (EARLIER); takes those out that were told. IMAP_STEP_DONE, or IMAP_STEP_OUTPUT:
+ * to be called again with the rest. */
+enum imap_step imap_tell_vanished(struct imap_session *s, struct set *uids, bool earlier);
+/* Of the uids `asked`: *changed since modseq, of those that the client counts; *vanished (since then, or at any time) and
+ * not among those. Both replaced. */
+int imap_changes_since(struct imap_session *s, uint64_t modseq, const struct set *asked, struct set *changed,
+                       struct set *vanished) MUST_CHECK;
+/* Message sequence match data (3.2.5.2): the largest uid that has its number; 0: none. Both as long, ascending. */
+uint32_t imap_match_known(const struct set *known, const struct imap_sequence *numbers, const struct imap_sequence *uids);
 
 /* --- APPEND (cmd_append.c): its message comes through the reader in pieces --- */
 
@@ -200,9 +238,16 @@ enum imap_step imap_cmd_logout(struct imap_session *s);
 enum imap_step imap_cmd_namespace(struct imap_session *s);
 enum imap_step imap_cmd_noop(struct imap_session *s);
 enum imap_step imap_cmd_rename(struct imap_session *s);
+enum imap_step imap_rename_inbox(struct imap_session *s); /* its case of RENAME, when the names were looked at */
+enum imap_step imap_rename_step(struct imap_session *s);
+void imap_rename_end(struct imap_session *s);
 enum imap_step imap_cmd_search(struct imap_session *s);
 enum imap_step imap_search_step(struct imap_session *s);
 void imap_search_end(struct imap_session *s);
+/* SORT and THREAD: takes over the uids; modseq as SORT tells it, 0: not. */
+enum imap_step imap_sort_begin(struct imap_session *s, struct set *found, uint64_t modseq, int error);
+enum imap_step imap_sort_step(struct imap_session *s);
+void imap_sort_end(struct imap_session *s);
 enum imap_step imap_cmd_select(struct imap_session *s);
 enum imap_step imap_select_step(struct imap_session *s);
 void imap_select_end(struct imap_session *s);

@@ -13,7 +13,7 @@ static void test_commands_of_any_state(void **state)
 	test_client_begin(&c, *state, 1);
 	test_say(&c, "a NOOP\r\nb NAMESPACE\r\nc ENABLE CONDSTORE\r\nd ID (\"name\" \"x\")\r\n");
 	test_expect(
-	    &c, "a OK NOOP completed.\r\n* NAMESPACE ((\"\" \"/\")) NIL NIL\r\nb OK NAMESPACE completed.\r\n* ENABLED\r\n"
+	    &c, "a OK NOOP completed.\r\n* NAMESPACE ((\"\" \"/\")) NIL NIL\r\nb OK NAMESPACE completed.\r\n* ENABLED CONDSTORE\r\n"
 	        "c OK ENABLE completed.\r\n* ID (\"name\" \"Mansio\")\r\nd OK ID completed.\r\n");
 	test_say(&c, "e LOGIN alice secret\r\n");
 	test_expect_part(&c, "e BAD ");

@@ -117,7 +117,7 @@ static void close_session(void *owner)
 	((struct test_client *)owner)->closed = true;
 }
 
-static const struct session_world imap_world = { output, want_resume, flush, microseconds, close_session };
+static const struct session_world imap_world = { output, want_resume, flush, microseconds, close_session, NULL };
 
 static void drain(struct test_client *c)
 {

@@ -64,8 +64,13 @@ static bool names_unused_number(const struct imap_sequence *sequence, uint32_t m
 	return false;
 }
 
-int uids_resolve(const struct imap_sequence *sequence, bool is_uids, const struct set *known, struct set *out)
+int uids_resolve(const struct imap_sequence *sequence, bool is_uids, const struct set *known, const struct set *saved,
+                 struct set *out)
 {
+	if (sequence->saved) {
+		set_intersection(saved, known, out);
+		return 0;
+	}
 	uint32_t max = is_uids ? uids_last(known) : (uint32_t)set_count(known);
 	struct set asked = SET_INIT;
 	if (!is_uids && names_unused_number(sequence, max))

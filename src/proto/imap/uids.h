@@ -7,8 +7,9 @@
 #include "syntax/imap.h"
 
 /* The uids that a sequence set of the client means: of uids, those known; of sequence numbers, all, or ERR_OVERFLOW
- * when one of them is not in use (RFC 3501, 9: "seq-number"). *out is replaced. */
-int uids_resolve(const struct imap_sequence *sequence, bool is_uids, const struct set *known,
+ * when one of them is not in use (RFC 3501, 9: "seq-number"); of "$", those of `saved` that are known still. *out is
+ * replaced. */
+int uids_resolve(const struct imap_sequence *sequence, bool is_uids, const struct set *known, const struct set *saved,
                  struct set *out) MUST_CHECK;
 
 /* The largest number of a set; 0: it is empty. */

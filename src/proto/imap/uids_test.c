@@ -21,7 +21,7 @@ static void check(struct imap_sequence_range *ranges, uint32_t n, bool is_uids, 
 	struct imap_sequence sequence = { ranges, n };
 	struct set known = known_set(), out = SET_INIT;
 	struct buf text = BUF_INIT(100);
-	assert_int_equal(uids_resolve(&sequence, is_uids, &known, &out), 0);
+	assert_int_equal(uids_resolve(&sequence, is_uids, &known, &known, &out), 0);
 	set_print(&out, &text);
 	assert_true(str_eq(buf_str(&text), str_from_c(expected)));
 	buf_free(&text);
@@ -55,7 +55,7 @@ static void test_unused_numbers_are_an_error(void **state)
 	struct imap_sequence_range ranges[] = { { 1, 8 } };
 	struct imap_sequence sequence = { ranges, 1 };
 	struct set known = known_set(), out = SET_INIT;
-	assert_int_equal(uids_resolve(&sequence, false, &known, &out), ERR_OVERFLOW);
+	assert_int_equal(uids_resolve(&sequence, false, &known, &known, &out), ERR_OVERFLOW);
 	set_free(&known);
 	set_free(&out);
 }

@@ -8,11 +8,13 @@
 /* Handed over with the connection when the client has said UTF8. */
 #define POP3_HANDED_UTF8 "UTF8"
 
-/* What depends on settings and connection. All else is said as it is: nothing expires. */
+/* What depends on settings and connection. All else is said as it is. */
 struct pop3_offer {
 	bool password; /* USER and SASL: a password may be sent, or was */
 	bool stls;
 	bool utf8;
+	uint32_t expire_days; /* a message stays at least so long, POP3_EXPIRE_NEVER: for ever (base/pop3_policy.h) */
+	bool expire_differs;  /* before login: it depends on who logs in (RFC 2449, 6.7) */
 	uint64_t login_delay_ms; /* between two logins of an account; 0: none */
 };
 

@@ -4,6 +4,7 @@
 #include "base/checked.h"
 #include "base/mem.h"
 #include "proto/pop3/session_private.h"
+#include "store/pop3.h"
 
 #include <inttypes.h>
 
@@ -84,21 +85,63 @@ static enum pop3_step list_sizes(struct pop3_session *s)
 	return POP3_STEP_DONE;
 }
 
-static enum pop3_step list_ids(struct pop3_session *s)
+/* Looks up ids that came from elsewhere, where the account has any. */
+struct id_source {
+	struct uidl_cursor foreign;
+	bool any;
+};
+
+/* "1 0000000000000007", with a prefix. False: the database failed. */
+static bool put_id(struct pop3_session *s, struct id_source *source, const char *prefix, uint32_t number,
+                   const struct entry *entry)
 {
-	struct outq *out = pop3_output(s);
+	char room[POP3_UIDL_OURS_MAX];
+	struct str id = STR("");
+	if (source->any && uidl_cursor_find(&source->foreign, entry->id, &id) < 0)
+		return false;
+	if (id.n == 0)
+		id = str_of(room, pop3_uidl_print(entry->id, room));
+	outq_addf(pop3_output(s), "%s%" PRIu32 " %.*s\r\n", prefix, number, STR_ARG(id));
+	return true;
+}
+
+/* A slice of the list. */
+static enum pop3_step list_some_ids(struct pop3_session *s, struct id_source *source)
+{
+	uint64_t end = s->world->microseconds(s->owner) + SLICE_MICROSECONDS;
 	struct entry_cursor entries = entry_seek(s->inbox, s->walk.uid);
 	const struct entry *entry = entry_next(&entries);
-	for (; !pop3_walk_at_end(s, &s->walk); pop3_walk_next(s, &s->walk)) {
+	for (uint32_t n = 1; !pop3_walk_at_end(s, &s->walk); n++, pop3_walk_next(s, &s->walk)) {
 		if (pop3_output_full(s))
 			return POP3_STEP_OUTPUT;
+		if (n % LOOK_AT_CLOCK_EVERY == 0 && s->world->microseconds(s->owner) >= end)
+			return POP3_STEP_AGAIN;
 		while (entry && entry->uid < s->walk.uid)
 			entry = entry_next(&entries);
-		if (entry && entry->uid == s->walk.uid && !set_has(&s->deleted, s->walk.uid))
-			outq_addf(out, "%" PRIu32 " %016" PRIx64 "\r\n", s->walk.number, (uint64_t)entry->id);
+		if (entry && entry->uid == s->walk.uid && !set_has(&s->deleted, s->walk.uid) &&
+		    !put_id(s, source, "", s->walk.number, entry))
+			return POP3_STEP_BROKEN;
 	}
-	outq_add(out, STR(".\r\n"));
+	outq_add(pop3_output(s), STR(".\r\n"));
 	return POP3_STEP_DONE;
+}
+
+static enum pop3_step list_ids(struct pop3_session *s)
+{
+	struct id_source source;
+	int err = uidl_cursor_begin(&source.foreign, s->account, &source.any);
+	enum pop3_step step = err < 0 ? POP3_STEP_BROKEN : list_some_ids(s, &source);
+	uidl_cursor_end(&source.foreign);
+	return step;
+}
+
+static void say_id(struct pop3_session *s, const struct entry *entry)
+{
+	struct id_source source;
+	int err = uidl_cursor_begin(&source.foreign, s->account, &source.any);
+	if (err < 0 || !put_id(s, &source, "+OK ", s->command.number, entry))
+		pop3_reply_error(s, err < 0 ? err : ERR_IO);
+	uidl_cursor_end(&source.foreign);
 }
 
 static enum pop3_step list_one(struct pop3_session *s)
@@ -108,7 +151,7 @@ static enum pop3_step list_one(struct pop3_session *s)
 	if (!pop3_find_message(s, &uid, &entry))
 		return POP3_STEP_DONE;
 	if (s->command.verb == POP3_UIDL) {
-		outq_addf(pop3_output(s), "+OK %" PRIu32 " %016" PRIx64 "\r\n", s->command.number, (uint64_t)entry->id);
+		say_id(s, entry);
 		return POP3_STEP_DONE;
 	}
 	outq_addf(pop3_output(s), "+OK %" PRIu32 " %" PRIu64 "\r\n", s->command.number, entry_octets(entry));

@@ -6,9 +6,8 @@
 #include "base/checked.h"
 #include "base/mem.h"
 #include "proto/pop3/capability.h"
+#include "proto/sasl.h"
 #include "syntax/pop3.h"
-#include "syntax/sasl_plain.h"
-#include "text/base64.h"
 
 struct pop3_login {
 	const struct login_world *world;
@@ -18,6 +17,7 @@ struct pop3_login {
 	struct pop3_reader reader;
 	char *user; /* of USER, for the next command; NULL: none */
 	bool utf8;  /* the client has said UTF8 */
+	struct sasl sasl; /* from AUTH to the question, or to its failure */
 	enum login_state state;
 	uint32_t bad_commands, failures;
 };
@@ -81,6 +81,7 @@ void pop3_login_free(struct pop3_login **login)
 	if (!*login)
 		return;
 	forget_user(*login);
+	sasl_end(&(*login)->sasl);
 	pop3_reader_free(&(*login)->reader);
 	mem_free(*login);
 	*login = NULL;
@@ -170,54 +171,61 @@ static void run_pass(struct pop3_login *l, struct str password)
 	mem_wipe_str(password);
 }
 
+static void fail_exchange(struct pop3_login *l, const char *text)
+{
+	sasl_end(&l->sasl);
+	enter_state(l, LOGIN_COMMAND);
+	answer_bad(l, text);
+}
+
+static void send_challenge(struct pop3_login *l)
+{
+	outq_addf(output(l), "+ %.*s\r\n", STR_ARG(sasl_challenge(&l->sasl)));
+}
+
 /* A response as it came, in base64 (RFC 5034, 4). In RESPONSE. */
 static void take_response(struct pop3_login *l, struct str text)
 {
-	struct buf message = BUF_INIT(SASL_PLAIN_MAX);
-	struct sasl_plain plain = { { NULL, 0 }, { NULL, 0 } };
-	int err = base64_decode(text, &message);
-	if (err == 0)
-		err = sasl_plain_parse(buf_str(&message), &plain);
-	switch (err) {
-	case 0:
-		ask(l, plain.user, plain.password);
+	struct str user, password;
+	switch (sasl_take_base64(&l->sasl, text, &user, &password)) {
+	case SASL_CHALLENGE:
+		send_challenge(l);
 		break;
-	case ERR_DENIED:
-	case ERR_LIMIT:
+	case SASL_MALFORMED:
+		fail_exchange(l, "That is not base64, or no response of this mechanism.");
+		break;
+	case SASL_DENIED:
 		deny(l);
+		sasl_end(&l->sasl);
 		break;
-	default:
-		enter_state(l, LOGIN_COMMAND);
-		answer_bad(l, "That is no PLAIN response.");
+	case SASL_ASK:
+		ask(l, user, password);
+		sasl_end(&l->sasl);
 		break;
 	}
-	mem_wipe_str(buf_str(&message));
-	buf_free(&message);
 	mem_wipe_str(text);
 }
 
 static void run_auth(struct pop3_login *l, const struct pop3_command *command)
 {
-	if (!str_ieq(command->text, STR("PLAIN"))) {
-		answer_bad(l, "The only mechanism here is PLAIN.");
+	if (!sasl_begin(&l->sasl, command->text)) {
+		answer_bad(l, "The mechanisms here are " SASL_MECHANISMS ".");
 	} else if (!refuse_without_tls(l)) {
 		enter_state(l, LOGIN_RESPONSE);
-		if (!command->has_initial)
-			reply(l, "+ ");
+		if (command->has_initial)
+			take_response(l, command->initial);
 		else
-			take_response(l, str_eq(command->initial, STR("=")) ? STR("") : command->initial);
+			send_challenge(l);
 	}
 	mem_wipe_str(command->initial);
 }
 
 static void take_response_line(struct pop3_login *l, struct str line)
 {
-	if (!str_eq(line, STR("*"))) {
+	if (str_eq(line, STR("*")))
+		fail_exchange(l, "Cancelled, as you wish.");
+	else
 		take_response(l, line);
-		return;
-	}
-	enter_state(l, LOGIN_COMMAND);
-	answer_bad(l, "Cancelled, as you wish.");
 }
 
 /* --- the other commands --- */
@@ -252,6 +260,8 @@ static void run_capa(struct pop3_login *l)
 		.password = login_may_send_password(&l->facts),
 		.stls = login_may_start_tls(&l->facts) && !l->utf8,
 		.utf8 = l->settings->pop3_utf8,
+		.expire_days = l->settings->pop3_expire_days,
+		.expire_differs = l->settings->pop3_expire_differs,
 		.login_delay_ms = l->settings->pop3_login_delay_ms,
 	};
 	pop3_put_capabilities(&offer, output(l));
@@ -334,6 +344,7 @@ static void take_long_line(struct pop3_login *l)
 {
 	if (l->state == LOGIN_RESPONSE)
 		enter_state(l, LOGIN_COMMAND);
+	sasl_end(&l->sasl);
 	forget_user(l);
 	answer_bad(l, "That line is too long.");
 }

@@ -1,6 +1,7 @@
 /* POP3 before login: who may say what, where passwords go, and what ends a connection. */
 #include "proto/pop3/login.h"
 
+#include "base/pop3_policy.h"
 #include "proto/pop3/capability.h"
 #include "syntax/sasl_plain.h"
 #include "text/base64.h"
@@ -48,7 +49,8 @@ static int set_up(void **state)
 {
 	static struct fixture fixture;
 	fixture = (struct fixture){
-		.settings = { .max_line = 512, .max_bad_commands = 3, .max_failures = 2, .failure_delay_ms = 2000 },
+		.settings = { .max_line = 512, .max_bad_commands = 3, .max_failures = 2, .failure_delay_ms = 2000,
+			      .pop3_expire_days = POP3_EXPIRE_NEVER },
 		.world.out = OUTQ_INIT(100000),
 		.said = BUF_INIT(100000),
 	};
@@ -101,6 +103,24 @@ static void plain_works_with_and_without_initial_response(void **state)
 	assert_int_equal(f->world.handed_over, 1);
 }
 
+static void login_asks_for_name_and_password(void **state)
+{
+	struct fixture *f = *state;
+	begin(f, true, true, false);
+	say(f, "AUTH LOGIN\r\n");
+	assert_said(f, "+ VXNlcm5hbWU6\r\n");
+	say(f, "YWxpY2U=\r\n");
+	assert_said(f, "+ UGFzc3dvcmQ6\r\n");
+	say(f, "c2VjcmV0\r\n");
+	assert_string_equal(f->world.user, "alice");
+	assert_string_equal(f->world.password, "secret");
+	pop3_login_answer(f->login, LOGIN_VERDICT_UNAVAILABLE);
+	assert_said(f, "-ERR [SYS/TEMP] Logins cannot be checked now, please try again later.\r\n");
+	say(f, "auth login Ym9i\r\n*\r\n");
+	assert_said(f, "+ UGFzc3dvcmQ6\r\n-ERR Cancelled, as you wish.\r\n");
+	assert_int_equal(f->world.asked, 1);
+}
+
 static void a_sasl_exchange_can_be_cancelled_or_wrong(void **state)
 {
 	struct fixture *f = *state;
@@ -109,11 +129,11 @@ static void a_sasl_exchange_can_be_cancelled_or_wrong(void **state)
 	say(f, "AUTH PLAIN\r\n*\r\n");
 	assert_said(f, "+ \r\n-ERR Cancelled, as you wish.\r\n");
 	say(f, "AUTH PLAIN =\r\n");
-	assert_said(f, "-ERR That is no PLAIN response.\r\n");
+	assert_said(f, "-ERR That is not base64, or no response of this mechanism.\r\n");
 	say(f, "AUTH PLAIN ???\r\n");
-	assert_said(f, "-ERR That is no PLAIN response.\r\n");
+	assert_said(f, "-ERR That is not base64, or no response of this mechanism.\r\n");
 	say(f, "AUTH CRAM-MD5\r\n");
-	assert_said(f, "-ERR The only mechanism here is PLAIN.\r\n");
+	assert_said(f, "-ERR The mechanisms here are PLAIN LOGIN.\r\n");
 	assert_int_equal(f->world.asked, 0);
 	/* To act for somebody else is a wrong login, with its delay. */
 	say(f, "AUTH PLAIN Ym9iAGFsaWNlAHNlY3JldA==\r\n");
@@ -147,7 +167,7 @@ static void stls_forgets_what_came_before(void **state)
 	say(f, "PASS secret\r\nSTLS\r\n");
 	assert_said(f, "-ERR USER comes first.\r\n-ERR TLS is on already.\r\n");
 	say(f, "CAPA\r\n");
-	assert_said(f, CAPABILITIES "USER\r\nSASL PLAIN\r\n" LAST_CAPABILITY);
+	assert_said(f, CAPABILITIES "USER\r\nSASL PLAIN LOGIN\r\n" LAST_CAPABILITY);
 	assert_int_equal(f->world.asked, 0);
 }
 
@@ -251,7 +271,7 @@ static void utf8_is_told_to_the_shard_and_ends_stls(void **state)
 	begin(f, false, true, true);
 	say(f, "UTF8\r\nSTLS\r\nCAPA\r\n");
 	assert_said(f, "+OK UTF-8 mode is on.\r\n-ERR STLS comes before UTF8.\r\n" CAPABILITIES
-	               "UTF8\r\nUSER\r\nSASL PLAIN\r\n" LAST_CAPABILITY);
+	               "UTF8\r\nUSER\r\nSASL PLAIN LOGIN\r\n" LAST_CAPABILITY);
 	say(f, "USER a\r\nPASS b\r\n");
 	pop3_login_answer(f->login, LOGIN_VERDICT_OK);
 	assert_string_equal(f->world.tag, POP3_HANDED_UTF8);
@@ -271,7 +291,7 @@ static void a_login_too_soon_may_be_tried_again(void **state)
 	f->settings.pop3_login_delay_ms = 60001;
 	begin(f, true, true, false);
 	say(f, "CAPA\r\nAUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n");
-	assert_said(f, CAPABILITIES "LOGIN-DELAY 61\r\nUSER\r\nSASL PLAIN\r\n" LAST_CAPABILITY);
+	assert_said(f, CAPABILITIES "LOGIN-DELAY 61\r\nUSER\r\nSASL PLAIN LOGIN\r\n" LAST_CAPABILITY);
 	pop3_login_answer(f->login, LOGIN_VERDICT_TOO_SOON);
 	assert_said(f, "-ERR [LOGIN-DELAY] The last login was too short a time ago, please come back later.\r\n");
 	assert_int_equal(f->world.closed, 0);
@@ -304,6 +324,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(user_and_pass_ask_and_hand_over),
 		TEST(plain_works_with_and_without_initial_response),
+		TEST(login_asks_for_name_and_password),
 		TEST(a_sasl_exchange_can_be_cancelled_or_wrong),
 		TEST(no_password_crosses_without_tls),
 		TEST(stls_forgets_what_came_before),

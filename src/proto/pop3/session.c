@@ -8,16 +8,17 @@
  *            READY ◀────────── done ──────────┐
  *             │  └── STAT, LIST, UIDL, ──▶ RUNNING       paused: world.want_resume
  *             │      RETR, TOP
- *             │ QUIT with marked messages
- *             └────────────▶ GATE ── the store is writable: they are removed ──▶ CLOSED
+ *             │ QUIT with something to do (update.c)
+ *             └────────────▶ GATE ── the store is writable: it is done ──▶ CLOSED
  *
- *     any ──▶ CLOSED: QUIT with nothing marked, too many bad commands, the account is gone, pop3_session_bye;
+ *     any ──▶ CLOSED: QUIT with nothing to do, too many bad commands, the account is gone, pop3_session_bye;
  *                     removes nothing
  */
 #include "base/log.h"
 #include "base/mem.h"
 #include "proto/pop3/capability.h"
 #include "proto/pop3/session_private.h"
+#include "store/pop3.h"
 
 #include <inttypes.h>
 
@@ -105,12 +106,23 @@ bool pop3_find_message(struct pop3_session *s, uint32_t *uid, const struct entry
 
 /* --- begin and end --- */
 
-static void take_snapshot(struct pop3_session *s)
+static int take_snapshot(struct pop3_session *s)
 {
 	struct known known = { SET_INIT, 0 };
-	mailbox_know_all(s->inbox, &known);
-	s->uids = known.uids;
+	struct set hidden = SET_INIT;
+	bool hides = s->policy.mode == POP3_MODE_KEEP || s->policy.mode == POP3_MODE_DAYS;
+	int err = hides ? pop3_hidden(s->inbox, s->policy.login, &hidden) : 0;
+	if (err == 0)
+		mailbox_know_all(s->inbox, &known);
+	if (hidden.n > 0) {
+		set_difference(&known.uids, &hidden, &s->uids);
+		set_free(&known.uids);
+	} else {
+		s->uids = known.uids;
+	}
+	set_free(&hidden);
 	s->count = (uint32_t)set_count(&s->uids);
+	return err;
 }
 
 /* In OPENING. */
@@ -123,19 +135,23 @@ static void open_some(struct pop3_session *s, int err)
 		s->world->want_resume(s->owner, SESSION_RESUME_SOON);
 		return;
 	}
+	if (err == 0)
+		err = take_snapshot(s);
 	if (err < 0) {
-		pop3_reply_error(s, err);
+		if (s->inbox)
+			pop3_reply_error(s, err);
+		else
+			pop3_reply(s, "-ERR [SYS/PERM] The mailbox that is set for POP3 does not exist.");
 		close_session(s);
 		return;
 	}
-	take_snapshot(s);
 	enter_state(s, SESSION_READY);
 	outq_addf(pop3_output(s), "+OK Logged in, %" PRIu32 " messages.\r\n", s->count);
 }
 
 static int begin_opening(struct pop3_session *s)
 {
-	struct mailbox *inbox = account_mailbox(s->account, STR("INBOX"));
+	struct mailbox *inbox = account_mailbox(s->account, s->policy.mailbox);
 	int err = inbox ? mailbox_open_begin(inbox) : ERR_NOT_FOUND;
 	if (err == 0)
 		s->inbox = inbox;
@@ -143,14 +159,16 @@ static int begin_opening(struct pop3_session *s)
 }
 
 struct pop3_session *pop3_session_new(const struct session_world *world, void *owner,
-                                      const struct pop3_settings *settings, struct account *account, bool utf8,
-                                      uint64_t id)
+                                      const struct pop3_settings *settings, struct account *account,
+                                      const struct pop3_policy *policy, bool utf8, uint64_t id)
 {
 	struct pop3_session *s = mem_alloc(1, sizeof *s);
 	s->world = world;
 	s->owner = owner;
 	s->settings = settings;
 	s->account = account;
+	s->policy = *policy;
+	s->policy.mailbox = str_of(mem_copy(policy->mailbox), policy->mailbox.n);
 	s->utf8 = utf8;
 	s->id = id;
 	s->reader = POP3_READER_INIT(settings->max_line);
@@ -169,44 +187,26 @@ void pop3_session_free(struct pop3_session **session)
 	pop3_reader_free(&s->reader);
 	set_free(&s->uids);
 	set_free(&s->deleted);
+	set_free(&s->retrieved);
+	pop3_update_free(&s->update);
 	mem_free(s->sizes);
+	mem_free((char *)s->policy.mailbox.p);
 	mem_free(s);
 	*session = NULL;
 }
 
 /* --- QUIT --- */
 
-/* Removed at a time, in a batch of their own: many must not hold the shard. */
-#define UPDATE_SLICE 8192
-
-/* The first of the marked messages are removed. */
-static int remove_some(struct pop3_session *s)
-{
-	struct set first = SET_INIT, slice = SET_INIT, expunged = SET_INIT;
-	uint32_t last = UINT32_MAX;
-	(void)set_at(&s->deleted, UPDATE_SLICE - 1, &last); /* fewer: all */
-	set_add(&first, 1, last);
-	set_intersection(&s->deleted, &first, &slice);
-	int err = mailbox_expunge(s->inbox, &slice, false, &expunged);
-	if (err == 0) {
-		log_debug("pop3-update", LOG_ID(s->id), LOG_U("removed", set_count(&expunged)));
-		set_remove(&s->deleted, 1, last);
-	}
-	set_free(&first);
-	set_free(&slice);
-	set_free(&expunged);
-	return err;
-}
-
 /* In GATE (RFC 1939, 6). Messages that others have removed already need no removing. */
 static void try_update(struct pop3_session *s)
 {
-	int err = store_writable(account_store(s->account)) ? remove_some(s) : ERR_UNAVAILABLE;
+	bool done = false;
+	int err = store_writable(account_store(s->account)) ? pop3_update_step(s, &done) : ERR_UNAVAILABLE;
 	if (err == ERR_UNAVAILABLE && !store_writable(account_store(s->account))) {
 		s->world->want_resume(s->owner, SESSION_RESUME_WRITABLE);
 		return;
 	}
-	if (err == 0 && s->deleted.n > 0) {
+	if (err == 0 && !done) {
 		s->world->want_resume(s->owner, SESSION_RESUME_DURABLE);
 		return;
 	}
@@ -215,14 +215,14 @@ static void try_update(struct pop3_session *s)
 		pop3_reply(s, err == ERR_CORRUPT ? "-ERR [SYS/PERM] Some deleted messages not removed." :
 		                                   "-ERR [SYS/TEMP] Some deleted messages not removed.");
 	} else {
-		pop3_reply(s, "+OK Good-bye, deleted messages are removed.");
+		pop3_reply(s, s->update.removes ? "+OK Good-bye, deleted messages are removed." : "+OK Good-bye.");
 	}
 	close_session(s);
 }
 
 static void run_quit(struct pop3_session *s)
 {
-	if (s->deleted.n == 0) {
+	if (!pop3_update_begin(s)) {
 		pop3_reply(s, "+OK Good-bye.");
 		close_session(s);
 		return;
@@ -250,6 +250,9 @@ static void take_step(struct pop3_session *s, enum pop3_step step)
 {
 	switch (step) {
 	case POP3_STEP_DONE:
+		if (s->transfer.uid && (s->policy.mode == POP3_MODE_DELETE || s->policy.mode == POP3_MODE_DAYS || s->policy.seen))
+			set_add(&s->retrieved, s->transfer.uid, s->transfer.uid);
+		s->transfer.uid = 0;
 		enter_state(s, SESSION_READY);
 		return;
 	case POP3_STEP_AGAIN:
@@ -269,6 +272,7 @@ static void say_capabilities(struct pop3_session *s)
 	struct pop3_offer offer = {
 		.password = true,
 		.utf8 = s->settings->utf8,
+		.expire_days = pop3_policy_expire(s->policy.mode, s->policy.days),
 		.login_delay_ms = s->settings->login_delay_ms,
 	};
 	pop3_put_capabilities(&offer, pop3_output(s));
@@ -285,6 +289,8 @@ static void run_dele(struct pop3_session *s)
 
 static void run_command(struct pop3_session *s)
 {
+	if (s->settings->commands)
+		s->settings->commands[s->command.verb]++;
 	switch (s->command.verb) {
 	case POP3_CAPA:
 		say_capabilities(s);
@@ -301,6 +307,8 @@ static void run_command(struct pop3_session *s)
 		break;
 	case POP3_RSET:
 		set_clear(&s->deleted);
+		if (s->policy.mode == POP3_MODE_DELETE)
+			set_clear(&s->retrieved); /* its RETR is DELE as well */
 		pop3_reply(s, "+OK Nothing is marked as deleted.");
 		break;
 	case POP3_STAT:
@@ -411,6 +419,11 @@ void pop3_session_resume(struct pop3_session *s)
 struct str pop3_session_doing(const struct pop3_session *s)
 {
 	return pop3_verb_name(s->command.verb);
+}
+
+struct str pop3_session_mailbox(const struct pop3_session *s)
+{
+	return s->inbox ? mailbox_facts(s->inbox)->name : STR("");
 }
 
 void pop3_session_bye(struct pop3_session *s, struct str text)

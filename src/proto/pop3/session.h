@@ -1,15 +1,17 @@
 /* session.h: POP3 after login (RFC 1939, 5 and 6: the TRANSACTION and UPDATE states, with TOP and UIDL; 2449 CAPA;
- * 6856 LANG, UTF8) for one connection, on the INBOX of an account.
+ * 6856 LANG, UTF8) for one connection, on one mailbox of an account (its INBOX, unless the policy says another).
  *
- * The session sees the INBOX as it was at the login: numbers never change. Others may expunge meanwhile: such
- * messages answer -ERR. Messages are removed by QUIT and by nothing else. The unique id of a message is its entry id
- * in 16 hexadecimal digits.
+ * The session sees the mailbox as it was at the login: numbers never change. Others may expunge meanwhile: such
+ * messages answer -ERR. Messages are removed, hidden and marked as read by QUIT and by nothing else
+ * (base/pop3_policy.h). The unique id of a message is its entry id in hexadecimal digits, or what it came with when it
+ * was imported.
  *
  * Does no I/O: bytes in, bytes out, and a table of functions for the rest (proto/session.h). The owner holds output
  * back until it is durable, so that QUIT's +OK leaves when what it promises is on disk. */
 #ifndef PROTO_POP3_SESSION_H
 #define PROTO_POP3_SESSION_H
 
+#include "base/pop3_policy.h"
 #include "proto/session.h"
 #include "store/store.h"
 
@@ -23,13 +25,15 @@ struct pop3_settings {
 	bool utf8;                 /* the command UTF8 is there before login: without it a message whose header is not
 	                            * ASCII is refused (RFC 6856, 2.1 and 5) */
 	uint64_t login_delay_ms;   /* for CAPA; 0: none */
+	uint64_t *commands;        /* counted here, by enum pop3_verb; NULL: nowhere */
 };
 
 /* A session of an account that is logged in. Queues +OK as the answer to the login; or -ERR and world.close (inside
- * this call) when the INBOX cannot be opened. utf8: the client has said UTF8. `id` is the session's name in the log. */
+ * this call) when the mailbox cannot be opened. The policy (it is copied) says which mailbox is shown, and what QUIT
+ * does: removes, hides, or plans to remove what was marked or retrieved. utf8: the client has said UTF8. `id` is the session's name in the log. */
 struct pop3_session *pop3_session_new(const struct session_world *world, void *owner,
-                                      const struct pop3_settings *settings, struct account *account, bool utf8,
-                                      uint64_t id)
+                                      const struct pop3_settings *settings, struct account *account,
+                                      const struct pop3_policy *policy, bool utf8, uint64_t id)
 	__attribute__((returns_nonnull));
 /* Deletes nothing. */
 void pop3_session_free(struct pop3_session **session);
@@ -44,6 +48,8 @@ bool pop3_session_wants_input(const struct pop3_session *session);
 void pop3_session_resume(struct pop3_session *session);
 
 /* The name of the command that the session worked on last; valid for ever. */
+/* The name of the mailbox that it shows; empty: it could not be opened. Valid until the next call. */
+struct str pop3_session_mailbox(const struct pop3_session *session);
 struct str pop3_session_doing(const struct pop3_session *session);
 
 /* The owner ends the session (time ran out, the server stops): world.close, without a word to the client and without

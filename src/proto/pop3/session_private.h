@@ -26,7 +26,17 @@ struct pop3_transfer {
 	uint64_t message;    /* key of its row */
 	uint64_t at;         /* bytes done */
 	uint64_t header_end; /* bytes that do not count as lines */
+	uint32_t uid;        /* RETR: whose message it is; 0: none was sent */
 	struct pop3_body body;
+};
+
+/* What QUIT has still to do: uids. */
+struct pop3_update {
+	struct set seen;   /* get \Seen */
+	struct set hide;   /* are hidden from this login */
+	struct set later;  /* are removed some days later */
+	struct set remove;
+	bool removes;      /* there was something to remove */
 };
 
 enum session_state { SESSION_OPENING, SESSION_READY, SESSION_RUNNING, SESSION_GATE, SESSION_CLOSED };
@@ -36,7 +46,8 @@ struct pop3_session {
 	void *owner;
 	const struct pop3_settings *settings;
 	struct account *account; /* held by the owner */
-	struct mailbox *inbox;   /* held open; NULL: could not be opened */
+	struct pop3_policy policy; /* its mailbox is owned */
+	struct mailbox *inbox;   /* the mailbox that is shown, held open; NULL: could not be opened */
 	uint64_t id;
 	enum session_state state;
 	bool utf8; /* the client has said UTF8 */
@@ -45,6 +56,8 @@ struct pop3_session {
 	uint32_t count;          /* messages at the login */
 	struct set uids;         /* theirs, in order of their numbers */
 	struct set deleted;      /* uids marked by DELE */
+	struct set retrieved;    /* by RETR, where that has consequences */
+	struct pop3_update update; /* in GATE */
 	uint32_t *sizes;         /* by number - 1, from the first STAT or LIST on; NULL before */
 	struct pop3_walk sized;  /* stands on the first message whose size is not known */
 	struct pop3_command command; /* that runs; its slices are not valid any more */
@@ -84,5 +97,12 @@ void pop3_listing_begin(struct pop3_session *s);
 enum pop3_step pop3_listing_step(struct pop3_session *s);
 enum pop3_step pop3_transfer_begin(struct pop3_session *s);
 enum pop3_step pop3_transfer_step(struct pop3_session *s);
+
+
+/* update.c: the UPDATE state. begin: false when there is nothing to do. step: 0 and *done, or not yet: go on when what was
+ * written is durable; ERR_UNAVAILABLE: when the store is writable; other errors end it. */
+bool pop3_update_begin(struct pop3_session *s);
+int pop3_update_step(struct pop3_session *s, bool *done) MUST_CHECK;
+void pop3_update_free(struct pop3_update *update);
 
 #endif

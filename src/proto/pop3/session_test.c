@@ -33,6 +33,7 @@ struct fixture {
 	bool soon, on_output, on_writable;
 	unsigned closed;
 	bool utf8;
+	struct pop3_policy policy;
 };
 
 /* --- the session's world --- */
@@ -110,7 +111,7 @@ static void assert_says(struct fixture *f, const char *text, const char *wanted)
 
 static void log_in(struct fixture *f, const char *wanted)
 {
-	f->session = pop3_session_new(&world, f, &f->settings, f->account, f->utf8, 1);
+	f->session = pop3_session_new(&world, f, &f->settings, f->account, &f->policy, f->utf8, 1);
 	buf_clear(&f->said);
 	drain(f);
 	buf_add_byte(&f->said, '\0');
@@ -166,6 +167,7 @@ static int set_up(void **state)
 	fixture_begin(&f->world);
 	f->world.no_syncs = true;
 	fixture_open(&f->world);
+	f->policy = POP3_POLICY_DEFAULT;
 	f->settings = (struct pop3_settings){ .max_line = 255, .max_bad_commands = 3, .output_pause = OUTPUT_PAUSE };
 	f->reader = mail_reader_new(&MIME_LIMITS_DEFAULT);
 	f->out = OUTQ_INIT(1 << 20);
@@ -410,7 +412,7 @@ static void bad_input_is_answered_and_counted(void **state)
 	char line[300];
 	snprintf(line, sizeof line, "NOOP %0260d\r\n", 0);
 	assert_says(f, line, "-ERR That line is too long.\r\n");
-	assert_says(f, "CAPA\r\n", CAPABILITIES "USER\r\nSASL PLAIN\r\n" LAST_CAPABILITY);
+	assert_says(f, "CAPA\r\n", CAPABILITIES "USER\r\nSASL PLAIN LOGIN\r\n" LAST_CAPABILITY);
 	assert_int_equal(f->closed, 0);
 	assert_says(f, "DELE 1\r\nRETR x\r\nQUIT\r\n", "+OK Marked as deleted.\r\n-ERR That is not a number.\r\n");
 	assert_int_equal(f->closed, 1);
@@ -482,6 +484,125 @@ static void a_large_inbox_is_read_in_slices(void **state)
 	assert_int_equal(f->closed, 1);
 }
 
+/* --- policies (base/pop3_policy.h) --- */
+
+/* A session that says this, up to its good-bye, among `messages`. */
+static void speak(struct fixture *f, unsigned messages, const char *text, const char *last)
+{
+	char wanted[64];
+	snprintf(wanted, sizeof wanted, "+OK Logged in, %u messages.\r\n", messages);
+	log_in(f, wanted);
+	say(f, str_from_c(text));
+	assert_true(str_ends(str_from_c(f->said.p), str_from_c(last)));
+	assert_int_equal(f->closed, 1);
+	log_out(f);
+}
+
+#define BYE         "+OK Good-bye.\r\n"
+#define BYE_REMOVED "+OK Good-bye, deleted messages are removed.\r\n"
+
+static void delete_mode_removes_what_was_retrieved(void **state)
+{
+	struct fixture *f = *state;
+	append_three(f);
+	f->policy.mode = POP3_MODE_DELETE;
+	speak(f, 3, "RETR 1\r\nTOP 2 9\r\nRETR 9\r\nQUIT\r\n", BYE_REMOVED);
+	speak(f, 2, "RETR 2\r\nRSET\r\nQUIT\r\n", BYE);
+	log_in(f, "+OK Logged in, 2 messages.\r\n");
+	say(f, STR("RETR 1\r\nRETR 2\r\n"));
+	log_out(f); /* without QUIT */
+	speak(f, 2, "CAPA\r\nQUIT\r\n", BYE);
+}
+
+static void keep_mode_hides_from_one_login(void **state)
+{
+	struct fixture *f = *state;
+	append_three(f);
+	f->policy.mode = POP3_MODE_KEEP;
+	f->policy.login = 7;
+	speak(f, 3, "RETR 1\r\nDELE 1\r\nDELE 3\r\nRSET\r\nDELE 2\r\nQUIT\r\n", BYE);
+	log_in(f, "+OK Logged in, 2 messages.\r\n");
+	assert_says(f, "UIDL\r\n", "+OK Unique ids follow.\r\n1 0000000000000001\r\n2 0000000000000003\r\n.\r\n");
+	log_out(f);
+	f->policy.login = 0;
+	speak(f, 3, "QUIT\r\n", BYE);
+	assert_int_equal(mailbox_open(f->inbox), 0);
+	assert_int_equal(mailbox_count(f->inbox), 3);
+	mailbox_close(f->inbox);
+}
+
+static void quit_in_keep_mode_is_held_back_until_it_is_durable(void **state)
+{
+	struct fixture *f = *state;
+	append_three(f);
+	fixture_settle(&f->world);
+	f->policy.mode = POP3_MODE_DAYS;
+	log_in(f, "+OK Logged in, 3 messages.\r\n");
+	assert_int_equal(pop3_session_input(f->session, STR("DELE 1\r\nRETR 2\r\n")), 16);
+	assert_int_equal(account_batch(f->account), store_durable(f->world.store)); /* nothing is written before QUIT */
+	assert_int_equal(pop3_session_input(f->session, STR("QUIT\r\n")), 6);
+	assert_int_equal(f->closed, 1);
+	assert_true(account_batch(f->account) > store_durable(f->world.store));
+}
+
+static void the_default_mode_writes_nothing_for_retrieval(void **state)
+{
+	struct fixture *f = *state;
+	append_three(f);
+	fixture_settle(&f->world);
+	uint64_t before = store_batch(f->world.store);
+	speak(f, 3, "RETR 1\r\nRETR 2\r\nTOP 3 1\r\nUIDL\r\nQUIT\r\n", BYE);
+	assert_int_equal(store_batch(f->world.store), before);
+}
+
+static void what_was_retrieved_is_seen_where_that_is_said(void **state)
+{
+	struct fixture *f = *state;
+	append_three(f);
+	f->policy.seen = true;
+	speak(f, 3, "RETR 1\r\nTOP 2 1\r\nRETR 3\r\nDELE 3\r\nQUIT\r\n", BYE_REMOVED);
+	assert_int_equal(mailbox_open(f->inbox), 0);
+	assert_int_equal(entry_find(f->inbox, 1)->flags, FLAG_SEEN);
+	assert_int_equal(entry_find(f->inbox, 2)->flags, 0);
+	assert_null(entry_find(f->inbox, 3));
+	mailbox_close(f->inbox);
+}
+
+static void another_mailbox_can_be_shown(void **state)
+{
+	struct fixture *f = *state;
+	append_three(f);
+	f->policy.mailbox = STR("Archive");
+	speak(f, 0, "QUIT\r\n", BYE);
+	f->policy.mailbox = STR("Nowhere");
+	log_in(f, "-ERR [SYS/PERM] The mailbox that is set for POP3 does not exist.\r\n");
+	assert_int_equal(f->closed, 1);
+}
+
+static void many_are_hidden_seen_and_put_away_in_slices(void **state)
+{
+	struct fixture *f = *state;
+	f->policy = (struct pop3_policy){ POP3_MODE_DELETE, 30, true, true, STR("INBOX"), 0 };
+	f->settings.output_pause = 1 << 20;
+	for (uint32_t i = 0; i < MANY; i++)
+		fixture_add(f->inbox, i, 0, NULL);
+	fixture_settle(&f->world);
+	log_in(f, "+OK Logged in, 20000 messages.\r\n");
+	for (uint32_t i = 1; i <= MANY; i++) {
+		char command[32];
+		snprintf(command, sizeof command, "RETR %u\r\n", i);
+		say(f, str_from_c(command));
+	}
+	assert_says(f, "QUIT\r\n", BYE_REMOVED);
+	log_out(f);
+	struct mailbox *trash = account_mailbox(f->account, STR("Trash"));
+	struct mailbox_counts counts;
+	assert_int_equal(mailbox_open(trash), 0);
+	mailbox_counts(trash, &counts);
+	assert_true(counts.messages == MANY && counts.unseen == 0);
+	mailbox_close(trash);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -501,6 +622,13 @@ int main(void)
 		TEST(a_removed_account_ends_the_session),
 		TEST(a_timeout_says_and_removes_nothing),
 		TEST(a_large_inbox_is_read_in_slices),
+		TEST(delete_mode_removes_what_was_retrieved),
+		TEST(keep_mode_hides_from_one_login),
+		TEST(quit_in_keep_mode_is_held_back_until_it_is_durable),
+		TEST(the_default_mode_writes_nothing_for_retrieval),
+		TEST(what_was_retrieved_is_seen_where_that_is_said),
+		TEST(another_mailbox_can_be_shown),
+		TEST(many_are_hidden_seen_and_put_away_in_slices),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,6 +86,7 @@ enum pop3_step pop3_transfer_begin(struct pop3_session *s)
 	bool top = s->command.verb == POP3_TOP, stuff = row.traits & (MESSAGE_NEEDS_STUFFING | MESSAGE_BARE_LINE_ENDS);
 	const char *format = top ? "+OK The top of %" PRIu64 " octets follows.\r\n" : "+OK %" PRIu64 " octets follow.\r\n";
 	outq_addf(pop3_output(s), format, pop3_octets(&row));
+	s->transfer.uid = top ? 0 : uid;
 	if (!top && !stuff)
 		return send_range(s, &row, fd, offset, row.size);
 	if (top && !stuff && s->command.lines == 0)
@@ -93,6 +94,7 @@ enum pop3_step pop3_transfer_begin(struct pop3_session *s)
 	s->transfer = (struct pop3_transfer){
 		.message = message,
 		.header_end = top ? header_end : row.size,
+		.uid = top ? 0 : uid,
 		.body = { .lines_left = UINT64_MAX },
 	};
 	return pop3_transfer_step(s);

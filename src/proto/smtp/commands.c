@@ -1,5 +1,5 @@
 /* commands.c: which command may come when, and the short ones: greeting, RSET, NOOP, VRFY, EXPN, HELP, QUIT,
- * STARTTLS. */
+ * STARTTLS. AUTH stands in auth.c. */
 #include "proto/smtp/internal.h"
 
 static struct str helo_of(const struct smtp_session *session)
@@ -51,7 +51,9 @@ static void command_extended_hello(struct smtp_session *session)
 	          (unsigned long long)session->config->max_message_size);
 	if (session->offer_tls && !session->tls)
 		outq_add(session->out, STR("250-STARTTLS\r\n"));
-	outq_add(session->out, STR("250-ENHANCEDSTATUSCODES\r\n250 8BITMIME\r\n"));
+	if (smtp_may_log_in(session))
+		outq_add(session->out, STR("250-AUTH " SASL_MECHANISMS "\r\n"));
+	outq_add(session->out, STR("250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"));
 }
 
 static void command_rset(struct smtp_session *session)
@@ -87,10 +89,15 @@ static void command_starttls(struct smtp_session *session)
 static bool in_order(struct smtp_session *session)
 {
 	enum smtp_verb verb = session->command.verb;
-	bool needs_greeting = verb == SMTP_MAIL || verb == SMTP_RCPT || verb == SMTP_DATA;
+	bool needs_greeting = verb == SMTP_MAIL || verb == SMTP_RCPT || verb == SMTP_DATA || verb == SMTP_AUTH;
 	if (needs_greeting && helo_of(session).n == 0) {
 		smtp_complain(session, 503, "5.5.1",
 		              session->dialect == SMTP_DIALECT_LMTP ? "say LHLO first" : "say EHLO or HELO first");
+		return false;
+	}
+	if (verb == SMTP_MAIL && session->submission && !session->authenticated) { /* RFC 6409, 4.3; RFC 3207, 4 */
+		smtp_complain(session, 530, "5.7.0",
+		              smtp_may_log_in(session) ? "log in first" : "STARTTLS and a login come first");
 		return false;
 	}
 	if (verb == SMTP_MAIL && session->state == SMTP_TRANSACTION) {
@@ -106,6 +113,8 @@ static bool in_order(struct smtp_session *session)
 
 void smtp_run_command(struct smtp_session *session)
 {
+	if (session->config->commands)
+		session->config->commands[session->command.verb]++;
 	if (!in_order(session))
 		return;
 	switch (session->command.verb) {
@@ -142,10 +151,13 @@ void smtp_run_command(struct smtp_session *session)
 		smtp_complain(session, 502, "5.5.1", "not available");
 		break;
 	case SMTP_HELP:
-		smtp_reply(session, 214, "2.0.0", "commands are those of RFC 5321, RFC 2033 and RFC 3207");
+		smtp_reply(session, 214, "2.0.0", "commands are those of RFC 5321, RFC 2033, RFC 3207 and RFC 4954");
 		break;
 	case SMTP_STARTTLS:
 		command_starttls(session);
+		break;
+	case SMTP_AUTH:
+		smtp_command_auth(session);
 		break;
 	case SMTP_UNKNOWN:
 		smtp_complain(session, 500, "5.5.1", "command not recognized");

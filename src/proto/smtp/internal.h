@@ -3,10 +3,12 @@
 #define PROTO_SMTP_INTERNAL_H
 
 #include "base/arena.h"
+#include "proto/sasl.h"
 #include "proto/smtp/session.h"
 #include "syntax/smtp.h"
 #include "syntax/smtp_data.h"
 #include "syntax/smtp_trace.h"
+#include "syntax/submission_header.h"
 
 #define SMTP_HELO_MAX    255
 #define SMTP_ADDRESS_MAX 63
@@ -25,6 +27,9 @@
 	X(SMTP_RECEIVING, "receiving")                                                                                     \
 	X(SMTP_DELIVERING, "delivering")                                                                                   \
 	X(SMTP_HANDSHAKE, "handshake")                                                                                     \
+	X(SMTP_RESPONSE, "response")                                                                                       \
+	X(SMTP_ASKING, "asking")                                                                                           \
+	X(SMTP_DELAYED, "delayed")                                                                                         \
 	X(SMTP_CLOSED, "closed")
 
 enum smtp_state {
@@ -44,6 +49,8 @@ struct smtp_transaction {
 	struct arena arena;
 	struct str sender; /* as written */
 	uint64_t announced; /* SIZE=, or 0 */
+	bool utf8;             /* SMTPUTF8 */
+	bool checking_sender; /* in RESOLVING: the question is about the sender */
 	struct smtp_recipient *recipients;
 	struct smtp_target *targets;
 	uint32_t *links; /* indexes into targets */
@@ -52,6 +59,7 @@ struct smtp_transaction {
 	uint32_t n_links, size_links;
 	uint32_t n_refused;
 	struct smtp_data data;
+	struct submission_header header; /* submission */
 	const struct smtp_complaint *refusal; /* why the body is thrown away; NULL while all is well */
 	struct buf head;
 	struct smtp_delivery delivery;
@@ -69,8 +77,14 @@ struct smtp_session {
 	char address[SMTP_ADDRESS_MAX + 1], helo[SMTP_HELO_MAX + 1];
 	char tls_version[SMTP_TLS_MAX + 1], tls_cipher[SMTP_TLS_MAX + 1];
 	bool offer_tls, tls;
+	bool submission, plain_allowed;
+	bool greeted;
+	bool authenticated;
+	struct sasl sasl; /* from AUTH to the question, or to its failure */
+	uint32_t failures;
 	bool extended;   /* greeted with EHLO or LHLO */
 	bool discarding; /* the line that is coming was refused: skip to its CRLF */
+	const char *farewell; /* when stopping is for a reason of its own */
 	bool stopping;
 	uint32_t bad_commands, refused_recipients, transactions;
 	struct arena command_arena;
@@ -85,6 +99,16 @@ void smtp_reply_complaint(struct smtp_session *session, struct smtp_complaint co
 /* A bad command: replies, and closes when there were too many. */
 void smtp_complain(struct smtp_session *session, unsigned code, const char *enhanced, const char *text);
 void smtp_close(struct smtp_session *session);
+/* Submission: a password may be sent. */
+static inline bool smtp_may_log_in(const struct smtp_session *session)
+{
+	return session->submission && (session->tls || session->plain_allowed);
+}
+
+/* auth.c */
+void smtp_command_auth(struct smtp_session *session);
+/* In RESPONSE: a line, without its CRLF. */
+void smtp_take_response(struct smtp_session *session, struct str line);
 
 /* commands.c: runs session->command. */
 void smtp_run_command(struct smtp_session *session);

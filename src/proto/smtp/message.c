@@ -16,6 +16,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "syntax/date.h"
 
 static const struct smtp_complaint result_replies[] = {
 #define SMTP_RESULT_REPLY(name, code, enhanced, text) { code, enhanced, text },
@@ -53,6 +54,7 @@ void smtp_command_data(struct smtp_session *session)
 		return;
 	}
 	t->data = SMTP_DATA_INIT;
+	t->header = SUBMISSION_HEADER_INIT;
 	smtp_enter_state(session, SMTP_RECEIVING);
 	outq_add(session->out, STR("354 send the message, end with CRLF.CRLF\r\n"));
 }
@@ -107,13 +109,35 @@ static void answer_refusal(struct smtp_session *session)
 	finish(session);
 }
 
+/* RFC 3848; RFC 6531, 4.3. */
 static struct str protocol_name(const struct smtp_session *session)
 {
+	static const struct str smtp[] = { STR_INIT("ESMTP"), STR_INIT("ESMTPS"), STR_INIT("ESMTPA"), STR_INIT("ESMTPSA") };
+	static const struct str smtp_utf8[] = { STR_INIT("UTF8SMTP"), STR_INIT("UTF8SMTPS"), STR_INIT("UTF8SMTPA"),
+		                                    STR_INIT("UTF8SMTPSA") };
+	static const struct str lmtp[] = { STR_INIT("LMTP"), STR_INIT("LMTPS") };
+	static const struct str lmtp_utf8[] = { STR_INIT("UTF8LMTP"), STR_INIT("UTF8LMTPS") };
+	bool utf8 = session->transaction.utf8;
 	if (session->dialect == SMTP_DIALECT_LMTP)
-		return session->tls ? STR("LMTPS") : STR("LMTP");
-	if (!session->extended)
+		return (utf8 ? lmtp_utf8 : lmtp)[session->tls];
+	if (!session->extended && !utf8)
 		return STR("SMTP");
-	return session->tls ? STR("ESMTPS") : STR("ESMTP"); /* RFC 3848 */
+	return (utf8 ? smtp_utf8 : smtp)[session->tls + 2 * session->authenticated];
+}
+
+/* What the writer's program left out (RFC 6409, 8.2 and 8.3). It stands above the message, where it is no part of what
+ * the delivery key is made of: a retry is the same message. */
+static void print_missing(const struct smtp_session *session, int64_t seconds, struct buf *head)
+{
+	const struct submission_header *header = &session->transaction.header;
+	if (!header->has_date) {
+		buf_add(head, STR("Date: "));
+		date_print((struct date){ seconds, 0 }, head);
+		buf_add(head, STR("\r\n"));
+	}
+	if (!header->has_message_id)
+		buf_addf(head, "Message-ID: <%llx.%016llx.%u@%.*s>\r\n", (unsigned long long)seconds,
+		         (unsigned long long)session->id, session->transactions, STR_ARG(session->config->hostname));
 }
 
 static void deliver(struct smtp_session *session)
@@ -133,6 +157,8 @@ static void deliver(struct smtp_session *session)
 		.seconds = clock_wall_seconds(),
 	};
 	smtp_trace_print(&trace, &t->head);
+	if (session->submission)
+		print_missing(session, trace.seconds, &t->head);
 	if (buf_error(&t->head) != 0) {
 		refuse_body(session, &not_now);
 		answer_refusal(session);
@@ -145,6 +171,17 @@ static void deliver(struct smtp_session *session)
 	session->world->deliver(session->owner, &t->delivery);
 }
 
+static int add_body(struct smtp_session *session, struct str piece)
+{
+	if (!session->submission)
+		return session->world->body_add(session->owner, piece);
+	struct str kept;
+	int err = 0;
+	while (err == 0 && submission_header_next(&session->transaction.header, &piece, &kept))
+		err = session->world->body_add(session->owner, kept);
+	return err;
+}
+
 void smtp_receive(struct smtp_session *session, struct str *in)
 {
 	struct smtp_transaction *t = &session->transaction;
@@ -154,7 +191,7 @@ void smtp_receive(struct smtp_session *session, struct str *in)
 		if (t->refusal)
 			continue;
 		const struct smtp_complaint *complaint = judge(session);
-		int err = complaint ? 0 : session->world->body_add(session->owner, piece);
+		int err = complaint ? 0 : add_body(session, piece);
 		if (complaint || err != 0)
 			refuse_body(session, complaint ? complaint : complaint_of(err));
 	}

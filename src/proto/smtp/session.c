@@ -7,12 +7,20 @@
  *     |            | '- EHLO ----'    v  |                |                          |
  *     |            |               RESOLVING              |                          |
  *     |            '--------------------------------------+--------------------------'
- *     '-- HANDSHAKE <-- STARTTLS, from START, READY and TRANSACTION
+ *     '-- HANDSHAKE <-- STARTTLS, from START, READY and TRANSACTION; TLS ports begin there
  *
- * CLOSED from everywhere: QUIT, time-out, stop, too many errors. In RESOLVING, DELIVERING and HANDSHAKE the session
- * waits for the world and takes no input. */
+ * Submission:
+ *           AUTH             name and password     denied             the timer
+ *   READY --------> RESPONSE ------------------> ASKING --> DELAYED ------------> READY
+ *     '---------------------------------------------^   \
+ *           AUTH with an initial response                '-- ok --> READY
+ * MAIL goes on to RESOLVING there, for its sender, and from there to TRANSACTION or back to READY.
+ *
+ * CLOSED from everywhere: QUIT, time-out, stop, too many errors. In RESOLVING, DELIVERING, HANDSHAKE, ASKING and
+ * DELAYED the session waits for the world and takes no input. */
 #include "proto/smtp/internal.h"
 
+#include "base/checked.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -35,7 +43,8 @@ static unsigned allowed_from(enum smtp_state state)
 	case SMTP_START:
 		return TO(SMTP_READY) | TO(SMTP_HANDSHAKE) | TO(SMTP_CLOSED);
 	case SMTP_READY:
-		return TO(SMTP_READY) | TO(SMTP_TRANSACTION) | TO(SMTP_HANDSHAKE) | TO(SMTP_CLOSED);
+		return TO(SMTP_READY) | TO(SMTP_TRANSACTION) | TO(SMTP_HANDSHAKE) | TO(SMTP_RESPONSE) | TO(SMTP_ASKING) |
+		       TO(SMTP_DELAYED) | TO(SMTP_CLOSED);
 	case SMTP_TRANSACTION:
 		return TO(SMTP_READY) | TO(SMTP_RESOLVING) | TO(SMTP_RECEIVING) | TO(SMTP_HANDSHAKE) | TO(SMTP_CLOSED);
 	case SMTP_RESOLVING:
@@ -46,6 +55,12 @@ static unsigned allowed_from(enum smtp_state state)
 		return TO(SMTP_READY) | TO(SMTP_CLOSED);
 	case SMTP_HANDSHAKE:
 		return TO(SMTP_START) | TO(SMTP_CLOSED);
+	case SMTP_RESPONSE:
+		return TO(SMTP_RESPONSE) | TO(SMTP_ASKING) | TO(SMTP_DELAYED) | TO(SMTP_READY) | TO(SMTP_CLOSED);
+	case SMTP_ASKING:
+		return TO(SMTP_DELAYED) | TO(SMTP_READY) | TO(SMTP_CLOSED);
+	case SMTP_DELAYED:
+		return TO(SMTP_READY) | TO(SMTP_CLOSED);
 	case SMTP_CLOSED:
 		return 0;
 	}
@@ -97,6 +112,13 @@ static void copy_text(char *to, size_t max, struct str s)
 	to[s.n] = '\0';
 }
 
+static void greet(struct smtp_session *session)
+{
+	session->greeted = true;
+	outq_addf(session->out, "220 %.*s %s ready\r\n", STR_ARG(session->config->hostname),
+	          session->dialect == SMTP_DIALECT_SMTP ? "ESMTP" : "LMTP");
+}
+
 struct smtp_session *smtp_session_new(const struct smtp_config *config, const struct smtp_client *client,
                                       const struct smtp_world *world, void *owner, struct outq *out)
 {
@@ -108,13 +130,17 @@ struct smtp_session *smtp_session_new(const struct smtp_config *config, const st
 	session->dialect = client->dialect;
 	session->id = client->session;
 	session->offer_tls = client->offer_tls;
+	session->submission = client->submission;
+	session->plain_allowed = client->plain_allowed;
 	session->command_arena = ARENA_INIT(SMTP_COMMAND_ARENA);
 	session->transaction.arena =
 		ARENA_INIT(SMTP_TRANSACTION_ARENA + (size_t)config->max_recipients * SMTP_ARENA_PER_RECIPIENT);
 	session->transaction.head = BUF_INIT(SMTP_TRACE_MAX);
 	copy_text(session->address, SMTP_ADDRESS_MAX, client->address);
-	outq_addf(out, "220 %.*s %s ready\r\n", STR_ARG(config->hostname),
-	          client->dialect == SMTP_DIALECT_SMTP ? "ESMTP" : "LMTP");
+	if (client->tls_first)
+		smtp_enter_state(session, SMTP_HANDSHAKE);
+	else
+		greet(session);
 	return session;
 }
 
@@ -125,6 +151,7 @@ void smtp_session_free(struct smtp_session **session)
 	if (!s)
 		return;
 	smtp_transaction_reset(s);
+	sasl_end(&s->sasl);
 	arena_free(&s->command_arena);
 	mem_free(s);
 }
@@ -148,15 +175,23 @@ static void skip_line(struct smtp_session *session, struct str *in)
 	*in = str_from(*in, in->n - (in->n > 0 && in->p[in->n - 1] == '\r'));
 }
 
-static void refuse_line(struct smtp_session *session, struct str *in, const char *text)
+/* A SASL exchange has failed with it. */
+static void refuse_line(struct smtp_session *session, struct str *in, const char *enhanced, const char *text)
 {
 	session->discarding = true;
-	smtp_complain(session, 500, "5.5.2", text);
+	if (session->state == SMTP_RESPONSE)
+		smtp_enter_state(session, SMTP_READY);
+	sasl_end(&session->sasl);
+	smtp_complain(session, 500, enhanced, text);
 	skip_line(session, in);
 }
 
 static void run_line(struct smtp_session *session, struct str line)
 {
+	if (session->state == SMTP_RESPONSE) {
+		smtp_take_response(session, line);
+		return;
+	}
 	arena_free(&session->command_arena);
 	enum smtp_flaw flaw = smtp_parse(line, &session->command_arena, &session->command);
 	if (flaw) {
@@ -171,17 +206,19 @@ static void run_line(struct smtp_session *session, struct str line)
  * is one refused line, so that no other reading of line ends can hide a command in it. */
 static void take_line(struct smtp_session *session, struct str *in)
 {
-	size_t line_max = (size_t)session->config->max_line + LINE_END_MAX;
+	bool response = session->state == SMTP_RESPONSE;
+	size_t line_max = (response ? MAX((size_t)session->config->max_line, (size_t)SASL_LINE_MAX)
+	                            : (size_t)session->config->max_line) + LINE_END_MAX;
 	const char *lf = memchr(in->p, '\n', in->n < line_max ? in->n : line_max);
 	if (!lf) {
 		if (in->n >= line_max)
-			refuse_line(session, in, "line too long");
+			refuse_line(session, in, response ? "5.5.6" : "5.5.2", "line too long"); /* RFC 4954, 4 */
 		return;
 	}
 	struct str line = str_of(in->p, (size_t)(lf - in->p));
 	if (!str_ends(line, STR("\r"))) {
 		*in = str_from(*in, line.n + 1);
-		refuse_line(session, in, "lines end in CR LF, not in LF");
+		refuse_line(session, in, "5.5.2", "lines end in CR LF, not in LF");
 		return;
 	}
 	*in = str_from(*in, line.n + 1);
@@ -198,6 +235,7 @@ size_t smtp_session_input(struct smtp_session *session, struct str bytes)
 		case SMTP_START:
 		case SMTP_READY:
 		case SMTP_TRANSACTION:
+		case SMTP_RESPONSE:
 			if (session->discarding)
 				skip_line(session, &in);
 			else
@@ -212,6 +250,8 @@ size_t smtp_session_input(struct smtp_session *session, struct str bytes)
 		case SMTP_RESOLVING:
 		case SMTP_DELIVERING:
 		case SMTP_HANDSHAKE:
+		case SMTP_ASKING:
+		case SMTP_DELAYED:
 			return bytes.n - in.n;
 		case SMTP_CLOSED:
 			return bytes.n;
@@ -230,7 +270,10 @@ void smtp_session_tls_started(struct smtp_session *session, struct str version, 
 	copy_text(session->tls_version, SMTP_TLS_MAX, version);
 	copy_text(session->tls_cipher, SMTP_TLS_MAX, cipher);
 	session->helo[0] = '\0';
+	session->extended = session->authenticated = false;
 	smtp_enter_state(session, SMTP_START);
+	if (!session->greeted)
+		greet(session);
 	if (session->stopping)
 		smtp_session_stop(session);
 }
@@ -244,15 +287,19 @@ void smtp_session_timed_out(struct smtp_session *session)
 	smtp_close(session);
 }
 
-void smtp_session_stop(struct smtp_session *session)
+void smtp_session_end(struct smtp_session *session, const char *why)
 {
+	session->farewell = why;
 	session->stopping = true;
 	switch (session->state) {
 	case SMTP_START:
 	case SMTP_READY:
 	case SMTP_TRANSACTION:
 	case SMTP_RECEIVING:
-		smtp_reply(session, 421, "4.3.2", "the server stops, try again later");
+	case SMTP_RESPONSE:
+	case SMTP_ASKING:
+	case SMTP_DELAYED:
+		smtp_reply(session, 421, "4.3.2", why);
 		smtp_close(session);
 		break;
 	case SMTP_HANDSHAKE:
@@ -265,17 +312,26 @@ void smtp_session_stop(struct smtp_session *session)
 	}
 }
 
+void smtp_session_stop(struct smtp_session *session)
+{
+	smtp_session_end(session, session->farewell ? session->farewell : "the server stops, try again later");
+}
+
 uint64_t smtp_session_patience_ms(const struct smtp_session *session)
 {
+	const struct smtp_config *config = session->config;
 	switch (session->state) {
 	case SMTP_START:
 	case SMTP_READY:
 	case SMTP_TRANSACTION:
-		return session->config->command_timeout_ms;
+	case SMTP_RESPONSE:
+		return config->command_timeout_ms;
 	case SMTP_RECEIVING:
-		return session->config->data_timeout_ms;
+		return config->data_timeout_ms;
 	case SMTP_HANDSHAKE:
-		return session->config->handshake_timeout_ms;
+		return config->handshake_timeout_ms;
+	case SMTP_ASKING:
+	case SMTP_DELAYED:
 	case SMTP_RESOLVING:
 	case SMTP_DELIVERING:
 	case SMTP_CLOSED:

@@ -1,13 +1,24 @@
 /* session.h: the engine of one SMTP or LMTP session, as the receiver (RFC 5321; 2033 LMTP; 1870, 2034, 2920, 3207,
- * 6152). LMTP is a dialect of the same session: LHLO instead of EHLO, and one answer for each recipient after the
- * data. So it has no folder of its own.
+ * 6152, 6531), and of message submission (RFC 6409; 4954 AUTH). LMTP is a dialect of the same session: LHLO instead of
+ * EHLO, and one answer for each recipient after the data. So it has no folder of its own.
+ *
+ * Submission is SMTP from users: nothing is taken before a login, the sender must be an address of the account that
+ * logged in, and the message gets what a writer's program forgot: a Date and a Message-ID, above its own header; Bcc is
+ * taken out (RFC 6409, 8; RFC 5322, 3.6.3). Mail to other servers is refused.
+ *
+ * The sender that is checked is the one of the envelope, not From of the header: that is who answers for the message
+ * and gets it back; From may name somebody else rightly (a secretary, a mailing list, mail passed on), and what people
+ * use (Postfix's reject_sender_login_mismatch) looks at the envelope too. An address is the account's when mail to it
+ * would reach this account and no other: its own addresses, with or without a detail, and aliases that lead to it
+ * alone. Whoever writes as an alias of several would speak for the others. The null sender is everybody's: answers that
+ * must not be answered have it (RFC 8098, 2.1).
  *
  * No I/O: bytes come in, replies go into an outq, and what is needed from the world is asked through a table of
  * functions. While the session waits for an answer it takes no input; pipelined commands stay where they are. */
 #ifndef PROTO_SMTP_SESSION_H
 #define PROTO_SMTP_SESSION_H
 
-#include "base/outq.h"
+#include "proto/login.h"
 
 #define SMTP_ACCOUNT_SIZE 16
 /* Distinct accounts that one message may go to; more recipients get 452 4.5.3. */
@@ -29,6 +40,10 @@ struct smtp_config {
 	uint32_t max_received_headers;
 	struct str recipient_delimiter; /* of user+detail: one byte, or empty */
 	uint64_t command_timeout_ms, data_timeout_ms, handshake_timeout_ms;
+	uint64_t *commands; /* counted here, by enum smtp_verb; NULL: nowhere */
+	/* Submission: */
+	uint32_t max_failures;     /* failed logins after which a session ends */
+	uint64_t failure_delay_ms; /* before a failed login is answered */
 };
 
 /* Who is at the other end. The text is copied. */
@@ -37,6 +52,9 @@ struct smtp_client {
 	uint64_t session;   /* id in logs and trace headers */
 	struct str address; /* "192.0.2.1", "2001:db8::1" or "unix"; at most 63 bytes */
 	bool offer_tls;
+	bool submission;    /* SMTP only */
+	bool plain_allowed; /* submission: passwords may cross this connection without TLS */
+	bool tls_first;     /* the handshake is under way already: nothing is said before smtp_session_tls_started */
 };
 
 #define SMTP_RESOLUTION_LIST(X)                                                                                        \
@@ -50,6 +68,18 @@ enum smtp_resolution {
 #define SMTP_RESOLUTION_ENUM(name, code, enhanced, text) name,
 	SMTP_RESOLUTION_LIST(SMTP_RESOLUTION_ENUM)
 #undef SMTP_RESOLUTION_ENUM
+};
+
+#define SMTP_SENDER_LIST(X)                                                                                            \
+	X(SMTP_SENDER_OWN, 250, "2.1.0", "sender ok")                                                                      \
+	X(SMTP_SENDER_OTHER, 553, "5.7.1", "this is no address of yours: send as one that mail to you alone goes to")      \
+	X(SMTP_SENDER_LOGGED_OUT, 421, "4.7.0", "this login has ended, closing")                                           \
+	X(SMTP_SENDER_UNAVAILABLE, 451, "4.3.0", "addresses cannot be looked up now, try again later")
+
+enum smtp_sender {
+#define SMTP_SENDER_ENUM(name, code, enhanced, text) name,
+	SMTP_SENDER_LIST(SMTP_SENDER_ENUM)
+#undef SMTP_SENDER_ENUM
 };
 
 #define SMTP_RESULT_LIST(X)                                                                                            \
@@ -107,11 +137,20 @@ struct smtp_world {
 	void (*start_tls)(void *owner);
 	/* The session is over: send what is in the outq and close. Called once; no input is taken any more. */
 	void (*close)(void *owner);
+	/* The rest is of submission, else never called, and may be NULL. Answer with smtp_session_authenticated. The slices
+	 * are wiped when this returns. */
+	void (*authenticate)(void *owner, struct str user, struct str password);
+	/* May who is logged in send as this address (unquoted; empty: the null sender), and does the login still hold?
+	 * Answer with smtp_session_sender_checked. */
+	void (*check_sender)(void *owner, struct str address);
+	/* Call smtp_session_timer once after so many milliseconds, not before this returns. */
+	void (*start_timer)(void *owner, uint64_t milliseconds);
 };
 
 struct smtp_session;
 
-/* Greets at once (RFC 5321, 3.1). `out` is borrowed and outlives the session; the owner sends it after each call. */
+/* Greets at once (RFC 5321, 3.1), or after the handshake (tls_first). `out` is borrowed and outlives the session; the
+ * owner sends it after each call. */
 struct smtp_session *smtp_session_new(const struct smtp_config *config, const struct smtp_client *client,
                                       const struct smtp_world *world, void *owner, struct outq *out)
 	__attribute__((returns_nonnull));
@@ -120,7 +159,8 @@ struct smtp_session *smtp_session_new(const struct smtp_config *config, const st
 void smtp_session_free(struct smtp_session **session);
 
 /* Takes bytes from the front and tells how many: what it leaves is to be offered again with what follows, or after
- * one of the calls below. It leaves more than max_line + 2 bytes only while it waits. */
+ * one of the calls below. It leaves more than a line (max_line, in a SASL exchange SASL_LINE_MAX of proto/sasl.h, and 2
+ * bytes) only while it waits. Passwords in them are overwritten: they must be writable. */
 size_t smtp_session_input(struct smtp_session *session, struct str bytes);
 
 /* The answer to resolve(): targets (account and shard set) only with SMTP_RESOLVED, and then at least one. */
@@ -130,6 +170,13 @@ void smtp_session_resolved(struct smtp_session *session, enum smtp_resolution re
 /* The answer to deliver(): each target's result is set. */
 void smtp_session_delivered(struct smtp_session *session);
 
+/* The answers to authenticate() and check_sender(). */
+void smtp_session_authenticated(struct smtp_session *session, enum login_verdict verdict);
+void smtp_session_sender_checked(struct smtp_session *session, enum smtp_sender result);
+
+/* The time of start_timer is over. */
+void smtp_session_timer(struct smtp_session *session);
+
 /* The handshake is done. */
 void smtp_session_tls_started(struct smtp_session *session, struct str version, struct str cipher);
 
@@ -137,6 +184,8 @@ void smtp_session_tls_started(struct smtp_session *session, struct str version, 
  * delivery is answered first). */
 void smtp_session_timed_out(struct smtp_session *session);
 void smtp_session_stop(struct smtp_session *session);
+/* The same for this one client; why: static, for its reply. */
+void smtp_session_end(struct smtp_session *session, const char *why);
 
 /* Milliseconds that the client has now for its next bytes; 0: the session waits for the world, not for the client. */
 uint64_t smtp_session_patience_ms(const struct smtp_session *session);

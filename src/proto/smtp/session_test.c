@@ -1,232 +1,6 @@
 /* The engine against a simulated world: dialogues of RFC 5321, 2033, 2920 and 3207, with answers that come at once or
  * late, and input cut into pieces of every size. */
-#include "proto/smtp/session.h"
-
-#include "base/checked.h"
-#include "base/mem.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
-
-#define BODY_MAX 100000
-
-struct world {
-	struct smtp_session *session;
-	struct outq out;
-	struct buf input;   /* offered and not taken yet */
-	struct buf said;    /* everything that left, as text */
-	struct buf body;
-	bool late;          /* answers wait for world_answer */
-	char asked[600];    /* address that waits for its answer */
-	struct smtp_delivery *delivery;
-	enum smtp_result results[10];
-	int body_error;
-	unsigned delivered, dropped, begun, settled;
-	bool closing, handshake;
-	uint64_t announced;
-	char head[SMTP_ACCOUNT_SIZE * 100];
-	uint32_t n_targets;
-};
-
-static const struct smtp_config config = {
-	.hostname = STR_INIT("mail.example"),
-	.max_message_size = 50000,
-	.max_recipients = 5,
-	.max_refused_recipients = 4,
-	.max_transactions = 6,
-	.max_bad_commands = 5,
-	.max_line = 600,
-	.max_received_headers = 3,
-	.recipient_delimiter = STR_INIT("+"),
-	.command_timeout_ms = 300000,
-	.data_timeout_ms = 180000,
-	.handshake_timeout_ms = 30000,
-};
-
-/* a, b, c are accounts; ab is an alias of a and b; others: by name. */
-static void answer_resolve(struct world *world)
-{
-	struct str address = str_from_c(world->asked), rest = address, local = str_cut(&rest, '@');
-	struct smtp_target targets[2] = { { .account = { 0 } }, { .account = { 0 } } };
-	uint32_t n = 0;
-	enum smtp_resolution resolution = SMTP_RESOLVED;
-	local = str_cut(&local, '+');
-	if (rest.p && !str_eq(rest, STR("example.test")))
-		resolution = SMTP_NOT_LOCAL;
-	else if (str_eq(local, STR("nobody")))
-		resolution = SMTP_NO_SUCH_USER;
-	else if (str_eq(local, STR("loop")))
-		resolution = SMTP_ALIAS_LOOP;
-	else if (str_eq(local, STR("down")))
-		resolution = SMTP_RESOLVE_UNAVAILABLE;
-	else
-		for (; n < local.n && n < 2; n++)
-			targets[n].account[0] = (unsigned char)local.p[n];
-	world->asked[0] = '\0';
-	smtp_session_resolved(world->session, resolution, targets, n);
-}
-
-static void answer_deliver(struct world *world)
-{
-	struct smtp_delivery *delivery = world->delivery;
-	world->delivery = NULL;
-	world->delivered++;
-	world->n_targets = delivery->n_targets;
-	snprintf(world->head, sizeof world->head, "%.*s", STR_ARG(delivery->head));
-	for (uint32_t i = 0; i < delivery->n_targets; i++)
-		delivery->targets[i].result = world->results[i];
-	smtp_session_delivered(world->session);
-}
-
-static void on_resolve(void *owner, struct str address)
-{
-	struct world *world = owner;
-	snprintf(world->asked, sizeof world->asked, "%.*s", STR_ARG(address));
-	if (!world->late)
-		answer_resolve(world);
-}
-
-static int on_body_begin(void *owner, uint64_t size)
-{
-	struct world *world = owner;
-	world->announced = size;
-	world->begun++;
-	buf_clear(&world->body);
-	return world->body_error == ERR_LIMIT ? ERR_NO_SPACE : 0;
-}
-
-static int on_body_add(void *owner, struct str bytes)
-{
-	struct world *world = owner;
-	buf_add(&world->body, bytes);
-	return world->body_error;
-}
-
-static void on_body_drop(void *owner)
-{
-	struct world *world = owner;
-	world->dropped++;
-}
-
-static void on_deliver(void *owner, struct smtp_delivery *delivery)
-{
-	struct world *world = owner;
-	world->delivery = delivery;
-	if (!world->late)
-		answer_deliver(world);
-}
-
-static void on_answered(void *owner, const struct smtp_delivery *delivery)
-{
-	struct world *world = owner;
-	for (uint32_t i = 0; i < delivery->n_targets; i++)
-		world->settled |= (unsigned)delivery->targets[i].settled << i;
-}
-
-static void on_start_tls(void *owner)
-{
-	struct world *world = owner;
-	world->handshake = true;
-}
-
-static void on_close(void *owner)
-{
-	struct world *world = owner;
-	assert_false(world->closing);
-	world->closing = true;
-}
-
-static const struct smtp_world functions = {
-	on_resolve, on_body_begin, on_body_add, on_body_drop, on_deliver, on_answered, on_start_tls, on_close,
-};
-
-static void collect(struct world *world)
-{
-	struct outq_piece piece;
-	while (outq_peek(&world->out, &piece)) {
-		buf_add(&world->said, piece.bytes);
-		outq_consume(&world->out, piece.bytes.n);
-	}
-}
-
-static struct world *begin_with(enum smtp_dialect dialect, bool tls)
-{
-	struct world *world = mem_alloc(1, sizeof *world);
-	world->out = OUTQ_INIT(SMTP_OUTPUT_MAX);
-	world->input = world->said = world->body = BUF_INIT(1000000);
-	struct smtp_client client = { dialect, 0xabc, STR("192.0.2.1"), tls };
-	world->session = smtp_session_new(&config, &client, &functions, world, &world->out);
-	collect(world);
-	buf_clear(&world->said);
-	return world;
-}
-
-static struct world *begin(void)
-{
-	return begin_with(SMTP_DIALECT_SMTP, false);
-}
-
-static struct world *begin_lmtp(void)
-{
-	struct world *world = begin_with(SMTP_DIALECT_LMTP, false);
-	return world;
-}
-
-static void end(struct world *world)
-{
-	smtp_session_free(&world->session);
-	outq_free(&world->out);
-	buf_free(&world->input);
-	buf_free(&world->said);
-	buf_free(&world->body);
-	mem_free(world);
-}
-
-/* Gives input as a stream would, and gathers what is said. */
-static void offer(struct world *world, struct str bytes)
-{
-	buf_add(&world->input, bytes);
-	size_t taken = smtp_session_input(world->session, buf_str(&world->input));
-	assert_true(taken <= world->input.n);
-	buf_consume(&world->input, taken);
-	collect(world);
-}
-
-static void answer(struct world *world)
-{
-	if (world->asked[0])
-		answer_resolve(world);
-	else if (world->delivery)
-		answer_deliver(world);
-	offer(world, STR(""));
-}
-
-/* What was said since the last call must be this. */
-static void said(struct world *world, const char *expected)
-{
-	if (!str_eq(buf_str(&world->said), str_from_c(expected)))
-		fail_msg("said:\n%.*s\nexpected:\n%s", STR_ARG(buf_str(&world->said)), expected);
-	buf_clear(&world->said);
-}
-
-static void talk(struct world *world, const char *line, const char *expected)
-{
-	offer(world, str_from_c(line));
-	said(world, expected);
-}
-
-static void greet(struct world *world)
-{
-	offer(world, STR("EHLO c.example\r\n"));
-	buf_clear(&world->said);
-}
-
-#define OK_MAIL "250 2.1.0 sender ok\r\n"
-#define OK_RCPT "250 2.1.5 recipient ok\r\n"
-#define OK_DATA "354 send the message, end with CRLF.CRLF\r\n"
-#define OK_DONE(n) "250 2.0.0 delivered, id 0000000000000abc-" n "\r\n"
+#include "proto/smtp/session_test_world.h"
 
 /* --- dialogues --- */
 
@@ -235,7 +9,7 @@ static void one_message(void **state)
 	struct world *world = begin_with(SMTP_DIALECT_SMTP, true);
 	talk(world, "EHLO c.example\r\n",
 	     "250-mail.example\r\n250-PIPELINING\r\n250-SIZE 50000\r\n250-STARTTLS\r\n250-ENHANCEDSTATUSCODES\r\n"
-	     "250 8BITMIME\r\n");
+	     "250-8BITMIME\r\n250 SMTPUTF8\r\n");
 	talk(world, "MAIL FROM:<x@y.example> SIZE=100 BODY=8BITMIME\r\n", OK_MAIL);
 	talk(world, "RCPT TO:<a@example.test>\r\n", OK_RCPT);
 	talk(world, "DATA\r\n", OK_DATA);
@@ -257,7 +31,8 @@ static const char pipelined[] =
 	"RCPT TO:<x@y.example>\r\n"
 	"DATA\r\nb\r\n.\r\nMAIL FROM:<x@y.example>\r\nRCPT TO:<b@example.test>\r\nDATA\r\n.\r\nNOOP\r\nQUIT\r\n";
 static const char pipelined_answers[] =
-	"250-mail.example\r\n250-PIPELINING\r\n250-SIZE 50000\r\n250-ENHANCEDSTATUSCODES\r\n250 8BITMIME\r\n"
+	"250-mail.example\r\n250-PIPELINING\r\n250-SIZE 50000\r\n250-ENHANCEDSTATUSCODES\r\n"
+	     "250-8BITMIME\r\n250 SMTPUTF8\r\n"
 	OK_MAIL OK_RCPT
 	"550 5.1.1 no such user here\r\n550 5.7.1 relaying denied\r\n" OK_DATA OK_DONE("1") OK_MAIL OK_RCPT OK_DATA
 	OK_DONE("2") "250 2.0.0 ok\r\n221 2.0.0 closing\r\n";
@@ -475,7 +250,8 @@ static void lmtp_answers_for_each_recipient(void **state)
 	struct world *world = begin_lmtp();
 	talk(world, "EHLO c\r\nHELO c\r\n", "500 5.5.1 this is LMTP, say LHLO\r\n500 5.5.1 this is LMTP, say LHLO\r\n");
 	talk(world, "LHLO c\r\n",
-	     "250-mail.example\r\n250-PIPELINING\r\n250-SIZE 50000\r\n250-ENHANCEDSTATUSCODES\r\n250 8BITMIME\r\n");
+	     "250-mail.example\r\n250-PIPELINING\r\n250-SIZE 50000\r\n250-ENHANCEDSTATUSCODES\r\n"
+	     "250-8BITMIME\r\n250 SMTPUTF8\r\n");
 	deliver_two(world, SMTP_DELIVERED, SMTP_NO_ACCOUNT,
 	            "250 2.0.0 <a@example.test> delivered\r\n550 5.1.1 <b@example.test> no such user here\r\n");
 	assert_int_equal(world->settled, 1);
@@ -523,7 +299,8 @@ static void what_came_with_starttls_is_dropped(void **state)
 	smtp_session_tls_started(world->session, STR("TLSv1.3"), STR("TLS_AES_256_GCM_SHA384"));
 	talk(world, "RCPT TO:<a@example.test>\r\n", "503 5.5.1 say EHLO or HELO first\r\n");
 	talk(world, "EHLO c.example\r\n",
-	     "250-mail.example\r\n250-PIPELINING\r\n250-SIZE 50000\r\n250-ENHANCEDSTATUSCODES\r\n250 8BITMIME\r\n");
+	     "250-mail.example\r\n250-PIPELINING\r\n250-SIZE 50000\r\n250-ENHANCEDSTATUSCODES\r\n"
+	     "250-8BITMIME\r\n250 SMTPUTF8\r\n");
 	talk(world, "STARTTLS\r\n", "503 5.5.1 TLS is on already\r\n");
 	talk(world, "MAIL FROM:<>\r\nRCPT TO:<a@example.test>\r\nDATA\r\n.\r\n", OK_MAIL OK_RCPT OK_DATA OK_DONE("2"));
 	assert_non_null(strstr(world->head, "with ESMTPS (TLSv1.3 TLS_AES_256_GCM_SHA384)\r\n"));

@@ -1,0 +1,472 @@
+/* Tests of search text: what the text of messages is, that searches find what plainly looking finds, across blocks,
+ * cuts and runs of the server; that text which is missing, torn, damaged or of another's is made again, and that of what
+ * is gone is freed. */
+#include "mail/text_search.h"
+#include "store/test_store.h"
+#include "store/transfer.h"
+
+#include "base/mem.h"
+#include "text/fold.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define MESSAGE_MAX (4 << 20)
+
+struct test {
+	struct store_fixture fixture;
+	struct account *account;
+	struct mailbox *inbox;
+	struct charsets *charsets;
+	struct search_text *maker;
+	struct mail_reader *reader;
+	unsigned fetches; /* answers of "it is not there yet" to come */
+	unsigned steps;
+};
+
+static const struct mime_limits limits = MIME_LIMITS_DEFAULT;
+
+static void open_account(struct test *t)
+{
+	t->account = fixture_account(&t->fixture, 1);
+	t->inbox = account_mailbox(t->account, STR("INBOX"));
+	assert_int_equal(mailbox_open(t->inbox), 0);
+}
+
+static void close_account(struct test *t)
+{
+	mailbox_close(t->inbox);
+	account_close(&t->account);
+}
+
+static int set_up(void **state)
+{
+	static struct test t;
+	t = (struct test){ .charsets = charsets_open(), .reader = mail_reader_new(&limits) };
+	fixture_begin(&t.fixture);
+	t.fixture.settings.segment_size = 64 << 20;
+	t.fixture.settings.reserve = 1 << 20;
+	t.fixture.no_syncs = true;
+	fixture_open(&t.fixture);
+	t.maker = search_text_new(&limits, t.charsets);
+	open_account(&t);
+	*state = &t;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct test *t = *state;
+	close_account(t);
+	fixture_end(&t->fixture);
+	search_text_free(&t->maker);
+	mail_reader_free(&t->reader);
+	charsets_free(&t->charsets);
+	return 0;
+}
+
+static uint32_t add(struct test *t, struct str message)
+{
+	uint32_t uid;
+	struct mail_settings settings = { t->reader, MESSAGE_MAX, 10 };
+	struct mail_source source = { .bytes = message, .fd = -1 };
+	struct mail_facts facts = { .internal_date = 1000 };
+	assert_int_equal(mail_append(t->inbox, &settings, &source, &facts, &uid), 0);
+	return uid;
+}
+
+static void settle(struct test *t)
+{
+	fixture_settle(&t->fixture);
+}
+
+/* --- the text of one message --- */
+
+static void text_of(struct test *t, uint32_t uid, struct text_block *block)
+{
+	struct message_cursor rows;
+	struct message_row row;
+	struct entry_cursor cursor = entry_seek(t->inbox, uid);
+	const struct entry *entry = entry_next(&cursor);
+	bool done = false;
+	message_cursor_begin_part(&rows, t->account, MESSAGE_FIELDS);
+	assert_int_equal(message_cursor_get(&rows, entry->message, &row), 0);
+	if (block->kind == TEXT_BODY) {
+		search_text_body_begin(t->maker, &row);
+		while (!done)
+			assert_int_equal(search_text_body_step(t->maker, t->account, &row, block, &done), 0);
+	} else {
+		assert_int_equal(search_text_header(t->maker, t->account, &row, block), 0);
+	}
+	message_cursor_end(&rows);
+}
+
+static void expect_text(struct test *t, const char *message, enum text_kind kind, struct str expected)
+{
+	struct text_block block;
+	struct buf crlf = BUF_INIT(MESSAGE_MAX);
+	for (const char *p = message; *p; p++)
+		buf_add(&crlf, *p == '\n' ? STR("\r\n") : str_of(p, 1));
+	uint32_t uid = add(t, buf_str(&crlf));
+	settle(t);
+	text_block_init(&block, kind);
+	text_of(t, uid, &block);
+	struct buf *text = &block.columns[0].text;
+	if (!str_eq(buf_str(text), expected)) {
+		for (size_t i = 0; i < text->n; i++)
+			text->p[i] = text->p[i] ? text->p[i] : '|';
+		fail_msg("%s\ngot: %.*s", message, STR_ARG(buf_str(text)));
+	}
+	text_block_free(&block);
+	buf_free(&crlf);
+}
+
+#define MIXED "Content-Type: multipart/mixed; boundary=b\n\npreamble\n--b\n"
+
+static void the_text_of_bodies(void **state)
+{
+	struct test *t = *state;
+	expect_text(t, "Subject: x\n\nHello\nworld\n", TEXT_BODY, STR("HELLO\r\nWORLD\r\n\0"));
+	expect_text(t, "Content-Transfer-Encoding: base64\nContent-Type: text/plain; charset=iso-8859-1\n\nY2Fm\n6Q==\n",
+	            TEXT_BODY, STR("CAFE\xcc\x81\0"));
+	expect_text(t, "Content-Transfer-Encoding: quoted-printable\nContent-Type: text/html; charset=utf-8\n\n"
+	               "<p>Stra=C3=9F=\ne &amp; <b>W</b>eg</p><script>no</script>\n", TEXT_BODY, STR("STRA\xc3\x9f" "E & WEG\0"));
+	expect_text(t, MIXED "\nfirst\n--b\nContent-Type: image/png\nContent-Disposition: attachment;\n filename*=utf-8''n%C3%A4me\n\n"
+	               "binary\n--b--\nepilogue\n", TEXT_BODY,
+	            STR("FIRST\0CONTENT-TYPE: IMAGE/PNG\0CONTENT-DISPOSITION: ATTACHMENT; FILENAME*=UTF-8''N%C3%A4ME\0NA\xcc\x88ME\0"));
+	expect_text(t, "Content-Type: message/rfc822\n\nSubject: =?utf-8?q?inn=65r?=\n\ninside\n", TEXT_BODY,
+	            STR("SUBJECT: INNER\0INSIDE\r\n\0"));
+	expect_text(t, "Content-Type: application/pdf\n\n%PDF\n", TEXT_BODY, STR(""));
+	expect_text(t, "Subject: none\n\n", TEXT_BODY, STR("\0"));
+	expect_text(t, "Content-Type: text/plain; charset=x-unknown\n\ncaf\xe9\n", TEXT_BODY, STR("CAFE\xcc\x81\r\n\0"));
+}
+
+static void the_text_of_headers(void **state)
+{
+	struct test *t = *state;
+	const char *message = "Subject: =?iso-8859-1?q?caf=E9?=\n =?utf-8?b?YQ==?=\nTo: a@b\nTo:c@d\nX-Own:  folded\n  value\nX-Empty:\n\n";
+	expect_text(t, message, TEXT_HEADER,
+	            STR("SUBJECT: CAFE\xcc\x81" "A\0TO: A@B\0TO:C@D\0X-OWN:  FOLDED  VALUE\0X-EMPTY:\0"));
+	expect_text(t, message, TEXT_FIELDS, STR("CAFE\xcc\x81" "A\0"));
+}
+
+/* --- searches --- */
+
+static bool is_there(void *owner, int fd, uint64_t offset, uint64_t n)
+{
+	struct test *t = owner;
+	if (t->fetches == 0)
+		return true;
+	t->fetches--;
+	return false;
+}
+
+/* All messages of INBOX, by number. */
+static struct text_candidate *candidates_of(struct test *t, size_t *n)
+{
+	struct text_candidate *candidates = mem_alloc(mailbox_count(t->inbox) + 1, sizeof *candidates);
+	struct entry_cursor cursor = entry_seek(t->inbox, 0);
+	const struct entry *entry;
+	*n = 0;
+	while ((entry = entry_next(&cursor))) {
+		size_t at = (*n)++;
+		for (; at > 0 && candidates[at - 1].number > entry->message; at--)
+			candidates[at] = candidates[at - 1];
+		candidates[at] = (struct text_candidate){ .number = entry->message, .size = entry_size(entry), .uid = entry->uid,
+			                                  .wanted = true };
+	}
+	return candidates;
+}
+
+/* Uids of messages that have the (folded) text. */
+static struct set search(struct test *t, enum text_kind kind, uint32_t column, struct str needle)
+{
+	struct text_search_world world = { is_there, t };
+	struct text_query query = { .kind = kind, .column = column, .bit = 1 };
+	enum text_search_progress progress;
+	struct set found = SET_INIT;
+	size_t n;
+	struct text_candidate *candidates = candidates_of(t, &n);
+	finder_init(&query.finder, needle);
+	struct text_search *s = text_search_new(t->account, t->maker, &world, &query, 1, candidates, n);
+	for (t->steps = 0; (progress = text_search_step(s)) != TEXT_SEARCH_DONE; t->steps++)
+		assert_true(t->steps < 1000000);
+	assert_int_equal(text_search_error(s), 0);
+	text_search_free(&s);
+	for (size_t i = 0; i < n; i++) {
+		assert_true(candidates[i].looked);
+		if (candidates[i].hits)
+			set_add(&found, candidates[i].uid, candidates[i].uid);
+	}
+	mem_free(candidates);
+	return found;
+}
+
+static void expect_found(struct test *t, const char *needle, const char *uids)
+{
+	struct buf text = BUF_INIT(4096);
+	struct set found = search(t, TEXT_BODY, 0, str_from_c(needle));
+	set_print(&found, &text);
+	if (!str_eq(buf_str(&text), str_from_c(uids)))
+		fail_msg("%s: got %.*s, not %s", needle, STR_ARG(buf_str(&text)), uids);
+	set_free(&found);
+	buf_free(&text);
+}
+
+static uint64_t file_size(struct test *t, const char *suffix)
+{
+	char path[256];
+	struct stat st;
+	struct account_id id = fixture_account_id(1);
+	int n = snprintf(path, sizeof path, "%s/text/", t->fixture.directory);
+	for (size_t i = 0; i < sizeof id.bytes; i++)
+		n += snprintf(path + n, 3, "%02x", id.bytes[i]);
+	snprintf(path + n, sizeof path - (size_t)n, "%s", suffix);
+	return stat(path, &st) < 0 ? 0 : (uint64_t)st.st_size;
+}
+
+static void damage(struct test *t, const char *suffix, uint64_t at, const char *bytes)
+{
+	char path[256];
+	struct account_id id = fixture_account_id(1);
+	int n = snprintf(path, sizeof path, "%s/text/", t->fixture.directory);
+	for (size_t i = 0; i < sizeof id.bytes; i++)
+		n += snprintf(path + n, 3, "%02x", id.bytes[i]);
+	snprintf(path + n, sizeof path - (size_t)n, "%s", suffix);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	if (bytes)
+		assert_int_equal(pwrite(fd, bytes, strlen(bytes), (off_t)at), strlen(bytes));
+	else
+		assert_int_equal(ftruncate(fd, (off_t)at), 0);
+	close(fd);
+}
+
+static void add_many(struct test *t, unsigned n)
+{
+	char text[200];
+	for (unsigned i = 1; i <= n; i++) {
+		int length = snprintf(text, sizeof text, "Subject: number %u\r\n\r\nbody %u of many, word%ux\r\n", i, i, i);
+		add(t, str_of(text, (size_t)length));
+	}
+	settle(t);
+}
+
+static void text_is_kept_and_used_again(void **state)
+{
+	struct test *t = *state;
+	add_many(t, 100);
+	expect_found(t, "WORD77X", "77");
+	assert_int_equal(file_size(t, ".index") > 0, true);
+	uint64_t size = file_size(t, ".text");
+	expect_found(t, "WORD77X", "77");
+	expect_found(t, "OF MANY", "1:100");
+	expect_found(t, "X\r\nBODY", "");
+	assert_int_equal(file_size(t, ".text"), size); /* nothing was made again */
+	add_many(t, 5); /* not worth a block: made each time */
+	expect_found(t, "BODY 3 OF", "3,103");
+	assert_int_equal(file_size(t, ".text"), size);
+	add_many(t, 60);
+	expect_found(t, "BODY 3 OF", "3,103,108");
+	assert_true(file_size(t, ".text") > size);
+	close_account(t);
+	fixture_reopen(&t->fixture);
+	open_account(t);
+	size = file_size(t, ".text");
+	expect_found(t, "BODY 3 OF", "3,103,108");
+	assert_int_equal(file_size(t, ".text"), size);
+	t->fetches = 7;
+	expect_found(t, "BODY 3 OF", "3,103,108");
+	assert_int_equal(t->fetches, 0);
+}
+
+static void nothing_is_kept_of_what_may_never_have_been(void **state)
+{
+	struct test *t = *state;
+	t->fixture.no_syncs = true;
+	char text[] = "Subject: x\r\n\r\nsoon\r\n";
+	for (int i = 0; i < 50; i++)
+		add(t, str_of(text, strlen(text)));
+	expect_found(t, "SOON", "1:50"); /* not durable yet */
+	assert_int_equal(file_size(t, ".text"), 0);
+	settle(t);
+	expect_found(t, "SOON", "1:50");
+	assert_true(file_size(t, ".text") > 0);
+}
+
+static void what_is_damaged_is_made_again(void **state)
+{
+	static const struct {
+		const char *suffix;
+		int64_t at; /* from the end where negative */
+		const char *bytes; /* NULL: cut off */
+	} cases[] = {
+		{ ".text", 40, "damage" },  { ".text", -10, NULL },  { ".text", 0, NULL },    { ".index", -1, NULL },
+		{ ".index", 4, "damage" },  { ".index", 26, "damage" }, { ".index", -3, "d" }, { ".index", 3, NULL },
+	};
+	struct test *t = *state;
+	add_many(t, 100);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		expect_found(t, "WORD77X", "77");
+		uint64_t size = file_size(t, cases[i].suffix), whole = file_size(t, ".text");
+		damage(t, cases[i].suffix, cases[i].at < 0 ? size - (uint64_t)-cases[i].at : (uint64_t)cases[i].at, cases[i].bytes);
+		expect_found(t, "WORD78X", "78");
+		expect_found(t, "WORD79X", "79");
+		assert_int_equal(file_size(t, ".text"), whole);
+	}
+}
+
+static void text_of_what_is_gone_is_freed(void **state)
+{
+	struct test *t = *state;
+	struct set uids = SET_INIT, gone = SET_INIT;
+	add_many(t, 300);
+	expect_found(t, "WORD77X", "77");
+	set_add(&uids, 1, 200);
+	assert_int_equal(mailbox_expunge(t->inbox, &uids, false, &gone), 0);
+	settle(t);
+	expect_found(t, "WORD277X", "277");
+	uint64_t before = file_size(t, ".index");
+	t->fixture.settings.undelete_window = -1;
+	close_account(t);
+	fixture_reopen(&t->fixture);
+	open_account(t);
+	for (int i = 0; i < 10000; i++) {
+		bool more = store_idle_work(t->fixture.store);
+		settle(t);
+		if (!more && i > 1000)
+			break;
+	}
+	assert_true(file_size(t, ".index") < before);
+	expect_found(t, "WORD277X", "277");
+	expect_found(t, "BODY 2", "201:299");
+	uint64_t messages, bytes;
+	struct account_id id = fixture_account_id(1);
+	mailbox_close(t->inbox);
+	account_close(&t->account);
+	assert_int_equal(account_destroy(t->fixture.store, &id, &messages, &bytes), 0);
+	settle(t);
+	assert_int_equal(file_size(t, ".index"), 0);
+	assert_int_equal(file_size(t, ".text"), 0);
+	open_account(t);
+	set_free(&uids);
+	set_free(&gone);
+}
+
+/* A message whose text takes several blocks: hits in each, across their ends, and at its own. */
+static void long_messages_are_found_whole(void **state)
+{
+	struct test *t = *state;
+	struct buf message = BUF_INIT(MESSAGE_MAX);
+	struct buf needle = BUF_INIT(MESSAGE_MAX);
+	add_many(t, 3);
+	buf_add(&message, STR("Subject: long\r\n\r\n"));
+	for (unsigned i = 0; i < 100000; i++)
+		buf_addf(&message, "%06u ", i);
+	buf_add(&message, STR("the end"));
+	uint32_t uid = add(t, buf_str(&message));
+	add_many(t, 40);
+	char uids[16];
+	snprintf(uids, sizeof uids, "%u", uid);
+	for (int round = 0; round < 2; round++) { /* made, then read */
+		for (unsigned i = 0; i < 99990; i += round ? 331 : 9973) {
+			buf_clear(&needle);
+			buf_addf(&needle, "%06u %06u %06u", i, i + 1, i + 2);
+			buf_add_byte(&needle, '\0');
+			expect_found(t, needle.p, uids);
+		}
+		expect_found(t, "099999 THE END", uids);
+		expect_found(t, "000001 000003", "");
+		expect_found(t, "ENDBODY", "");
+		assert_true(file_size(t, ".index") > 0);
+	}
+	/* longer than a block */
+	buf_clear(&needle);
+	for (unsigned i = 10; i < 60000; i++)
+		buf_addf(&needle, "%06u ", i);
+	buf_add_byte(&needle, '\0');
+	expect_found(t, needle.p, uids);
+	needle.p[needle.n - 3] = 'x';
+	expect_found(t, needle.p, "");
+	buf_free(&message);
+	buf_free(&needle);
+}
+
+/* --- against looking plainly --- */
+
+static bool has(const struct text_block *block, struct str needle)
+{
+	return memmem(block->columns[0].text.p, block->columns[0].text.n, needle.p, needle.n) != NULL;
+}
+
+static uint32_t next_random(uint32_t *seed)
+{
+	*seed = *seed * 1664525 + 1013904223;
+	return *seed >> 8;
+}
+
+/* Words that the messages have, and words that cross what they have. */
+static void searches_find_what_looking_finds(void **state)
+{
+	enum { MESSAGES = 200, NEEDLES = 120 };
+	static const char *const charsets[] = { "utf-8", "iso-8859-1", "koi8-r", "iso-2022-jp", "utf-7", "x-none" };
+	struct test *t = *state;
+	struct text_block *blocks = mem_alloc(MESSAGES, sizeof *blocks);
+	uint32_t seed = 7;
+	for (unsigned i = 0; i < MESSAGES; i++) {
+		struct buf message = BUF_INIT(MESSAGE_MAX);
+		unsigned words = next_random(&seed) % (i % 50 == 0 ? 60000 : 400);
+		buf_addf(&message, "Subject: s\r\nContent-Type: text/%s; charset=%s\r\n\r\n", i % 3 ? "plain" : "html",
+		         charsets[next_random(&seed) % 6]);
+		for (unsigned k = 0; k < words; k++) {
+			for (unsigned letters = 1 + next_random(&seed) % 6; letters; letters--)
+				buf_add_byte(&message, "abcdeABC&<>=+\xe9\xc3\xa4"[next_random(&seed) % 16]);
+			buf_add(&message, k % 9 ? STR(" ") : STR("\r\n"));
+		}
+		uint32_t uid = add(t, buf_str(&message));
+		settle(t);
+		text_block_init(&blocks[i], TEXT_BODY);
+		text_of(t, uid, &blocks[i]);
+		buf_free(&message);
+	}
+	for (unsigned k = 0; k < NEEDLES; k++) {
+		const struct buf *text = &blocks[next_random(&seed) % MESSAGES].columns[0].text;
+		size_t n = 1 + next_random(&seed) % 12, at = text->n > n ? next_random(&seed) % (text->n - n) : 0;
+		struct str needle = str_first(str_from(buf_str(text), at), n);
+		if (needle.n == 0 || str_find_byte(needle, '\0') >= 0)
+			continue;
+		struct set found = search(t, TEXT_BODY, 0, needle);
+		for (unsigned i = 0; i < MESSAGES; i++)
+			if (set_has(&found, i + 1) != has(&blocks[i], needle))
+				fail_msg("\"%.*s\" in %u: %d", STR_ARG(needle), i + 1, set_has(&found, i + 1));
+		set_free(&found);
+		if (k % 40 == 39)
+			text_forget(t->account);
+	}
+	for (unsigned i = 0; i < MESSAGES; i++)
+		text_block_free(&blocks[i]);
+	mem_free(blocks);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(the_text_of_bodies),
+		TEST(the_text_of_headers),
+		TEST(text_is_kept_and_used_again),
+		TEST(nothing_is_kept_of_what_may_never_have_been),
+		TEST(what_is_damaged_is_made_again),
+		TEST(text_of_what_is_gone_is_freed),
+		TEST(long_messages_are_found_whole),
+		TEST(searches_find_what_looking_finds),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,226 @@
+/* status.c: `mansio status` for people: one screen, and what is wrong stands first. All of it is made of the answer's
+ * JSON; what that lacks (a process that is down tells nothing) counts as 0. */
+#include "proc/ctl/ctl_private.h"
+
+#include "base/checked.h"
+
+#define HEADING 13
+
+/* Of all processes of a role, or of one. */
+static uint64_t sum(const struct json_value *processes, const char *role, const char *key)
+{
+	uint64_t all = 0;
+	for (const struct json_value *p = processes ? processes->first : NULL; p; p = p->next)
+		if (str_eq(json_string(json_member(p, "role")), str_from_c(role)))
+			all += json_u64(json_member(p, key));
+	return all;
+}
+
+/* 1234567 is 1,234,567; out: room for 32. */
+static const char *grouped(uint64_t value, char out[32])
+{
+	char digits[24];
+	size_t n = (size_t)snprintf(digits, sizeof digits, "%llu", (unsigned long long)value), to = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (i > 0 && (n - i) % 3 == 0)
+			out[to++] = ',';
+		out[to++] = digits[i];
+	}
+	out[to] = '\0';
+	return out;
+}
+
+/* "1,234 messages", "1 message" */
+static void print_count(uint64_t value, const char *what)
+{
+	char text[32];
+	printf("%s %s%s", grouped(value, text), what, value == 1 ? "" : "s");
+}
+
+static void print_heading(const char *name)
+{
+	printf("%-*s", HEADING, name);
+}
+
+static void print_size(uint64_t bytes, const char *after)
+{
+	char text[32];
+	ctl_print_bytes(bytes, text, sizeof text);
+	printf("%s%s", text, after);
+}
+
+static void print_microseconds(uint64_t us, char *out, size_t size)
+{
+	if (us >= 1000000)
+		snprintf(out, size, "%.1f s", (double)us / 1e6);
+	else if (us >= 1000)
+		snprintf(out, size, "%.1f ms", (double)us / 1e3);
+	else
+		snprintf(out, size, "%llu us", (unsigned long long)us);
+}
+
+static void name_process(const struct json_value *process, char out[64])
+{
+	snprintf(out, 64, "%.*s.%llu", STR_ARG(str_first(json_string(json_member(process, "role")), 32)),
+	         (unsigned long long)json_u64(json_member(process, "index")));
+}
+
+/* --- what is wrong --- */
+
+static bool print_problems_of(const struct json_value *process)
+{
+	char name[64], up[32];
+	uint64_t pid = json_u64(json_member(process, "pid")), restarts = json_u64(json_member(process, "restarts"));
+	uint64_t damaged = json_u64(json_member(process, "segments_damaged"));
+	uint64_t voided = json_u64(json_member(process, "batches_voided"));
+	bool ready = json_is_true(json_member(process, "ready"));
+	name_process(process, name);
+	ctl_print_duration(json_u64(json_member(process, "uptime_seconds")), up, sizeof up);
+	if (pid == 0)
+		printf("  %s does not run; the log says why (event process-ended)\n", name);
+	else if (!ready)
+		printf("  %s is starting, for %s now\n", name, up);
+	if (restarts > 0)
+		printf("  %s ended by itself and was started again, %llu time%s; it runs for %s\n", name,
+		       (unsigned long long)restarts, restarts == 1 ? "" : "s", up);
+	if (damaged > 0)
+		printf("  %s: %llu of its files hold damage; mansio store check names what is lost\n", name,
+		       (unsigned long long)damaged);
+	if (voided > 0)
+		printf("  %s: %llu batch%s could not be written; is there room on the disk?\n", name, (unsigned long long)voided,
+		       voided == 1 ? "" : "es");
+	return pid == 0 || !ready || restarts > 0 || damaged > 0 || voided > 0;
+}
+
+/* An empty line after what there is to say. */
+static void print_problems(const struct json_value *processes)
+{
+	bool any = false;
+	for (const struct json_value *p = processes ? processes->first : NULL; p; p = p->next)
+		any |= print_problems_of(p);
+	puts(any ? "" : "  nothing is wrong\n");
+}
+
+/* --- what it does --- */
+
+static void print_people(const struct json_value *processes)
+{
+	uint64_t imap = sum(processes, "shard", "sessions_imap"), pop3 = sum(processes, "shard", "sessions_pop3");
+	print_heading("connections");
+	print_count(sum(processes, "access", "connections"), "client");
+	printf(" (%llu before login), ", (unsigned long long)sum(processes, "access", "connections_before_login"));
+	print_count(sum(processes, "smtp", "connections"), "sender");
+	printf("; %llu refused\n", (unsigned long long)(sum(processes, "access", "connections_refused") +
+	                                               sum(processes, "smtp", "connections_refused")));
+	print_heading("sessions");
+	printf("%llu IMAP (%llu in IDLE), %llu POP3\n", (unsigned long long)imap,
+	       (unsigned long long)sum(processes, "shard", "sessions_idling"), (unsigned long long)pop3);
+	print_heading("logins");
+	print_count(sum(processes, "auth", "logins"), "login");
+	printf(", %llu denied\n", (unsigned long long)sum(processes, "auth", "login_failures"));
+}
+
+static void print_mail(const struct json_value *processes)
+{
+	char us[32], batches[32];
+	uint64_t syncs = sum(processes, "shard", "syncs");
+	print_heading("mail in");
+	print_count(sum(processes, "smtp", "messages_delivered"), "message");
+	printf(" (%llu failed), ", (unsigned long long)sum(processes, "smtp", "messages_failed"));
+	print_size(sum(processes, "smtp", "bytes_received"), "\n");
+	print_heading("store");
+	print_count(sum(processes, "shard", "messages"), "message");
+	fputs(", ", stdout);
+	print_size(sum(processes, "shard", "body_bytes"), ", of them ");
+	print_size(sum(processes, "shard", "body_bytes_dead"), " dead\n");
+	print_heading("disk");
+	print_microseconds(syncs ? sum(processes, "shard", "sync_us") / syncs : 0, us, sizeof us);
+	printf("%s batches", grouped(sum(processes, "shard", "batches"), batches));
+	fputs(", ", stdout);
+	print_count(syncs, "wait");
+	printf(" of %s on average\n", us);
+	print_heading("directory");
+	print_count(sum(processes, "auth", "domains"), "domain");
+	fputs(", ", stdout);
+	print_count(sum(processes, "auth", "accounts"), "account");
+	fputs(", ", stdout);
+	printf("%llu alias%s\n", (unsigned long long)sum(processes, "auth", "aliases"),
+	       sum(processes, "auth", "aliases") == 1 ? "" : "es");
+}
+
+static void print_listeners(const struct json_value *listeners)
+{
+	print_heading("listens");
+	size_t column = HEADING;
+	for (const struct json_value *item = listeners ? listeners->first : NULL; item; item = item->next) {
+		const struct json_value *port = json_member(item, "port");
+		struct str address = json_string(json_member(item, "address"));
+		char text[160];
+		/* the address text may name the port already */
+		bool has_port = !port || str_find(address, port->text) >= 0;
+		int n = snprintf(text, sizeof text, "%.*s %.*s%s%.*s%s", STR_ARG(str_first(json_string(json_member(item, "service")), 16)),
+		                 STR_ARG(str_first(address, 110)), has_port ? "" : " port ",
+		                 has_port ? 0 : (int)MIN(port->text.n, (size_t)8), has_port ? "" : port->text.p, item->next ? ", " : "");
+		if (column > HEADING && column + (size_t)n > 100) {
+			printf("\n%-*s", HEADING, "");
+			column = HEADING;
+		}
+		fputs(text, stdout);
+		column += (size_t)n;
+	}
+	puts("\n");
+}
+
+/* --- processes --- */
+
+static void print_work(const struct json_value *process)
+{
+	struct str role = json_string(json_member(process, "role"));
+	if (str_eq(role, STR("shard"))) {
+		print_count(json_u64(json_member(process, "sessions")), "session");
+		fputs(", ", stdout);
+		print_count(json_u64(json_member(process, "messages")), "message");
+		fputs(", ", stdout);
+		print_size(json_u64(json_member(process, "body_bytes")), "");
+	} else if (str_eq(role, STR("access")) || str_eq(role, STR("smtp"))) {
+		print_count(json_u64(json_member(process, "connections")), "connection");
+	} else if (str_eq(role, STR("auth"))) {
+		print_count(json_u64(json_member(process, "passwords_queued")), "password");
+		fputs(" waiting", stdout);
+	} else if (str_eq(role, STR("authwork"))) {
+		print_count(json_u64(json_member(process, "passwords_right")) + json_u64(json_member(process, "passwords_wrong")),
+		            "password");
+		fputs(" compared", stdout);
+	}
+}
+
+static void print_process(const struct json_value *process)
+{
+	char name[64], up[32], longest[32];
+	uint64_t pid = json_u64(json_member(process, "pid"));
+	const char *state = pid == 0 ? "down" : json_is_true(json_member(process, "ready")) ? "ready" : "starting";
+	name_process(process, name);
+	ctl_print_duration(json_u64(json_member(process, "uptime_seconds")), up, sizeof up);
+	print_microseconds(json_u64(json_member(process, "longest_turn_us")), longest, sizeof longest);
+	printf("%-14s %-8s %8llu  %-8s %8llu  %8s  ", name, state, (unsigned long long)pid, up,
+	       (unsigned long long)json_u64(json_member(process, "restarts")),
+	       json_member(process, "longest_turn_us") ? longest : "-");
+	print_work(process);
+	putchar('\n');
+}
+
+void ctl_print_status(const struct json_value *status)
+{
+	const struct json_value *processes = json_member(status, "processes");
+	char up[32];
+	ctl_print_duration(json_u64(json_member(status, "uptime_seconds")), up, sizeof up);
+	printf("mansio %.*s runs for %s; its store is %.*s\n", STR_ARG(json_string(json_member(status, "version"))), up,
+	       STR_ARG(json_string(json_member(status, "directory"))));
+	print_problems(processes);
+	print_people(processes);
+	print_mail(processes);
+	print_listeners(json_member(status, "listeners"));
+	printf("%-14s %-8s %8s  %-8s %8s  %8s  %s\n", "PROCESS", "STATE", "PID", "UP", "RESTARTS", "LONGEST", "WORK");
+	for (const struct json_value *process = processes ? processes->first : NULL; process; process = process->next)
+		print_process(process);
+}

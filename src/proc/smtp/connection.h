@@ -1,0 +1,34 @@
+/* connection.h: one client of the smtp role, for connection.c and the files that do a part of its work. */
+#ifndef PROC_SMTP_CONNECTION_H
+#define PROC_SMTP_CONNECTION_H
+
+#include "loop/stream.h"
+#include "loop/timeout.h"
+#include "proc/smtp/delivery.h"
+#include "proc/smtp/login.h"
+
+struct connection {
+	struct connection *next, **at; /* the role's list */
+	struct smtp_role *role;
+	enum service service;
+	struct peer_address peer;
+	uint64_t id;
+	struct stream *stream;
+	struct smtp_session *session;
+	struct loop_timeout patience; /* with the client */
+	uint64_t patience_ms;
+	uint64_t accepted_ms;
+	struct body *body;
+	uint64_t resolve_call; /* 0: none */
+	struct login login;
+	struct delivery *delivery;
+	struct confirmation *confirmations;
+	size_t n_confirmations;
+	bool closing;
+};
+
+/* After a call into the engine that ended its waiting: does what follows, and what it left of the input is offered
+ * again. */
+void connection_go_on(struct connection *connection);
+
+#endif

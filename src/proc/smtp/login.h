@@ -1,0 +1,34 @@
+/* login.h: the login of a submission: auth is asked who this is, and with each message whether he may send it; the
+ * answer, or the delay that follows a wrong password, goes back to the session. */
+#ifndef PROC_SMTP_LOGIN_H
+#define PROC_SMTP_LOGIN_H
+
+#include "base/account_id.h"
+#include "loop/timeout.h"
+
+struct connection;
+
+/* Part of its connection. */
+struct login {
+	struct connection *connection;
+	struct loop_timeout deadline; /* of the login */
+	struct loop_timeout delay; /* of the answer to a wrong password */
+	uint64_t call, sender_call; /* to auth; 0: none */
+	struct account_id account; /* of the login that was right, and: */
+	uint64_t app_password;
+	uint64_t asked_ms;
+	char *user;                /* of the attempt under way (call not 0), or who has logged in; for log and `mansio who` */
+};
+
+void login_init(struct login *login, struct connection *connection);
+/* A submission begins: without a login in time it ends. */
+void login_expect(struct login *login);
+/* The connection ends: nothing is called any more. */
+void login_forget(struct login *login);
+
+/* smtp_world's authenticate, check_sender and start_timer. */
+void login_ask(struct login *login, struct str user, struct str password);
+void login_check_sender(struct login *login, struct str address);
+void login_delay(struct login *login, uint64_t milliseconds);
+
+#endif

@@ -1,0 +1,168 @@
+/* reload.c: the configuration and the keys, read again while the server runs. Either all of it holds or nothing
+ * changes: a file with an error, settings that do not fit those that need a restart, or keys that cannot be used leave
+ * everything as it was. */
+#include "proc/supervisor/supervisor_private.h"
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+
+#include <fcntl.h>
+
+static void tell(struct buf *problem, struct str line)
+{
+	log_error("reload-refused", LOG_S("problem", line));
+	if (problem->n > 0)
+		buf_add_byte(problem, '\n');
+	buf_add(problem, line);
+}
+
+static void tell_all(struct buf *problem, const struct conf_errors *errors)
+{
+	char more[64];
+	for (size_t i = 0; i < errors->n; i++)
+		tell(problem, errors->list[i].text);
+	if (errors->omitted > 0) {
+		int n = snprintf(more, sizeof more, "and %zu more errors", errors->omitted);
+		tell(problem, str_of(more, (size_t)n));
+	}
+}
+
+static int read_file(const struct supervisor *s, struct conf *out, struct buf *problem)
+{
+	struct buf text = BUF_INIT(CONF_TEXT_MAX);
+	struct conf_errors errors;
+	int err = file_read(AT_FDCWD, s->conf_name.p, 0, &text);
+	if (err != 0) {
+		tell(problem, STR("the configuration file cannot be read:"));
+		tell(problem, str_from_c(err_text(err)));
+	} else {
+		err = conf_parse(buf_str(&text), s->conf_name, out, &errors);
+		if (err != 0)
+			tell_all(problem, &errors);
+		conf_errors_free(&errors);
+	}
+	buf_free(&text);
+	if (err == 0 && (err = conf_apply_environment(out)) != 0)
+		conf_free(out); /* it was right at the start, and is the same */
+	return err;
+}
+
+/* What holds from now on, and its text for the roles. */
+static int merge(const struct supervisor *s, const struct conf *file, struct conf *out, struct buf *text,
+                 struct buf *problem)
+{
+	struct conf_errors errors;
+	conf_print_reloaded(&s->conf, file, text);
+	int err = buf_error(text);
+	if (err != 0)
+		return err;
+	err = conf_parse(buf_str(text), s->conf_name, out, &errors);
+	for (size_t i = 0; err != 0 && i < errors.n; i++) {
+		struct str what = errors.list[i].text;
+		ptrdiff_t at = str_find(what, STR(": ")); /* lines of the merged text are nobody's */
+		tell(problem, at >= 0 ? str_from(what, (size_t)at + 2) : what);
+	}
+	if (err != 0)
+		tell(problem, STR("what can change while the server runs does not fit what cannot: restart the server"));
+	conf_errors_free(&errors);
+	return err;
+}
+
+static void take_keys(struct supervisor *s, struct buf certificate, struct buf key)
+{
+	mem_wipe(s->key.p, s->key.n);
+	buf_free(&s->certificate);
+	buf_free(&s->key);
+	s->certificate = certificate;
+	s->key = key;
+	children_send_keys(s);
+}
+
+static void print_change(const struct conf_change *change, struct buf *json)
+{
+	json_begin_object(json);
+	json_field_string(json, "setting", change->name);
+	json_key(json, "before");
+	json_put_raw(json, change->before);
+	json_key(json, "after");
+	json_put_raw(json, change->after);
+	json_end_object(json);
+}
+
+static void print_changes(const struct conf_changes *changes, bool live, struct buf *json)
+{
+	json_begin_array(json);
+	for (size_t i = 0; i < changes->n; i++)
+		if (changes->list[i].live == live)
+			print_change(&changes->list[i], json);
+	json_end_array(json);
+}
+
+static void log_changes(const struct conf_changes *changes)
+{
+	for (size_t i = 0; i < changes->n; i++) {
+		const struct conf_change *change = &changes->list[i];
+		if (change->live)
+			log_info("setting-changed", LOG_S("setting", change->name), LOG_S("before", change->before),
+			         LOG_S("after", change->after));
+		else
+			log_warning("setting-needs-restart", LOG_S("setting", change->name), LOG_S("in-force", change->before),
+			            LOG_S("in-file", change->after));
+	}
+}
+
+static void answer(const struct supervisor *s, const struct conf_changes *changes, struct buf *json)
+{
+	json_begin_object(json);
+	json_key(json, "changed");
+	print_changes(changes, true, json);
+	json_key(json, "needs_restart");
+	print_changes(changes, false, json);
+	json_field_bool(json, "tls", s->certificate.n > 0);
+	json_end_object(json);
+}
+
+static int read_again(struct supervisor *s, struct buf *json, struct buf *problem)
+{
+	struct conf file, fresh;
+	struct conf_changes changes;
+	struct buf text = BUF_INIT(CONF_TEXT_MAX), certificate, key;
+	int err = read_file(s, &file, problem);
+	if (err != 0)
+		return err;
+	conf_compare(&s->conf, &file, &changes);
+	err = merge(s, &file, &fresh, &text, problem);
+	if (err == 0) {
+		err = start_read_keys(&fresh, &certificate, &key);
+		if (err != 0) {
+			tell(problem, STR("tls.certificate and tls.key cannot be used:"));
+			tell(problem, str_from_c(err_text(err)));
+			conf_free(&fresh);
+		}
+	}
+	if (err == 0) {
+		conf_replace(&s->conf, &s->first_conf, &fresh);
+		buf_free(&s->conf_text);
+		s->conf_text = text;
+		text = BUF_INIT(0);
+		log_level_own(s);
+		children_send_configuration(s);
+		take_keys(s, certificate, key);
+		log_changes(&changes);
+		log_info("reloaded", LOG_U("changed-or-waiting", changes.n));
+		answer(s, &changes, json);
+	}
+	buf_free(&text);
+	conf_changes_free(&changes);
+	conf_free(&file);
+	return err;
+}
+
+int reload(struct supervisor *s, struct buf *json, struct buf *problem)
+{
+	notify_reloading(s->notify);
+	int err = read_again(s, json, problem);
+	notify_reloaded(s->notify);
+	return err == ERR_SYNTAX ? ERR_STATE : err; /* who asked made no mistake */
+}

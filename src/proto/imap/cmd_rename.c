@@ -1,0 +1,120 @@
+/* cmd_rename.c: RENAME of INBOX (RFC 3501, 6.3.5): its messages move to a new mailbox, INBOX stays and is empty. Its
+ * entries are read in slices; few messages move at once, many in slices as MOVE's do, all of them or none: until the end
+ * they are seen in INBOX only. What is delivered meanwhile stays there. The task holds both mailboxes. */
+#include "base/mem.h"
+#include "proto/imap/session_private.h"
+
+/* A move is begun anew when messages have left meanwhile, so many times. */
+#define TRIES_MAX 5
+
+struct rename_task {
+	struct mailbox *inbox, *to;      /* held; `to` is NULL until it was made */
+	struct mailbox_copying *copying; /* NULL: not begun */
+	bool staged;                     /* what is left is the end */
+	unsigned tries;
+};
+
+void imap_rename_end(struct imap_session *s)
+{
+	struct rename_task *t = s->task;
+	mailbox_copy_free(&t->copying);
+	if (t->to)
+		mailbox_close(t->to);
+	mailbox_close(t->inbox);
+	mem_free(t);
+	s->task = NULL;
+}
+
+/* The new mailbox, and it alone, is taken back, if nobody has put anything into it. */
+static enum imap_step give_up(struct imap_session *s, int err)
+{
+	struct rename_task *t = s->task;
+	struct mailbox *to = t->to;
+	imap_no_error(s, err == ERR_STATE ? ERR_UNAVAILABLE : err);
+	if (!to || account_is_gone(s->account) || mailbox_is_gone(to))
+		return IMAP_STEP_DONE;
+	bool empty = mailbox_uidnext(to) == 1;
+	mailbox_copy_free(&t->copying);
+	mailbox_close(to);
+	t->to = NULL;
+	if (empty && store_writable(account_store(s->account)) && (err = mailbox_delete(to)) < 0)
+		imap_no_error(s, err);
+	return IMAP_STEP_DONE;
+}
+
+/* Few: at once, the new mailbox with them. Many: the new mailbox is made. */
+static int begin(struct imap_session *s, struct rename_task *t, bool *done)
+{
+	const struct imap_rename *rename = &imap_command_of(s)->rename;
+	struct mailbox *to;
+	*done = mailbox_count(t->inbox) <= COPY_AT_ONCE_MAX;
+	if (*done)
+		return mailbox_rename(s->account, rename->from, rename->to, s->settings->max_mailboxes);
+	int err = mailbox_create(s->account, rename->to, SPECIAL_USE_NONE, s->settings->max_mailboxes, &to);
+	if (err == 0)
+		err = mailbox_open(to);
+	if (err == 0)
+		t->to = to;
+	return err;
+}
+
+static int move_step(struct rename_task *t, bool *done)
+{
+	struct set all = SET_INIT, source = SET_INIT, target = SET_INIT;
+	int err;
+	if (!t->copying) {
+		set_add(&all, 1, UINT32_MAX);
+		t->tries++;
+		t->staged = false;
+		err = mailbox_copy_begin(t->inbox, &all, t->to, true, KEYWORDS_MAX, &t->copying);
+	} else if (!t->staged) {
+		err = mailbox_copy_step(t->copying, &t->staged);
+	} else {
+		err = mailbox_copy_end(t->copying, &source, &target);
+		*done = err == 0;
+		if (err == ERR_STATE && t->tries < TRIES_MAX) {
+			mailbox_copy_free(&t->copying);
+			err = 0;
+		}
+	}
+	set_free(&all);
+	set_free(&source);
+	set_free(&target);
+	return err;
+}
+
+enum imap_step imap_rename_step(struct imap_session *s)
+{
+	struct rename_task *t = s->task;
+	bool open = t->to != NULL, done = false;
+	if (!store_writable(account_store(s->account)))
+		return IMAP_STEP_WRITABLE;
+	int err = open ? 0 : mailbox_open_step(t->inbox, &open);
+	if (err == 0 && !open)
+		return IMAP_STEP_AGAIN;
+	if (err == 0)
+		err = t->to ? move_step(t, &done) : begin(s, t, &done);
+	if (err < 0)
+		return give_up(s, err);
+	if (!done)
+		return IMAP_STEP_DURABLE;
+	imap_ok(s, NULL, "RENAME completed.");
+	return IMAP_STEP_DONE;
+}
+
+enum imap_step imap_rename_inbox(struct imap_session *s)
+{
+	const struct imap_rename *rename = &imap_command_of(s)->rename;
+	struct mailbox *inbox = imap_find_mailbox(s, rename->from, "NONEXISTENT");
+	if (!inbox)
+		return IMAP_STEP_DONE;
+	int err = account_mailbox(s->account, rename->to) ? ERR_EXISTS : mailbox_open_begin(inbox);
+	if (err < 0) {
+		imap_no_error(s, err);
+		return IMAP_STEP_DONE;
+	}
+	struct rename_task *t = mem_alloc(1, sizeof *t);
+	t->inbox = inbox;
+	s->task = t;
+	return imap_rename_step(s);
+}

@@ -1,0 +1,16 @@
+/* text_private.h: between the files of search text: text_file.c and text_sweep.c. */
+#ifndef STORE_TEXT_PRIVATE_H
+#define STORE_TEXT_PRIVATE_H
+
+#include "store/text.h"
+
+#define TEXT_NAME_MAX     48         /* 32 digits, a suffix */
+#define TEXT_INDEX_MAGIC  0x3149544d /* "MTI1" */
+#define TEXT_INDEX_HEADER 24         /* magic, version, account */
+
+int text_folder(const struct store *store, bool make); /* a descriptor, or -1 */
+void text_name(const struct account_id *id, const char *suffix, char out[TEXT_NAME_MAX]);
+void text_index_begin(const struct account_id *id, struct buf *out);
+int text_index_read(int folder, const struct account_id *id, struct buf *index, struct str *records) MUST_CHECK;
+
+#endif

@@ -1,0 +1,44 @@
+-- auth/directory.db as version 2 made it.
+CREATE TABLE domain (
+	name    TEXT NOT NULL PRIMARY KEY,
+	created INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE account (
+	id       BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+	shard    INTEGER NOT NULL CHECK (shard >= 0),
+	password TEXT NOT NULL,
+	created  INTEGER NOT NULL,
+	enabled  INTEGER NOT NULL CHECK (enabled IN (0, 1)),
+	made     INTEGER NOT NULL CHECK (made IN (0, 1)),
+	quota_messages INTEGER CHECK (quota_messages >= 0),
+	quota_bytes    INTEGER CHECK (quota_bytes >= 0),
+	moving_to      INTEGER CHECK (moving_to >= 0)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX account_by_shard ON account (shard);
+CREATE INDEX account_by_created ON account (created);
+CREATE TABLE address (
+	domain  TEXT NOT NULL REFERENCES domain (name),
+	local   TEXT NOT NULL,
+	account BLOB REFERENCES account (id) ON DELETE CASCADE,
+	PRIMARY KEY (domain, local)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX address_alias ON address (domain, local) WHERE account IS NULL;
+CREATE INDEX address_postmaster ON address (domain) WHERE local = 'postmaster';
+CREATE INDEX address_by_account ON address (account) WHERE account IS NOT NULL;
+CREATE TABLE alias_target (
+	domain        TEXT NOT NULL,
+	local         TEXT NOT NULL,
+	target_domain TEXT NOT NULL,
+	target_local  TEXT NOT NULL,
+	PRIMARY KEY (domain, local, target_domain, target_local),
+	FOREIGN KEY (domain, local) REFERENCES address (domain, local) ON DELETE CASCADE,
+	FOREIGN KEY (target_domain, target_local) REFERENCES address (domain, local) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+CREATE INDEX alias_target_by_target ON alias_target (target_domain, target_local);
+CREATE TABLE shard_order (
+	number  INTEGER PRIMARY KEY AUTOINCREMENT,
+	shard   INTEGER NOT NULL,
+	kind    INTEGER NOT NULL CHECK (kind IN (0, 1, 2)),
+	account BLOB NOT NULL CHECK (length(account) = 16)
+) STRICT;
+CREATE INDEX shard_order_by_shard ON shard_order (shard, number);

@@ -1,0 +1,178 @@
+"""SEARCH in the text of messages, against what Python's email package makes of the same messages; text that is made in
+the sandbox, kept, and used again; text that lies cold on disk."""
+
+import email
+import email.header
+import email.policy
+import html.parser
+import os
+import random
+import re
+import unicodedata
+
+import pytest
+
+from harness import wire
+from harness.material import corpus, message
+
+SETTINGS = {"server": {"shards": 1}}
+WORDS = 250
+
+# Where Python and we read a message differently: {message: why}. It is not compared.
+DIFFERENT = {
+    "mail-parser/eml/thirdparty/009.eml": "Python reads a fragment (message/partial, RFC 2046 section 5.2.2) as if it were a message",
+}
+
+
+class _Visible(html.parser.HTMLParser):
+    def __init__(self):
+        super().__init__(convert_charrefs=True)
+        self.text, self.hidden = [], 0
+
+    def handle_starttag(self, tag, attrs):
+        self.hidden += tag in ("script", "style")
+
+    def handle_endtag(self, tag):
+        self.hidden -= tag in ("script", "style") and self.hidden > 0
+
+    def handle_data(self, data):
+        if not self.hidden:
+            self.text.append(data)
+
+
+def folded(text):
+    """RFC 5051: title case, then decomposition. Python's is near enough for words of letters."""
+    return unicodedata.normalize("NFKD", "".join(one.title() if len(one.title()) == 1 else one for one in text))
+
+
+def decoded(part):
+    data = part.get_payload(decode=True) or b""
+    charset = str(part.get_content_charset() or "us-ascii")
+    try:
+        text = data.decode({"iso-8859-1": "cp1252", "us-ascii": "utf-8"}.get(charset, charset))
+    except (LookupError, UnicodeDecodeError):
+        return None
+    if part.get_content_type() == "text/html":
+        visible = _Visible()
+        visible.feed(text)
+        text = " ".join(visible.text)
+    return text
+
+
+def body_of(data):
+    """The folded text of the message's body; None where Python cannot say."""
+    parsed = email.message_from_bytes(data, policy=email.policy.compat32)
+    found = []
+    for part in parsed.walk():
+        if part.defects:
+            return None
+        if part is not parsed:
+            found += [f"{name}: {email.header.make_header(email.header.decode_header(value))}" for name, value in part.items()]
+        if part.is_multipart():
+            continue
+        if part.get_content_maintype() in ("text", "message"):
+            text = decoded(part)
+            if text is None:
+                return None
+            found.append(text)
+    return folded("\n".join(found))
+
+
+@pytest.fixture(scope="module")
+def mailbox(server):
+    """(account, {uid: (name, folded body)}): the corpora in INBOX."""
+    account = server.add_account()
+    texts = {}
+    with server.imap(account) as imap:
+        for name, data in corpus().items():
+            if b"\0" in data or len(data) > 1000000:
+                continue
+            answer = imap.append("INBOX", data)
+            texts[int(answer.code.split()[-1])] = name, body_of(data)
+    return account, texts
+
+
+def test_words_are_found_where_python_finds_them(server, mailbox, figure):
+    account, texts = mailbox
+    choice = random.Random(5051)
+    known = {uid: text for uid, (name, text) in texts.items() if text is not None and name not in DIFFERENT}
+    words = set()
+    for text in known.values():
+        some = re.findall(r"[A-Z][A-Z0-9]{3,14}", text)
+        words.update(choice.sample(some, min(3, len(some))))
+    differences = []
+    with server.imap(account) as imap:
+        imap.select()
+        for word in choice.sample(sorted(words), min(WORDS, len(words))):
+            found = set(imap.search(f"BODY {word.lower()}", "UID SEARCH"))
+            for uid, text in known.items():
+                if (word in text) != (uid in found):
+                    differences.append(f"{texts[uid][0]}: {word} {'not found' if word in text else 'only found here'}")
+    figure(f"messages={len(known)} of {len(texts)} words={min(WORDS, len(words))} differences={len(differences)}")
+    assert not differences, "\n".join(sorted(differences))
+
+
+def test_a_second_search_and_a_restart_give_the_same(server, mailbox):
+    account, _ = mailbox
+    seen = []
+    for _ in range(2):
+        with server.imap(account) as imap:
+            imap.select()
+            seen += [[imap.search(criteria) for criteria in ("BODY the", "TEXT from", "SUBJECT re", "HEADER received from",
+                                                            "OR BODY html NOT TEXT a", "BODY xyzzyplugh")]
+                     for _ in range(2)]
+        server.restart()
+    assert all(one == seen[0] for one in seen)
+    assert list(server.directory.glob("shards/*/text/*.index"))
+
+
+def encoded(charset, text):
+    return (f"Subject: {charset}\r\nContent-Type: text/plain; charset={charset}\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+            .encode() + text.encode(charset) + b"\r\n")
+
+
+def test_cold_text_and_cold_bodies_stop_nobody(server, mailbox):
+    account, _ = mailbox
+    with server.imap(account) as imap, server.imap(account) as other:
+        imap.select()
+        other.select()
+        before = imap.search("BODY the")
+        for kind in ("body", "text", "both"):
+            if kind == "both":
+                for path in server.directory.glob("shards/*/text/*"):
+                    path.unlink()
+            for path in server.directory.glob("shards/*/*/*"):
+                with path.open("rb") as file:
+                    os.fdatasync(file.fileno())
+                    if kind in ("both", path.parent.name):
+                        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            tag = imap.send("SEARCH BODY the")
+            other.ok("NOOP")
+            assert [int(one) for one in imap.wait(tag).one(b"SEARCH").split()] == before
+
+
+@pytest.mark.parametrize("charset,text", [
+    ("utf-8", "Grüne"), ("iso-8859-15", "5 € übrig"), ("koi8-r", "Привет мир"), ("windows-1251", "Привет мир"),
+    ("gb18030", "你好"), ("shift_jis", "こんにちは"), ("iso-2022-jp", "こんにちは"), ("euc-kr", "안녕하세요"), ("big5", "你好"),
+])
+def test_charsets_of_bodies_and_of_commands(server, charset, text):
+    account = server.add_account()
+    with server.imap(account) as imap:
+        imap.append("INBOX", encoded(charset, text))
+        imap.append("INBOX", message())
+        imap.select()
+        for name, data in (("UTF-8", text.upper().encode()), (charset, text.encode(charset))):
+            answer = imap.ok(f"SEARCH CHARSET {name} BODY ", wire.Literal(data))
+            assert answer.one(b"SEARCH") == b"1", name
+
+
+def test_damaged_text_on_disk_is_made_again(server, mailbox):
+    account, _ = mailbox
+    with server.imap(account) as imap:
+        imap.select()
+        before = imap.search("BODY the")
+        for path in server.directory.glob("shards/*/text/*"):
+            path.write_bytes(b"x" * path.stat().st_size)
+        assert imap.search("BODY the") == before
+        assert imap.search("BODY the") == before
+    assert server.cli_json("store", "check")["damaged"] == 0
