@@ -69,6 +69,20 @@ static void a_lifetime_of_zero_remembers_nothing(void **state)
 	auth_cache_free(&cache);
 }
 
+static void another_lifetime_holds_from_now_on_and_zero_forgets(void **state)
+{
+	struct auth_cache *cache = auth_cache_new(16, 100);
+	struct directory_account account = account_with("$hash");
+	auth_cache_add(cache, &account, STR("secret"), 1000);
+	auth_cache_set_lifetime(cache, 1000);
+	assert_false(auth_cache_has(cache, &account, STR("secret"), 1200));
+	auth_cache_add(cache, &account, STR("secret"), 1200);
+	assert_true(auth_cache_has(cache, &account, STR("secret"), 2100));
+	auth_cache_set_lifetime(cache, 0);
+	assert_false(auth_cache_has(cache, &account, STR("secret"), 1300));
+	auth_cache_free(&cache);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -76,6 +90,7 @@ int main(void)
 		cmocka_unit_test(a_changed_password_or_account_is_forgotten_at_once),
 		cmocka_unit_test(it_stays_within_its_size),
 		cmocka_unit_test(a_lifetime_of_zero_remembers_nothing),
+		cmocka_unit_test(another_lifetime_holds_from_now_on_and_zero_forgets),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -270,9 +270,9 @@ int directory_account_find(struct directory *directory, struct str address, stru
 	return err ? err : find_account(directory, &folded, out);
 }
 
-int directory_account_exists(struct directory *directory, const struct account_id *id)
+int directory_account_may_log_in(struct directory *directory, const struct account_id *id)
 {
-	USING(stmt, directory, account_exists);
+	USING(stmt, directory, account_may_log_in);
 	db_bind_blob(stmt, 1, str_of((const char *)id->bytes, ACCOUNT_ID_SIZE));
 	int row = db_step(stmt);
 	return row == DB_ROW ? 0 : row == DB_DONE ? ERR_NOT_FOUND : row;

@@ -74,8 +74,8 @@ int directory_account_add(struct directory *directory, struct str address, struc
 			  struct directory_account *out) MUST_CHECK;
 /* The account whose address this is, exactly (no alias, no detail). ERR_NOT_FOUND. */
 int directory_account_find(struct directory *directory, struct str address, struct directory_account *out) MUST_CHECK;
-/* Whether there still is such an account: 0 or ERR_NOT_FOUND. */
-int directory_account_exists(struct directory *directory, const struct account_id *id) MUST_CHECK;
+/* Whether there still is such an account, and it may log in: 0 or ERR_NOT_FOUND. */
+int directory_account_may_log_in(struct directory *directory, const struct account_id *id) MUST_CHECK;
 /* The account that a login name means: an address of it, or its local part alone if we have one domain only. */
 int directory_login_find(struct directory *directory, struct str user, struct directory_account *out) MUST_CHECK;
 int directory_account_set_password(struct directory *directory, struct str address, struct str password) MUST_CHECK;

@@ -19,7 +19,7 @@
 	X(account_delete, "DELETE FROM account WHERE id = ?1")                                                         \
 	X(account_password, "UPDATE account SET password = ?2 WHERE id = ?1")                                          \
 	X(account_quota, "UPDATE account SET quota_messages = ?2, quota_bytes = ?3 WHERE id = ?1")                     \
-	X(account_exists, "SELECT 1 FROM account WHERE id = ?1")                                                       \
+	X(account_may_log_in, "SELECT 1 FROM account WHERE id = ?1 AND enabled = 1")                                   \
 	X(account_made, "UPDATE account SET made = 1 WHERE id = ?1")                                                   \
 	X(account_find,                                                                                                \
 	  "SELECT id, shard, password, created, enabled, made, domain, local, quota_messages, quota_bytes, moving_to "  \

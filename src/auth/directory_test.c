@@ -137,6 +137,26 @@ static void accounts_are_found_in_any_spelling(void **state)
 		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@example.test"));
 }
 
+static void logins_end_with_the_account_or_its_permission(void **state)
+{
+	struct place *place = with_people(state);
+	struct directory_account account;
+	struct account_id nobody = { { 0 } };
+	char path[128];
+	struct db_options options = { .cache_kb = 1024 };
+	struct db db;
+	assert_int_equal(0, directory_account_find(place->directory, STR("alice@example.test"), &account));
+	assert_int_equal(0, directory_account_may_log_in(place->directory, &account.id));
+	assert_int_equal(ERR_NOT_FOUND, directory_account_may_log_in(place->directory, &nobody));
+	directory_free(&place->directory);
+	int length = snprintf(path, sizeof path, "%s/" DIRECTORY_FILE, place->folder);
+	assert_int_equal(0, db_open(str_of(path, (size_t)length), &options, &db));
+	assert_int_equal(0, db_exec(&db, "UPDATE account SET enabled = 0"));
+	db_close(&db);
+	open_directory(place);
+	assert_int_equal(ERR_NOT_FOUND, directory_account_may_log_in(place->directory, &account.id));
+}
+
 static void a_lone_domain_need_not_be_typed_at_login(void **state)
 {
 	struct place *place = *state;
@@ -498,6 +518,7 @@ int main(void)
 #define ON_STORE(test) cmocka_unit_test_setup_teardown(test, make_place, remove_place)
 	const struct CMUnitTest tests[] = {
 		ON_STORE(accounts_are_found_in_any_spelling),
+		ON_STORE(logins_end_with_the_account_or_its_permission),
 		ON_STORE(a_lone_domain_need_not_be_typed_at_login),
 		ON_STORE(what_cannot_be_is_refused),
 		ON_STORE(the_shard_with_the_fewest_accounts_gets_the_next),

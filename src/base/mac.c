@@ -15,7 +15,8 @@ struct mac *mac_new(struct str key)
 	struct mac *mac = mem_alloc(1, sizeof *mac);
 	EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
 	char digest[] = "SHA256";
-	const OSSL_PARAM parameters[] = { OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_construct_end() };
+	const OSSL_PARAM parameters[] = { OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+		                              OSSL_PARAM_construct_end() };
 	mac->context = hmac ? EVP_MAC_CTX_new(hmac) : NULL;
 	if (!mac->context || EVP_MAC_init(mac->context, (const unsigned char *)key.p, key.n, parameters) != 1)
 		abort(); /* out of memory */

@@ -152,6 +152,19 @@ static void sizes_and_durations_have_units(void **state)
 	conf_free(&conf);
 }
 
+static void what_pop3_does_is_a_word_each(void **state)
+{
+	struct conf conf;
+	parse_ok("", &conf);
+	assert_true(conf.pop3.mode == POP3_MODE_CLIENT && conf.pop3.days == 30 && conf.pop3.deleted == CONF_DELETED_GONE &&
+		    !conf.pop3.seen && str_eq(conf.pop3.mailbox, STR("INBOX")));
+	conf_free(&conf);
+	parse_ok("[pop3]\nmode = \"days\"\ndays = 3650\ndeleted = \"trash\"\nseen = true\nmailbox = \"A/B\"\n", &conf);
+	assert_true(conf.pop3.mode == POP3_MODE_DAYS && conf.pop3.days == POP3_DAYS_MAX &&
+		    conf.pop3.deleted == CONF_DELETED_TRASH && conf.pop3.seen && str_eq(conf.pop3.mailbox, STR("A/B")));
+	conf_free(&conf);
+}
+
 static void malformed_quantities_are_refused(void **state)
 {
 	static const char *const bad[] = { "64 KB", "64kb", "KB", "", "-1KB", "1.5MB", "64KiB", "64K", "0x40KB", "30s" };
@@ -414,6 +427,7 @@ int main(void)
 		cmocka_unit_test(every_default_is_within_its_bounds),
 		cmocka_unit_test(a_whole_file_is_read),
 		cmocka_unit_test(sizes_and_durations_have_units),
+		cmocka_unit_test(what_pop3_does_is_a_word_each),
 		cmocka_unit_test(malformed_quantities_are_refused),
 		cmocka_unit_test(bounds_are_kept_and_named),
 		cmocka_unit_test(unknown_names_are_errors_with_the_nearest_name),

@@ -37,8 +37,8 @@ static sqlite3_file *real_file(sqlite3_file *file)
 	return (sqlite3_file *)((struct shim_file *)file + 1);
 }
 
-/* Zeros behind what was written, if that pays (db/ahead.h): no frame begins there. Where they find no room, there is none
- * made. */
+/* Zeros behind what was written, if that pays (db/ahead.h): no frame begins there. Where they find no room, there is
+ * none made. */
 static void make_room(sqlite3_file *f, sqlite3_int64 end, int n)
 {
 	struct shim_file *file = (struct shim_file *)f;

@@ -28,6 +28,26 @@ struct str service_name(enum service service)
 	return names[service];
 }
 
+enum role service_role(enum service service)
+{
+	switch (service) {
+	case SERVICE_IMAP:
+	case SERVICE_IMAPS:
+	case SERVICE_POP3:
+	case SERVICE_POP3S:
+	case SERVICE_METRICS:
+		return ROLE_ACCESS;
+	case SERVICE_SMTP:
+	case SERVICE_LMTP:
+	case SERVICE_SUBMISSION:
+	case SERVICE_SUBMISSIONS:
+		return ROLE_SMTP;
+	case SERVICE_COUNT:
+		break;
+	}
+	return ROLE_COUNT;
+}
+
 void setup_encode(const struct setup *m, struct buf *out)
 {
 	wire_put_u8(out, (uint8_t)m->role);

@@ -43,6 +43,9 @@ enum service {
 
 struct str service_name(enum service service);
 
+/* Who serves it: access or smtp. */
+enum role service_role(enum service service);
+
 enum {
 	SUPERVISOR_SETUP = 1,    /* first message: struct setup */
 	SUPERVISOR_LISTENER = 2, /* u8 service; descriptor beside it */

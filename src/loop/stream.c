@@ -492,6 +492,11 @@ void stream_set_timeout(struct stream *stream, uint64_t milliseconds)
 		loop_timeout_set(stream->loop, &stream->timeout, milliseconds);
 }
 
+bool stream_has_ended(const struct stream *stream)
+{
+	return stream->ended;
+}
+
 uint64_t stream_idle_ms(const struct stream *stream)
 {
 	return loop_now_ms(stream->loop) - stream->timeout.touched;

@@ -77,6 +77,9 @@ void stream_set_timeout(struct stream *stream, uint64_t milliseconds);
  * stream_finish has a time of its own. */
 void stream_set_write_timeout(struct stream *stream, uint64_t milliseconds);
 
+/* The other side has ended its output: nothing comes any more but what is kept. Whether it still reads is not known. */
+bool stream_has_ended(const struct stream *stream);
+
 /* Milliseconds since a byte came or went. */
 uint64_t stream_idle_ms(const struct stream *stream);
 

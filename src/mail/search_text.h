@@ -9,7 +9,7 @@
  *              text/html what a reader sees (text/html.h)
  *
  * Each field and part ends with a NUL, so that nothing is found across them. Over the limits of the MIME parser the rest
- * of a message is one part. */
+ * of a message is one part; of one header 256 KB are looked at. */
 #ifndef MAIL_SEARCH_TEXT_H
 #define MAIL_SEARCH_TEXT_H
 

@@ -9,7 +9,7 @@
 #define NO_CANDIDATE UINT32_MAX
 #define STEP_WORK    (96 * 1024)
 
-enum search_state { SEARCH_NEXT_BLOCK, SEARCH_BLOCK, SEARCH_NEXT_MESSAGE, SEARCH_MESSAGE, SEARCH_OVER };
+enum search_state { SEARCH_NEXT_BLOCK, SEARCH_SIGNATURE, SEARCH_BLOCK, SEARCH_NEXT_MESSAGE, SEARCH_MESSAGE, SEARCH_OVER };
 
 struct text_search {
 	struct account *account;
@@ -52,8 +52,6 @@ struct text_search *text_search_new(struct account *account, struct search_text 
 	s->tail = BUF_INIT(2 * s->tail_max + 2);
 	s->slots = mem_alloc(TEXT_BLOCK_MESSAGES, sizeof *s->slots);
 	text_block_init(&s->block, s->kind);
-	for (size_t i = 0; i < n_candidates; i++)
-		candidates[i].looked = !candidates[i].wanted;
 	s->reader = text_reader_open(account);
 	s->state = s->reader ? SEARCH_NEXT_BLOCK : SEARCH_NEXT_MESSAGE;
 	return s;
@@ -253,11 +251,52 @@ static void next_block(struct text_search *s)
 	}
 	if (find_slots(s, is_continued(s))) {
 		s->columns = 0;
-		s->state = SEARCH_BLOCK;
+		s->state = SEARCH_SIGNATURE;
 		return;
 	}
 	s->open_number = s->block.continues ? text_block_message(&s->block, s->block.n - 1)->number : 0;
 	buf_clear(&s->tail);
+}
+
+static int may_have(struct text_search *s, bool *may)
+{
+	int result = 0;
+	*may = false;
+	for (size_t i = 0; i < s->n_queries && result == 0 && !*may; i++) {
+		*may = s->queries[i].any;
+		if (!*may)
+			result = text_reader_may_have(s->reader, s->queries[i].finder.needle, may);
+	}
+	return result;
+}
+
+/* Nobody has what is looked for. */
+static void skip_block(struct text_search *s)
+{
+	for (uint32_t slot = 0; slot < s->block.n; slot++)
+		if (s->slots[slot] != NO_CANDIDATE)
+			mark(s, s->slots[slot], 0, true);
+	s->open_number = 0;
+	s->state = SEARCH_NEXT_BLOCK;
+}
+
+static enum text_search_progress look_at_signature(struct text_search *s)
+{
+	uint64_t offset, n;
+	int fd;
+	if (text_has_signature(s->kind)) {
+		text_reader_place(s->reader, text_columns(s->kind), &fd, &offset, &n);
+		if (!s->world->is_there(s->world->owner, fd, offset, n))
+			return TEXT_SEARCH_WAITS;
+	}
+	bool may;
+	if (may_have(s, &may) < 0)
+		give_up_reading(s, true);
+	else if (may)
+		s->state = SEARCH_BLOCK;
+	else
+		skip_block(s);
+	return TEXT_SEARCH_MORE;
 }
 
 static enum text_search_progress read_block(struct text_search *s)
@@ -440,6 +479,8 @@ enum text_search_progress text_search_step(struct text_search *s)
 	case SEARCH_NEXT_BLOCK:
 		next_block(s);
 		return TEXT_SEARCH_MORE;
+	case SEARCH_SIGNATURE:
+		return look_at_signature(s);
 	case SEARCH_BLOCK:
 		return read_block(s);
 	case SEARCH_NEXT_MESSAGE:

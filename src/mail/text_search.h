@@ -23,7 +23,7 @@ struct text_candidate {
 	uint32_t uid, sequence; /* its owner's, */
 	uint64_t modseq;        /* so is this */
 	bool wanted;           /* this pass looks at it */
-	bool looked;           /* it did */
+	bool looked;           /* it did; at first: it is not wanted */
 };
 
 /* May the range be read without waiting for the disk? False: it is being fetched, and the search is to be stepped again

@@ -3,12 +3,9 @@
  * is gone is freed. */
 #include "mail/text_search.h"
 #include "store/test_store.h"
-#include "store/transfer.h"
 
 #include "base/mem.h"
-#include "text/fold.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>

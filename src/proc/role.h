@@ -83,12 +83,14 @@ void role_status_add(struct buf *out, struct str key, uint64_t value);
  * those at 0 are left out. */
 void role_status_services(struct buf *out, const uint64_t accepted[SERVICE_COUNT]);
 void role_status_command(struct buf *out, struct str protocol, struct str command, uint64_t n);
+void role_status_imap(struct buf *out, const uint64_t *commands); /* by enum imap_command_kind */
+void role_status_pop3(struct buf *out, const uint64_t *commands); /* by enum pop3_verb */
 
 /* The answer (an encoded control_reply) to the control() call of that number. */
 void role_control_reply(struct role_process *process, uint64_t request, struct str body);
 
 /* Asks the supervisor for the counters of all processes, as Prometheus reads them: metrics() is called, later. One
- * question at a time. Access may. */
+ * question at a time, and one second at least from one gathering to the next: who asks sooner waits. Access may. */
 void role_ask_metrics(struct role_process *process);
 
 /* The channel to that process has closed, or was closed over what came: a new one comes, soon, by peer(). */

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "ipc/channel.h"
 #include "ipc/control.h"
+#include "loop/turns.h"
 
 #define PAGE_CONNECTIONS 512
 #define PAGE_BYTES       (IPC_BODY_MAX / 2) /* the last one may pass it by what one takes */
@@ -175,5 +176,6 @@ bool who_command(struct role_process *process, const struct who_source *source, 
 	role_control_reply(process, number, buf_str(&out));
 	buf_free(&json);
 	buf_free(&out);
+	loop_did(process->loop, STR("who or kick"));
 	return true;
 }

@@ -24,6 +24,8 @@ struct login_settings {
 	uint32_t pop3_expire_days;    /* for CAPA, POP3_EXPIRE_NEVER: never (base/pop3_policy.h); */
 	bool pop3_expire_differs;     /* and whether some account's is another */
 	uint64_t pop3_login_delay_ms; /* between two logins of an account, for CAPA; whoever authenticates enforces it */
+	uint64_t *imap_commands;      /* commands are counted here, by enum imap_command_kind; NULL: nowhere */
+	uint64_t *pop3_commands;      /* the same by enum pop3_verb */
 };
 
 struct login_facts {

@@ -78,6 +78,9 @@ void text_reader_rewind(struct text_reader *reader);
 
 /* Where a column of the block that came last lies, for whoever must not wait for the disk. */
 void text_reader_place(const struct text_reader *reader, uint32_t column, int *fd, uint64_t *offset, uint64_t *n);
+/* May the block that came last have this text (in its only column)? By its signature, 8 KB, which lies at
+ * text_reader_place of column 1; true for kinds and needles that have none. ERR_CORRUPT, ERR_IO: text_forget is due. */
+int text_reader_may_have(struct text_reader *reader, struct str needle, bool *may) MUST_CHECK;
 /* Reads a column of it into *block. ERR_CORRUPT, ERR_IO: text_forget is due. */
 int text_reader_column(struct text_reader *reader, uint32_t column, struct text_block *block) MUST_CHECK;
 
@@ -108,6 +111,15 @@ struct text_place {
 	uint32_t packed, raw;
 	uint64_t checksum; /* XXH3 of the packed bytes */
 };
+
+/* Of headers and bodies: which three bytes follow each other anywhere in a block, as a bit for each hash of three. A
+ * word that no message has mostly has three that the block has not. Behind the columns, as it is. */
+#define TEXT_SIGNATURE_BYTES 8192
+#define TEXT_SIGNATURE_GRAM  3 /* shorter needles have none */
+bool text_has_signature(enum text_kind kind);
+void text_signature_make(struct str text, unsigned char signature[TEXT_SIGNATURE_BYTES]);
+bool text_signature_may_have(const unsigned char signature[TEXT_SIGNATURE_BYTES], struct str needle);
+
 struct text_record {
 	struct str whole;    /* its bytes, with what stands around it */
 	struct str messages; /* packed */
@@ -116,7 +128,10 @@ struct text_record {
 	uint32_t n;
 	uint64_t offset;
 	struct text_place places[TEXT_COLUMNS_MAX];
+	uint64_t signature;  /* XXH3 */
 };
+/* Bytes of the text's file that it names, from its offset on. */
+uint64_t text_record_bytes(const struct text_record *record);
 /* ERR_NOT_FOUND: that was all. ERR_CORRUPT. */
 int text_record_next(struct str *rest, struct text_record *out) MUST_CHECK;
 /* Into block->messages. ERR_CORRUPT. */
@@ -125,7 +140,7 @@ int text_record_messages(const struct text_record *record, struct text_block *bl
 int text_column_unpack(struct str packed, const struct text_place *place, uint32_t n,
                        struct text_column *column) MUST_CHECK;
 void text_record_encode(const struct text_block *block, uint64_t offset, const struct text_place *places,
-                        struct buf *out);
+                        uint64_t signature, struct buf *out);
 int text_column_pack(const struct text_column *column, struct text_place *place, struct buf *out) MUST_CHECK;
 
 #endif

@@ -4,7 +4,7 @@
  *
  * A record of the index: length u32 of what follows, checksum u32 (XXH3) of what follows it; kind u8, flags u8, offset
  * u64, n varint; n times (varint: number less the one before, varint: size); for each column packed u32, raw u32, checksum
- * u64. A column: the text, then the ends, LZ4 together. Little-endian. */
+ * u64; where it has a signature, its checksum u64. A column: the text, then the ends, LZ4 together. Little-endian. */
 #include "store/text.h"
 
 #include "base/checked.h"
@@ -23,6 +23,45 @@ enum { FLAG_CONTINUED = 1, FLAG_CONTINUES = 2 };
 uint32_t text_columns(enum text_kind kind)
 {
 	return kind == TEXT_FIELDS ? TEXT_COLUMNS_MAX : 1;
+}
+
+bool text_has_signature(enum text_kind kind)
+{
+	return kind != TEXT_FIELDS;
+}
+
+/* One of TEXT_SIGNATURE_BYTES * 8 bits. */
+static uint32_t bit_of(const char *p)
+{
+	uint32_t gram = (uint32_t)(unsigned char)p[0] | (uint32_t)(unsigned char)p[1] << 8 | (uint32_t)(unsigned char)p[2] << 16;
+	return (gram * 0x9E3779B1u) >> 16;
+}
+
+void text_signature_make(struct str text, unsigned char signature[TEXT_SIGNATURE_BYTES])
+{
+	memset(signature, 0, TEXT_SIGNATURE_BYTES);
+	for (size_t i = 0; i + TEXT_SIGNATURE_GRAM <= text.n; i++) {
+		uint32_t bit = bit_of(text.p + i);
+		signature[bit / 8] |= (unsigned char)(1u << bit % 8);
+	}
+}
+
+bool text_signature_may_have(const unsigned char signature[TEXT_SIGNATURE_BYTES], struct str needle)
+{
+	for (size_t i = 0; i + TEXT_SIGNATURE_GRAM <= needle.n; i++) {
+		uint32_t bit = bit_of(needle.p + i);
+		if (!(signature[bit / 8] >> bit % 8 & 1))
+			return false;
+	}
+	return true;
+}
+
+uint64_t text_record_bytes(const struct text_record *record)
+{
+	uint64_t n = text_has_signature(record->kind) ? TEXT_SIGNATURE_BYTES : 0;
+	for (uint32_t i = 0; i < text_columns(record->kind); i++)
+		n += record->places[i].packed;
+	return n;
 }
 
 void text_block_init(struct text_block *block, enum text_kind kind)
@@ -111,7 +150,7 @@ int text_column_pack(const struct text_column *column, struct text_place *place,
 }
 
 void text_record_encode(const struct text_block *block, uint64_t offset, const struct text_place *places,
-                        struct buf *out)
+                        uint64_t signature, struct buf *out)
 {
 	struct buf record = BUF_INIT(RECORD_MAX);
 	uint64_t before = 0;
@@ -130,6 +169,8 @@ void text_record_encode(const struct text_block *block, uint64_t offset, const s
 		wire_put_u32(&record, places[i].raw);
 		wire_put_u64(&record, places[i].checksum);
 	}
+	if (text_has_signature(block->kind))
+		wire_put_u64(&record, signature);
 	wire_put_u32(out, (uint32_t)record.n + (uint32_t)sizeof(uint32_t));
 	wire_put_u32(out, (uint32_t)XXH3_64bits(record.p, record.n));
 	buf_add(out, buf_str(&record));
@@ -156,12 +197,14 @@ int text_record_next(struct str *rest, struct text_record *out)
 	if (b.failed || kind >= TEXT_KINDS || n == 0 || n > TEXT_BLOCK_MESSAGES)
 		return ERR_CORRUPT;
 	record.kind = (enum text_kind)kind;
-	size_t tail = text_columns(record.kind) * 16;
+	size_t tail = text_columns(record.kind) * 16 + (text_has_signature(record.kind) ? 8 : 0);
 	if ((size_t)(b.end - b.p) < tail)
 		return ERR_CORRUPT;
 	record.messages = wire_get_bytes(&b, (size_t)(b.end - b.p) - tail);
 	for (uint32_t i = 0; i < text_columns(record.kind); i++)
 		record.places[i] = (struct text_place){ wire_get_u32(&b), wire_get_u32(&b), wire_get_u64(&b) };
+	if (text_has_signature(record.kind))
+		record.signature = wire_get_u64(&b);
 	if (wire_finish(&b) < 0)
 		return ERR_CORRUPT;
 	record.n = (uint32_t)n;

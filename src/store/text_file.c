@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #define INDEX_MAX   (256 * 1024 * 1024) /* some ten million messages */
 #define PACKED_MAX  (20 * 1024 * 1024)  /* a column */
@@ -156,7 +157,27 @@ void text_reader_place(const struct text_reader *reader, uint32_t column, int *f
 	*offset = reader->record.offset;
 	for (uint32_t i = 0; i < column; i++)
 		*offset += reader->record.places[i].packed;
-	*n = reader->record.places[column].packed;
+	*n = column < text_columns(reader->record.kind) ? reader->record.places[column].packed : TEXT_SIGNATURE_BYTES;
+}
+
+/* Also with a block before or behind it that has a part of one of its messages: a needle may lie in both. */
+int text_reader_may_have(struct text_reader *reader, struct str needle, bool *may)
+{
+	unsigned char signature[TEXT_SIGNATURE_BYTES];
+	const struct text_record *record = &reader->record;
+	uint64_t offset, n;
+	int fd;
+	if (!text_has_signature(record->kind) || record->continued || record->continues || needle.n < TEXT_SIGNATURE_GRAM) {
+		*may = true;
+		return 0;
+	}
+	text_reader_place(reader, text_columns(record->kind), &fd, &offset, &n);
+	int result = file_read_exactly(fd, offset, (char *)signature, sizeof signature);
+	if (result == 0 && XXH3_64bits(signature, sizeof signature) != record->signature)
+		result = ERR_CORRUPT;
+	if (result == 0)
+		*may = text_signature_may_have(signature, needle);
+	return result;
 }
 
 int text_reader_column(struct text_reader *reader, uint32_t column, struct text_block *block)
@@ -191,10 +212,7 @@ static int find_ends(struct text_writer *w, int folder)
 	w->text_end = 0;
 	w->index_end = TEXT_INDEX_HEADER;
 	while (result == 0 && text_record_next(&records, &record) == 0) {
-		uint64_t end = record.offset;
-		for (uint32_t i = 0; i < text_columns(record.kind); i++)
-			end += record.places[i].packed;
-		w->text_end = MAX(w->text_end, end);
+		w->text_end = MAX(w->text_end, record.offset + text_record_bytes(&record));
 		w->index_end += record.whole.n;
 	}
 	buf_free(&index);
@@ -259,6 +277,15 @@ int text_writer_open(struct account *account, struct text_writer **out)
 	return result;
 }
 
+/* Its checksum. */
+static uint64_t add_signature(struct text_writer *w, const struct text_block *block)
+{
+	unsigned char signature[TEXT_SIGNATURE_BYTES];
+	text_signature_make(buf_str(&block->columns[0].text), signature);
+	buf_add(&w->packed, str_of((const char *)signature, sizeof signature));
+	return XXH3_64bits(signature, sizeof signature);
+}
+
 int text_writer_add(struct text_writer *w, const struct text_block *block)
 {
 	struct text_place places[TEXT_COLUMNS_MAX] = { 0 };
@@ -271,7 +298,8 @@ int text_writer_add(struct text_writer *w, const struct text_block *block)
 		result = text_column_pack(&block->columns[i], &places[i], &w->packed);
 	if (result < 0)
 		return result;
-	text_record_encode(block, w->text_end, places, &w->record);
+	uint64_t signature = text_has_signature(block->kind) ? add_signature(w, block) : 0;
+	text_record_encode(block, w->text_end, places, signature, &w->record);
 	result = file_write_at(w->text, w->text_end, buf_str(&w->packed));
 	if (result == 0)
 		result = file_write_at(w->index, w->index_end, buf_str(&w->record));

@@ -167,10 +167,8 @@ static void finish_account(struct store *store, struct text_sweep *sweep)
 
 static void finish_record(struct text_sweep *sweep)
 {
-	struct text_hole hole = { .offset = sweep->record.offset };
+	struct text_hole hole = { sweep->record.offset, text_record_bytes(&sweep->record) };
 	bool goes = sweep->all ? sweep->dead > 0 : sweep->dead * DEAD_SHARE >= sweep->block.n;
-	for (uint32_t i = 0; i < text_columns(sweep->record.kind); i++)
-		hole.n += sweep->record.places[i].packed;
 	if (goes)
 		buf_add(&sweep->holes, str_of((const char *)&hole, sizeof hole));
 	else

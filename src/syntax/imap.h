@@ -128,6 +128,10 @@ struct imap_params {
 	X(IMAP_FETCH_INTERNALDATE, "INTERNALDATE")                                                                         \
 	X(IMAP_FETCH_RFC822_SIZE, "RFC822.SIZE")                                                                           \
 	X(IMAP_FETCH_MODSEQ, "MODSEQ")                                                                                     \
+	X(IMAP_FETCH_SAVEDATE, "SAVEDATE") /* RFC 8514 */                                                                  \
+	X(IMAP_FETCH_EMAILID, "EMAILID") /* RFC 8474 */                                                                    \
+	X(IMAP_FETCH_THREADID, "THREADID")                                                                                 \
+	X(IMAP_FETCH_PREVIEW, "PREVIEW") /* RFC 8970 */                                                                    \
 	X(IMAP_FETCH_ENVELOPE, "ENVELOPE")                                                                                 \
 	X(IMAP_FETCH_BODY, "BODY") /* BODYSTRUCTURE without extension data */                                              \
 	X(IMAP_FETCH_BODYSTRUCTURE, "BODYSTRUCTURE")                                                                       \
@@ -167,6 +171,7 @@ struct imap_section {
 struct imap_fetch_item {
 	enum imap_fetch_kind kind;
 	bool peek;                    /* BODY.PEEK: does not set \Seen */
+	bool lazy;                    /* PREVIEW (LAZY) */
 	bool partial;                 /* <offset.length> given */
 	uint32_t offset, length;      /* of a partial; length at least 1 */
 	struct imap_section *section; /* of IMAP_FETCH_SECTION, else NULL */
@@ -204,6 +209,11 @@ struct imap_fetch {
 	X(IMAP_SEARCH_SENTBEFORE, "SENTBEFORE", DAY) /* Date: header, the same */                                          \
 	X(IMAP_SEARCH_SENTON, "SENTON", DAY)                                                                               \
 	X(IMAP_SEARCH_SENTSINCE, "SENTSINCE", DAY)                                                                         \
+	X(IMAP_SEARCH_SAVEDBEFORE, "SAVEDBEFORE", DAY) /* RFC 8514 */                                                      \
+	X(IMAP_SEARCH_SAVEDON, "SAVEDON", DAY)                                                                             \
+	X(IMAP_SEARCH_SAVEDSINCE, "SAVEDSINCE", DAY)                                                                       \
+	X(IMAP_SEARCH_EMAILID, "EMAILID", TEXT) /* RFC 8474: text is an object id */                                       \
+	X(IMAP_SEARCH_THREADID, "THREADID", TEXT)                                                                          \
 	X(IMAP_SEARCH_LARGER, "LARGER", SIZE) /* more bytes than size */                                                   \
 	X(IMAP_SEARCH_SMALLER, "SMALLER", SIZE)                                                                            \
 	X(IMAP_SEARCH_MODSEQ, "MODSEQ", SIZE) /* RFC 7162, 3.1.5: size or more; an entry name is not kept */               \
@@ -228,7 +238,7 @@ struct imap_search_key {
 	enum imap_search_kind kind;
 	bool wanted;                   /* FLAG, KEYWORD: true for set, false for not set */
 	enum imap_flag flag;           /* FLAG */
-	int32_t day;                   /* BEFORE ... SENTSINCE: days since 1 Jan 1970 */
+	int32_t day;                   /* BEFORE ... SAVEDSINCE: days since 1 Jan 1970 */
 	uint64_t size;                 /* LARGER, SMALLER: bytes; MODSEQ */
 	struct str field;              /* HEADER: the field's name */
 	struct str text;               /* as sent, in the command's charset */
@@ -351,7 +361,9 @@ struct imap_rename {
 	X(IMAP_STATUS_SIZE, 32, "SIZE")                                                                                    \
 	X(IMAP_STATUS_DELETED, 64, "DELETED")                                                                              \
 	X(IMAP_STATUS_DELETED_STORAGE, 128, "DELETED-STORAGE")                                                             \
-	X(IMAP_STATUS_HIGHESTMODSEQ, 256, "HIGHESTMODSEQ")
+	X(IMAP_STATUS_HIGHESTMODSEQ, 256, "HIGHESTMODSEQ")                                                                 \
+	X(IMAP_STATUS_MAILBOXID, 512, "MAILBOXID") /* RFC 8474 */                                                          \
+	X(IMAP_STATUS_APPENDLIMIT, 1024, "APPENDLIMIT") /* RFC 7889 */
 
 enum imap_status_item {
 #define IMAP_STATUS_ENUM(item, bit, name) item = bit,

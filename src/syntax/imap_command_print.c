@@ -122,6 +122,8 @@ static void put_fetch_item(const struct imap_fetch_item *item, struct buf *out)
 		IMAP_FETCH_LIST(ITEM)
 #undef ITEM
 	}
+	if (item->lazy)
+		buf_add(out, STR(" (LAZY)"));
 	if (item->kind != IMAP_FETCH_SECTION)
 		return;
 	out->n -= out->failed ? 0 : 1; /* the '[' of the list's name */
@@ -218,7 +220,7 @@ static void put_search_key(const struct imap_search_key *key, struct buf *out)
 		if (key->kind == IMAP_SEARCH_AND)
 			buf_add_byte(out, ')');
 	}
-	if (key->kind >= IMAP_SEARCH_BEFORE && key->kind <= IMAP_SEARCH_SENTSINCE) {
+	if (key->kind >= IMAP_SEARCH_BEFORE && key->kind <= IMAP_SEARCH_SAVEDSINCE) {
 		buf_add_byte(out, ' ');
 		put_day(key->day, out);
 	}

@@ -42,6 +42,10 @@ bool imap_fetch_sets_seen(const struct imap_fetch_item *item)
 	case IMAP_FETCH_INTERNALDATE:
 	case IMAP_FETCH_RFC822_SIZE:
 	case IMAP_FETCH_MODSEQ:
+	case IMAP_FETCH_SAVEDATE:
+	case IMAP_FETCH_EMAILID:
+	case IMAP_FETCH_THREADID:
+	case IMAP_FETCH_PREVIEW:
 	case IMAP_FETCH_ENVELOPE:
 	case IMAP_FETCH_BODY:
 	case IMAP_FETCH_BODYSTRUCTURE:
@@ -154,6 +158,16 @@ static bool section(struct imap_cursor *c, struct imap_fetch *fetch, bool peek)
 		add_item(c, fetch, &item);
 }
 
+/* [SP "(LAZY)"] behind PREVIEW (RFC 8970, 6); parameters of FETCH may stand there instead. */
+static bool lazy(struct imap_cursor *c)
+{
+	const struct str modifier = STR(" (LAZY)");
+	if (!str_istarts(str_of(c->p, (size_t)(c->end - c->p)), modifier))
+		return false;
+	c->p += modifier.n;
+	return true;
+}
+
 static bool fetch_item(struct imap_cursor *c, struct imap_fetch *fetch)
 {
 	struct str name = imap_run(c, IMAP_CLASS_NAME);
@@ -164,9 +178,13 @@ static bool fetch_item(struct imap_cursor *c, struct imap_fetch *fetch)
 			return section(c, fetch, peek);
 		}
 	}
-	for (size_t i = 0; i < COUNT_OF(item_names); i++)
-		if (item_names[i].n == name.n && str_ieq(item_names[i], name))
-			return add_kind(c, fetch, (enum imap_fetch_kind)i);
+	for (size_t i = 0; i < COUNT_OF(item_names); i++) {
+		if (item_names[i].n != name.n || !str_ieq(item_names[i], name))
+			continue;
+		struct imap_fetch_item item = { .kind = (enum imap_fetch_kind)i };
+		item.lazy = item.kind == IMAP_FETCH_PREVIEW && lazy(c);
+		return add_item(c, fetch, &item);
+	}
 	c->p -= name.n;
 	return imap_fail(c, name.n ? "unknown FETCH item" : "expected a FETCH item");
 }

@@ -6,7 +6,7 @@
 
 /* What follows a key's name. */
 enum argument {
-	NOTHING, FLAG_SET, FLAG_UNSET, NEW, KEYWORD, UNKEYWORD, TEXT, FIELD, DAY, SIZE, INTERVAL, MODSEQ, UIDS, ONE_KEY, TWO_KEYS,
+	NOTHING, FLAG_SET, FLAG_UNSET, NEW, KEYWORD, UNKEYWORD, TEXT, FIELD, DAY, SIZE, INTERVAL, MODSEQ, OBJECT_ID, UIDS, ONE_KEY, TWO_KEYS,
 };
 
 static const struct search_word {
@@ -23,6 +23,7 @@ static const struct search_word {
 	{ STR_INIT("CC"), TEXT, IMAP_SEARCH_CC, 0 },
 	{ STR_INIT("DELETED"), FLAG_SET, IMAP_SEARCH_FLAG, IMAP_FLAG_DELETED },
 	{ STR_INIT("DRAFT"), FLAG_SET, IMAP_SEARCH_FLAG, IMAP_FLAG_DRAFT },
+	{ STR_INIT("EMAILID"), OBJECT_ID, IMAP_SEARCH_EMAILID, 0 },
 	{ STR_INIT("FLAGGED"), FLAG_SET, IMAP_SEARCH_FLAG, IMAP_FLAG_FLAGGED },
 	{ STR_INIT("FROM"), TEXT, IMAP_SEARCH_FROM, 0 },
 	{ STR_INIT("HEADER"), FIELD, IMAP_SEARCH_HEADER, 0 },
@@ -36,6 +37,10 @@ static const struct search_word {
 	{ STR_INIT("ON"), DAY, IMAP_SEARCH_ON, 0 },
 	{ STR_INIT("OR"), TWO_KEYS, IMAP_SEARCH_OR, 0 },
 	{ STR_INIT("RECENT"), FLAG_SET, IMAP_SEARCH_FLAG, IMAP_FLAG_RECENT },
+	{ STR_INIT("SAVEDATESUPPORTED"), NOTHING, IMAP_SEARCH_ALL, 0 }, /* RFC 8514, 4.3: everywhere here */
+	{ STR_INIT("SAVEDBEFORE"), DAY, IMAP_SEARCH_SAVEDBEFORE, 0 },
+	{ STR_INIT("SAVEDON"), DAY, IMAP_SEARCH_SAVEDON, 0 },
+	{ STR_INIT("SAVEDSINCE"), DAY, IMAP_SEARCH_SAVEDSINCE, 0 },
 	{ STR_INIT("SEEN"), FLAG_SET, IMAP_SEARCH_FLAG, IMAP_FLAG_SEEN },
 	{ STR_INIT("SENTBEFORE"), DAY, IMAP_SEARCH_SENTBEFORE, 0 },
 	{ STR_INIT("SENTON"), DAY, IMAP_SEARCH_SENTON, 0 },
@@ -44,6 +49,7 @@ static const struct search_word {
 	{ STR_INIT("SMALLER"), SIZE, IMAP_SEARCH_SMALLER, 0 },
 	{ STR_INIT("SUBJECT"), TEXT, IMAP_SEARCH_SUBJECT, 0 },
 	{ STR_INIT("TEXT"), TEXT, IMAP_SEARCH_TEXT, 0 },
+	{ STR_INIT("THREADID"), OBJECT_ID, IMAP_SEARCH_THREADID, 0 },
 	{ STR_INIT("TO"), TEXT, IMAP_SEARCH_TO, 0 },
 	{ STR_INIT("UID"), UIDS, IMAP_SEARCH_UID, 0 },
 	{ STR_INIT("UNANSWERED"), FLAG_UNSET, IMAP_SEARCH_FLAG, IMAP_FLAG_ANSWERED },
@@ -90,6 +96,18 @@ static const struct search_word *find_word(struct str name)
 static bool size_argument(struct imap_cursor *c, uint64_t *out)
 {
 	return imap_space(c) && imap_number(c, INT64_MAX, out);
+}
+
+/* SP objectid (RFC 8474, 7) = 1*255(ALPHA / DIGIT / "_" / "-") */
+static bool object_id(struct imap_cursor *c, struct str *out)
+{
+	if (!imap_space(c))
+		return false;
+	const char *from = c->p;
+	while (c->p < c->end && (ascii_is_alpha(*c->p) || ascii_is_digit(*c->p) || *c->p == '_' || *c->p == '-'))
+		c->p++;
+	*out = str_of(from, (size_t)(c->p - from));
+	return (out->n >= 1 && out->n <= 255) || imap_fail(c, "expected an object id");
 }
 
 /* [SP entry-name SP entry-type-req] SP mod-sequence-valzer (RFC 7162, 7). There is one modseq for all metadata of a
@@ -148,6 +166,8 @@ static bool word_arguments(struct imap_cursor *c, const struct search_word *word
 		if (imap_space(c) && imap_number(c, UINT32_MAX, &key->size))
 			return key->size > 0 || imap_fail(c, "expected a number of seconds");
 		return false;
+	case OBJECT_ID:
+		return object_id(c, &key->text);
 	case MODSEQ:
 		return modseq_argument(c, &key->size);
 	case UIDS:

@@ -13,6 +13,9 @@ static void test_fetch_items(void **state)
 	prints("a FETCH 1 FULL", "a FETCH 1 (FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODY)");
 	prints("a UID FETCH 1:* FLAGS", "a UID FETCH 1:* (UID FLAGS)");
 	prints("a UID FETCH 1:* (FLAGS UID)", "a UID FETCH 1:* (UID FLAGS)");
+	same("a FETCH 1 (ENVELOPE PREVIEW (LAZY) SAVEDATE EMAILID THREADID)");
+	prints("a FETCH 1 preview (lazy)", "a FETCH 1 (PREVIEW (LAZY))");
+	prints("a FETCH 1 PREVIEW (CHANGEDSINCE 5)", "a FETCH 1 (PREVIEW MODSEQ) (CHANGEDSINCE 5)");
 	same("a UID FETCH 300:500 (UID FLAGS MODSEQ) (CHANGEDSINCE 12345 VANISHED)");
 	struct parsed p;
 	struct imap_command *c = good(&p, "a FETCH 1 (UID FLAGS)");
@@ -108,13 +111,15 @@ static void test_every_search_key(void **state)
 		"SINCE 1-Feb-1994", "SUBJECT \"two words\"", "TEXT x", "TO x", "UNANSWERED", "UNDELETED", "UNFLAGGED",
 		"UNKEYWORD $Junk", "UNSEEN", "DRAFT", "HEADER X-Foo \"\"", "LARGER 1000", "NOT SEEN", "OR SEEN DRAFT",
 		"SENTBEFORE 1-Feb-1994", "SENTON 1-Feb-1994", "SENTSINCE 31-Dec-1969", "SMALLER 4294967296", "UID 1:5,*",
-		"UNDRAFT", "MODSEQ 0", "MODSEQ 9223372036854775807", "1:*,3", "OLDER 1", "YOUNGER 4294967295", "$", "UID $", "(SEEN (NOT DRAFT OR 1 2))" };
+		"UNDRAFT", "MODSEQ 0", "SAVEDBEFORE 1-Feb-1994", "SAVEDON 1-Feb-1994", "SAVEDSINCE 1-Feb-1994", "EMAILID M12", "THREADID T_-x", "MODSEQ 9223372036854775807", "1:*,3", "OLDER 1", "YOUNGER 4294967295", "$", "UID $", "(SEEN (NOT DRAFT OR 1 2))" };
 	char text[200];
 	for (size_t i = 0; i < COUNT_OF(keys); i++) {
 		snprintf(text, sizeof text, "a SEARCH %s", keys[i]);
 		same(text);
 	}
 	prints("a SEARCH MODSEQ \"/flags/\\\\draft\" all 620162338", "a SEARCH MODSEQ 620162338");
+	prints("a SEARCH SAVEDATESUPPORTED", "a SEARCH ALL");
+	bad("a SEARCH EMAILID \"M1\"", "expected an object id at column 18");
 	bad("a SEARCH MODSEQ \"/flags/x\" any 1", "expected priv, shared or all at column 28");
 	bad("a SEARCH MODSEQ 9223372036854775808", "number is too large at column 17");
 	bad("a SEARCH NOT (OR (A) 2)", "unknown search key at column 19");

@@ -11,6 +11,7 @@
  * Only two things are ever copied: the line that a chunk cut in two (bounded), and the values of fields of interest.
  * In bodies only the first bytes of a line are looked at; the facts about all bytes come from one vectorised pass.
  * Memory belongs to the parser. Nothing can fail: limits make things opaque or absent. */
+#include "base/bytes16.h"
 #include "base/checked.h"
 #include "base/mem.h"
 #include "syntax/header.h"
@@ -469,22 +470,6 @@ static const char *skip_body_lines(struct mime_parser *p, const char *at, const 
 	p->message.needs_dot_stuffing |= dot;
 	p->line_start += (uint64_t)(at - start);
 	return at;
-}
-
-typedef unsigned char bytes16 __attribute__((vector_size(16)));
-
-static bytes16 load16(const char *p)
-{
-	bytes16 v;
-	memcpy(&v, p, sizeof v);
-	return v;
-}
-
-static bool any16(bytes16 v)
-{
-	uint64_t halves[2];
-	memcpy(halves, &v, sizeof halves);
-	return (halves[0] | halves[1]) != 0;
 }
 
 /* NUL, 8-bit bytes, and CR and LF that are not each other's neighbour. One pass over all bytes, 16 at a time. */

@@ -14,6 +14,8 @@
  * follows. */
 #include "syntax/smtp_data.h"
 
+#include "base/bytes16.h"
+
 static const struct str received_name = STR_INIT("Received:");
 
 /* Follows the header's lines by their first bytes, until the empty line. `text` has no line end in it. */
@@ -56,9 +58,37 @@ static const char *walk_text(struct smtp_data *data, const char *p, const char *
 	return cr + 1;
 }
 
+/* Behind the header only line ends and dots behind them matter: passes over whole blocks without such a dot. `p` is in
+ * TEXT, with two bytes of the input before it. */
+static const char *pass_blocks(struct smtp_data *data, const char *p, const char *end)
+{
+	const char *start = p;
+	bytes16 bare_lf = { 0 }, bare_cr = { 0 };
+	for (; end - p >= (ptrdiff_t)sizeof bare_lf; p += sizeof bare_lf) {
+		bytes16 v = load16(p), before = load16(p - 1), second = load16(p - 2);
+		bytes16 lf = (bytes16)(v == '\n'), after_cr = (bytes16)(before == '\r');
+		if (any16((bytes16)(v == '.') & (bytes16)(before == '\n') & (bytes16)(second == '\r')))
+			break;
+		bare_lf |= lf & ~after_cr;
+		bare_cr |= after_cr & ~lf;
+	}
+	if (p == start)
+		return p;
+	if (any16(bare_lf))
+		data->flaws |= SMTP_DATA_BARE_LF;
+	if (any16(bare_cr))
+		data->flaws |= SMTP_DATA_BARE_CR;
+	if (p[-1] == '\r')
+		data->at = SMTP_DATA_AT_CR;
+	else if (p[-1] == '\n' && p[-2] == '\r')
+		data->at = SMTP_DATA_AT_LINE;
+	return p;
+}
+
 /* Walks a piece: to the end of the input, or to a dot that begins a line (not part of the piece). */
 static const char *walk_piece(struct smtp_data *data, const char *p, const char *end)
 {
+	const char *begin = p;
 	while (p < end) {
 		switch (data->at) {
 		case SMTP_DATA_AT_CR:
@@ -77,7 +107,10 @@ static const char *walk_piece(struct smtp_data *data, const char *p, const char 
 			data->at = SMTP_DATA_AT_TEXT;
 			break;
 		case SMTP_DATA_AT_TEXT:
-			p = walk_text(data, p, end);
+			if (!data->in_header && p - begin >= 2 && p[-1] != '\r')
+				p = pass_blocks(data, p, end);
+			if (data->at == SMTP_DATA_AT_TEXT)
+				p = walk_text(data, p, end);
 			break;
 		case SMTP_DATA_AT_DOT:
 		case SMTP_DATA_AT_DOT_CR:

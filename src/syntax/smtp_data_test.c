@@ -124,6 +124,33 @@ static void received_fields_of_the_header_are_counted(void **state)
 	count_hops(STR(".Received: a\r\n.\r\n"), 1);
 }
 
+/* Long pieces are passed over in blocks, single bytes never are. */
+static void blocks_are_decoded_as_bytes_are(void **state)
+{
+	static const char alphabets[][12] = { "\r\n.", "\r\n.a\0aaaaaa", ".aaaaaaaaaa" };
+	struct buf whole = BUF_INIT(65536), bytes = BUF_INIT(65536), input = BUF_INIT(65536);
+	uint64_t seed = 1;
+	for (int round = 0; round < 30000; round++) {
+		const char *alphabet = alphabets[round % 3];
+		buf_clear(&input);
+		buf_add(&input, round % 7 ? STR("a: b\r\n\r\nxy") : STR("a: b\r\n"));
+		for (int i = 0; i < 100; i++) {
+			seed = seed * 6364136223846793005u + 1442695040888963407u;
+			unsigned n = (unsigned)(seed >> 33) % 40;
+			buf_add(&input, n < 12 ? str_of(alphabet + n % (round % 3 ? 11 : 3), 1) : n < 20 ? STR("\r\n") : STR("x"));
+		}
+		buf_add(&input, STR("\r\n.\r\nafter"));
+		struct outcome a = decode(buf_str(&input), SIZE_MAX, SIZE_MAX, &whole), b = decode(buf_str(&input), 1, 1, &bytes);
+		assert_true(a.ended && b.ended);
+		assert_int_equal(a.flaws, b.flaws);
+		assert_int_equal(a.used, b.used);
+		assert_true(a.flaws || str_eq(buf_str(&whole), buf_str(&bytes)));
+	}
+	buf_free(&whole);
+	buf_free(&bytes);
+	buf_free(&input);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -131,6 +158,7 @@ int main(void)
 		cmocka_unit_test(dots_that_begin_a_line_are_taken_off),
 		cmocka_unit_test(smuggled_ends_are_flaws_and_do_not_end),
 		cmocka_unit_test(nul_is_a_flaw),
+		cmocka_unit_test(blocks_are_decoded_as_bytes_are),
 		cmocka_unit_test(received_fields_of_the_header_are_counted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,15 @@ static void add_base64(struct transfer_decoder *d, struct str s, struct buf *out
 	if (!room)
 		return;
 	for (size_t i = 0; i < s.n; i++) {
+		for (; d->n_bits == 0 && i + 4 < s.n; i += 4) { /* whole units, as nearly all are */
+			int a = base64_value(s.p[i]), b = base64_value(s.p[i + 1]);
+			int c = base64_value(s.p[i + 2]), e = base64_value(s.p[i + 3]);
+			if ((a | b | c | e) < 0)
+				break;
+			room[n++] = (char)(a << 2 | b >> 4);
+			room[n++] = (char)(b << 4 | c >> 2);
+			room[n++] = (char)(c << 6 | e);
+		}
 		int digit = base64_value(s.p[i]);
 		if (s.p[i] == '=')
 			d->n_bits = 0;

@@ -16,7 +16,11 @@ void base64_encode(struct str bytes, struct buf *out);
 int base64_decode(struct str text, struct buf *out) MUST_CHECK;
 
 /* Value 0..63 of a character, -1 if it is none; and the character of a value. */
-int base64_value(char c);
+extern const signed char base64_values[128];
+static inline int base64_value(char c)
+{
+	return (unsigned char)c < 128 ? base64_values[(unsigned char)c] : -1;
+}
 char base64_char(unsigned value);
 
 #endif

@@ -37,13 +37,18 @@ unset header_cache
 unset save_name
 unset signature
 """
+QRESYNC = """
+set header_cache = "~/headers"
+set imap_condstore = yes
+set imap_qresync = yes
+"""
 EDITOR = """#!/bin/sh
 printf '\\nMy answer.\\n' >>"$1"
 """
 
 
 class Mutt:
-    def __init__(self, program, home, server, account, tls):
+    def __init__(self, program, home, server, account, tls, more=""):
         need(program)
         self.program, self.home = program, home
         url = (f"imaps://localhost:{server.ports['imaps']}/" if tls else
@@ -53,12 +58,12 @@ class Mutt:
                 f"smtp://{user}@localhost:{server.ports['submission']}/")
         self.rc = home.write("rc", RC.format(
             url=url, smtp=smtp, user=account.address, password=account.password, certificate=server.certificate,
-            editor=home.write("editor", EDITOR, 0o700), home=home.folder))
+            editor=home.write("editor", EDITOR, 0o700), home=home.folder) + more)
 
-    def keys(self, *functions):
-        """A run in which somebody presses these; <exit> of the index at the end, which saves what was changed."""
+    def keys(self, *functions, options=()):
+        """A run in which somebody presses these, and <quit> at the end, which saves what was changed."""
         push = "".join(functions) + "<quit>"
-        with self.home.terminal(self.program, "-n", "-F", self.rc, "-e", f"push '{push}'") as terminal:
+        with self.home.terminal(self.program, *options, "-n", "-F", self.rc, "-e", f"push '{push}'") as terminal:
             terminal.wait()
 
 
@@ -111,3 +116,29 @@ def test_a_person_reads_answers_files_and_deletes(server, account, home, program
     assert after["INBOX"] == []
     assert subjects(after["Archive"]) == {"to file": "", "question": "R", "later": "F"}
     assert {mail.body for mail in after["Archive"]} == {delivered[one] for one in ("question", "to file", "later")}
+
+
+def test_neomutt_catches_up_with_what_changed_meanwhile(server, account, home):
+    """It keeps headers and flags, and asks only for what is new (QRESYNC, RFC 7162)."""
+    mutt = Mutt("neomutt", home, server, account, True, QRESYNC)
+    log = home.folder / "log"  # to which neomutt adds a number
+    with server.imap(account) as imap:
+        for number in range(8):
+            imap.append("INBOX", message(subject=f"number {number}"))
+    mutt.keys("<last-entry>")
+
+    with server.imap(account) as imap:
+        imap.select()
+        imap.ok("UID STORE 2,5 +FLAGS (\\Flagged)")
+        imap.ok("UID STORE 4,6 +FLAGS (\\Deleted)")
+        imap.ok("EXPUNGE")
+        imap.append("INBOX", message(subject="new"), "\\Flagged")
+    mutt.keys("<tag-pattern>~F<enter><tag-prefix><save-message>=Archive<enter>", options=["-d", "2", "-l", log])
+    assert " VANISHED)" in log.with_name("log0").read_text(errors="replace")
+    after = far_side(server, account)
+    assert subjects(after["Archive"]) == {"number 1": "F", "number 4": "F", "new": "F"}
+    assert subjects(after["INBOX"]) == {f"number {number}": "" for number in (0, 2, 6, 7)}
+
+    mutt.keys("<tag-pattern>~A<enter><tag-prefix><save-message>=Archive<enter>")
+    after = far_side(server, account)
+    assert after["INBOX"] == [] and len(subjects(after["Archive"])) == 7

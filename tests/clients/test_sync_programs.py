@@ -1,12 +1,14 @@
 """mbsync (isync) and offlineimap keep a tree of folders the same on both sides: first all of it, then what changed on
 either side, then what changed on both at once."""
 
+import concurrent.futures
 import re
 
 import pytest
 
+from harness import material
 from harness.material import message
-from harness.programs import far_side, maildirs, need
+from harness.programs import bodies, far_side, maildirs, need
 from harness.wire import quoted
 
 MBSYNC = """
@@ -271,3 +273,31 @@ def test_changes_of_both_sides_at_once_meet(sync, far):
     assert agreed["INBOX"] == {"INBOX 0": "FR", "INBOX 1": "FS", "INBOX 2": "FR", "INBOX 7": "", "INBOX 8": "",
                                "new there": "S", "new here": "S"}
     assert agreed["both"] == {"there": "", "here": ""}
+
+
+@programs("IMAPS")
+def test_mail_that_arrives_meanwhile_is_there_once(server, account, sync, far):
+    """Deliveries and another session go on while it runs."""
+    def deliver():
+        for number in range(40):
+            server.deliver(account, message(subject=f"delivered {number}"))
+            far.append("Archive", message(subject=f"filed {number}"), "\\Seen")
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        delivered = pool.submit(deliver)
+        while not delivered.done():
+            sync.run()
+        delivered.result()
+    agreed = sync.settle()
+    assert len(subjects(agreed["INBOX"])) == len(subjects(agreed["Archive"])) == 40
+
+
+@pytest.mark.parametrize("sync", [(Mbsync, "IMAPS")], ids=["mbsync"], indirect=True)
+def test_mail_of_all_kinds_comes_through_unchanged(server, account, sync, far):
+    """What others have collected; offlineimap writes headers in its own way."""
+    mails = [data for data in material.corpus().values()  # where mbsync finds a place for a header of its own
+             if material.with_crlf(data) == data and b"\0" not in data and b"\r\n\r\n" in data]
+    for number, data in enumerate(mails):
+        far.append("INBOX" if number % 2 else "Archive", data)
+    agreed = sync.settle()
+    assert sorted(bodies(agreed["INBOX"]) + bodies(agreed["Archive"])) == sorted(mails)

@@ -110,10 +110,12 @@ def test_a_wrong_password_is_refused_at_set_up(server, account, set_up):
         set_up(account, "imap", "TLS")
 
 
-def test_flags_go_both_ways(server, account, set_up):
+@pytest.mark.parametrize("condstore", [False, True], ids=["all flags read", "CONDSTORE"])
+def test_flags_go_both_ways(server, account, thunderbird, set_up, condstore):
     for subject in ("one", "two", "three"):
         server.deliver(account, message(subject=subject))
     mine = set_up(account, "imap", "TLS")
+    mine.call("configure", {"use_condstore": condstore})
     get_messages(server, mine, ["one", "two", "three"])
     mine.call("command", "INBOX", ["one", "two"], "cmd_markAsFlagged")
     mine.call("command", "INBOX", ["two", "three"], "cmd_markAsRead")
@@ -129,6 +131,7 @@ def test_flags_go_both_ways(server, account, set_up):
     mine.call("askForMessages", "INBOX")
     server.wait_for(lambda: mine.messages()["one"]["replied"], "flags of the server's side in Thunderbird")
     assert mine.messages()["one"]["read"] and not mine.messages()["one"]["flagged"]
+    assert (b"CHANGEDSINCE" in thunderbird.imap_log.read_bytes()) == condstore
 
 
 def test_mail_is_moved_and_deleted_to_trash(server, account, set_up):

@@ -83,10 +83,6 @@ KNOWN = {
                      "follows from the line before: SELECT without a login"),
     ],
     JAMES + "BodyPartialFetch": [again_recent(73, 81)],
-    JAMES + "Capability": [
-        Disagreement((27,), r"\* CAPABILITY \.\*SAVEDATE\.\* wanted", "RFC 3501 section 7.2.1, RFC 8514",
-                     "which extensions a server offers is its choice"),
-    ],
     JAMES + "ConcurrentExistsResponse": [
         Disagreement((95,), r"3b OK wanted, came 3b BAD .*", "RFC 3501 sections 9 (seq-number) and 7.4.1",
                      "a number above those that the session was told of is answered with BAD; the session hears of the "
@@ -119,6 +115,10 @@ KNOWN = {
         no_charset(686),
     ],
     JAMES + "FetchMultipartMixedComplex": [again_recent(131, 139, 571)],
+    JAMES + "FetchNILSaveDate": [
+        Disagreement((43,), r'message 1: SAVEDATE NIL wanted, came "[^"]+"', "RFC 8514 section 4.2",
+                     "NIL is for storage that does not know when a message came into its mailbox; this one does"),
+    ],
     JAMES + "FetchRFC822Header": [not_there(55)],
     JAMES + "FetchSimpleBodyStructure": [
         nothing_asked(92),
@@ -130,6 +130,10 @@ KNOWN = {
                   *range(2312, 2325, 4), *range(2333, 2366, 4), *range(2610, 2667, 4), *range(2929, 2982, 4),
                   *range(3046, 3107, 4)),
         no_charset(3110, 3111, 3113, 3114),
+    ],
+    JAMES + "SearchOptionSave": [
+        Disagreement((52,), r"\* SEARCH 1 wanted", "RFC 5182 section 1",
+                     "with SAVE and no other option there is no SEARCH response at all"),
     ],
     JAMES + "Id": [
         Disagreement((21, 29), r"\* ID NIL wanted", "RFC 2971 section 3.2",

@@ -21,9 +21,9 @@ static void read_record(struct str body)
 	text_block_init(&block, TEXT_FIELDS);
 	if (text_record_next(&rest, &record) == 0 && text_record_messages(&record, &block) == 0) {
 		struct text_record second;
-		text_record_encode(&block, record.offset, record.places, &again);
+		text_record_encode(&block, record.offset, record.places, record.signature, &again);
 		rest = buf_str(&again);
-		if (text_record_next(&rest, &second) < 0 || second.n != record.n || second.offset != record.offset ||
+		if (text_record_next(&rest, &second) < 0 || second.n != record.n || second.offset != record.offset || second.signature != record.signature ||
 		    second.continued != record.continued || second.continues != record.continues ||
 		    memcmp(second.places, record.places, sizeof second.places) != 0)
 			abort();

@@ -67,7 +67,7 @@ class Home:
 
 
 class Terminal:
-    """A program at a terminal: keys go in, what it prints is waited for. As context manager it ends the program."""
+    """A program at a terminal, given its keys when it starts; as context manager it ends the program."""
 
     def __init__(self, command, home):
         self.command = command
@@ -88,9 +88,6 @@ class Terminal:
         except OSError:  # Linux's EIO: no process has the other side open
             data = b""
         return data.decode(errors="replace")
-
-    def type(self, keys):
-        os.write(self.master, keys.encode())
 
     def wait_for(self, pattern):
         """Until the pattern stands in what was printed since the last wait."""

@@ -178,6 +178,9 @@ class Role:
 
     def ticket(self, account, session, shard=0, rights=RIGHT_IMAP, lifetime=30, user=b"user@example.test", key=None):
         fields = account + struct.pack("<HIQq", shard, rights, session, int(time.time()) + lifetime) + short(user)
+        fields += struct.pack("<Q", 0)  # the password of the account
+        if rights & RIGHT_POP3:
+            fields += struct.pack("<BHBB", 0, 30, 0, 0) + short(b"INBOX")  # the policy of POP3: the default
         return fields + hmac.new(key or self.key, fields, hashlib.sha256).digest()
 
     def create_account(self, account):
@@ -188,7 +191,7 @@ class Role:
 
 def account_order(request, kind, account, messages=-1, size=-1):
     """Limits: -1 is the server's default."""
-    return struct.pack("<QB", request, kind) + account + struct.pack("<qq", messages, size)
+    return struct.pack("<QB", request, kind) + account + struct.pack("<qqQ", messages, size, 0)
 
 
 def account_order_reply(request, result):

@@ -1,6 +1,6 @@
 """The honesty check: a trace of system calls shows that no acknowledgement leaves before the syncs that cover it.
 
-32 clients at once, and then one alone, deliver by SMTP and LMTP, APPEND, STORE, COPY, EXPUNGE, CREATE, and DELE by POP3.
+32 clients at once, and then one alone, deliver by SMTP and LMTP, APPEND, STORE, COPY, EXPUNGE, CREATE, and QUIT by POP3 in each mode.
 2,000 acknowledgements, or as many as MANSIO_ACKNOWLEDGEMENTS says (`make honesty`: 10,000). How a promise is held against
 the trace stands in checker.py; the last tests doctor the trace, and the checker must see it.
 """
@@ -28,6 +28,7 @@ CLIENTS = sum(WAYS.values())
 STEPS = max(1, -(-ACKNOWLEDGEMENTS // (WAYS["smtp"] * 4 + WAYS["lmtp"] * 4 + WAYS["imap"] * 7 + WAYS["pop3"])))
 DELIVERED = r'250 2\.[06]\.0 '
 SECONDS = 900
+POP3_MODES = ["client", "delete", "keep", "days"]
 
 
 class Worker:
@@ -95,12 +96,18 @@ class Worker:
         self.promises.append(Promise(kind, ports_of(client), rf'(?:"|\\n){tag} OK', request=request, shard=self.shard, **facts))
 
     def pop3(self, steps):
+        """QUIT removes, or hides, or sets a date, as the mode says."""
+        mode = POP3_MODES[self.number % len(POP3_MODES)]
+        self.server.cli("account", "pop3", self.account.address, "--mode", mode)
         for _ in range(steps):
             self.server.deliver(self.account, self.message(self.token("pop")))
             with self.server.pop3(self.account) as client:
-                client.ok("DELE 1")
+                if mode == "delete":
+                    client.multiline("RETR 1")
+                else:
+                    client.ok("DELE 1")
                 client.ok("QUIT")
-                # the greeting and the answers to USER, PASS and DELE come first
+                # the greeting and the answers to USER, PASS and DELE or RETR come first
                 self.promises.append(Promise("quit", ports_of(client), r"\+OK", 4, request="QUIT", shard=self.shard))
 
 

@@ -197,3 +197,25 @@ def test_a_process_that_is_killed_leaves_the_account_whole_on_one_shard(fresh_se
     server.cli("store", "compact", timeout=120)
     assert numbers(server, account) == whole
     assert server.cli("store", "check", check=False).returncode == 0
+
+
+def test_a_client_resynchronises_across_a_move(server):
+    """RFC 7162: modseqs and the change log travel, so do ids (RFC 8474)"""
+    account = filled(server, 60)
+    with server.imap(account) as imap:
+        imap.ok("ENABLE QRESYNC")
+        first = imap.select().codes()
+        ids = {uid: one[b"EMAILID"] for uid, one in imap.uid_fetch("1:*", "(EMAILID)").items()}
+        uids = sorted(ids)
+        imap.ok(f"UID STORE {uids[0]},{uids[5]} +FLAGS.SILENT (\\Deleted)")
+        imap.ok("EXPUNGE")
+        imap.ok(f"UID STORE {uids[7]} +FLAGS.SILENT (\\Answered)")
+    move(server, account)
+    with server.imap(account) as imap:
+        imap.ok("ENABLE QRESYNC")
+        answer = imap.ok(f"SELECT INBOX (QRESYNC ({first[b'UIDVALIDITY'].decode()} {first[b'HIGHESTMODSEQ'].decode()}))")
+        assert answer.codes()[b"MAILBOXID"] == first[b"MAILBOXID"]
+        assert answer.all(b"VANISHED") == [b"(EARLIER) %d,%d" % (uids[0], uids[5])]
+        assert [int(one[b"UID"]) for one in answer.fetched().values()] == [uids[7]]
+        assert imap.uid_fetch("1:*", "(EMAILID)").items() >= {
+            uid: {b"UID": b"%d" % uid, b"EMAILID": ids[uid]} for uid in uids if uid not in (uids[0], uids[5])}.items()

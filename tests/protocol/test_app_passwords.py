@@ -1,5 +1,6 @@
 """App passwords: named, made by the server and shown once, good for some protocols, void when they are removed."""
 
+import base64
 import re
 
 import pytest
@@ -19,8 +20,9 @@ def names(server, account):
 
 
 def may_log_in(server, account, protocol):
+    clients = {"imap": server.imap, "pop3": server.pop3, "smtp": server.submission}
     try:
-        with (server.imap if protocol == "imap" else server.pop3)(account):
+        with clients[protocol](account):
             return True
     except AssertionError:
         return False
@@ -50,6 +52,9 @@ def test_it_is_good_for_its_protocols_only(server):
     assert may_log_in(server, imap, "imap") and not may_log_in(server, imap, "pop3")
     assert not may_log_in(server, pop3, "imap") and may_log_in(server, pop3, "pop3")
     assert may_log_in(server, both, "imap") and may_log_in(server, both, "pop3")
+    smtp = add(server, account, "sender", "--protocols", "smtp")
+    assert may_log_in(server, smtp, "smtp") and not may_log_in(server, smtp, "imap")
+    assert not may_log_in(server, both, "smtp")
 
 
 def test_what_is_removed_is_void_at_once_and_its_sessions_end(server):
@@ -65,6 +70,31 @@ def test_what_is_removed_is_void_at_once_and_its_sessions_end(server):
     assert names(server, account) == ["tablet"]
     again = add(server, account, "phone")
     assert may_log_in(server, again, "imap") and not may_log_in(server, app, "imap")
+
+
+def test_it_logs_in_by_sasl_too(server):
+    account = server.add_account()
+    app = add(server, account, "phone")
+    plain = base64.b64encode(f"\0{app.address}\0{app.password}".encode()).decode()
+    with server.pop3() as pop3:
+        pop3.ok(f"AUTH PLAIN {plain}")
+        pop3.ok("STAT")
+
+
+def test_a_wrong_one_is_answered_as_any_wrong_password_is(server):
+    account, other = server.add_account(), server.add_account()
+    app = add(server, account, "phone", "--protocols", "imap")
+
+    def answer(address, password):
+        with server.pop3() as pop3:
+            pop3.ok(f"USER {address}")
+            return pop3.error(f"PASS {password}", code="AUTH")
+
+    answers = {answer(account.address, app.password),          # another protocol
+               answer(account.address, app.password[:-1] + "~"),
+               answer(other.address, app.password),            # another account
+               answer("nobody@example.test", app.password)}
+    assert len(answers) == 1
 
 
 def test_it_belongs_to_one_account(server):

@@ -116,6 +116,26 @@ def test_command_lines_are_found():
     assert complaint(["mansio", "account", "add", "x@example.org", "--shard", "1"])
 
 
+def overview():
+    """[words] of each command that `mansio --help` names: "export, import", "config check|show"."""
+    if not harness.binary().exists():  # pytest says so afterwards
+        return
+    for line in re.findall(r"(?m)^  ([a-z].*?)(?:  .*)?$", mansio("--help").stdout.partition("\n\n")[2]):
+        for one in line.split(", "):
+            first, _, second = one.partition(" ")
+            for word in second.split("|"):
+                yield [first, *word.split()]
+
+
+@pytest.mark.parametrize("words", [words for words in overview() if words[0] not in ("serve", "mansio")], ids=" ".join)
+def test_each_help_has_examples_that_are_known(words):
+    text = mansio(*words, "--help").stdout
+    assert text.startswith("usage: mansio " + " ".join(words))
+    lines = [line.strip() for line in text.partition("\nexample:\n")[2].splitlines()]
+    examples = [one for one in commands(lines) if one[0] == "mansio"]
+    assert examples and not [complaint(one) for one in examples if complaint(one)]
+
+
 # ---------------------------------------------------------------------- settings
 
 @pytest.fixture(scope="module")

@@ -315,6 +315,7 @@ def test_a_shard_without_descriptors_says_so_and_keeps_its_channels(shard):
 # ---------------------------------------------------------------------- to auth
 
 DENIED, TRY_AGAIN = 1, 2
+RIGHT_SMTP = 4
 QUEUE, QUEUE_PER_ADDRESS = 50, 10
 
 
@@ -342,6 +343,8 @@ def job(auth):
 def verdict(auth):
     """(request, result, ticket) of the next answer to access."""
     kind, body = auth.peers["access"].receive()
+    while kind == 3:  # what EXPIRE of POP3 says, told to each access that comes
+        kind, body = auth.peers["access"].receive()
     assert kind == 2
     request, result, _ = struct.unpack_from("<QBH", body)
     return request, result, body[12:]
@@ -360,13 +363,15 @@ def test_a_yes_of_authwork_lets_nobody_in_who_does_not_exist(auth):
     assert verdict(auth) == (1, DENIED, b"")
 
 
-@pytest.mark.parametrize("what", ["trailing", "cut", "right", "no right", "long user", "long password", "type", "descriptor"])
+@pytest.mark.parametrize("what", ["trailing", "cut", "right", "right of smtp", "no right", "long user", "long password", "type",
+                                  "descriptor"])
 def test_a_malformed_login_costs_access_its_channel_only(auth, what):
     access = auth.peers["access"]
     {
         "trailing": lambda: access.send(1, login(1) + b"x"),
         "cut": lambda: access.send(1, login(1)[:-1]),
         "right": lambda: access.send(1, login(1, right=3)),
+        "right of smtp": lambda: access.send(1, login(1, right=RIGHT_SMTP)),
         "no right": lambda: access.send(1, login(1, right=0)),
         "long user": lambda: access.send(1, login(1, user=b"u" * 321)),
         "long password": lambda: access.send(1, login(1, password=b"p" * 1025)),
@@ -377,6 +382,51 @@ def test_a_malformed_login_costs_access_its_channel_only(auth, what):
     assert auth.lost()[0] == roles.ROLES.index("access")
     auth.add_peer("access")
     assert_answers(auth)
+
+
+RESOLVE, SMTP_LOGIN, SENDER = 1, 3, 5
+LOGGED_OUT = 2
+
+
+def sender_question(request, account=ACCOUNT, app_password=0, address=b"nobody@example.test"):
+    return struct.pack("<QQ", request, request) + account + struct.pack("<Q", app_password) + roles.short(address)
+
+
+@pytest.mark.parametrize("what", ["right of imap", "all rights", "trailing login", "cut login", "trailing sender", "cut sender",
+                                  "long sender", "trailing address", "long address", "type", "answer", "descriptor"])
+def test_a_malformed_question_costs_smtp_its_channel_only(auth, what):
+    smtp = auth.peers["smtp"]
+    good = login(1, right=RIGHT_SMTP)
+    address = struct.pack("<QQ", 1, 1) + roles.short(b"nobody@example.test")
+    {
+        "right of imap": lambda: smtp.send(SMTP_LOGIN, login(1)),
+        "all rights": lambda: smtp.send(SMTP_LOGIN, login(1, right=7)),
+        "trailing login": lambda: smtp.send(SMTP_LOGIN, good + b"x"),
+        "cut login": lambda: smtp.send(SMTP_LOGIN, good[:-1]),
+        "trailing sender": lambda: smtp.send(SENDER, sender_question(1) + b"x"),
+        "cut sender": lambda: smtp.send(SENDER, sender_question(1)[:-1]),
+        "long sender": lambda: smtp.send(SENDER, sender_question(1, address=b"a" * 513)),
+        "trailing address": lambda: smtp.send(RESOLVE, address + b"x"),
+        "long address": lambda: smtp.send(RESOLVE, struct.pack("<QQ", 1, 1) + roles.short(b"a" * 513)),
+        "type": lambda: smtp.send(7, good),
+        "answer": lambda: smtp.send(SMTP_LOGIN + 1, good),
+        "descriptor": lambda: smtp.send(SMTP_LOGIN, good, 0),
+    }[what]()
+    assert smtp.closed()
+    assert auth.lost()[0] == roles.ROLES.index("smtp")
+    auth.add_peer("smtp")
+    assert_answers(auth)
+
+
+def test_smtp_learns_nothing_of_who_is_not_there(auth):
+    smtp = auth.peers["smtp"]
+    for request, app_password, address in ((1, 0, b""), (2, 7, b""), (3, 0, b"nobody@example.test"), (4, 0, b"\xff\0@"),
+                                           (5, 1 << 63, b"")):
+        smtp.send(SENDER, sender_question(request, app_password=app_password, address=address))
+        assert smtp.receive() == (SENDER + 1, struct.pack("<QB", request, LOGGED_OUT))
+    smtp.send(SMTP_LOGIN, login(6, right=RIGHT_SMTP))
+    auth.peers["authwork"].send(3, struct.pack("<QB", job(auth), 1) + roles.short(b"$argon2id$"))
+    assert smtp.receive() == (SMTP_LOGIN + 1, struct.pack("<QB", 6, DENIED) + bytes(24))
 
 
 @pytest.mark.parametrize("what", ["other request", "unasked", "malformed", "type"])
@@ -432,6 +482,42 @@ def test_a_malformed_question_costs_smtp_its_channel_only(auth, what):
     kind, body = auth.peers["smtp"].receive()
     assert kind == 2 and struct.unpack_from("<QBI", body) == (1, 1, 0)
     assert_answers(auth)
+
+
+def sender(request, account=STRANGER, app_password=0, address=b"someone@example.test"):
+    return struct.pack("<QQ", request, request) + account + struct.pack("<Q", app_password) + roles.short(address)
+
+
+@pytest.mark.parametrize("what", ["trailing", "right", "right of access", "two rights", "type", "sender trailing",
+                                  "sender cut", "sender long"])
+def test_a_malformed_submission_costs_smtp_its_channel_only(auth, what):
+    """A ticket, which opens mail, is nothing that smtp can get: it may ask for its own right alone."""
+    smtp = auth.peers["smtp"]
+    {
+        "trailing": lambda: smtp.send(3, login(1, right=RIGHT_SMTP) + b"x"),
+        "right": lambda: smtp.send(3, login(1, right=1)),
+        "right of access": lambda: smtp.send(1, login(1, right=1)),
+        "two rights": lambda: smtp.send(3, login(1, right=RIGHT_SMTP | 1)),
+        "type": lambda: smtp.send(4, login(1, right=RIGHT_SMTP)),
+        "sender trailing": lambda: smtp.send(5, sender(1) + b"x"),
+        "sender cut": lambda: smtp.send(5, sender(1)[:-1]),
+        "sender long": lambda: smtp.send(5, sender(1, address=b"a" * 513)),
+    }[what]()
+    assert smtp.closed()
+    assert auth.lost()[0] == roles.ROLES.index("smtp")
+    auth.add_peer("smtp")
+    assert_answers(auth)
+
+
+def test_a_submission_is_denied_like_any_login_and_who_is_not_there_sends_nothing(auth):
+    smtp = auth.peers["smtp"]
+    smtp.send(3, login(1, right=RIGHT_SMTP))
+    auth.peers["authwork"].send(3, struct.pack("<QB", job(auth), 1) + roles.short(b"$argon2id$"))
+    assert smtp.receive() == (4, struct.pack("<QB", 1, DENIED) + bytes(24))
+    for request, (account, app_password, address) in enumerate([(STRANGER, 0, b""), (ACCOUNT, 0, b"a@example.test"),
+                                                                (ACCOUNT, 7, b"")]):
+        smtp.send(5, sender(request, account, app_password, address))
+        assert smtp.receive() == (6, struct.pack("<QB", request, 2))  # logged out
 
 
 def test_a_shard_that_answers_nonsense_loses_its_channel_only(auth):

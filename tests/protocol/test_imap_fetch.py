@@ -180,3 +180,28 @@ def test_a_large_message_comes_whole_and_in_pieces(server, account):
         pieces = b"".join(imap.fetch(1, f"(BODY.PEEK[]<{start}.500000>)")[1][b"BODY[]<%d>" % start]
                           for start in range(0, len(large), 500_000))
         assert pieces == large
+
+
+# ---------------------------------------------------------------------- PREVIEW, RFC 8970
+
+def test_preview_is_the_first_words(server, account):
+    texts = {b"Hello,\r\n\r\n  world.\r\n": b"Hello, world.", b"": b"", "caf\u00e9\r\n".encode(): "caf\u00e9".encode(),
+             b"a \"b\" \\c\r\n": b'a "b" \\c', b"x" * 40000: b"x" * 200}
+    with server.imap(account) as imap:
+        assert b"PREVIEW" in imap.ok("CAPABILITY").one(b"CAPABILITY").split()
+        for text in texts:
+            imap.append("INBOX", b"Content-Type: text/plain; charset=utf-8\r\n\r\n" + text)
+        imap.select()
+        for items in "(PREVIEW)", "(UID PREVIEW (LAZY) FLAGS)", "PREVIEW":
+            found = imap.fetch("1:*", items)
+            assert [bytes(found[number][b"PREVIEW"]) for number in sorted(found)] == list(texts.values())
+        assert imap.search("UNSEEN") == list(range(1, len(texts) + 1))
+
+
+def test_preview_of_cold_mail_waits_but_lazy_may_not(server, account):
+    with server.imap(account) as imap:
+        imap.append("INBOX", b"Subject: x\r\n\r\nHello\r\n")
+        imap.select()
+        one = imap.fetch("1", "(PREVIEW (LAZY))")[1]
+        assert one[b"PREVIEW"] in (b"Hello", None)
+        assert imap.fetch("1", "(PREVIEW)")[1][b"PREVIEW"] == b"Hello"

@@ -199,3 +199,11 @@ def test_enable_answers_what_it_enabled(server, account):
     with server.imap(account) as imap:
         assert imap.ok("ENABLE FROB").one(b"ENABLED") == b""
         imap.bad("ENABLE")
+
+
+def test_no_wait_is_longer_than_the_longest_one_set(fresh_server):
+    server = fresh_server({"login": {"failure_delay": "1ms", "failure_delay_max": "1ms"}})
+    account = server.add_account()
+    for _ in range(25):  # doubled each time it would be hours
+        with server.imap() as imap:
+            imap.no(f"LOGIN {account.address} wrong", code=b"AUTHENTICATIONFAILED")

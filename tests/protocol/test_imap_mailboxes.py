@@ -1,5 +1,7 @@
 """IMAP's mailboxes: list, create, delete, rename, subscribe, status, select. RFC 3501 section 6.3"""
 
+import datetime
+
 import pytest
 
 from harness import wire
@@ -312,3 +314,60 @@ def test_mailboxes_survive_a_restart(fresh_server):
         one = imap.fetch("1", "(FLAGS INTERNALDATE BODY.PEEK[])")[1]
         assert {b"\\Flagged", b"$Label"} <= set(one[b"FLAGS"]) and one[b"BODY[]"] == message()
         assert one[b"INTERNALDATE"] == b"17-Jul-1996 02:44:25 -0700" or b"1996" in one[b"INTERNALDATE"]
+
+
+# ---------------------------------------------------------------------- what a mailbox and a mail are, whatever their names
+
+def mailbox_id(answer):
+    return answer.codes()[b"MAILBOXID"]
+
+
+def test_a_mailbox_has_an_id_that_stays(imap):
+    """RFC 8474 section 4"""
+    made = mailbox_id(imap.ok("CREATE here"))
+    assert mailbox_id(imap.select("here")) == made == mailbox_id(imap.select("here", "EXAMINE"))
+    imap.ok("RENAME here there")
+    assert imap.ok("STATUS there (MAILBOXID)").untagged == [b"* STATUS there (MAILBOXID " + made + b")"]
+    listed = imap.ok('LIST "" "*" RETURN (STATUS (MAILBOXID))').all(b"STATUS")
+    ids = [line.split()[-1] for line in listed]
+    assert len(ids) == len(set(ids)) and len(ids) == len(SPECIAL) + 2
+    imap.ok("DELETE there")
+    assert mailbox_id(imap.ok("CREATE there")) != made
+
+
+def test_a_mail_has_an_id_that_its_copies_share(imap):
+    """RFC 8474 sections 5 and 6; threads have none here"""
+    for number in range(3):
+        imap.append("INBOX", message(subject=f"mail {number}"))
+    imap.select()
+    found = imap.fetch("1:3", "(EMAILID THREADID)")
+    ids = [found[number][b"EMAILID"][0] for number in (1, 2, 3)]
+    assert len(set(ids)) == 3 and all(found[number][b"THREADID"] is None for number in found)
+    assert imap.search(f"EMAILID {ids[1].decode()}") == [2] and imap.search("EMAILID x") == [] == imap.search("EMAILID M0")
+    assert imap.search("THREADID T1") == [] and imap.search("NOT THREADID T1") == [1, 2, 3]
+    imap.ok("COPY 1 Archive")
+    imap.ok("MOVE 2 Archive")
+    imap.select("Archive")
+    found = imap.fetch("1:2", "(EMAILID)")
+    assert [found[number][b"EMAILID"][0] for number in (1, 2)] == ids[:2]
+
+
+def test_savedate_is_when_a_mail_came_into_the_mailbox(imap):
+    """RFC 8514"""
+    imap.append("INBOX", message(), date="17-Jul-1996 02:44:25 -0700")
+    imap.select()
+    one = imap.fetch("1", "(INTERNALDATE SAVEDATE)")[1]
+    day = datetime.datetime.strptime(one[b"SAVEDATE"].decode().strip(), "%d-%b-%Y %H:%M:%S %z")
+    assert one[b"INTERNALDATE"] == b"17-Jul-1996 02:44:25 -0700"
+    assert abs((datetime.datetime.now(datetime.timezone.utc) - day).total_seconds()) < 600
+    today, tomorrow = (f"{(day + datetime.timedelta(days=n)):%d-%b-%Y}" for n in (0, 1))
+    assert imap.search(f"SAVEDON {today}") == [1] == imap.search(f"SAVEDSINCE {today}") == imap.search("SAVEDATESUPPORTED")
+    assert imap.search(f"SAVEDBEFORE {today}") == [] == imap.search(f"SAVEDON {tomorrow}") == imap.search("SAVEDON 17-Jul-1996")
+    assert imap.search(f"SAVEDBEFORE {tomorrow}") == [1]
+
+
+def test_appendlimit_is_the_largest_message(server, imap):
+    """RFC 7889"""
+    limit = imap.status("INBOX", "APPENDLIMIT")[b"APPENDLIMIT"]
+    imap.no(b"APPEND INBOX {%d}" % (limit + 1), code=b"TOOBIG")
+    assert b"APPENDLIMIT" in imap.ok("CAPABILITY").one(b"CAPABILITY").split()

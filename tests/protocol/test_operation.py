@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import ssl
 
 import pytest
 
@@ -161,6 +162,58 @@ def test_tls_cannot_be_taken_away_from_listeners_that_need_it(fresh_server):
     assert done.returncode == 1 and "restart the server" in done.stderr and "listen.imaps" in done.stderr
     with server.imap(account, "imaps") as imap:
         imap.ok("NOOP")
+
+def starttls_is_offered(server):
+    with server.smtp(hello=False) as smtp:
+        smtp_offers = any("STARTTLS" in line for line in smtp.expect(250, "EHLO client.example.net"))
+    with server.imap() as imap:
+        imap_offers = "STARTTLS" in str(imap.ok("CAPABILITY").untagged)
+    assert smtp_offers == imap_offers
+    return smtp_offers
+
+
+def test_tls_comes_and_goes_by_reload(fresh_server):
+    services = ("imaps", "pop3s", "submissions")
+    server = fresh_server({"tls": {"certificate": "", "key": ""}, "listen": {name: [] for name in services}})
+    account = server.add_account()
+    assert not starttls_is_offered(server)
+    change(server, "tls", certificate=server.certificate, key=server.root / "key.pem")
+    assert server.cli_json("reload")["tls"] is True
+    assert starttls_is_offered(server)
+    with server.smtp() as client:
+        client.start_tls(server.certificate)
+    # the default wants listeners now, which only a start makes
+    for name in services:
+        del server.settings["listen"][name]
+    server.write_config()
+    waiting = server.cli_json("reload")["needs_restart"]
+    assert {one["setting"] for one in waiting} == {f"listen.{name}" for name in services}
+    with server.imap(account) as imap:
+        change(server, "tls", certificate="", key="")
+        assert server.cli_json("reload")["tls"] is False
+        assert not starttls_is_offered(server)
+        imap.ok("NOOP")
+
+
+def test_the_oldest_version_of_tls_follows_a_reload(fresh_server):
+    server = fresh_server()
+    old = ssl.create_default_context(cafile=server.certificate)
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+
+    def speaks():
+        with wire.Line.open("127.0.0.1", server.ports["imaps"]) as line:
+            try:
+                with old.wrap_socket(line.sock, server_hostname="localhost") as wrapped:
+                    return wrapped.recv(1) == b"*"
+            except (ssl.SSLError, OSError):
+                return False
+    assert speaks()
+    change(server, "tls", minimum_version="1.3")
+    server.cli("reload")
+    assert not speaks()
+    change(server, "tls", minimum_version="1.2")
+    server.cli("reload")
+    assert speaks()
 
 
 def test_a_reload_without_a_server_says_so(fresh_server):
@@ -332,6 +385,8 @@ def test_metrics_count_what_was_done(fresh_server):
         assert total(metrics, "mansio_connections", process="smtp.0") == 1
     assert total(metrics, "mansio_commands_total", protocol="imap", command="store") == 1
     assert total(metrics, "mansio_commands_total", protocol="imap", command="select") == 1
+    assert total(metrics, "mansio_commands_total", protocol="imap", command="login", process="access.0") == 1
+    assert total(metrics, "mansio_commands_total", protocol="pop3", command="pass", process="access.0") == 1
     assert total(metrics, "mansio_commands_total", protocol="pop3", command="stat") == 1
     assert total(metrics, "mansio_commands_total", protocol="smtp", command="noop") == 1
     assert total(metrics, "mansio_logins_total", protocol="imap") == 1

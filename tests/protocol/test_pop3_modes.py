@@ -349,6 +349,20 @@ def test_expire_of_a_server_where_all_are_the_same(fresh_server):
         assert expire(pop3) == ["EXPIRE 31"]
 
 
+def test_a_reload_takes_over_what_the_configuration_says(fresh_server):
+    server = fresh_server()
+    account = server.add_account()
+    fill(server, account)
+    server.settings["pop3"] = {"mode": "delete", "seen": True}
+    server.write_config()
+    server.cli("reload")
+    with server.pop3() as pop3:
+        server.wait_for(lambda: expire(pop3) == ["EXPIRE 0"], "the news to come to access")
+    session(server, account, "RETR 1")
+    assert count(server, account) == 2
+    assert policy(server, account)["mode"] == {"value": "delete", "from": "server"}
+
+
 # ---------------------------------------------------------------------- keep N days
 
 @pytest.fixture
@@ -399,15 +413,19 @@ def test_what_is_moved_away_or_unread_stays(fresh_server, moving_clock):
     assert len(uids(server, account, "Archive")) == 1 and len(uids(server, account, "Trash")) == 1
 
 
-def test_dates_stand_after_a_restart_and_the_first_counts(fresh_server, moving_clock):
+def test_dates_go_along_and_stand_after_a_restart_and_the_first_counts(fresh_server, moving_clock):
     server = fresh_server({"pop3": {"mode": "days", "days": 10}}, environment=moving_clock.environment)
     account = server.add_account()
     fill(server, account, 2)
     session(server, account, "RETR 1")
     at(server, moving_clock, 5)
     session(server, account, "RETR 1")
+    shard = server.cli_json("account", "show", account.address)["shard"]
+    server.cli("account", "move", account.address, "--shard", 1 - shard)
     server.stop()
     server.start()
+    at(server, moving_clock, 9)
+    assert len(uids(server, account)) == 2
     at(server, moving_clock, 11)
     server.wait_for(lambda: len(uids(server, account)) == 1, "the message to be deleted")
 

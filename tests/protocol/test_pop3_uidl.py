@@ -187,3 +187,16 @@ def test_hidden_mail_and_dates_go_along_to_another_shard(fresh_server, tmp_path)
     assert len(before) == 2
     server.cli("account", "move", account.address, "--shard", 1 - server.cli_json("account", "show", account.address)["shard"])
     assert ids(server, account) == before
+
+
+def test_salvage_keeps_ids(fresh_server, tmp_path, state):
+    server = fresh_server({"server": {"shards": 1}})
+    account = server.add_account()
+    maildir(tmp_path / "box", NAMES)
+    write(tmp_path / "ids", f"{NAMES[0]} first\n{NAMES[2]} third\n")
+    import_(server, account, tmp_path / "box", state, "--uidl-file", tmp_path / "ids")
+    before = ids(server, account)
+    server.stop()
+    server.cli("store", "salvage", "0")
+    server.start()
+    assert ids(server, account) == before

@@ -2,6 +2,7 @@
 the sandbox, kept, and used again; text that lies cold on disk."""
 
 import email
+import email.errors
 import email.header
 import email.policy
 import html.parser
@@ -176,3 +177,64 @@ def test_damaged_text_on_disk_is_made_again(server, mailbox):
         assert imap.search("BODY the") == before
         assert imap.search("BODY the") == before
     assert server.cli_json("store", "check")["damaged"] == 0
+
+
+def header_of(data, field):
+    """The folded values of the fields of that name; None where Python cannot say."""
+    parsed = email.message_from_bytes(data, policy=email.policy.compat32)
+    try:
+        values = [str(email.header.make_header(email.header.decode_header(value))) for value in parsed.get_all(field, [])]
+    except (LookupError, UnicodeDecodeError, ValueError, email.errors.HeaderParseError):
+        return None
+    return None if any("\ufffd" in value for value in values) else [folded(re.sub(r"\r?\n", "", value)) for value in values]
+
+
+# Fields that Python reads otherwise: {(message, field): why}.
+DIFFERENT_FIELDS = {
+    ("mime4j/testmsgs/obsolete.msg", "Subject"): "Python does not take the blanks before the colon away (RFC 5322 section 4.5)",
+}
+
+
+@pytest.mark.parametrize("field", ["Subject", "From", "To", "Received"])
+def test_words_of_header_fields(server, mailbox, field):
+    account, texts = mailbox
+    choice = random.Random(2047)
+    mails = corpus()
+    known = {uid: values for uid, (name, _) in texts.items()
+             if (values := header_of(mails[name], field)) is not None and (name, field) not in DIFFERENT_FIELDS}
+    words = sorted({word for values in known.values() for value in values for word in re.findall(r"[A-Z][A-Z0-9]{2,9}", value)})
+    key = f"HEADER {field}" if field == "Received" else field.upper()
+    differences = []
+    with server.imap(account) as imap:
+        imap.select()
+        for word in choice.sample(words, min(60, len(words))):
+            found = set(imap.search(f"{key} {word.lower()}", "UID SEARCH"))
+            for uid, values in known.items():
+                if any(word in value for value in values) != (uid in found):
+                    differences.append(f"{texts[uid][0]}: {word} {'only found here' if uid in found else 'not found'}: {values}")
+    assert not differences, "\n".join(sorted(differences))
+
+
+def text_bytes(server):
+    return sum(path.stat().st_size for path in server.directory.glob("shards/*/text/*.index"))
+
+
+def test_text_of_what_is_gone_is_freed(fresh_server):
+    server = fresh_server({"server": {"shards": 1}, "store": {"undelete_window": "0s"}})
+    account, other = server.add_account(), server.add_account()
+    with server.imap(account) as imap:
+        for number in range(100):
+            imap.append("INBOX", message(subject=f"number {number}"))
+        imap.select()
+        assert len(imap.search("BODY hello")) == 100
+        before = text_bytes(server)
+        assert before > 0
+        imap.ok("STORE 1:60 +FLAGS.SILENT (\\Deleted)")
+        imap.ok("EXPUNGE")
+        server.wait_for(lambda: server.cli("store", "compact") and text_bytes(server) < before, "the text to go")
+        assert imap.search("BODY hello") == list(range(1, 41))
+    server.cli("account", "remove", account.address, "--yes")
+    assert text_bytes(server) == 0
+    with server.imap(other) as imap:
+        imap.select()
+        assert imap.search("BODY hello") == []

@@ -1,6 +1,7 @@
 """SMTP as a receiver (RFC 5321) and its extensions, as other servers meet it."""
 
 import re
+import socket
 import threading
 
 import pytest
@@ -239,6 +240,16 @@ def test_a_pipelined_transaction_is_answered_in_order(smtp, account):
     assert [smtp.read()[0] for _ in range(4)] == [250, 250, 550, 354]
     smtp.line.send(wire.dot_stuffed(message()) + b"NOOP\r\n")
     assert [smtp.read()[0] for _ in range(2)] == [250, 250]
+
+
+def test_who_has_said_all_may_still_listen(server, account):
+    """As `nc` does at the end of its input."""
+    with server.smtp() as client:
+        client.line.send(b"EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<" + account.address.encode() + b">\r\nDATA\r\n" +
+                         wire.dot_stuffed(message()) + b"QUIT\r\n")
+        client.line.sock.shutdown(socket.SHUT_WR)
+        assert [client.read()[0] for _ in range(6)] == [250, 250, 250, 354, 250, 221]
+        assert client.line.closed()
 
 
 def test_a_pipelined_data_without_recipients_is_refused(smtp):

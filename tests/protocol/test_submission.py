@@ -7,6 +7,7 @@ import email.policy
 import email.utils
 import re
 import smtplib
+import socket
 import ssl
 import time
 
@@ -200,11 +201,41 @@ def test_a_login_may_be_pipelined_with_the_mail(server, stranger, writer, reader
     assert stranger.read()[0] == 250
 
 
-def test_starttls_forgets_what_came_before(server, writer):
+def submitters(server):
+    return [one["account"] for one in server.cli_json("who", "--all") if one["protocol"] == "submission"]
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_who_has_said_all_may_still_listen_for_the_login(server, writer, right):
+    with wire.Smtp(server.connect("submission")) as client:
+        client.line.send(b"EHLO c\r\nAUTH PLAIN " +
+                         b64(f"\0{writer.address}\0{writer.password if right else 'wrong'}").encode() + b"\r\nQUIT\r\n")
+        client.line.sock.shutdown(socket.SHUT_WR)
+        assert [client.read()[0] for _ in range(3)] == [250, 235 if right else 535, 221]
+
+
+def test_starttls_forgets_what_came_before(server):
+    writer = server.add_account()
     with wire.Smtp(server.connect("submission")) as client:
         client.expect(250, "EHLO client.example.net")
         client.login(writer)  # the test's settings allow it without TLS
+        assert writer.address in submitters(server)
         client.start_tls(server.certificate)
+        assert writer.address not in submitters(server)
+        client.expect(250, "EHLO client.example.net")
+        client.expect_status(530, "5.7.0", f"MAIL FROM:<{writer.address}>")
+
+
+def test_a_login_that_was_slipped_in_before_tls_does_not_count(server, writer):
+    """Command injection (RFC 3207 section 4.2): what stands in the clear behind STARTTLS is thrown away."""
+    with wire.Smtp(server.connect("submission")) as client:
+        client.expect(250, "EHLO client.example.net")
+        client.line.send(b"STARTTLS\r\nEHLO x\r\nAUTH PLAIN " + b64(f"\0{writer.address}\0{writer.password}").encode() +
+                         b"\r\n")
+        assert client.read()[0] == 220
+        client.line.unread = b""
+        client.line.start_tls(server.certificate)
+        client.expect(503, "AUTH PLAIN")
         client.expect(250, "EHLO client.example.net")
         client.expect_status(530, "5.7.0", f"MAIL FROM:<{writer.address}>")
 

@@ -117,7 +117,7 @@ static int send_handover(struct connection *c, struct str unread, int *fd)
 	}
 	buf_clear(&role->scratch);
 	handover_encode(&handover, &role->scratch);
-	return access_link_pass(role, PEER_SHARD(c->shard), ACCESS_SHARD_HANDOVER, fd);
+	return peers_pass(role->peers, PEER_SHARD(c->shard), ACCESS_SHARD_HANDOVER, &role->scratch, fd);
 }
 
 static int begin_relay(struct connection *c)
@@ -255,7 +255,7 @@ static enum login_verdict take_answer(struct connection *c, int result, const st
 	}
 	switch (reply->result) {
 	case LOGIN_OK:
-		if (PEER_SHARD(reply->shard) >= role->n_links || !role->links[PEER_SHARD(reply->shard)].channel) {
+		if (!peers_channel(role->peers, PEER_SHARD(reply->shard))) {
 			log_login(c, "shard-away");
 			return LOGIN_VERDICT_UNAVAILABLE;
 		}
@@ -307,7 +307,7 @@ void access_authenticate(void *owner, struct str user, struct str password)
 		request.request = c->call;
 		buf_clear(&role->scratch);
 		login_request_encode(&request, &role->scratch);
-		err = access_link_send(role, PEER_AUTH, ACCESS_AUTH_LOGIN);
+		err = peers_send(role->peers, PEER_AUTH, ACCESS_AUTH_LOGIN, &role->scratch);
 		if (role->scratch.n)
 			mem_wipe(role->scratch.p, role->scratch.n);
 	}

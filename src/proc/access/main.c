@@ -6,15 +6,14 @@
  * notice. */
 #include "proc/access/private.h"
 
-#include "base/log.h"
 #include "base/mem.h"
 #include "proc/roles.h"
-
-#include <unistd.h>
 
 void access_settings(struct access_role *role)
 {
 	role->settings = login_settings_of(&role->process->conf);
+	role->settings.imap_commands = role->imap_commands;
+	role->settings.pop3_commands = role->pop3_commands;
 	role->settings.pop3_expire_days = role->expire.days;
 	role->settings.pop3_expire_differs = role->expire.differs;
 }
@@ -27,15 +26,12 @@ static int prepare(struct role_process *process)
 	role->process = process;
 	role->expire = (struct expire_news){ pop3_policy_expire(process->conf.pop3.mode, (uint16_t)process->conf.pop3.days), false };
 	access_settings(role);
-	role->n_links = PEER_SHARD(process->setup.shards);
-	role->links = mem_alloc(role->n_links, sizeof *role->links);
-	for (uint32_t i = 0; i < role->n_links; i++)
-		role->links[i] = (struct link){ .role = role, .peer = i };
+	role->peers = peers_new(process, &access_peers_events, role);
 	role->calls = ipc_calls_new(process->loop, max); /* a connection asks one question at a time */
 	role->scratch = BUF_INIT(IPC_BODY_MAX);
 	role->addresses = address_count_new(max);
 	role->handed = handed_new(max, role->addresses);
-	role->scrapes = scrapes_new(process);
+	role->scrapes = scrapes_new(process, SCRAPE_MS);
 	return 0;
 }
 
@@ -49,41 +45,16 @@ static void on_accept(void *owner, int fd, const struct peer_address *peer)
 		access_connection_accept(role, listener->service, fd, peer);
 }
 
-static bool is_ours(enum service service)
-{
-	switch (service) {
-	case SERVICE_IMAP:
-	case SERVICE_IMAPS:
-	case SERVICE_POP3:
-	case SERVICE_POP3S:
-	case SERVICE_METRICS:
-		return true;
-	case SERVICE_SMTP:
-	case SERVICE_LMTP:
-	case SERVICE_SUBMISSION:
-	case SERVICE_SUBMISSIONS:
-	case SERVICE_COUNT:
-		break;
-	}
-	return false;
-}
-
 static void add_listener(struct role_process *process, enum service service, int fd)
 {
 	struct access_role *role = process->state;
-	role_listeners_add(&role->listeners, role, is_ours(service), service, fd);
+	role_listeners_add(&role->listeners, role, service_role(service) == ROLE_ACCESS, service, fd);
 }
 
 static void add_peer(struct role_process *process, enum role peer_role, uint16_t index, int fd)
 {
 	struct access_role *role = process->state;
-	uint32_t peer = peer_role == ROLE_AUTH ? PEER_AUTH : PEER_SHARD(index);
-	if ((peer_role != ROLE_AUTH && peer_role != ROLE_SHARD) || peer >= role->n_links) {
-		log_error("peer-refused", LOG_S("role", role_name(peer_role)), LOG_U("index", index));
-		close(fd);
-		return;
-	}
-	access_link_open(role, peer, fd);
+	peers_add(role->peers, peer_role, index, fd);
 }
 
 static void reload(struct role_process *process)
@@ -103,6 +74,7 @@ static void stop(struct role_process *process)
 	struct access_role *role = process->state;
 	role_listeners_close(&role->listeners);
 	scrapes_free(&role->scrapes);
+	peers_stop(role->peers);
 	access_connections_stop(role);
 }
 
@@ -126,6 +98,8 @@ static void status(struct role_process *process, struct buf *out)
 	role_status_services(out, role->accepted);
 	status_of_logins(role, out);
 	role_status_add(out, STR("relays"), role->n_relays);
+	role_status_imap(out, role->imap_commands);
+	role_status_pop3(out, role->pop3_commands);
 }
 
 static void metrics(struct role_process *process, struct str text)
@@ -141,12 +115,11 @@ static void finish(struct role_process *process)
 	role_listeners_close(&role->listeners);
 	scrapes_free(&role->scrapes);
 	access_connections_free(role);
-	access_links_free(role);
+	peers_free(&role->peers);
 	ipc_calls_free(&role->calls);
 	handed_free(&role->handed);
 	address_count_free(&role->addresses);
 	buf_free(&role->scratch);
-	mem_free(role->links);
 	mem_free(role);
 	process->state = NULL;
 }

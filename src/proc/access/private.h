@@ -1,44 +1,35 @@
-/* private.h: what the files of the access role share: the role's state, its links to auth and the shards, and its
- * connections. One struct access_role a process; everything below it is freed with it. */
+/* private.h: what the files of the access role share: the role's state and its connections. One
+ * struct access_role a process; everything below it is freed with it. */
 #ifndef PROC_ACCESS_PRIVATE_H
 #define PROC_ACCESS_PRIVATE_H
 
 #include "ipc/call.h"
-#include "ipc/channel.h"
 #include "proc/access/engine.h"
 #include "proc/access/handed.h"
 #include "proc/access/scrape.h"
 #include "proc/listeners.h"
-#include "proc/role.h"
+#include "proc/peers.h"
+#include "syntax/imap.h"
+#include "syntax/pop3.h"
 
 /* Beside the delays that auth itself imposes on who failed before (login.failure_delay_max). */
 #define LOGIN_ANSWER_MS (30 * 1000)
 /* Time for the last reply to leave; less when the server stops, which has a time-out of its own. */
 #define LINGER_MS       (5 * 1000)
 #define STOP_LINGER_MS  1000
+/* For a request for metrics, and its answer. */
+#define SCRAPE_MS       10000
 /* At a stop, time for the shards' farewells to pass through the relays. */
 #define STOP_RELAYS_MS  2000
 
-struct access_role;
 struct connection;
-
-/* Our end of the channel to auth (peer 0) or to a shard (peer 1 + its index). */
-struct link {
-	struct access_role *role;
-	uint32_t peer;
-	struct ipc_channel *channel; /* NULL while the other process is down */
-};
-
-#define PEER_AUTH 0
-#define PEER_SHARD(index) ((uint32_t)(index) + 1)
 
 struct access_role {
 	struct role_process *process;
 	struct login_settings settings;
 	struct expire_news expire;     /* what auth has said last of EXPIRE; the configuration's before */
 	struct role_listeners listeners;
-	struct link *links; /* by peer */
-	uint32_t n_links;
+	struct peers *peers;
 	struct ipc_calls *calls;
 	struct buf scratch; /* for encoding messages; wiped after each that held a password */
 	struct address_count *addresses;
@@ -51,6 +42,7 @@ struct access_role {
 	struct {
 		uint64_t logins, failures;
 	} count[HANDOVER_PROTOCOL_COUNT];
+	uint64_t imap_commands[IMAP_COMMAND_COUNT], pop3_commands[POP3_VERB_COUNT]; /* before login */
 	struct loop_timer *stop_timer; /* while stopping with relays */
 	bool stopping;
 };
@@ -58,13 +50,8 @@ struct access_role {
 /* main.c: engines look at these settings from now on. */
 void access_settings(struct access_role *role);
 
-/* links.c: a peer's new channel, replacing an older one. */
-void access_link_open(struct access_role *role, uint32_t peer, int fd);
-void access_links_free(struct access_role *role);
-/* Sends what was encoded into role->scratch, and the descriptor beside it. ERR_UNAVAILABLE while the peer is
- * down. The descriptor becomes the channel's, as of ipc_pass. */
-int access_link_send(struct access_role *role, uint32_t peer, uint16_t type) MUST_CHECK;
-int access_link_pass(struct access_role *role, uint32_t peer, uint16_t type, int *fd) MUST_CHECK;
+/* messages.c; their owner is the role. */
+extern const struct peers_events access_peers_events;
 
 /* connection.c: the role's listeners lead here; the descriptor becomes the connection's. */
 void access_connection_accept(struct access_role *role, enum service service, int fd, const struct peer_address *peer);

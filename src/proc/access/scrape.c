@@ -7,30 +7,33 @@
 #include "base/mem.h"
 #include "ipc/channel.h"
 #include "loop/stream.h"
+#include "loop/timeout.h"
 #include "syntax/http.h"
 
 #include <unistd.h>
 
 #define SCRAPES_MAX 16
-#define PATIENCE_MS 10000
 #define LINGER_MS   2000
 #define OUTPUT_MAX  (IPC_BODY_MAX + 4096)
 
 struct scrape {
 	struct scrapes *scrapes;
 	struct stream *stream; /* NULL: a free place */
-	bool waits;  /* for the numbers */
+	struct loop_timeout deadline; /* until the answer; then the stream has its own */
+	bool waits; /* for the numbers */
 	bool closing;
 };
 
 struct scrapes {
 	struct role_process *process;
+	uint64_t patience_ms;
 	bool asked;
 	struct scrape list[SCRAPES_MAX];
 };
 
 static void end(struct scrape *scrape)
 {
+	loop_timeout_set(scrape->scrapes->process->loop, &scrape->deadline, 0);
 	stream_free(&scrape->stream);
 	*scrape = (struct scrape){ .scrapes = scrape->scrapes };
 }
@@ -44,6 +47,7 @@ static void answer(struct scrape *scrape, const char *status, const char *more, 
 	          "Cache-Control: no-store\r\nConnection: close\r\n%s\r\n",
 	          status, text.n, more);
 	outq_add(out, text);
+	loop_timeout_set(scrape->scrapes->process->loop, &scrape->deadline, 0);
 	scrape->waits = false;
 	scrape->closing = true;
 	stream_finish(scrape->stream, LINGER_MS);
@@ -100,10 +104,16 @@ static void on_closed(void *owner, int err)
 	end(owner);
 }
 
-struct scrapes *scrapes_new(struct role_process *process)
+static void on_deadline(void *owner)
+{
+	end(owner);
+}
+
+struct scrapes *scrapes_new(struct role_process *process, uint64_t patience_ms)
 {
 	struct scrapes *scrapes = mem_alloc(1, sizeof *scrapes);
 	scrapes->process = process;
+	scrapes->patience_ms = patience_ms;
 	for (size_t i = 0; i < SCRAPES_MAX; i++)
 		scrapes->list[i].scrapes = scrapes;
 	return scrapes;
@@ -129,7 +139,8 @@ void scrapes_accept(struct scrapes *scrapes, int fd)
 			continue;
 		scrape->stream = stream_new(scrapes->process->loop, fd, (struct stream_limits){ HTTP_HEAD_MAX, OUTPUT_MAX },
 		                            &events, scrape);
-		stream_set_timeout(scrape->stream, PATIENCE_MS);
+		scrape->deadline = (struct loop_timeout){ .fire = on_deadline, .owner = scrape };
+		loop_timeout_set(scrapes->process->loop, &scrape->deadline, scrapes->patience_ms);
 		return;
 	}
 	log_warning("scrape-refused", LOG_U("connections", SCRAPES_MAX));

@@ -8,7 +8,8 @@
 
 struct scrapes;
 
-struct scrapes *scrapes_new(struct role_process *process) __attribute__((returns_nonnull));
+/* A connection has that long for its request and the gathering of the answer, however busy it is. */
+struct scrapes *scrapes_new(struct role_process *process, uint64_t patience_ms) __attribute__((returns_nonnull));
 /* Closes all. */
 void scrapes_free(struct scrapes **scrapes);
 /* Takes the descriptor over; closes it when there are too many. */

@@ -10,8 +10,8 @@
 #include "base/mem.h"
 #include "ipc/smtp_auth.h"
 
-/* The longest wait that the throttle may ask for; accounts less, so that strangers cannot lock somebody out. */
-#define PEER_DELAY_MAX_MS    60000
+/* An account's logins wait no longer than this, whatever login.failure_delay_max says: strangers cannot lock somebody
+ * out. */
 #define ACCOUNT_DELAY_MAX_MS 5000
 /* Who would have to wait longer is told to come again. */
 #define WAIT_MAX_MS          20000
@@ -175,6 +175,7 @@ static struct login *new_login(struct auth_peer *asker, const struct login_reque
 {
 	struct login *login = mem_alloc(1, sizeof *login);
 	uint64_t delay_ms = asker->auth->process->conf.login.failure_delay_ms;
+	uint64_t delay_max_ms = asker->auth->process->conf.login.failure_delay_max_ms;
 	login->asker = asker;
 	login->generation = asker->generation;
 	login->request = request->request;
@@ -188,11 +189,11 @@ static struct login *new_login(struct auth_peer *asker, const struct login_reque
 		memcpy(login->peer, request->peer.p, login->peer_n);
 	login->password = mem_copy(request->password);
 	login->password_n = request->password.n;
-	login->peer_key = throttle_peer(request->peer, delay_ms, PEER_DELAY_MAX_MS);
+	login->peer_key = throttle_peer(request->peer, delay_ms, delay_max_ms);
 	/* all spellings of an address are one account, whether it exists or not */
 	struct folded_address folded;
 	login->account_key = throttle_account(address_read(request->user, &folded) == 0 ? folded.whole : request->user,
-					      delay_ms, ACCOUNT_DELAY_MAX_MS);
+					      delay_ms, MIN(delay_max_ms, ACCOUNT_DELAY_MAX_MS));
 	return login;
 }
 

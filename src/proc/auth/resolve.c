@@ -37,10 +37,10 @@ static int send_reply(struct auth_peer *smtp, const struct resolve_reply *reply)
 
 /* --- senders --- */
 
-/* Whether what the login was made with is still there: 0, or ERR_NOT_FOUND. */
+/* Whether what the login was made with still holds: 0, or ERR_NOT_FOUND. */
 static int look_at_login(struct auth *auth, const struct sender_request *request)
 {
-	int err = directory_account_exists(auth->directory, &request->account);
+	int err = directory_account_may_log_in(auth->directory, &request->account);
 	if (err || request->app_password == 0)
 		return err;
 	return app_password_exists(auth->directory, &request->account, request->app_password);

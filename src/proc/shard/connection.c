@@ -40,6 +40,8 @@ struct connection {
 	bool relayed;   /* by access, which sees the end itself */
 	uint8_t wishes; /* WISH of each enum session_resume that has not come true yet */
 	struct cold_read *fetching; /* for the engine, which is resumed then */
+	int fetched_fd;             /* what was fetched last: a file system that cannot tell must not have it fetched for ever */
+	uint64_t fetched_at;
 	bool due;       /* a wish has come true: resume */
 	bool doomed;    /* its batch is void: it ends at the end of the turn, and nothing that waits leaves */
 	bool closing;
@@ -232,8 +234,12 @@ bool connection_fetch(void *connection, int fd, uint64_t offset, uint64_t n)
 	struct connection *c = connection;
 	for (uint64_t at = 0; at < n && !c->fetching; at += COLD_READ_MAX) {
 		uint64_t piece = MIN(n - at, (uint64_t)COLD_READ_MAX);
-		if (cold_read_needed(fd, offset + at, piece))
-			c->fetching = cold_read_begin(c->shard->process->loop, fd, offset + at, piece, on_fetched, c);
+		bool again = c->fetched_fd == fd && c->fetched_at == offset + at;
+		if (again || !cold_read_needed(fd, offset + at, piece))
+			continue;
+		c->fetching = cold_read_begin(c->shard->process->loop, fd, offset + at, piece, on_fetched, c);
+		c->fetched_fd = fd;
+		c->fetched_at = offset + at;
 	}
 	return c->fetching != NULL;
 }

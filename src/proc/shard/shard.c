@@ -385,14 +385,6 @@ static void shard_stop(struct role_process *process)
 	shard_turn(shard);
 }
 
-static void status_of_commands(const struct shard *shard, struct buf *out)
-{
-	for (enum imap_command_kind kind = 0; kind < IMAP_COMMAND_COUNT; kind++)
-		role_status_command(out, STR("imap"), imap_command_name(kind), shard->count.imap_commands[kind]);
-	for (enum pop3_verb verb = POP3_UNKNOWN + 1; verb < (enum pop3_verb)POP3_VERB_COUNT; verb++)
-		role_status_command(out, STR("pop3"), pop3_verb_name(verb), shard->count.pop3_commands[verb]);
-}
-
 static void shard_status(struct role_process *process, struct buf *out)
 {
 	struct shard *shard = process->state;
@@ -419,7 +411,9 @@ static void shard_status(struct role_process *process, struct buf *out)
 	role_status_add(out, STR("body_bytes_dead"), statistics.dead_bytes);
 	role_status_add(out, STR("body_bytes_freed"), statistics.compacted_bytes);
 	role_status_add(out, STR("cold_reads"), loop_cold_reads(process->loop));
-	status_of_commands(shard, out);
+	role_status_imap(out, shard->count.imap_commands);
+	role_status_pop3(out, shard->count.pop3_commands);
+	loop_did(process->loop, STR("status"));
 }
 
 static void free_peers(struct shard *shard)

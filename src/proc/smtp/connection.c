@@ -18,6 +18,11 @@
 /* A client that has so much to read first is not listened to. */
 #define OUTPUT_PAUSE      (32 * 1024)
 
+static bool is_submission(enum service service)
+{
+	return service == SERVICE_SUBMISSION || service == SERVICE_SUBMISSIONS;
+}
+
 /* The last connection is gone: what it has left to say goes out with this turn. */
 static void stopped(struct smtp_role *role)
 {
@@ -29,7 +34,7 @@ static void connection_free(struct connection *connection)
 {
 	struct smtp_role *role = connection->role;
 	log_debug("connection-closed", LOG_ID(connection->id), LOG_C("peer", connection->peer.text));
-	ipc_call_cancel(role->calls, connection->resolve_call);
+	ipc_call_cancel(role->calls[QUESTION_RESOLVE], connection->resolve_call);
 	login_forget(&connection->login);
 	loop_timeout_set(role->process->loop, &connection->patience, 0);
 	delivery_free(&connection->delivery);
@@ -62,9 +67,10 @@ static void settle(struct connection *connection)
 		loop_timeout_set(role->process->loop, &connection->patience, patience_ms);
 	}
 	stream_pause(connection->stream, stream_output(connection->stream)->held > OUTPUT_PAUSE);
-	/* RFC 2920 section 3.2: the answer to MAIL leaves with that to the RCPT pipelined behind it. Each write that is
-	 * saved is a wake-up of the client too. */
-	stream_hold(connection->stream, connection->resolve_call != 0 || connection->login.sender_call != 0);
+	/* While the session waits for auth or a shard nothing leaves, and the client's end is not heard of: who has said
+	 * all may still listen. RFC 2920 section 3.2: the answer to MAIL leaves with that to the RCPT pipelined behind it;
+	 * each write that is saved is a wake-up of the client too. */
+	stream_hold(connection->stream, patience_ms == 0);
 	stream_flush(connection->stream);
 }
 
@@ -118,18 +124,18 @@ static void on_resolved(void *owner, int result, const void *message)
 static int ask_auth(struct connection *connection, struct str address)
 {
 	struct smtp_role *role = connection->role;
-	struct link *link = &role->links[PEER_AUTH];
-	if (!link->channel || address.n > RESOLVE_ADDRESS_MAX)
-		return ERR_UNAVAILABLE;
+	struct ipc_calls *calls = role->calls[QUESTION_RESOLVE];
 	struct resolve_request request = { .session = connection->id, .address = address };
-	int err = ipc_call_begin(role->calls, PEER_AUTH, RESOLVE_TIMEOUT_MS, on_resolved, connection, &request.request);
+	if (address.n > RESOLVE_ADDRESS_MAX)
+		return ERR_LIMIT;
+	int err = ipc_call_begin(calls, PEER_AUTH, RESOLVE_TIMEOUT_MS, on_resolved, connection, &request.request);
 	if (err != 0)
 		return err;
 	buf_clear(&role->scratch);
 	resolve_request_encode(&request, &role->scratch);
-	err = ipc_send(link->channel, SMTP_AUTH_RESOLVE, buf_str(&role->scratch), -1);
+	err = peers_send(role->peers, PEER_AUTH, SMTP_AUTH_RESOLVE, &role->scratch);
 	if (err != 0)
-		ipc_call_cancel(role->calls, request.request);
+		ipc_call_cancel(calls, request.request);
 	else
 		connection->resolve_call = request.request;
 	return err;
@@ -189,7 +195,8 @@ static void world_deliver(void *owner, struct smtp_delivery *message)
 	body_free(&body);
 }
 
-/* The replies are queued: their keys wait with them until on_drained. */
+/* The replies are queued: their keys wait with them until on_drained. Who had ended his side before the answer may be
+ * listening or gone: his keys are left to grow old, so that a retry is no second copy. */
 static void world_answered(void *owner, const struct smtp_delivery *message)
 {
 	struct connection *connection = owner;
@@ -199,7 +206,7 @@ static void world_answered(void *owner, const struct smtp_delivery *message)
 		all = all && message->targets[i].result == SMTP_DELIVERED;
 	connection->role->n_messages += all;
 	connection->role->n_failed += !all;
-	if (room == 0)
+	if (room == 0 || stream_has_ended(connection->stream))
 		return;
 	connection->confirmations = mem_resize(connection->confirmations, connection->n_confirmations + room,
 	                                       sizeof *connection->confirmations);
@@ -212,6 +219,8 @@ static void on_tls_done(void *owner)
 	struct connection *connection = owner;
 	smtp_session_tls_started(connection->session, stream_tls_version(connection->stream),
 	                         stream_tls_cipher(connection->stream));
+	if (is_submission(connection->service))
+		login_expect(&connection->login);
 	settle(connection);
 }
 
@@ -364,7 +373,7 @@ void smtp_connection_accept(struct smtp_role *role, enum service service, int fd
 		.session = connection->id,
 		.address = str_from_c(connection->peer.text),
 		.offer_tls = role->process->tls && strcmp(peer->text, "unix") != 0,
-		.submission = service == SERVICE_SUBMISSION || service == SERVICE_SUBMISSIONS,
+		.submission = is_submission(service),
 		.plain_allowed = plain == CONF_PLAIN_ALWAYS || (plain == CONF_PLAIN_LOOPBACK && peer->loopback),
 		.tls_first = service == SERVICE_SUBMISSIONS,
 	};

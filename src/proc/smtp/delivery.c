@@ -61,7 +61,7 @@ void delivery_free(struct delivery **delivery)
 	if (!d)
 		return;
 	for (uint32_t i = 0; i < d->n_batches; i++)
-		ipc_call_cancel(d->role->calls, d->batches[i].call);
+		ipc_call_cancel(d->role->calls[QUESTION_DELIVER], d->batches[i].call);
 	mem_free(d->items);
 	mem_free(d->batches);
 	mem_free(d);
@@ -133,22 +133,37 @@ static int encode(struct delivery *delivery, const struct batch *batch, const st
 	return buf_error(out);
 }
 
+/* Tells a shard what it is to be told. */
+static void flush_confirmed(struct smtp_role *role, uint16_t shard)
+{
+	struct confirmed *confirmed = &role->confirmed[shard];
+	uint32_t n = confirmed->n;
+	confirmed->n = 0;
+	if (n == 0 || !peers_channel(role->peers, PEER_SHARD(shard)))
+		return;
+	buf_clear(&role->scratch);
+	deliver_confirm_encode(&(struct deliver_confirm){ confirmed->keys, n }, &role->scratch);
+	if (peers_send(role->peers, PEER_SHARD(shard), SMTP_SHARD_CONFIRM, &role->scratch) != 0)
+		log_warning("confirmation-not-sent", LOG_U("shard", shard));
+}
+
 static int send_batch(struct delivery *delivery, struct batch *batch, const struct body *body)
 {
 	struct smtp_role *role = delivery->role;
-	uint32_t peer = PEER_SHARD(delivery->items[batch->first].shard);
-	if (peer >= role->n_links || !role->links[peer].channel)
+	struct ipc_calls *calls = role->calls[QUESTION_DELIVER];
+	uint16_t shard = delivery->items[batch->first].shard;
+	struct ipc_channel *channel = peers_channel(role->peers, PEER_SHARD(shard));
+	if (!channel)
 		return ERR_UNAVAILABLE;
-	int err = ipc_call_begin(role->calls, peer, DELIVER_TIMEOUT_MS, on_reply, batch, &batch->call);
+	int err = ipc_call_begin(calls, PEER_SHARD(shard), DELIVER_TIMEOUT_MS, on_reply, batch, &batch->call);
 	if (err != 0)
 		return err;
-	confirmations_flush(&role->links[peer]); /* first: the shard forgets the key before it may meet it again */
+	flush_confirmed(role, shard); /* first: the shard forgets the key before it may meet it again */
 	err = encode(delivery, batch, body, &role->scratch);
 	if (err == 0)
-		err = ipc_send2(role->links[peer].channel, SMTP_SHARD_DELIVER, buf_str(&role->scratch), body_bytes(body),
-		                body_file(body));
+		err = ipc_send2(channel, SMTP_SHARD_DELIVER, buf_str(&role->scratch), body_bytes(body), body_file(body));
 	if (err != 0) {
-		ipc_call_cancel(role->calls, batch->call);
+		ipc_call_cancel(calls, batch->call);
 		batch->call = 0;
 	}
 	return err;
@@ -197,37 +212,24 @@ size_t delivery_settled(const struct delivery *delivery, struct confirmation *ou
 	return n;
 }
 
-void confirmations_flush(struct link *link)
-{
-	struct smtp_role *role = link->role;
-	uint32_t n = link->n_confirmed;
-	link->n_confirmed = 0;
-	if (n == 0 || !link->channel)
-		return;
-	buf_clear(&role->scratch);
-	deliver_confirm_encode(&(struct deliver_confirm){ link->confirmed, n }, &role->scratch);
-	if (ipc_send(link->channel, SMTP_SHARD_CONFIRM, buf_str(&role->scratch), -1) != 0)
-		log_warning("confirmation-not-sent", LOG_U("shard", link->peer - PEER_SHARD(0)));
-}
-
 void confirmations_due(void *owner)
 {
 	struct smtp_role *role = owner;
 	role->confirming = false;
-	for (uint32_t i = 0; i < role->n_links; i++)
-		confirmations_flush(&role->links[i]);
+	for (uint16_t shard = 0; shard < role->process->setup.shards; shard++)
+		flush_confirmed(role, shard);
 }
 
 void confirmations_send(struct smtp_role *role, const struct confirmation *list, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		uint32_t peer = PEER_SHARD(list[i].shard);
-		if (peer >= role->n_links)
+		uint16_t shard = list[i].shard;
+		if (shard >= role->process->setup.shards)
 			continue;
-		struct link *link = &role->links[peer];
-		link->confirmed[link->n_confirmed++] = list[i].key;
-		if (link->n_confirmed == CONFIRM_MAX)
-			confirmations_flush(link);
+		struct confirmed *confirmed = &role->confirmed[shard];
+		confirmed->keys[confirmed->n++] = list[i].key;
+		if (confirmed->n == CONFIRM_MAX)
+			flush_confirmed(role, shard);
 	}
 	if (n > 0 && !role->confirming) {
 		role->confirming = true;

@@ -32,8 +32,6 @@ size_t delivery_settled(const struct delivery *delivery, struct confirmation *ou
 
 /* Tells the shards, soon. A shard that is down keeps the keys until they are old; that is harmless. */
 void confirmations_send(struct smtp_role *role, const struct confirmation *list, size_t n);
-/* Tells one shard now. */
-void confirmations_flush(struct link *link);
 /* The role's timer: tells all. */
 void confirmations_due(void *owner);
 

@@ -21,12 +21,6 @@ static void on_deadline(void *owner)
 	connection_go_on(login->connection);
 }
 
-void login_expect(struct login *login)
-{
-	struct role_process *process = login->connection->role->process;
-	loop_timeout_set(process->loop, &login->deadline, process->conf.login.timeout_ms);
-}
-
 void login_init(struct login *login, struct connection *connection)
 {
 	login->connection = connection;
@@ -40,11 +34,18 @@ static void forget_user(struct login *login)
 	login->user = NULL;
 }
 
+void login_expect(struct login *login)
+{
+	struct role_process *process = login->connection->role->process;
+	forget_user(login);
+	loop_timeout_set(process->loop, &login->deadline, process->conf.login.timeout_ms);
+}
+
 void login_forget(struct login *login)
 {
 	struct smtp_role *role = login->connection->role;
-	ipc_call_cancel(role->calls, login->call);
-	ipc_call_cancel(role->calls, login->sender_call);
+	ipc_call_cancel(role->calls[QUESTION_LOGIN], login->call);
+	ipc_call_cancel(role->calls[QUESTION_SENDER], login->sender_call);
 	login->call = login->sender_call = 0;
 	loop_timeout_set(role->process->loop, &login->delay, 0);
 	loop_timeout_set(role->process->loop, &login->deadline, 0);
@@ -107,19 +108,6 @@ static void on_answer(void *owner, int result, const void *message)
 	connection_go_on(login->connection);
 }
 
-/* Sends what is encoded in the role's scratch, which may hold a password. */
-static int send_scratch(struct login *login, uint16_t type)
-{
-	struct smtp_role *role = login->connection->role;
-	struct link *link = &role->links[PEER_AUTH];
-	int err = buf_error(&role->scratch);
-	if (err == 0)
-		err = link->channel ? ipc_send(link->channel, type, buf_str(&role->scratch), -1) : ERR_UNAVAILABLE;
-	if (role->scratch.n > 0)
-		mem_wipe(role->scratch.p, role->scratch.n);
-	return err;
-}
-
 static int send_request(struct login *login, struct str user, struct str password)
 {
 	struct connection *connection = login->connection;
@@ -129,13 +117,15 @@ static int send_request(struct login *login, struct str user, struct str passwor
 		.password = password, .peer = str_from_c(connection->peer.text),
 	};
 	uint64_t patience_ms = LOGIN_ANSWER_MS + role->process->conf.login.failure_delay_max_ms;
-	int err = ipc_call_begin(role->calls, PEER_AUTH, patience_ms, on_answer, login, &login->call);
+	int err = ipc_call_begin(role->calls[QUESTION_LOGIN], PEER_AUTH, patience_ms, on_answer, login, &login->call);
 	if (err != 0)
 		return err;
 	request.request = login->call;
 	buf_clear(&role->scratch);
 	login_request_encode(&request, &role->scratch);
-	return send_scratch(login, SMTP_AUTH_LOGIN);
+	err = peers_send(role->peers, PEER_AUTH, SMTP_AUTH_LOGIN, &role->scratch);
+	mem_wipe_str(buf_str(&role->scratch));
+	return err;
 }
 
 void login_ask(struct login *login, struct str user, struct str password)
@@ -147,7 +137,7 @@ void login_ask(struct login *login, struct str user, struct str password)
 	if (send_request(login, user, password) == 0)
 		return;
 	log_login(login, "auth-away");
-	ipc_call_cancel(role->calls, login->call);
+	ipc_call_cancel(role->calls[QUESTION_LOGIN], login->call);
 	login->call = 0;
 	forget_user(login);
 	smtp_session_authenticated(login->connection->session, LOGIN_VERDICT_UNAVAILABLE);
@@ -186,21 +176,22 @@ static void on_sender(void *owner, int result, const void *message)
 void login_check_sender(struct login *login, struct str address)
 {
 	struct smtp_role *role = login->connection->role;
+	struct ipc_calls *calls = role->calls[QUESTION_SENDER];
 	struct sender_request request = { .session = login->connection->id, .account = login->account,
 		                              .app_password = login->app_password, .address = address };
 	int err = address.n > RESOLVE_ADDRESS_MAX ? ERR_LIMIT : 0;
 	if (err == 0)
-		err = ipc_call_begin(role->calls, PEER_AUTH, RESOLVE_TIMEOUT_MS, on_sender, login, &login->sender_call);
+		err = ipc_call_begin(calls, PEER_AUTH, RESOLVE_TIMEOUT_MS, on_sender, login, &login->sender_call);
 	if (err == 0) {
 		request.request = login->sender_call;
 		buf_clear(&role->scratch);
 		sender_request_encode(&request, &role->scratch);
-		err = send_scratch(login, SMTP_AUTH_SENDER);
+		err = peers_send(role->peers, PEER_AUTH, SMTP_AUTH_SENDER, &role->scratch);
 	}
 	if (err == 0)
 		return;
 	log_warning("sender-not-checked", LOG_ID(login->connection->id), LOG_ERR(err));
-	ipc_call_cancel(role->calls, login->sender_call);
+	ipc_call_cancel(calls, login->sender_call);
 	login->sender_call = 0;
 	smtp_session_sender_checked(login->connection->session, SMTP_SENDER_UNAVAILABLE);
 }

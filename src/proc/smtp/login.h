@@ -21,7 +21,7 @@ struct login {
 };
 
 void login_init(struct login *login, struct connection *connection);
-/* A submission begins: without a login in time it ends. */
+/* A submission begins, or (STARTTLS) begins anew: without a login in time it ends. */
 void login_expect(struct login *login);
 /* The connection ends: nothing is called any more. */
 void login_forget(struct login *login);

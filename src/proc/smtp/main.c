@@ -80,11 +80,10 @@ static int prepare(struct role_process *process)
 	role->config = config_of(process);
 	role->spool = open_spool(role);
 	prepare_bodies(role);
-	role->n_links = PEER_SHARD(process->setup.shards);
-	role->links = mem_alloc(role->n_links, sizeof *role->links);
-	for (uint32_t i = 0; i < role->n_links; i++)
-		role->links[i] = (struct link){ .role = role, .peer = i };
-	role->calls = ipc_calls_new(process->loop, max * CALLS_PER_CONNECTION + process->setup.shards);
+	role->peers = peers_new(process, &smtp_peers_events, role);
+	for (size_t i = 0; i < QUESTION_COUNT; i++)
+		role->calls[i] = ipc_calls_new(process->loop, max * CALLS_PER_CONNECTION + process->setup.shards);
+	role->confirmed = mem_alloc(process->setup.shards, sizeof *role->confirmed);
 	role->confirm_timer = loop_timer_new(process->loop, confirmations_due, role);
 	role->scratch = BUF_INIT(IPC_BODY_MAX);
 	role->addresses = address_count_new(max);
@@ -106,41 +105,16 @@ static void on_accept(void *owner, int fd, const struct peer_address *peer)
 	smtp_connection_accept(listener->role, listener->service, fd, peer);
 }
 
-static bool is_ours(enum service service)
-{
-	switch (service) {
-	case SERVICE_SMTP:
-	case SERVICE_LMTP:
-	case SERVICE_SUBMISSION:
-	case SERVICE_SUBMISSIONS:
-		return true;
-	case SERVICE_IMAP:
-	case SERVICE_IMAPS:
-	case SERVICE_POP3:
-	case SERVICE_POP3S:
-	case SERVICE_METRICS:
-	case SERVICE_COUNT:
-		break;
-	}
-	return false;
-}
-
 static void add_listener(struct role_process *process, enum service service, int fd)
 {
 	struct smtp_role *role = process->state;
-	role_listeners_add(&role->listeners, role, is_ours(service), service, fd);
+	role_listeners_add(&role->listeners, role, service_role(service) == ROLE_SMTP, service, fd);
 }
 
 static void add_peer(struct role_process *process, enum role peer_role, uint16_t index, int fd)
 {
 	struct smtp_role *role = process->state;
-	uint32_t peer = peer_role == ROLE_AUTH ? PEER_AUTH : PEER_SHARD(index);
-	if ((peer_role != ROLE_AUTH && peer_role != ROLE_SHARD) || peer >= role->n_links) {
-		log_error("peer-refused", LOG_S("role", role_name(peer_role)), LOG_U("index", index));
-		close(fd);
-		return;
-	}
-	smtp_link_open(role, peer, fd);
+	peers_add(role->peers, peer_role, index, fd);
 }
 
 static void reload(struct role_process *process)
@@ -161,6 +135,7 @@ static void stop(struct role_process *process)
 {
 	struct smtp_role *role = process->state;
 	role_listeners_close(&role->listeners);
+	peers_stop(role->peers);
 	smtp_connections_stop(role);
 }
 
@@ -187,12 +162,13 @@ static void finish(struct role_process *process)
 	role_listeners_close(&role->listeners);
 	smtp_connections_free(role);
 	loop_timer_free(&role->confirm_timer);
-	smtp_links_free(role);
-	ipc_calls_free(&role->calls);
+	peers_free(&role->peers);
+	for (size_t i = 0; i < QUESTION_COUNT; i++)
+		ipc_calls_free(&role->calls[i]);
 	address_count_free(&role->addresses);
 	body_store_free(&role->bodies);
 	buf_free(&role->scratch);
-	mem_free(role->links);
+	mem_free(role->confirmed);
 	if (role->spool >= 0)
 		close(role->spool);
 	mem_free(role);

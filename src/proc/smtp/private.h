@@ -1,15 +1,14 @@
-/* private.h: what the files of the smtp role share: the role's state, its links to auth and the shards, and its
- * connections. One struct smtp_role a process; everything below it is freed with it. */
+/* private.h: what the files of the smtp role share: the role's state and its connections. One
+ * struct smtp_role a process; everything below it is freed with it. */
 #ifndef PROC_SMTP_PRIVATE_H
 #define PROC_SMTP_PRIVATE_H
 
 #include "ipc/call.h"
-#include "ipc/channel.h"
 #include "ipc/smtp_auth.h"
 #include "ipc/smtp_shard.h"
 #include "proc/address_count.h"
 #include "proc/listeners.h"
-#include "proc/role.h"
+#include "proc/peers.h"
 #include "proc/smtp/body.h"
 #include "proto/smtp/session.h"
 #include "syntax/smtp.h"
@@ -28,23 +27,19 @@
  * with: a message of their own each woke the shard as often as the deliveries did. */
 #define CONFIRM_WAIT_MS 50
 #define CONFIRM_MAX     64
-/* Requests to auth and shards that may be out for each connection, on average. */
+/* Questions of one kind that may be out for each connection, on average. */
 #define CALLS_PER_CONNECTION 4
 
-struct smtp_role;
 struct connection;
 
-/* Our end of the channel to auth (peer 0) or to a shard (peer 1 + its index). */
-struct link {
-	struct smtp_role *role;
-	uint32_t peer;
-	struct ipc_channel *channel; /* NULL while the other process is down */
-	struct delivery_key confirmed[CONFIRM_MAX]; /* a shard's, to be told */
-	uint32_t n_confirmed;
-};
+/* What is asked of auth, and last of the shards. */
+enum question { QUESTION_RESOLVE, QUESTION_LOGIN, QUESTION_SENDER, QUESTION_DELIVER, QUESTION_COUNT };
 
-#define PEER_AUTH 0
-#define PEER_SHARD(index) ((uint32_t)(index) + 1)
+/* What a shard is to be told soon. */
+struct confirmed {
+	struct delivery_key keys[CONFIRM_MAX];
+	uint32_t n;
+};
 
 struct smtp_role {
 	struct role_process *process;
@@ -53,9 +48,9 @@ struct smtp_role {
 	char spool_path[SPOOL_PATH_MAX];
 	int spool; /* -1: could not be opened */
 	struct role_listeners listeners;
-	struct link *links; /* by peer */
-	uint32_t n_links;
-	struct ipc_calls *calls;
+	struct peers *peers;
+	struct ipc_calls *calls[QUESTION_COUNT];
+	struct confirmed *confirmed; /* by shard */
 	struct buf scratch; /* for encoding messages */
 	struct loop_timer *confirm_timer;
 	bool confirming; /* the timer runs */
@@ -68,9 +63,8 @@ struct smtp_role {
 	bool stopping;
 };
 
-/* links.c: a peer's new channel, replacing an older one. */
-void smtp_link_open(struct smtp_role *role, uint32_t peer, int fd);
-void smtp_links_free(struct smtp_role *role);
+/* messages.c; their owner is the role. */
+extern const struct peers_events smtp_peers_events;
 
 /* connection.c: the role's listeners lead here; the descriptor becomes the connection's. */
 void smtp_connection_accept(struct smtp_role *role, enum service service, int fd, const struct peer_address *peer);

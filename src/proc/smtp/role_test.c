@@ -29,7 +29,8 @@ struct shard {
 	struct fixture *fixture;
 	struct ipc_channel *channel;
 	enum deliver_result result;
-	bool silent; /* takes deliveries and says nothing */
+	bool silent; /* stops the loop when it has a delivery, and says nothing; what it would have said: */
+	struct buf answer;
 	struct buf body, head;
 	struct delivery_key key;
 	unsigned deliveries, recipients, confirmed;
@@ -41,7 +42,8 @@ struct fixture {
 	struct ipc_channel *auth;
 	struct shard shards[SHARDS];
 	uint16_t ports[SERVICE_COUNT];
-	bool auth_is_silent;
+	bool auth_is_silent; /* stops the loop at questions about logins and senders, and says nothing */
+	bool auth_is_confused; /* answers each question with the answers to others first */
 	struct stream *client;
 	struct buf received;
 	const char *wanted;  /* the loop stops when this was received */
@@ -70,6 +72,32 @@ void role_stopped(struct role_process *process)
 
 /* --- auth and shards --- */
 
+static void auth_answers(struct fixture *fixture, uint16_t type, const struct buf *answer)
+{
+	assert_int_equal(ipc_send(fixture->auth, type, buf_str(answer), -1), 0);
+}
+
+/* The answers that do not belong to a question of this type. */
+static void auth_confuses(struct fixture *fixture, uint16_t type, uint64_t request)
+{
+	struct buf out = BUF_INIT(4096);
+	if (type != SMTP_AUTH_LOGIN) {
+		smtp_login_reply_encode(&(struct smtp_login_reply){ .request = request, .result = LOGIN_OK }, &out);
+		auth_answers(fixture, AUTH_SMTP_LOGIN_REPLY, &out);
+		buf_clear(&out);
+	}
+	if (type != SMTP_AUTH_SENDER) {
+		sender_reply_encode(&(struct sender_reply){ request, SENDER_OWN }, &out);
+		auth_answers(fixture, AUTH_SMTP_SENDER_REPLY, &out);
+		buf_clear(&out);
+	}
+	if (type != SMTP_AUTH_RESOLVE) {
+		resolve_reply_encode(&(struct resolve_reply){ .request = request, .result = RESOLVE_LOOP }, &out);
+		auth_answers(fixture, AUTH_SMTP_RESOLVE_REPLY, &out);
+	}
+	buf_free(&out);
+}
+
 /* The password is "secret"; an account is that of its first letter. */
 static int auth_login(struct fixture *fixture, struct str body)
 {
@@ -84,8 +112,12 @@ static int auth_login(struct fixture *fixture, struct str body)
 		reply.account.bytes[0] = (unsigned char)request.user.p[0], reply.app_password = 7;
 	struct buf out = BUF_INIT(4096);
 	smtp_login_reply_encode(&reply, &out);
-	if (!fixture->auth_is_silent)
-		assert_int_equal(ipc_send(fixture->auth, AUTH_SMTP_LOGIN_REPLY, buf_str(&out), -1), 0);
+	if (fixture->auth_is_confused)
+		auth_confuses(fixture, SMTP_AUTH_LOGIN, request.request);
+	if (fixture->auth_is_silent)
+		loop_stop(fixture->process.loop);
+	else
+		auth_answers(fixture, AUTH_SMTP_LOGIN_REPLY, &out);
 	buf_free(&out);
 	return 0;
 }
@@ -101,8 +133,12 @@ static int auth_sender(struct fixture *fixture, struct str body)
 		                                                                                     : SENDER_OTHER };
 	struct buf out = BUF_INIT(4096);
 	sender_reply_encode(&reply, &out);
-	if (!fixture->auth_is_silent)
-		assert_int_equal(ipc_send(fixture->auth, AUTH_SMTP_SENDER_REPLY, buf_str(&out), -1), 0);
+	if (fixture->auth_is_confused)
+		auth_confuses(fixture, SMTP_AUTH_SENDER, request.request);
+	if (fixture->auth_is_silent)
+		loop_stop(fixture->process.loop);
+	else
+		auth_answers(fixture, AUTH_SMTP_SENDER_REPLY, &out);
 	buf_free(&out);
 	return 0;
 }
@@ -127,9 +163,16 @@ static int auth_message(void *owner, uint16_t type, struct str body, int *fd)
 		                           .n_targets = known };
 	struct buf out = BUF_INIT(4096);
 	resolve_reply_encode(&reply, &out);
-	assert_int_equal(ipc_send(fixture->auth, AUTH_SMTP_RESOLVE_REPLY, buf_str(&out), -1), 0);
+	if (fixture->auth_is_confused)
+		auth_confuses(fixture, SMTP_AUTH_RESOLVE, request.request);
+	auth_answers(fixture, AUTH_SMTP_RESOLVE_REPLY, &out);
 	buf_free(&out);
 	return 0;
+}
+
+static void shard_answers(struct shard *shard)
+{
+	assert_int_equal(ipc_send(shard->channel, SHARD_SMTP_DELIVER_REPLY, buf_str(&shard->answer), -1), 0);
 }
 
 static void shard_delivers(struct shard *shard, const struct deliver *message, int fd)
@@ -148,14 +191,14 @@ static void shard_delivers(struct shard *shard, const struct deliver *message, i
 	shard->deliveries++;
 	shard->recipients = message->n_recipients;
 	shard->key = message->recipients[0].key;
-	if (shard->silent)
-		return;
 	memset(results, (int)shard->result, sizeof results);
 	struct deliver_reply reply = { message->request, results, message->n_recipients };
-	struct buf out = BUF_INIT(4096);
-	deliver_reply_encode(&reply, &out);
-	assert_int_equal(ipc_send(shard->channel, SHARD_SMTP_DELIVER_REPLY, buf_str(&out), -1), 0);
-	buf_free(&out);
+	buf_clear(&shard->answer);
+	deliver_reply_encode(&reply, &shard->answer);
+	if (shard->silent)
+		loop_stop(shard->fixture->process.loop);
+	else
+		shard_answers(shard);
 }
 
 static int shard_message(void *owner, uint16_t type, struct str body, int *fd)
@@ -311,7 +354,7 @@ static int set_up(void **state)
 	fixture->auth = connect_peer(fixture, ROLE_AUTH, 0, auth_message, fixture);
 	for (uint16_t i = 0; i < SHARDS; i++) {
 		fixture->shards[i].fixture = fixture;
-		fixture->shards[i].body = fixture->shards[i].head = BUF_INIT(10 * 1024 * 1024);
+		fixture->shards[i].body = fixture->shards[i].head = fixture->shards[i].answer = BUF_INIT(10 * 1024 * 1024);
 		fixture->shards[i].channel = connect_peer(fixture, ROLE_SHARD, i, shard_message, &fixture->shards[i]);
 	}
 	definitions[ROLE_SMTP]->start(&fixture->process);
@@ -332,6 +375,7 @@ static int tear_down(void **state)
 		ipc_channel_free(&fixture->shards[i].channel);
 		buf_free(&fixture->shards[i].body);
 		buf_free(&fixture->shards[i].head);
+		buf_free(&fixture->shards[i].answer);
 	}
 	mem_free((void *)(uintptr_t)fixture->process.setup.directory.p);
 	conf_free(&fixture->process.conf);
@@ -425,9 +469,7 @@ static void a_lost_shard_means_try_again(void **state)
 	/* It goes while it works on a delivery. */
 	shard->silent = true;
 	say(fixture, str_from_c(message));
-	fixture->wanted = "354 ";
 	run(fixture);
-	fixture->wanted = NULL;
 	ipc_channel_free(&shard->channel);
 	talk(fixture, "", "451 4.3.0 not possible now");
 }
@@ -459,7 +501,12 @@ static void a_submission_is_sent_by_its_account(void **state)
 	assert_true(str_eq(buf_str(&fixture->shards[1].body), STR("Subject: y\r\n\r\nz\r\n")));
 	assert_true(str_find(buf_str(&fixture->shards[1].head), STR("with ESMTPA\r\n")) > 0);
 	assert_true(str_find(buf_str(&fixture->shards[1].head), STR("\r\nMessage-ID: <")) > 0);
-	wait_confirmations(fixture, 1);
+	/* A retry is the same delivery, whatever was added above it; and whoever hid another Bcc sends the same message. */
+	struct delivery_key key = fixture->shards[1].key;
+	talk(fixture, "MAIL FROM:<a@example.test>\r\nRCPT TO:<b@example.test>\r\nDATA\r\n", "354 ");
+	talk(fixture, "Subject: y\r\n\r\nz\r\n.\r\n", "250 2.0.0 delivered");
+	assert_memory_equal(&key, &fixture->shards[1].key, sizeof key);
+	wait_confirmations(fixture, 2);
 }
 
 static void without_auth_logins_try_again(void **state)
@@ -471,7 +518,8 @@ static void without_auth_logins_try_again(void **state)
 	fixture->auth = connect_peer(fixture, ROLE_AUTH, 0, auth_message, fixture);
 	/* It goes while it is asked. */
 	fixture->auth_is_silent = true;
-	talk(fixture, "NOOP\r\n" AUTH_A, "250 2.0.0 ok");
+	say(fixture, STR(AUTH_A));
+	run(fixture);
 	ipc_channel_free(&fixture->auth);
 	talk(fixture, "", "454 4.7.0 ");
 	fixture->auth_is_silent = false;
@@ -505,13 +553,27 @@ static void without_auth_senders_try_again(void **state)
 	talk(fixture, "MAIL FROM:<a@example.test>\r\n", "451 4.3.0 ");
 	fixture->auth = connect_peer(fixture, ROLE_AUTH, 0, auth_message, fixture);
 	fixture->auth_is_silent = true;
-	talk(fixture, "NOOP\r\n", "250 ");
 	say(fixture, STR("MAIL FROM:<a@example.test>\r\n"));
+	run(fixture);
 	ipc_channel_free(&fixture->auth);
 	talk(fixture, "", "451 4.3.0 ");
 	fixture->auth_is_silent = false;
 	fixture->auth = connect_peer(fixture, ROLE_AUTH, 0, auth_message, fixture);
 	talk(fixture, "MAIL FROM:<gone@example.test>\r\n", "421 4.7.0 this login has ended");
+}
+
+/* Each question has its own kind of answer; another kind would be read as what it is not. */
+static void answers_to_other_questions_are_none(void **state)
+{
+	struct fixture *fixture = *state;
+	fixture->auth_is_confused = true;
+	client_connect(fixture, SERVICE_SUBMISSION);
+	talk(fixture, "EHLO c\r\n" AUTH_WRONG, "535 5.7.8 ");
+	talk(fixture, AUTH_A, "235 2.7.0 ");
+	talk(fixture, "MAIL FROM:<b@example.test>\r\n", "553 5.7.1 ");
+	talk(fixture, "MAIL FROM:<a@example.test>\r\n", "250 2.1.0 ");
+	talk(fixture, "RCPT TO:<z@example.test>\r\n", "550 5.1.1 ");
+	talk(fixture, "RCPT TO:<b@example.test>\r\n", "250 2.1.5 ");
 }
 
 /* Nothing is said in the clear where TLS comes first. */
@@ -529,13 +591,41 @@ static void a_client_that_vanishes_costs_nothing(void **state)
 	struct fixture *fixture = *state;
 	fixture->shards[0].silent = true;
 	client_connect(fixture, SERVICE_SMTP);
-	talk(fixture, "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.test>\r\nDATA\r\nx\r\n.\r\n", "354 ");
+	say(fixture, STR("EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.test>\r\nDATA\r\nx\r\n.\r\n"));
+	run(fixture);
 	client_connect(fixture, SERVICE_SMTP);
 	talk(fixture, "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.test>\r\n", "250 2.1.5");
 	fixture->shards[0].silent = false;
 	talk(fixture, "DATA\r\nhalf a mess", "354 ");
 	client_connect(fixture, SERVICE_SMTP);
 	talk(fixture, "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.test>\r\nDATA\r\nx\r\n.\r\n", "250 2.0.0 delivered");
+}
+
+/* Who ended his side before the answer may be listening or gone, nobody knows: he is answered, and the key stays, so
+ * that he may come again. */
+static void who_has_said_all_is_answered_and_not_confirmed(void **state)
+{
+	struct fixture *fixture = *state;
+	struct shard *shard = &fixture->shards[0];
+	shard->silent = true;
+	client_connect(fixture, SERVICE_SMTP);
+	talk(fixture, "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.test>\r\nDATA\r\n", "354 ");
+	say(fixture, STR("x\r\n.\r\nQUIT\r\n"));
+	stream_end_output(fixture->client);
+	run(fixture);
+	struct stream *ended = fixture->client;
+	fixture->client = NULL;
+	client_connect(fixture, SERVICE_SMTP); /* meanwhile the end is seen */
+	talk(fixture, "EHLO c\r\n", "250 SMTPUTF8\r\n");
+	stream_free(&fixture->client);
+	fixture->client = ended;
+	shard_answers(shard);
+	talk(fixture, "", "221 2.0.0");
+	assert_true(str_find(buf_str(&fixture->received), STR("250 2.0.0 delivered")) >= 0);
+	shard->silent = false;
+	client_connect(fixture, SERVICE_SMTP);
+	talk(fixture, "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.test>\r\nDATA\r\ny\r\n.\r\n", "250 2.0.0 delivered");
+	wait_confirmations(fixture, 1); /* its key is compared there */
 }
 
 static void an_address_has_so_many_connections(void **state)
@@ -584,8 +674,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(without_auth_logins_try_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(who_does_not_log_in_is_shown_out, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(without_auth_senders_try_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(answers_to_other_questions_are_none, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(without_a_certificate_tls_ports_are_silent, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_client_that_vanishes_costs_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(who_has_said_all_is_answered_and_not_confirmed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_address_has_so_many_connections, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_stop_says_goodbye, set_up, tear_down),
 	};

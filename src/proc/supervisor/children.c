@@ -19,6 +19,7 @@
 
 #define LIVED_LONG_MS 10000
 #define GOING_MS      2000 /* between the end of a child's channel and its own */
+#define METRICS_MS    1000 /* between two gatherings of metrics for the same child */
 #define MEND_MS       1000 /* before a channel between two living children is made anew */
 
 /* Who talks to whom. */
@@ -32,26 +33,6 @@ static bool related(enum role a, enum role b)
 	for (size_t i = 0; i < COUNT_OF(relations); i++) {
 		if ((relations[i][0] == a && relations[i][1] == b) || (relations[i][0] == b && relations[i][1] == a))
 			return true;
-	}
-	return false;
-}
-
-static bool serves(enum role role, enum service service)
-{
-	switch (service) {
-	case SERVICE_IMAP:
-	case SERVICE_IMAPS:
-	case SERVICE_POP3:
-	case SERVICE_POP3S:
-	case SERVICE_METRICS:
-		return role == ROLE_ACCESS;
-	case SERVICE_SMTP:
-	case SERVICE_LMTP:
-	case SERVICE_SUBMISSION:
-	case SERVICE_SUBMISSIONS:
-		return role == ROLE_SMTP;
-	case SERVICE_COUNT:
-		break;
 	}
 	return false;
 }
@@ -177,7 +158,7 @@ static void send_listeners(struct child *child)
 	const struct supervisor *s = child->supervisor;
 	for (size_t i = 0; i < s->n_listening; i++) {
 		char service = (char)s->listening[i].service;
-		if (serves(child->role, s->listening[i].service))
+		if (service_role(s->listening[i].service) == child->role)
 			send_to(child, SUPERVISOR_LISTENER, str_of(&service, 1), s->listening[i].fd);
 	}
 }
@@ -272,12 +253,35 @@ static void on_metrics(void *owner, int err, struct str text)
 	send_to(child, SUPERVISOR_METRICS, err ? (struct str){ NULL, 0 } : text, -1);
 }
 
+static void gather_metrics(struct child *child)
+{
+	child->metrics_wanted = false;
+	child->metrics = status_begin(child->supervisor, STATUS_METRICS, on_metrics, child);
+	loop_timeout_set(child->supervisor->loop, &child->metrics_pause, METRICS_MS);
+}
+
+static void on_metrics_pause_over(void *owner)
+{
+	struct child *child = owner;
+	if (child->metrics_wanted)
+		gather_metrics(child);
+}
+
+/* One that was taken over may ask as often as it likes: all processes work for each answer. */
 static int on_metrics_wanted(struct child *child, struct str body)
 {
-	if (body.n != 0 || child->metrics || child->role != ROLE_ACCESS)
+	if (body.n != 0 || child->metrics || child->metrics_wanted || child->role != ROLE_ACCESS)
 		return ERR_CORRUPT;
-	child->metrics = status_begin(child->supervisor, STATUS_METRICS, on_metrics, child);
+	child->metrics_wanted = true;
+	if (child->metrics_pause.after == 0)
+		gather_metrics(child);
 	return 0;
+}
+
+static void forget_metrics(struct child *child)
+{
+	status_cancel(&child->metrics);
+	child->metrics_wanted = false;
 }
 
 static void announce(struct supervisor *s)
@@ -335,7 +339,7 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 static void on_closed(void *owner)
 {
 	struct child *child = owner;
-	status_cancel(&child->metrics);
+	forget_metrics(child);
 	ipc_channel_free(&child->channel);
 	if (child->pid)
 		loop_timer_start(child->timer, GOING_MS);
@@ -413,6 +417,7 @@ void children_make(struct supervisor *s)
 				                 .log_level = LOG_LEVEL_CONFIGURED };
 			child->delay_ms = s->conf.server.restart_delay_min_ms;
 			child->timer = loop_timer_new(s->loop, on_timer, child);
+			child->metrics_pause = (struct loop_timeout){ .fire = on_metrics_pause_over, .owner = child };
 		}
 	}
 }
@@ -457,7 +462,7 @@ static void on_end(struct child *child, int status)
 	child->pid = 0;
 	child->ready = false;
 	loop_timer_stop(child->timer);
-	status_cancel(&child->metrics);
+	forget_metrics(child);
 	ipc_channel_free(&child->channel);
 	ipc_calls_peer_lost(s->calls, child_number(child));
 	announce(s);
@@ -528,7 +533,8 @@ void children_kill(struct supervisor *s)
 void children_free(struct supervisor *s)
 {
 	for (size_t i = 0; i < s->n_children; i++) {
-		status_cancel(&s->children[i].metrics);
+		forget_metrics(&s->children[i]);
+		loop_timeout_set(s->loop, &s->children[i].metrics_pause, 0);
 		ipc_channel_free(&s->children[i].channel);
 		loop_timer_free(&s->children[i].timer);
 	}

@@ -1,11 +1,10 @@
 /* metrics.c: the counters of all processes in the text format of Prometheus (version 0.0.4), by one table. A process
- * tells its counters as pairs (role_status_add); what is not in the table is not told here. Keys and values come from
- * processes that may have been taken over: a key only ever picks a line of the table, or is a plain word. */
+ * tells its counters as pairs (counters.c, which lets no key pass that is no plain word or came before); what is not in
+ * the table is not told here. */
 #include "proc/supervisor/supervisor_private.h"
 
 #include "base/checked.h"
 #include "base/clock.h"
-#include "proc/role.h"
 
 /* One counter of a role and the labels that it has there. A key that ends with "_" stands for all that begin with it:
  * their rest is the values of the labels, which are names with a comma between them then. */
@@ -59,8 +58,9 @@ static const struct metric METRICS[] = {
 	{ "mansio_sessions_idling", "gauge", "IMAP sessions in IDLE.", { { ROLE_SHARD, "sessions_idling" } } },
 	{ "mansio_sessions_waiting_for_disk", "gauge", "Sessions whose answers wait for a batch to be on disk.",
 	  { { ROLE_SHARD, "sessions_held" } } },
-	{ "mansio_commands_total", "counter", "Commands, those of IMAP and POP3 after login.",
-	  { { ROLE_SHARD, "commands_", "protocol,command" }, { ROLE_SMTP, "commands_", "protocol,command" } } },
+	{ "mansio_commands_total", "counter", "Commands; those of IMAP and POP3 before login are with access, the others with the shards.",
+	  { { ROLE_ACCESS, "commands_", "protocol,command" }, { ROLE_SHARD, "commands_", "protocol,command" },
+	    { ROLE_SMTP, "commands_", "protocol,command" } } },
 	{ "mansio_deliveries_total", "counter", "Copies of messages that came to a shard.",
 	  { { ROLE_SHARD, "deliveries", "result=\"stored\"" }, { ROLE_SHARD, "deliveries_refused", "result=\"refused\"" } } },
 	{ "mansio_requests_waiting", "gauge", "Deliveries and orders that wait for the commit gate or for their batch.",
@@ -87,16 +87,6 @@ static const struct metric METRICS[] = {
 	{ "mansio_longest_turn_seconds", "gauge", "The longest time that a process served nobody else.",
 	  { { ROLE_SUPERVISOR, "longest_turn_us" } }, true },
 };
-
-static bool is_word(struct str text)
-{
-	for (size_t i = 0; i < text.n; i++) {
-		char c = text.p[i];
-		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-'))
-			return false;
-	}
-	return text.n > 0;
-}
 
 static bool is_prefix(struct str key)
 {
@@ -145,7 +135,7 @@ static const struct source *source_of(const struct metric *metric, enum role rol
 	for (size_t i = 0; i < SOURCES_MAX && metric->sources[i].key; i++) {
 		const struct source *source = &metric->sources[i];
 		struct str pattern = str_from_c(source->key);
-		bool same = is_prefix(pattern) ? str_starts(key, pattern) && is_word(str_from(key, pattern.n)) : str_eq(key, pattern);
+		bool same = is_prefix(pattern) ? str_starts(key, pattern) && key.n > pattern.n : str_eq(key, pattern);
 		if (same && (source->role == role || source->role == ROLE_SUPERVISOR))
 			return source;
 	}
@@ -163,10 +153,10 @@ static void put_metric(const struct metric *metric, const struct status_request 
 	put_head(metric->name, metric->type, metric->help, out);
 	for (size_t i = 0; i < s->n_children; i++) {
 		struct wire_reader r = wire_reader(status_counters(request, i));
-		while (!r.failed && r.p < r.end) {
-			struct str key = wire_get_short(&r, ROLE_STATUS_KEY_MAX);
-			uint64_t value = wire_get_u64(&r);
-			const struct source *source = r.failed ? NULL : source_of(metric, s->children[i].role, key);
+		struct str key;
+		uint64_t value;
+		while (counters_next(&r, &key, &value)) {
+			const struct source *source = source_of(metric, s->children[i].role, key);
 			if (source)
 				put_sample(metric, source, &s->children[i], key, value, out);
 		}

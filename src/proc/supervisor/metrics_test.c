@@ -10,17 +10,22 @@
 
 #define TEXT_MAX 65536
 
-static struct buf told[2]; /* by child */
+static struct buf told[2], taken[2]; /* by child */
 
 struct str status_counters(const struct status_request *request, size_t child)
 {
-	return buf_str(&told[child]);
+	return buf_str(&taken[child]);
+}
+
+void role_status_add(struct buf *out, struct str key, uint64_t value)
+{
+	wire_put_short(out, key);
+	wire_put_u64(out, value);
 }
 
 static void tell(size_t child, const char *key, uint64_t value)
 {
-	wire_put_short(&told[child], str_from_c(key));
-	wire_put_u64(&told[child], value);
+	role_status_add(&told[child], str_from_c(key), value);
 }
 
 /* A shard that tells what tell() was given, and an access process that is down. */
@@ -30,6 +35,10 @@ static void print(struct buf *out)
 		                         { .role = ROLE_ACCESS } };
 	struct supervisor s = { .loop = loop_new(), .children = children, .n_children = 2 };
 	*out = BUF_INIT(TEXT_MAX);
+	for (size_t i = 0; i < 2; i++) {
+		buf_clear(&taken[i]);
+		counters_take(buf_str(&told[i]), &taken[i]);
+	}
 	metrics_print(NULL, &s, out);
 	assert_int_equal(buf_error(out), 0);
 	loop_free(&s.loop);
@@ -37,14 +46,16 @@ static void print(struct buf *out)
 
 static int begin(void **state)
 {
-	told[0] = told[1] = BUF_INIT(TEXT_MAX);
+	told[0] = told[1] = taken[0] = taken[1] = BUF_INIT(TEXT_MAX);
 	return 0;
 }
 
 static int end(void **state)
 {
-	buf_free(&told[0]);
-	buf_free(&told[1]);
+	for (size_t i = 0; i < 2; i++) {
+		buf_free(&told[i]);
+		buf_free(&taken[i]);
+	}
 	return 0;
 }
 
@@ -87,7 +98,7 @@ static void a_counter_counts_for_its_role_alone(void **state)
 static void hostile_names_make_no_lines(void **state)
 {
 	static const char *const names[] = { "commands_imap_x\"} 1\nmansio_evil 1\n#", "commands_", "accepted_im\\ap", "no_such",
-		                                 "commands_IMAP_FETCH", "" };
+		                                 "commands_IMAP_FETCH", "", "pid" };
 	struct buf before, after;
 	print(&before);
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -99,12 +110,46 @@ static void hostile_names_make_no_lines(void **state)
 	buf_free(&after);
 }
 
+/* Prometheus takes nothing of a text that has a line twice. */
+static void what_is_told_twice_counts_once(void **state)
+{
+	struct buf once, twice;
+	tell(0, "batches", 7);
+	tell(0, "commands_imap_fetch", 9);
+	print(&once);
+	tell(0, "batches", 8);
+	tell(0, "commands_imap_fetch", 10);
+	print(&twice);
+	assert_true(str_eq(buf_str(&once), buf_str(&twice)));
+	buf_free(&once);
+	buf_free(&twice);
+}
+
+static void a_process_has_no_more_counters_than_it_needs(void **state)
+{
+	struct buf text;
+	char key[64];
+	for (unsigned i = 0; i <= COUNTERS_MAX; i++) {
+		snprintf(key, sizeof key, "commands_imap_%u", i);
+		tell(0, key, 1);
+	}
+	print(&text);
+	assert_true(has(&text, ",command=\"0\"} 1\n"));
+	snprintf(key, sizeof key, ",command=\"%u\"} 1\n", COUNTERS_MAX - 1);
+	assert_true(has(&text, key));
+	snprintf(key, sizeof key, ",command=\"%u\"} 1\n", COUNTERS_MAX);
+	assert_false(has(&text, key));
+	buf_free(&text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(each_counter_has_its_name_and_labels, begin, end),
 		cmocka_unit_test_setup_teardown(a_counter_counts_for_its_role_alone, begin, end),
 		cmocka_unit_test_setup_teardown(hostile_names_make_no_lines, begin, end),
+		cmocka_unit_test_setup_teardown(what_is_told_twice_counts_once, begin, end),
+		cmocka_unit_test_setup_teardown(a_process_has_no_more_counters_than_it_needs, begin, end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

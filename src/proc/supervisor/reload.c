@@ -101,8 +101,10 @@ static void print_changes(const struct conf_changes *changes, bool live, struct 
 
 static void log_changes(const struct conf_changes *changes)
 {
+	size_t live = 0;
 	for (size_t i = 0; i < changes->n; i++) {
 		const struct conf_change *change = &changes->list[i];
+		live += change->live;
 		if (change->live)
 			log_info("setting-changed", LOG_S("setting", change->name), LOG_S("before", change->before),
 			         LOG_S("after", change->after));
@@ -110,6 +112,7 @@ static void log_changes(const struct conf_changes *changes)
 			log_warning("setting-needs-restart", LOG_S("setting", change->name), LOG_S("in-force", change->before),
 			            LOG_S("in-file", change->after));
 	}
+	log_info("reloaded", LOG_U("changed", live), LOG_U("needs-restart", changes->n - live));
 }
 
 static void answer(const struct supervisor *s, const struct conf_changes *changes, struct buf *json)
@@ -150,7 +153,6 @@ static int read_again(struct supervisor *s, struct buf *json, struct buf *proble
 		children_send_configuration(s);
 		take_keys(s, certificate, key);
 		log_changes(&changes);
-		log_info("reloaded", LOG_U("changed-or-waiting", changes.n));
 		answer(s, &changes, json);
 	}
 	buf_free(&text);
@@ -161,6 +163,10 @@ static int read_again(struct supervisor *s, struct buf *json, struct buf *proble
 
 int reload(struct supervisor *s, struct buf *json, struct buf *problem)
 {
+	if (s->stopping) {
+		tell(problem, STR("the server is stopping"));
+		return ERR_UNAVAILABLE;
+	}
 	notify_reloading(s->notify);
 	int err = read_again(s, json, problem);
 	notify_reloaded(s->notify);

@@ -1,20 +1,19 @@
 /* status.c: the answer to `mansio status`, and to whoever wants metrics: asks all children for their counters and prints
- * what the supervisor knows together with what came within the deadline. Owned by the control connection that asked; freed when done or
- * cancelled. */
+ * what the supervisor knows together with what came within the deadline. Owned by the control connection, or the child,
+ * that asked; freed when done or cancelled. */
 #include "proc/supervisor/supervisor_private.h"
 
 #include "base/json.h"
 #include "base/mem.h"
-#include "proc/role.h"
 
 #define CHILD_WAIT_MS 1000
-#define COUNTERS_MAX  65536
+#define COUNTERS_SIZE 65536
 #define ANSWER_MAX    (IPC_BODY_MAX - 4096)
 
 struct question {
 	struct status_request *request;
 	uint64_t call; /* 0: answered or never asked */
-	struct buf counters; /* pairs as role_status_add makes them */
+	struct buf counters; /* as counters_take left them */
 };
 
 struct status_request {
@@ -40,26 +39,12 @@ static void print_listeners(const struct supervisor *s, struct buf *out)
 	}
 }
 
-/* Keys are the child's words: checked, so that they cannot hide the supervisor's own fields. */
-static bool good_key(struct str key)
-{
-	static const struct str ours[] = { STR_INIT("role"), STR_INIT("index"), STR_INIT("pid"), STR_INIT("restarts"),
-		                           STR_INIT("uptime_seconds"), STR_INIT("ready"), STR_INIT("log_level") };
-	for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
-		if (str_eq(key, ours[i]))
-			return false;
-	}
-	return key.n > 0 && str_is_utf8(key);
-}
-
 static void print_counters(struct str counters, struct buf *out)
 {
 	struct wire_reader r = wire_reader(counters);
-	while (!r.failed && r.p < r.end) {
-		struct str key = wire_get_short(&r, ROLE_STATUS_KEY_MAX);
-		uint64_t value = wire_get_u64(&r);
-		if (r.failed || !good_key(key))
-			continue;
+	struct str key;
+	uint64_t value;
+	while (counters_next(&r, &key, &value)) {
 		json_key_str(out, key);
 		json_put_u64(out, value);
 	}
@@ -138,7 +123,7 @@ static void on_answer(void *owner, int result, const void *reply)
 	const struct str *counters = reply;
 	question->call = 0;
 	if (result == 0)
-		buf_add(&question->counters, *counters);
+		counters_take(*counters, &question->counters);
 	if (--question->request->waiting == 0)
 		finish(question->request);
 }
@@ -173,7 +158,7 @@ struct status_request *status_begin(struct supervisor *s, enum status_form form,
 	request->questions = mem_alloc(s->n_children, sizeof *request->questions);
 	for (size_t i = 0; i < s->n_children; i++) {
 		request->questions[i].request = request;
-		request->questions[i].counters = BUF_INIT(COUNTERS_MAX);
+		request->questions[i].counters = BUF_INIT(COUNTERS_SIZE);
 		ask(&request->questions[i], &s->children[i]);
 	}
 	if (request->waiting == 0)

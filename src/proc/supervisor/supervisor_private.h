@@ -8,6 +8,7 @@
 #include "ipc/supervisor.h"
 #include "loop/listener.h"
 #include "loop/loop.h"
+#include "loop/timeout.h"
 #include "proc/store_folder.h"
 #include "proc/supervisor/notify.h"
 
@@ -37,6 +38,8 @@ struct child {
 	uint64_t started_ms;
 	uint64_t delay_ms; /* before the next restart */
 	struct status_request *metrics; /* that it has asked for */
+	bool metrics_wanted;            /* again, and must wait for the pause to be over */
+	struct loop_timeout metrics_pause;
 	uint8_t log_level;     /* as SUPERVISOR_LOG_LEVEL has it */
 	uint32_t pairs_before; /* channels between processes that were made before this one started */
 };
@@ -131,9 +134,15 @@ struct status_request;
 enum status_form { STATUS_JSON, STATUS_METRICS };
 typedef void status_done_fn(void *owner, int err, struct str text);
 struct status_request *status_begin(struct supervisor *s, enum status_form form, status_done_fn *done, void *owner);
-/* For printing: pairs of key and value of a child, by its number; empty when it has not answered. */
+/* For printing: the counters of a child, by its number; empty when it has not answered. */
 struct str status_counters(const struct status_request *request, size_t child);
 void status_cancel(struct status_request **request);
+
+/* --- counters.c: pairs of key and value, as role_status_add makes them. Of what a process has told, those are kept whose
+ * key is a plain word (letters, digits, _ and -), once each and COUNTERS_MAX of them at most --- */
+#define COUNTERS_MAX 512
+void counters_take(struct str told, struct buf *kept);
+bool counters_next(struct wire_reader *counters, struct str *key, uint64_t *value); /* false: there are no more */
 
 /* --- log_level.c: `mansio log level`: an error and *problem (static), or all levels --- */
 int log_level_command(struct supervisor *s, const struct control_request *request, struct buf *json,

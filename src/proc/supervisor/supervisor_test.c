@@ -251,6 +251,16 @@ static void a_killed_process_is_replaced_and_hears_its_peers_again(void **state)
 	assert_true(log_says(server, "event=process-ended of=shard index=0"));
 }
 
+static void metrics_are_gathered_once_a_second_however_often_they_are_asked_for(void **state)
+{
+	struct server *server = *state;
+	start(server, "");
+	wait_for_number(server, "\"role\":\"access\"", "metrics", 2);
+	long gathered = status_number(server, "\"role\":\"access\"", "metrics");
+	assert_true(gathered <= status_number(server, "\"role\":\"access\"", "uptime_seconds") + 2);
+	stop(server);
+}
+
 static void commands_are_answered_by_auth(void **state)
 {
 	struct server *server = *state;
@@ -426,6 +436,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(every_process_hears_its_peers_and_the_stop_is_clean, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(a_killed_process_is_replaced_and_hears_its_peers_again, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(metrics_are_gathered_once_a_second_however_often_they_are_asked_for, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(commands_are_answered_by_auth, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(a_forbidden_system_call_kills_the_process_and_the_log_says_so, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(sighup_passes_new_keys_on_and_keeps_the_old_when_they_are_bad, make_folder, remove_folder),

@@ -24,7 +24,7 @@ struct peer {
 struct counting {
 	struct peer peers[PEERS_MAX];
 	size_t n_peers;
-	uint64_t hellos, listeners, keys;
+	uint64_t hellos, listeners, keys, metrics;
 };
 
 static int on_hello(void *owner, uint16_t type, struct str body, int *fd)
@@ -87,6 +87,7 @@ static void on_status(struct role_process *process, struct buf *out)
 	role_status_add(out, STR("hellos"), counting->hellos);
 	role_status_add(out, STR("listening"), counting->listeners);
 	role_status_add(out, STR("keys"), counting->keys);
+	role_status_add(out, STR("metrics"), counting->metrics);
 	role_status_add(out, STR("uid"), getuid());
 }
 
@@ -113,6 +114,20 @@ static void start(struct role_process *process)
 	role_ready(process);
 }
 
+/* Access asks again with each answer, as one that was taken over would. */
+static void on_metrics(struct role_process *process, struct str text)
+{
+	struct counting *counting = process->state;
+	counting->metrics++;
+	role_ask_metrics(process);
+}
+
+static void start_access(struct role_process *process)
+{
+	start(process);
+	role_ask_metrics(process);
+}
+
 static void finish(struct role_process *process)
 {
 	struct counting *counting = process->state;
@@ -130,9 +145,10 @@ static int count(enum role role)
 		.listener = on_listener,
 		.peer = on_peer,
 		.keys = on_keys,
-		.start = start,
+		.start = role == ROLE_ACCESS ? start_access : start,
 		.status = on_status,
 		.control = role == ROLE_AUTH ? on_control : NULL,
+		.metrics = role == ROLE_ACCESS ? on_metrics : NULL,
 		.finish = finish,
 	};
 	return role_main(&definition);

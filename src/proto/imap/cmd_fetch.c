@@ -32,19 +32,22 @@ static bool is_plain(const struct imap_fetch *fetch)
 	return (fetch->kinds & ~(1u << IMAP_FETCH_UID | 1u << IMAP_FETCH_FLAGS | 1u << IMAP_FETCH_MODSEQ)) == 0;
 }
 
+/* What a mailbox's entries tell. */
+#define OF_ENTRIES                                                                                                     \
+	(1u << IMAP_FETCH_UID | 1u << IMAP_FETCH_FLAGS | 1u << IMAP_FETCH_RFC822_SIZE | 1u << IMAP_FETCH_MODSEQ |          \
+	 1u << IMAP_FETCH_SAVEDATE | 1u << IMAP_FETCH_EMAILID | 1u << IMAP_FETCH_THREADID)
+
 static bool needs_rows(const struct imap_fetch *fetch)
 {
-	return (fetch->kinds & ~(1u << IMAP_FETCH_UID | 1u << IMAP_FETCH_FLAGS | 1u << IMAP_FETCH_RFC822_SIZE |
-	                         1u << IMAP_FETCH_MODSEQ)) != 0;
+	return (fetch->kinds & ~OF_ENTRIES) != 0;
 }
 
 static enum message_part part_of_rows(const struct imap_fetch *fetch)
 {
-	const unsigned cheap = 1u << IMAP_FETCH_UID | 1u << IMAP_FETCH_FLAGS | 1u << IMAP_FETCH_RFC822_SIZE |
-	                       1u << IMAP_FETCH_INTERNALDATE | 1u << IMAP_FETCH_MODSEQ;
+	const unsigned cheap = OF_ENTRIES | 1u << IMAP_FETCH_INTERNALDATE;
 	const unsigned listed = 1u << IMAP_FETCH_ENVELOPE | 1u << IMAP_FETCH_BODYSTRUCTURE;
 	const unsigned ranges = 1u << IMAP_FETCH_RFC822 | 1u << IMAP_FETCH_RFC822_HEADER | 1u << IMAP_FETCH_RFC822_TEXT |
-	                        1u << IMAP_FETCH_SECTION;
+	                        1u << IMAP_FETCH_SECTION | 1u << IMAP_FETCH_PREVIEW;
 	bool fields = false; /* kept by the row, perhaps */
 	for (uint32_t i = 0; i < fetch->n; i++)
 		fields = fields || (fetch->items[i].section && fetch->items[i].section->fields.n > 0);
@@ -115,6 +118,8 @@ static void begin(struct imap_session *s, struct set *uids, const struct set *va
 	t->rows_part = part_of_rows(fetch);
 	t->parts = parts_of(fetch);
 	t->done = "FETCH completed.";
+	if (fetch->kinds & 1u << IMAP_FETCH_PREVIEW)
+		t->preview = mail_preview_new(&MIME_LIMITS_DEFAULT, s->settings->charsets);
 	for (uint32_t i = 0; i < fetch->n; i++)
 		t->sets_seen = t->sets_seen || (imap_fetch_sets_seen(&fetch->items[i]) && !s->selected.read_only);
 }
@@ -159,6 +164,7 @@ void imap_fetch_end(struct imap_session *s)
 	set_free(&t->marked);
 	buf_free(&t->scratch);
 	buf_free(&t->code);
+	mail_preview_free(&t->preview);
 	mem_free(t);
 	s->task = NULL;
 }
@@ -240,6 +246,8 @@ static enum imap_step fetch_slice(struct imap_session *s, struct fetch_task *t)
 			cursor = entry_seek(mailbox, uid);
 			continue;
 		}
+		if (t->preview && fetch_waits_for_preview(s, t, entry))
+			return IMAP_STEP_FETCHING;
 		uint32_t number = uids_walk_to(&t->walk, uid);
 		if (t->plain)
 			fetch_plain(s, t, number, entry);

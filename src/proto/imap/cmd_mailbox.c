@@ -51,6 +51,13 @@ static bool special_use_of(struct imap_session *s, const struct imap_create *cre
 	return false;
 }
 
+static void answer_created(struct imap_session *s, const struct mailbox *mailbox)
+{
+	char code[64];
+	snprintf(code, sizeof code, "MAILBOXID (" IMAP_MAILBOX_ID ")", mailbox_facts(mailbox)->uidvalidity);
+	imap_ok(s, code, "CREATE completed.");
+}
+
 enum imap_step imap_cmd_create(struct imap_session *s)
 {
 	const struct imap_create *create = &imap_command_of(s)->create;
@@ -68,7 +75,7 @@ enum imap_step imap_cmd_create(struct imap_session *s)
 	else if (err < 0)
 		imap_no_error(s, err);
 	else
-		imap_ok(s, NULL, "CREATE completed.");
+		answer_created(s, mailbox);
 	return IMAP_STEP_DONE;
 }
 

@@ -1,6 +1,7 @@
 /* cmd_rename.c: RENAME of INBOX (RFC 3501, 6.3.5): its messages move to a new mailbox, INBOX stays and is empty. Its
  * entries are read in slices; few messages move at once, many in slices as MOVE's do, all of them or none: until the end
- * they are seen in INBOX only. What is delivered meanwhile stays there. The task holds both mailboxes. */
+ * they are seen in INBOX only; the new mailbox is there from the begin, so a crash in between leaves it, empty. What is
+ * delivered meanwhile stays in INBOX. The task holds both mailboxes. */
 #include "base/mem.h"
 #include "proto/imap/session_private.h"
 

@@ -7,7 +7,8 @@
 #include "proto/imap/search.h"
 #include "proto/imap/uids.h"
 
-#define CLOCK_EVERY  64   /* messages between two looks at the clock */
+#define CLOCK_EVERY  64   /* messages between two looks at the clock, */
+#define CLOCK_ROWS   8    /* and where their rows are read */
 #define GATHER_EVERY 4096 /* the same, of what was looked at already */
 #define OUTPUT_EVERY 512  /* numbers between two looks at the output */
 
@@ -146,12 +147,13 @@ static enum imap_step walk(struct imap_session *s, struct search_task *t, uint64
 {
 	struct entry_cursor cursor = entry_seek(s->selected.mailbox, t->next_uid);
 	const struct entry *entry;
+	unsigned every = t->plan->root->cost == SEARCH_COST_ENTRY ? CLOCK_EVERY : CLOCK_ROWS;
 	for (unsigned count = 1; (entry = entry_next(&cursor)); count++) {
 		uint32_t number = uids_walk_to(&t->walk, entry->uid);
 		t->next_uid = entry->uid + 1;
 		if (number != 0) /* else the client was not told of it yet */
 			look_at(s, t, entry, number);
-		if (count % CLOCK_EVERY == 0 && s->world->microseconds(s->owner) > end)
+		if (count % every == 0 && s->world->microseconds(s->owner) > end)
 			return IMAP_STEP_AGAIN;
 	}
 	return IMAP_STEP_DONE;

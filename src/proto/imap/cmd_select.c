@@ -30,6 +30,8 @@ static void tell_facts(struct imap_session *s, const struct mailbox_counts *coun
 	outq_addf(out, "* OK [UIDVALIDITY %u] UIDs are valid.\r\n", mailbox_facts(selected->mailbox)->uidvalidity);
 	outq_addf(out, "* OK [UIDNEXT %u] The next UID.\r\n", mailbox_uidnext(selected->mailbox));
 	imap_tell_modseq(s, mailbox_modseq(selected->mailbox));
+	outq_addf(out, "* OK [MAILBOXID (" IMAP_MAILBOX_ID ")] The mailbox, whatever its name.\r\n",
+	          mailbox_facts(selected->mailbox)->uidvalidity);
 }
 
 /* What the client missed, before the tagged reply (RFC 7162, 3.2.5). Another UIDVALIDITY: the client sees it. */

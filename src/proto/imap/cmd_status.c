@@ -53,6 +53,12 @@ int imap_put_status(struct imap_session *s, struct mailbox *mailbox, uint32_t it
 		put_value(out, &first, STR("SIZE "), counts.bytes);
 	if (items & IMAP_STATUS_HIGHESTMODSEQ)
 		put_value(out, &first, STR("HIGHESTMODSEQ "), mailbox_modseq(mailbox));
+	if (items & IMAP_STATUS_APPENDLIMIT)
+		put_value(out, &first, STR("APPENDLIMIT "), s->settings->mail.max_message_size);
+	if (items & IMAP_STATUS_MAILBOXID) {
+		put_value(out, &first, STR("MAILBOXID (F"), mailbox_facts(mailbox)->uidvalidity); /* IMAP_MAILBOX_ID */
+		outq_add(out, STR(")"));
+	}
 	if (items & (IMAP_STATUS_DELETED | IMAP_STATUS_DELETED_STORAGE))
 		put_deleted(out, &first, mailbox, items);
 	outq_add(out, STR(")\r\n"));

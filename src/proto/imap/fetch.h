@@ -3,6 +3,7 @@
 #ifndef PROTO_IMAP_FETCH_H
 #define PROTO_IMAP_FETCH_H
 
+#include "mail/preview.h"
 #include "proto/imap/print.h"
 #include "proto/imap/session_private.h"
 #include "proto/imap/uids.h"
@@ -25,10 +26,14 @@ struct fetch_task {
 	struct set marked;      /* those of the window that were not \Seen before */
 	uint64_t wanted, found; /* messages */
 	int error;              /* the last of a message that could not be read */
+	struct mail_preview *preview; /* when it is asked for */
 	struct message_cursor rows;
 	struct flags_printer flags;
 	struct buf scratch; /* selected header fields */
 };
+
+/* PREVIEW is asked for, not as LAZY, and what it is made of is being fetched from the disk: come again. */
+bool fetch_waits_for_preview(struct imap_session *s, struct fetch_task *t, const struct entry *entry);
 
 /* Writes one whole response, with what it can read: what cannot be read is NIL (or the response is missing) and sets
  * error. */

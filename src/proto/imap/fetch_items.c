@@ -5,6 +5,7 @@
 #include "proto/imap/fetch.h"
 #include "syntax/date.h"
 #include "syntax/header.h"
+#include "syntax/imap_print.h"
 
 /* From here on a range of the file goes out instead of a copy: sendfile costs less than read and write. */
 #define FILE_RANGE_MIN 16384
@@ -39,12 +40,13 @@ static void put_derived(struct outq *out, struct str name, struct str value)
 	outq_add(out, value);
 }
 
-static void put_internal_date(struct outq *out, const struct message_row *row)
+static void put_date(struct outq *out, struct str name, struct date date)
 {
 	char room[64];
 	struct buf text = { .p = room, .size = sizeof room, .max = sizeof room };
-	buf_add(&text, STR("INTERNALDATE \""));
-	date_print_internal((struct date){ row->internal_date, row->zone_minutes }, &text);
+	buf_add(&text, name);
+	buf_add(&text, STR(" \""));
+	date_print_internal(date, &text);
 	buf_add(&text, STR("\""));
 	outq_add(out, buf_str(&text));
 }
@@ -194,6 +196,45 @@ static int put_section(struct imap_session *s, struct fetch_task *t, const struc
 	return put_range(s, item, row, part);
 }
 
+/* --- previews (RFC 8970) --- */
+
+static bool is_in_memory(struct imap_session *s, const struct message_row *row)
+{
+	int fd;
+	uint64_t offset;
+	if (!s->world->fetch || message_file(s->account, row, &fd, &offset) < 0)
+		return true; /* reading says what is wrong */
+	return !s->world->fetch(s->owner, fd, offset, mail_preview_bytes(row));
+}
+
+bool fetch_waits_for_preview(struct imap_session *s, struct fetch_task *t, const struct entry *entry)
+{
+	struct message_row row;
+	for (uint32_t i = 0; i < t->fetch->n; i++)
+		if (t->fetch->items[i].lazy)
+			return false;
+	return message_cursor_get(&t->rows, entry->message, &row) == 0 && !is_in_memory(s, &row);
+}
+
+static void put_preview(struct imap_session *s, struct fetch_task *t, const struct imap_fetch_item *item,
+                        const struct message_row *row)
+{
+	struct outq *out = imap_output(s);
+	struct str text = STR("");
+	struct buf quoted = BUF_INIT(PREVIEW_MAX + 64);
+	if (item->lazy && !is_in_memory(s, row)) {
+		outq_add(out, STR("PREVIEW NIL"));
+		return;
+	}
+	int err = mail_preview_make(t->preview, s->account, row, &text);
+	if (err < 0)
+		t->error = err;
+	imap_put_string(&quoted, text);
+	outq_add(out, STR("PREVIEW "));
+	outq_add(out, buf_str(&quoted));
+	buf_free(&quoted);
+}
+
 static void put_item(struct imap_session *s, struct fetch_task *t, const struct imap_fetch_item *item,
                      const struct entry *entry, const struct message_row *row)
 {
@@ -207,13 +248,22 @@ static void put_item(struct imap_session *s, struct fetch_task *t, const struct 
 		put_flags(s, t, entry);
 		break;
 	case IMAP_FETCH_INTERNALDATE:
-		put_internal_date(out, row);
+		put_date(out, STR("INTERNALDATE"), (struct date){ row->internal_date, row->zone_minutes });
 		break;
 	case IMAP_FETCH_RFC822_SIZE:
 		put_number(out, STR("RFC822.SIZE "), entry_size(entry));
 		break;
 	case IMAP_FETCH_MODSEQ:
 		put_modseq(out, entry);
+		break;
+	case IMAP_FETCH_SAVEDATE:
+		put_date(out, STR("SAVEDATE"), (struct date){ entry->saved, 0 });
+		break;
+	case IMAP_FETCH_EMAILID: /* copies and moved messages have the same number; it is never given again */
+		outq_addf(out, "EMAILID (M%llu)", (unsigned long long)entry->message);
+		break;
+	case IMAP_FETCH_THREADID: /* RFC 8474, 5.2: none are kept */
+		outq_add(out, STR("THREADID NIL"));
 		break;
 	case IMAP_FETCH_ENVELOPE:
 		put_derived(out, STR("ENVELOPE "), row->derived.envelope);
@@ -223,6 +273,9 @@ static void put_item(struct imap_session *s, struct fetch_task *t, const struct 
 		break;
 	case IMAP_FETCH_BODYSTRUCTURE:
 		put_derived(out, STR("BODYSTRUCTURE "), row->derived.structure);
+		break;
+	case IMAP_FETCH_PREVIEW:
+		put_preview(s, t, item, row);
 		break;
 	case IMAP_FETCH_RFC822:
 	case IMAP_FETCH_RFC822_HEADER:

@@ -279,6 +279,8 @@ static void run_command(struct imap_login_session *l)
 		answer_bad(l, STR("*"), "The tag is too long.");
 		return;
 	}
+	if (l->settings->imap_commands)
+		l->settings->imap_commands[command->kind]++;
 	switch ((unsigned)command->kind) {
 	case IMAP_COMMAND_CAPABILITY:
 		outq_add(output(l), STR("* "));

@@ -91,6 +91,11 @@ static bool any_child(struct candidate *c, const struct search_node *node, bool 
 	return false;
 }
 
+static int64_t saved_day(const struct entry *entry)
+{
+	return date_local_day((struct date){ entry->saved, 0 });
+}
+
 bool search_matches(struct candidate *c, const struct search_node *node)
 {
 	int64_t day;
@@ -132,6 +137,16 @@ bool search_matches(struct candidate *c, const struct search_node *node)
 		return entry_size(c->entry) < node->size;
 	case IMAP_SEARCH_MODSEQ:
 		return c->entry->modseq >= node->size;
+	case IMAP_SEARCH_SAVEDBEFORE: /* RFC 8514; days of UTC, as SAVEDATE is told */
+		return saved_day(c->entry) < node->day;
+	case IMAP_SEARCH_SAVEDON:
+		return saved_day(c->entry) == node->day;
+	case IMAP_SEARCH_SAVEDSINCE:
+		return saved_day(c->entry) >= node->day;
+	case IMAP_SEARCH_EMAILID: /* RFC 8474 */
+		return node->size != 0 && c->entry->message == node->size;
+	case IMAP_SEARCH_THREADID:
+		return false; /* there are none: 5.2 */
 	case IMAP_SEARCH_FROM:
 	case IMAP_SEARCH_TO:
 	case IMAP_SEARCH_CC:

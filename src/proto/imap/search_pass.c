@@ -9,8 +9,9 @@
 
 #define CANDIDATES_FIRST 256
 #define SORT_AT_ONCE     4096 /* moves between two looks at the clock */
+#define CHOOSE_AT_ONCE   4096 /* candidates, the same */
 
-enum pass_state { PASS_BEGINNING, PASS_SORTING, PASS_NEXT_KIND, PASS_LOOKING, PASS_SORTING_BACK, PASS_OVER };
+enum pass_state { PASS_SORTING, PASS_NEXT_KIND, PASS_CHOOSING, PASS_LOOKING, PASS_SORTING_BACK, PASS_OVER };
 
 /* A merge sort from the bottom up that can be left after any number of moves: runs of `width` are merged in pairs. */
 struct sorting {
@@ -26,6 +27,10 @@ struct search_pass {
 	struct text_candidate *candidates;
 	size_t n, size, told;
 	enum pass_state state;
+	bool in_order; /* by number too, as they mostly come: nothing to sort */
+	size_t chosen; /* candidates that were looked at for the next kind, */
+	bool any;      /* and some need it */
+	size_t n_queries;
 	struct sorting sorting;
 	uint64_t known; /* bits */
 	unsigned kind;  /* the next one: enum text_kind */
@@ -42,10 +47,21 @@ static bool is_there(void *owner, int fd, uint64_t offset, uint64_t n)
 	return !s->world->fetch || !s->world->fetch(s->owner, fd, offset, n);
 }
 
+static bool number_before(const struct text_candidate *a, const struct text_candidate *b)
+{
+	return a->number < b->number;
+}
+
+static bool uid_before(const struct text_candidate *a, const struct text_candidate *b)
+{
+	return a->uid < b->uid;
+}
+
 struct search_pass *search_pass_new(struct imap_session *s, const struct search_plan *plan)
 {
 	struct search_pass *p = mem_alloc(1, sizeof *p);
-	*p = (struct search_pass){ .s = s, .plan = plan, .world = { is_there, s } };
+	*p = (struct search_pass){ .s = s, .plan = plan, .world = { is_there, s }, .in_order = true };
+	p->sorting.before = number_before;
 	p->known = plan->bits == SEARCH_BITS ? UINT64_MAX : (UINT64_C(1) << plan->bits) - 1;
 	for (size_t i = 0; i < plan->n_queries; i++)
 		p->known &= ~plan->queries[i].bit;
@@ -71,42 +87,18 @@ void search_pass_add(struct search_pass *p, const struct entry *entry, uint32_t 
 		p->size = p->size ? p->size * 2 : CANDIDATES_FIRST; /* at most the mailbox's entries */
 		p->candidates = mem_resize(p->candidates, p->size, sizeof *p->candidates);
 	}
+	p->in_order = p->in_order && (p->n == 0 || p->candidates[p->n - 1].number <= entry->message);
 	p->candidates[p->n++] = (struct text_candidate){ .number = entry->message, .size = entry_size(entry), .hits = hits,
 		                                         .uid = entry->uid, .sequence = sequence, .modseq = entry->modseq };
 }
 
 /* --- order --- */
 
-static bool number_before(const struct text_candidate *a, const struct text_candidate *b)
-{
-	return a->number < b->number;
-}
-
-static bool uid_before(const struct text_candidate *a, const struct text_candidate *b)
-{
-	return a->uid < b->uid;
-}
-
 static void begin_merge(struct sorting *m, size_t n, size_t from)
 {
 	m->left = m->at = from;
 	m->left_end = m->right = MIN(from + m->width, n);
 	m->right_end = MIN(from + 2 * m->width, n);
-}
-
-static void begin_sorting(struct search_pass *p, bool (*before)(const struct text_candidate *, const struct text_candidate *))
-{
-	struct text_candidate *room = p->sorting.to;
-	p->sorting = (struct sorting){ .before = before, .to = room };
-}
-
-/* Messages mostly came in the order in which they stand: then this is all. */
-static bool is_sorted(const struct search_pass *p)
-{
-	for (size_t i = 1; i < p->n; i++)
-		if (p->sorting.before(&p->candidates[i], &p->candidates[i - 1]))
-			return false;
-	return true;
 }
 
 /* The next two runs; false: those were the last two of all. */
@@ -132,9 +124,9 @@ static bool next_merge(struct search_pass *p)
 static bool sort_some(struct search_pass *p)
 {
 	struct sorting *m = &p->sorting;
+	if (p->in_order)
+		return true;
 	if (m->width == 0) {
-		if (is_sorted(p))
-			return true;
 		mem_free(m->to);
 		m->to = mem_alloc_unset(p->n * sizeof *m->to);
 		m->width = 1;
@@ -162,35 +154,46 @@ static size_t choose_queries(struct search_pass *p, enum text_kind kind)
 	return n;
 }
 
+/* Some of them. True when all were looked at. */
 static bool choose_candidates(struct search_pass *p)
 {
-	bool any = false;
-	for (size_t i = 0; i < p->n; i++) {
-		struct text_candidate *c = &p->candidates[i];
+	size_t end = MIN(p->n, p->chosen + CHOOSE_AT_ONCE);
+	for (; p->chosen < end; p->chosen++) {
+		struct text_candidate *c = &p->candidates[p->chosen];
 		c->wanted = search_verdict_of(p->plan->root, c->hits, p->known) == SEARCH_UNKNOWN;
-		any = any || c->wanted;
+		c->looked = !c->wanted;
+		p->any = p->any || c->wanted;
 	}
-	return any;
+	return p->chosen == p->n;
 }
 
 static void next_kind(struct search_pass *p)
 {
 	if (p->kind == TEXT_KINDS) {
-		begin_sorting(p, uid_before);
+		p->sorting.before = uid_before;
+		p->sorting.width = 0;
 		p->state = PASS_SORTING_BACK;
 		return;
 	}
-	enum text_kind kind = (enum text_kind)p->kind++;
-	size_t n = choose_queries(p, kind);
-	if (n == 0 || !choose_candidates(p))
+	p->n_queries = choose_queries(p, (enum text_kind)p->kind++);
+	p->chosen = 0;
+	p->any = false;
+	if (p->n_queries > 0)
+		p->state = PASS_CHOOSING;
+}
+
+static void begin_looking(struct search_pass *p)
+{
+	p->state = PASS_NEXT_KIND;
+	if (!p->any)
 		return;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < p->n_queries; i++)
 		p->known |= p->queries[i].bit; /* once the pass is over; who is not looked at is decided already */
 	if (!p->maker) {
 		const struct mime_limits limits = MIME_LIMITS_DEFAULT;
 		p->maker = search_text_new(&limits, p->s->settings->charsets);
 	}
-	p->search = text_search_new(p->s->account, p->maker, &p->world, p->queries, n, p->candidates, p->n);
+	p->search = text_search_new(p->s->account, p->maker, &p->world, p->queries, p->n_queries, p->candidates, p->n);
 	p->state = PASS_LOOKING;
 }
 
@@ -211,16 +214,16 @@ enum imap_step search_pass_step(struct search_pass *p, uint64_t end)
 {
 	do {
 		switch (p->state) {
-		case PASS_BEGINNING:
-			begin_sorting(p, number_before);
-			p->state = PASS_SORTING;
-			break;
 		case PASS_SORTING:
 			if (sort_some(p))
 				p->state = PASS_NEXT_KIND;
 			break;
 		case PASS_NEXT_KIND:
 			next_kind(p);
+			break;
+		case PASS_CHOOSING:
+			if (choose_candidates(p))
+				begin_looking(p);
 			break;
 		case PASS_LOOKING:
 			if (look(p) == TEXT_SEARCH_WAITS)

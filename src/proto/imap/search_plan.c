@@ -51,6 +51,11 @@ static enum search_cost cost_of(enum imap_search_kind kind, struct str field)
 	case IMAP_SEARCH_LARGER:
 	case IMAP_SEARCH_SMALLER:
 	case IMAP_SEARCH_MODSEQ:
+	case IMAP_SEARCH_SAVEDBEFORE:
+	case IMAP_SEARCH_SAVEDON:
+	case IMAP_SEARCH_SAVEDSINCE:
+	case IMAP_SEARCH_EMAILID:
+	case IMAP_SEARCH_THREADID:
 		return SEARCH_COST_ENTRY;
 	case IMAP_SEARCH_BEFORE:
 	case IMAP_SEARCH_ON:
@@ -193,6 +198,11 @@ static bool make_ready(struct imap_session *s, struct search_plan *plan, const s
 	switch ((unsigned)key->kind) {
 	case IMAP_SEARCH_MODSEQ:
 		plan->has_modseq = true;
+		return true;
+	case IMAP_SEARCH_EMAILID: /* 0: none that there is */
+		node->size = 0;
+		if (str_starts(key->text, STR("M")) && str_to_u64(str_from(key->text, 1), INT64_MAX, &node->size) < 0)
+			node->size = 0;
 		return true;
 	case IMAP_SEARCH_OLDER: /* RFC 5032, 3: seconds before now */
 	case IMAP_SEARCH_YOUNGER:

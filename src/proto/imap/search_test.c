@@ -219,6 +219,28 @@ static void test_saved(void **state)
 	test_expect_part(&c, "m BAD ");
 }
 
+/* Their numbers in the account are not in the mailbox's order, and some messages stand in it twice. */
+static void test_messages_in_another_order(void **state)
+{
+	struct test_store *w = *state;
+	test_append(&c, "INBOX", "more", 300);
+	test_say(&c, "a UID MOVE 100:150 Archive\r\nb SELECT Archive\r\nc UID MOVE 1:* INBOX\r\nd SELECT INBOX\r\n");
+	test_expect_part(&c, "d OK ");
+	for (int round = 0; round < 2; round++) {
+		c.clock_step = round ? 900 : 0;
+		expect_found("SUBJECT \"more 130\"", " 286");
+		expect_found("TEXT \"more 130\" BODY \"\"", " 286");
+		expect_found("SUBJECT \"more 29\"", " 32 242 243 244 245 246 247 248 249 250 251");
+		test_say(&c, "e SEARCH RETURN (ALL COUNT) NOT BODY nothing\r\n");
+		test_expect_part(&c, " COUNT 303 ALL 1:303\r\n");
+	}
+	c.clock_step = 0;
+	test_say(&c, "f COPY 286,1 INBOX\r\n");
+	expect_found("TEXT \"more 130\"", " 286 305");
+	expect_found("SUBJECT \"aus rom\"", " 1 304");
+	test_turn(w, &c);
+}
+
 static void test_ages(void **state)
 {
 	expect_found("OLDER 60", " 1 2 3");
@@ -247,7 +269,7 @@ int main(void)
 		TEST(test_flags_and_numbers), TEST(test_dates_and_sizes),    TEST(test_header_text),
 		TEST(test_what_is_refused),   TEST(test_long_answers_pause), TEST(test_bodies),
 		TEST(test_charsets),          TEST(test_returns),            TEST(test_ages),
-		TEST(test_saved),
+		TEST(test_saved),             TEST(test_messages_in_another_order),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

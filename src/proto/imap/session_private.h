@@ -159,6 +159,9 @@ void imap_tell_counts(struct imap_session *s);
 
 /* --- selecting (cmd_select.c) --- */
 
+/* RFC 8474, 4: an account gives each UIDVALIDITY once, and a mailbox keeps its own under any name. */
+#define IMAP_MAILBOX_ID "F%u"
+
 void imap_deselect(struct imap_session *s);
 
 /* --- FETCH, and the answers of STORE and SELECT (cmd_fetch.c) --- */

@@ -35,7 +35,7 @@ int sort_sent_date(struct sort_source *source, int64_t *out) MUST_CHECK;
 /* Appends the base subject, folded; *is_reply as of subject_base. */
 int sort_subject(struct sort_source *source, struct buf *out, bool *is_reply) MUST_CHECK;
 
-/* Adds a message. ERR_LIMIT: too much text; errors of reading. */
+/* Adds a message. ERR_LIMIT: too many keys, or too much text; errors of reading. */
 int sort_table_add(struct sort_table *table, struct sort_source *source, const struct entry *entry,
                    uint32_t name) MUST_CHECK;
 

@@ -9,7 +9,8 @@
 #include "syntax/subject.h"
 #include "text/fold.h"
 
-#define TEXTS_MAX    (64u * 1024 * 1024) /* of one command; the table takes 8 bytes a key and message beside it */
+#define TEXTS_MAX    (64u * 1024 * 1024) /* bytes, of one command */
+#define CELLS_MAX    (8u * 1024 * 1024)  /* of 8 bytes: a million messages by eight keys */
 #define TEXT_MAX     1024                /* of one key, folded: what differs behind it only is equal */
 #define FIELD_MAX    (64u * 1024)        /* what is looked at of one field */
 #define HEADER_MAX   (256u * 1024)
@@ -186,6 +187,8 @@ static int fill_cell(struct sort_table *table, struct sort_source *source, const
 
 int sort_table_add(struct sort_table *table, struct sort_source *source, const struct entry *entry, uint32_t name)
 {
+	if (((uint64_t)table->n + 1) * table->n_keys > CELLS_MAX)
+		return ERR_LIMIT;
 	if (table->n == table->size) {
 		table->size = table->size ? table->size * 2 : 256;
 		table->names = mem_resize(table->names, table->size, sizeof *table->names);

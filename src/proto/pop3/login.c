@@ -279,6 +279,8 @@ static void run_utf8(struct pop3_login *l)
 
 static void run_command(struct pop3_login *l, const struct pop3_command *command)
 {
+	if (l->settings->pop3_commands)
+		l->settings->pop3_commands[command->verb]++;
 	switch (command->verb) {
 	case POP3_AUTH:
 		run_auth(l, command);

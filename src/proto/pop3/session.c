@@ -197,10 +197,21 @@ void pop3_session_free(struct pop3_session **session)
 
 /* --- QUIT --- */
 
+/* QUIT came behind RETR, and what was retrieved has not left yet: who goes away now has not got it. */
+static bool waits_for_client(struct pop3_session *s)
+{
+	bool deletes = s->policy.mode == POP3_MODE_DELETE || s->policy.mode == POP3_MODE_DAYS;
+	return deletes && s->retrieved.n > 0 && pop3_output(s)->total > 0;
+}
+
 /* In GATE (RFC 1939, 6). Messages that others have removed already need no removing. */
 static void try_update(struct pop3_session *s)
 {
 	bool done = false;
+	if (waits_for_client(s)) {
+		s->world->want_resume(s->owner, SESSION_RESUME_OUTPUT);
+		return;
+	}
 	int err = store_writable(account_store(s->account)) ? pop3_update_step(s, &done) : ERR_UNAVAILABLE;
 	if (err == ERR_UNAVAILABLE && !store_writable(account_store(s->account))) {
 		s->world->want_resume(s->owner, SESSION_RESUME_WRITABLE);

@@ -541,6 +541,11 @@ static void quit_in_keep_mode_is_held_back_until_it_is_durable(void **state)
 	assert_int_equal(pop3_session_input(f->session, STR("DELE 1\r\nRETR 2\r\n")), 16);
 	assert_int_equal(account_batch(f->account), store_durable(f->world.store)); /* nothing is written before QUIT */
 	assert_int_equal(pop3_session_input(f->session, STR("QUIT\r\n")), 6);
+	assert_int_equal(f->closed, 0); /* what was retrieved has not left yet */
+	assert_true(f->on_output);
+	assert_int_equal(account_batch(f->account), store_durable(f->world.store));
+	drain(f);
+	pop3_session_resume(f->session);
 	assert_int_equal(f->closed, 1);
 	assert_true(account_batch(f->account) > store_durable(f->world.store));
 }

@@ -3,8 +3,6 @@
  * connection. */
 #include "proto/smtp/internal.h"
 
-#include "base/mem.h"
-
 static void deny(struct smtp_session *session)
 {
 	smtp_enter_state(session, SMTP_DELAYED);
@@ -50,7 +48,7 @@ static void take(struct smtp_session *session, struct str base64)
 	sasl_end(&session->sasl);
 }
 
-static void run_auth(struct smtp_session *session)
+void smtp_command_auth(struct smtp_session *session)
 {
 	const struct smtp_command *command = &session->command;
 	if (!session->submission) {
@@ -72,20 +70,12 @@ static void run_auth(struct smtp_session *session)
 	}
 }
 
-void smtp_command_auth(struct smtp_session *session)
-{
-	run_auth(session);
-	mem_wipe_str(session->command.initial);
-	session->command.initial.n = 0;
-}
-
 void smtp_take_response(struct smtp_session *session, struct str line)
 {
 	if (str_eq(line, STR("*")))
 		fail(session, 501, "5.7.0", "cancelled, as you wish");
 	else
 		take(session, line);
-	mem_wipe_str(line);
 }
 
 void smtp_session_authenticated(struct smtp_session *session, enum login_verdict verdict)
@@ -100,15 +90,13 @@ void smtp_session_authenticated(struct smtp_session *session, enum login_verdict
 		break;
 	case LOGIN_VERDICT_DENIED:
 		deny(session);
-		return;
+		break;
 	case LOGIN_VERDICT_UNAVAILABLE:
 	case LOGIN_VERDICT_TOO_SOON: /* of POP3 */
 		smtp_enter_state(session, SMTP_READY);
 		smtp_reply(session, 454, "4.7.0", "logins cannot be checked now, please try again later");
 		break;
 	}
-	if (session->stopping)
-		smtp_session_stop(session);
 }
 
 void smtp_session_timer(struct smtp_session *session)

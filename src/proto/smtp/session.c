@@ -190,6 +190,7 @@ static void run_line(struct smtp_session *session, struct str line)
 {
 	if (session->state == SMTP_RESPONSE) {
 		smtp_take_response(session, line);
+		mem_wipe_str(line);
 		return;
 	}
 	arena_free(&session->command_arena);
@@ -200,6 +201,8 @@ static void run_line(struct smtp_session *session, struct str line)
 	} else {
 		smtp_run_command(session);
 	}
+	if (session->command.verb == SMTP_AUTH)
+		mem_wipe_str(line); /* whatever became of it, a password may stand there */
 }
 
 /* One line, or nothing when its end has not come. A line ends at CRLF only: after a bare LF all up to the next CRLF
@@ -274,8 +277,6 @@ void smtp_session_tls_started(struct smtp_session *session, struct str version, 
 	smtp_enter_state(session, SMTP_START);
 	if (!session->greeted)
 		greet(session);
-	if (session->stopping)
-		smtp_session_stop(session);
 }
 
 void smtp_session_timed_out(struct smtp_session *session)

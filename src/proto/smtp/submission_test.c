@@ -116,6 +116,26 @@ static void mechanisms_take_their_responses(void **state)
 	}
 }
 
+/* What the input held stays in buffers that are used again. */
+static void passwords_are_wiped_whatever_becomes_of_them(void **state)
+{
+	static const char *const lines[] = { PLAIN_A, WRONG_A, "AUTH PLAIN AGFZXhhb =\r\n", "AUTH CRAM-MD5 AGFZXhhb\r\n" };
+	for (size_t i = 0; i < COUNT_OF(lines) * 3; i++) {
+		/* 0: logins are taken; 1: nobody has greeted yet; 2: on other ports there are none */
+		struct world *world = i % 3 == 2 ? begin() : begin_submission(i % 3 == 0);
+		if (i % 3 == 1) {
+			offer(world, STR("STARTTLS\r\n"));
+			smtp_session_tls_started(world->session, STR("TLSv1.3"), STR("x"));
+		}
+		char *line = mem_copy(str_from_c(lines[i / 3]));
+		size_t n = strlen(line);
+		assert_int_equal(smtp_session_input(world->session, str_of(line, n)), n);
+		assert_int_equal(str_find(str_of(line, n), STR("AGFZ")), -1);
+		mem_free(line);
+		end(world);
+	}
+}
+
 static void pipelined_logins_wait_for_their_answer(void **state)
 {
 	struct world *world = begin_submission(true);
@@ -351,6 +371,7 @@ int main(void)
 		cmocka_unit_test(a_login_comes_before_mail),
 		cmocka_unit_test(tls_ports_greet_after_the_handshake),
 		cmocka_unit_test(mechanisms_take_their_responses),
+		cmocka_unit_test(passwords_are_wiped_whatever_becomes_of_them),
 		cmocka_unit_test(pipelined_logins_wait_for_their_answer),
 		cmocka_unit_test(broken_exchanges_are_refused),
 		cmocka_unit_test(responses_have_a_limit_of_their_own),

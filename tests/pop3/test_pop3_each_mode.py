@@ -113,6 +113,24 @@ def test_a_quit_whose_answer_was_lost_was_carried_out(server, account_in_mode):
     server.wait_for(lambda: seen_and_there(server, account) == AFTER_SESSION[mode], "QUIT to be carried out")
 
 
+@pytest.mark.parametrize("mode", ["delete", "days"])
+def test_a_quit_behind_retr_waits_until_the_message_has_left(server, mode):
+    account = server.add_account()
+    server.cli("account", "pop3", account.address, "--mode", mode, "--seen", "yes")
+    server.deliver(account, message("large") + (b"y" * 70 + b"\r\n") * 500_000)
+    with server.pop3(account) as client:
+        client.line.send(b"RETR 1\r\nQUIT\r\n")
+        assert client.line.read_line().startswith(b"+OK")  # and it goes away without having read it
+    time.sleep(0.1)
+    assert seen_and_there(server, account) == (1, 1, 0)
+    with server.pop3(account) as client:
+        client.line.send(b"RETR 1\r\nQUIT\r\n")
+        client.line.read_line()
+        client.read_multiline()
+        assert client.line.read_line().startswith(b"+OK")
+    assert seen_and_there(server, account) == ((0, 0, 0) if mode == "delete" else (1, 1, 1))
+
+
 def test_what_quit_was_answered_for_is_there_after_a_crash(fresh_server):
     for mode in MODES:
         server = fresh_server({"pop3": {"mode": mode, "seen": True}})

@@ -1,0 +1,86 @@
+/* Tests of previews: which part, decoded how, and how much of it. */
+#include "mail/preview.h"
+
+#include "base/checked.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static struct mail_preview *preview;
+static struct charsets *charsets;
+
+static int set_up(void **state)
+{
+	const struct mime_limits limits = MIME_LIMITS_DEFAULT;
+	charsets = charsets_open();
+	preview = mail_preview_new(&limits, charsets);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	mail_preview_free(&preview);
+	charsets_free(&charsets);
+	return 0;
+}
+
+static void assert_preview(const char *message, const char *expected)
+{
+	struct str got = mail_preview_of(preview, str_from_c(message));
+	if (!str_eq(got, str_from_c(expected)))
+		fail_msg("got '%.*s', wanted '%s'", STR_ARG(got), expected);
+}
+
+static void test_plain_text(void **state)
+{
+	assert_preview("", "");
+	assert_preview("Subject: x\r\n\r\n", "");
+	assert_preview("Subject: x\r\n\r\nHello,\r\n\r\n\tworld  \x01 and all.\r\n", "Hello, world and all.");
+	assert_preview("\r\n> quoted\r\n>> more\r\nmine\r\n", "mine");
+	assert_preview("\r\n> nothing else\r\n", "> nothing else");
+	assert_preview("Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+	               "caf=E9 =\r\nau lait", "caf\xc3\xa9 au lait");
+	assert_preview("Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\nSGVsbG8s\r\nIHdvcmxk\r\n",
+	               "Hello, world");
+}
+
+static void test_the_part_that_is_read(void **state)
+{
+	assert_preview("Content-Type: text/html\r\n\r\n<style>p {}</style><p>Hello &amp; <b>good</b> bye</p><p>end",
+	               "Hello & good bye end");
+	assert_preview("Content-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>html\r\n"
+	               "--b\r\n\r\nplain\r\n--b--\r\n", "plain");
+	assert_preview("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Disposition: attachment\r\n\r\nno\r\n"
+	               "--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: y\r\n\r\ninner\r\n"
+	               "--b\r\nContent-Type: image/png\r\n\r\nxx\r\n--b\r\n\r\nyes\r\n--b--\r\n", "yes");
+	assert_preview("Content-Type: image/png\r\n\r\nxx", "");
+	assert_preview("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\ncut off", "cut off");
+}
+
+static void test_how_much(void **state)
+{
+	struct buf message = BUF_INIT(100000);
+	buf_add(&message, STR("Content-Type: text/plain; charset=utf-8\r\n\r\n"));
+	for (int i = 0; i < 1000; i++)
+		buf_add(&message, STR("\xe2\x82\xac\xe2\x82\xac ")); /* two signs and a blank */
+	struct str got = mail_preview_of(preview, buf_str(&message));
+	size_t characters = 0;
+	for (size_t i = 0; i < got.n; i++)
+		characters += ((unsigned char)got.p[i] & 0xc0) != 0x80;
+	assert_true(characters <= PREVIEW_CHARACTERS && characters >= PREVIEW_CHARACTERS - 2);
+	assert_true(got.p[got.n - 1] != ' ');
+	buf_free(&message);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_plain_text),
+		cmocka_unit_test(test_the_part_that_is_read),
+		cmocka_unit_test(test_how_much),
+	};
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
