@@ -56,7 +56,7 @@ struct pop3_session {
 	uint32_t count;          /* messages at the login */
 	struct set uids;         /* theirs, in order of their numbers */
 	struct set deleted;      /* uids marked by DELE */
-	struct set retrieved;    /* by RETR, where that has consequences */
+	struct set retrieved;    /* by RETR, or wholly by TOP, where that has consequences */
 	struct pop3_update update; /* in GATE */
 	uint32_t *sizes;         /* by number - 1, from the first STAT or LIST on; NULL before */
 	struct pop3_walk sized;  /* stands on the first message whose size is not known */

@@ -507,11 +507,12 @@ static void delete_mode_removes_what_was_retrieved(void **state)
 	append_three(f);
 	f->policy.mode = POP3_MODE_DELETE;
 	speak(f, 3, "RETR 1\r\nTOP 2 9\r\nRETR 9\r\nQUIT\r\n", BYE_REMOVED);
-	speak(f, 2, "RETR 2\r\nRSET\r\nQUIT\r\n", BYE);
+	speak(f, 2, "RETR 2\r\nRSET\r\nTOP 1 999999\r\nQUIT\r\n", BYE);
 	log_in(f, "+OK Logged in, 2 messages.\r\n");
 	say(f, STR("RETR 1\r\nRETR 2\r\n"));
 	log_out(f); /* without QUIT */
 	speak(f, 2, "CAPA\r\nQUIT\r\n", BYE);
+	speak(f, 2, "TOP 2 99999999\r\nQUIT\r\n", BYE_REMOVED); /* the whole message */
 }
 
 static void keep_mode_hides_from_one_login(void **state)

@@ -7,6 +7,8 @@
 #include <inttypes.h>
 
 #define PIECE 16384
+/* Who asks TOP for so many lines wants the message, not a look at it: fetchmail reads so what it is told to keep. */
+#define TOP_RETRIEVES_FROM 1000000
 
 int pop3_read_row(struct pop3_session *s, uint64_t message, struct message_row *out)
 {
@@ -83,10 +85,11 @@ enum pop3_step pop3_transfer_begin(struct pop3_session *s)
 		pop3_reply_error(s, err);
 		return POP3_STEP_DONE;
 	}
-	bool top = s->command.verb == POP3_TOP, stuff = row.traits & (MESSAGE_NEEDS_STUFFING | MESSAGE_BARE_LINE_ENDS);
+	bool top = s->command.verb == POP3_TOP, retrieves = !top || s->command.lines >= TOP_RETRIEVES_FROM;
+	bool stuff = row.traits & (MESSAGE_NEEDS_STUFFING | MESSAGE_BARE_LINE_ENDS);
 	const char *format = top ? "+OK The top of %" PRIu64 " octets follows.\r\n" : "+OK %" PRIu64 " octets follow.\r\n";
 	outq_addf(pop3_output(s), format, pop3_octets(&row));
-	s->transfer.uid = top ? 0 : uid;
+	s->transfer.uid = retrieves ? uid : 0;
 	if (!top && !stuff)
 		return send_range(s, &row, fd, offset, row.size);
 	if (top && !stuff && s->command.lines == 0)
@@ -94,7 +97,7 @@ enum pop3_step pop3_transfer_begin(struct pop3_session *s)
 	s->transfer = (struct pop3_transfer){
 		.message = message,
 		.header_end = top ? header_end : row.size,
-		.uid = top ? 0 : uid,
+		.uid = retrieves ? uid : 0,
 		.body = { .lines_left = UINT64_MAX },
 	};
 	return pop3_transfer_step(s);
@@ -124,6 +127,8 @@ enum pop3_step pop3_transfer_step(struct pop3_session *s)
 		if (t->at == t->header_end && s->command.verb == POP3_TOP)
 			t->body.lines_left = s->command.lines;
 		if (t->at >= row.size || t->body.lines_left == 0) {
+			if (t->at < row.size)
+				t->uid = 0;
 			pop3_body_end(&t->body, pop3_output(s));
 			return POP3_STEP_DONE;
 		}
