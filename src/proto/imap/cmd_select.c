@@ -82,23 +82,10 @@ static enum imap_step enter(struct imap_session *s, struct mailbox *mailbox)
 	return IMAP_STEP_DONE;
 }
 
-void imap_select_end(struct imap_session *s)
-{
-	mailbox_close(s->task);
-	s->task = NULL;
-}
-
 enum imap_step imap_select_step(struct imap_session *s)
 {
-	struct mailbox *mailbox = s->task;
-	bool done = false;
-	int err = mailbox_is_gone(mailbox) ? ERR_NOT_FOUND : mailbox_open_step(mailbox, &done);
-	if (err == 0 && !done)
-		return IMAP_STEP_AGAIN;
-	if (err == 0)
-		return enter(s, mailbox);
-	imap_no_error(s, err);
-	return IMAP_STEP_DONE;
+	enum imap_step step;
+	return imap_task_is_open(s, &step) ? enter(s, s->task) : step;
 }
 
 enum imap_step imap_cmd_select(struct imap_session *s)
@@ -115,15 +102,7 @@ enum imap_step imap_cmd_select(struct imap_session *s)
 	imap_deselect(s); /* also where the new one cannot be selected */
 	s->condstore = s->condstore || select->condstore;
 	struct mailbox *mailbox = imap_find_mailbox(s, select->mailbox, "NONEXISTENT");
-	if (!mailbox)
-		return IMAP_STEP_DONE;
-	int err = mailbox_open_begin(mailbox);
-	if (err < 0) {
-		imap_no_error(s, err);
-		return IMAP_STEP_DONE;
-	}
-	s->task = mailbox;
-	return imap_select_step(s);
+	return mailbox && imap_open_task(s, mailbox) ? imap_select_step(s) : IMAP_STEP_DONE;
 }
 
 enum imap_step imap_cmd_unselect(struct imap_session *s)

@@ -67,21 +67,12 @@ int imap_put_status(struct imap_session *s, struct mailbox *mailbox, uint32_t it
 	return 0;
 }
 
-void imap_status_end(struct imap_session *s)
-{
-	mailbox_close(s->task);
-	s->task = NULL;
-}
-
 enum imap_step imap_status_step(struct imap_session *s)
 {
-	struct mailbox *mailbox = s->task;
-	bool done = false;
-	int err = mailbox_is_gone(mailbox) ? ERR_NOT_FOUND : mailbox_open_step(mailbox, &done);
-	if (err == 0 && !done)
-		return IMAP_STEP_AGAIN;
-	if (err == 0)
-		err = imap_put_status(s, mailbox, imap_command_of(s)->status.items);
+	enum imap_step step;
+	if (!imap_task_is_open(s, &step))
+		return step;
+	int err = imap_put_status(s, s->task, imap_command_of(s)->status.items);
 	if (err < 0)
 		imap_no_error(s, err);
 	else
@@ -89,17 +80,8 @@ enum imap_step imap_status_step(struct imap_session *s)
 	return IMAP_STEP_DONE;
 }
 
-/* Held while its entries are read, in slices; the task is the mailbox. */
 enum imap_step imap_cmd_status(struct imap_session *s)
 {
 	struct mailbox *mailbox = imap_find_mailbox(s, imap_command_of(s)->status.mailbox, "NONEXISTENT");
-	if (!mailbox)
-		return IMAP_STEP_DONE;
-	int err = mailbox_open_begin(mailbox);
-	if (err < 0) {
-		imap_no_error(s, err);
-		return IMAP_STEP_DONE;
-	}
-	s->task = mailbox;
-	return imap_status_step(s);
+	return mailbox && imap_open_task(s, mailbox) ? imap_status_step(s) : IMAP_STEP_DONE;
 }

@@ -91,6 +91,33 @@ struct mailbox *imap_find_mailbox(struct imap_session *s, struct str name, const
 	return mailbox;
 }
 
+bool imap_open_task(struct imap_session *s, struct mailbox *mailbox)
+{
+	int err = mailbox_open_begin(mailbox);
+	if (err < 0)
+		imap_no_error(s, err);
+	else
+		s->task = mailbox;
+	return err == 0;
+}
+
+bool imap_task_is_open(struct imap_session *s, enum imap_step *step)
+{
+	struct mailbox *mailbox = s->task;
+	bool open = false;
+	int err = mailbox_is_gone(mailbox) ? ERR_NOT_FOUND : mailbox_open_step(mailbox, &open);
+	if (err < 0)
+		imap_no_error(s, err);
+	*step = err < 0 ? IMAP_STEP_DONE : IMAP_STEP_AGAIN;
+	return open;
+}
+
+void imap_close_task(struct imap_session *s)
+{
+	mailbox_close(s->task);
+	s->task = NULL;
+}
+
 bool imap_refuse_read_only(struct imap_session *s)
 {
 	if (!s->selected.read_only)

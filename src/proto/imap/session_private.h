@@ -142,6 +142,11 @@ void imap_ok_expunged(struct imap_session *s, const char *text);
 bool imap_refuse_params(struct imap_session *s);
 /* The mailbox of that name, or NULL and NO with this code chosen (TRYCREATE, NONEXISTENT). */
 struct mailbox *imap_find_mailbox(struct imap_session *s, struct str name, const char *code);
+/* A command whose task is a mailbox: held, and its entries read in slices. The first: false, and NO chosen, when it
+ * cannot be. The second, in each step: true when all are read; else return *step. The third is the command's end. */
+bool imap_open_task(struct imap_session *s, struct mailbox *mailbox);
+bool imap_task_is_open(struct imap_session *s, enum imap_step *step);
+void imap_close_task(struct imap_session *s);
 /* Is the selected mailbox read-only? Then NO is chosen. */
 bool imap_refuse_read_only(struct imap_session *s);
 
@@ -253,10 +258,8 @@ enum imap_step imap_sort_step(struct imap_session *s);
 void imap_sort_end(struct imap_session *s);
 enum imap_step imap_cmd_select(struct imap_session *s);
 enum imap_step imap_select_step(struct imap_session *s);
-void imap_select_end(struct imap_session *s);
 enum imap_step imap_cmd_status(struct imap_session *s);
 enum imap_step imap_status_step(struct imap_session *s);
-void imap_status_end(struct imap_session *s);
 enum imap_step imap_cmd_store(struct imap_session *s);
 enum imap_step imap_store_step(struct imap_session *s);
 void imap_store_end(struct imap_session *s);
