@@ -268,7 +268,7 @@ bool stream_is_tls(const struct stream *stream)
 
 struct str stream_tls_version(const struct stream *stream)
 {
-	return str_from_c(stream_is_tls(stream) ? SSL_get_version(stream->ssl) : NULL);
+	return str_from_c(stream_is_tls(stream) && SSL_is_init_finished(stream->ssl) ? SSL_get_version(stream->ssl) : NULL);
 }
 
 struct str stream_tls_cipher(const struct stream *stream)

@@ -89,7 +89,7 @@ uint64_t stream_idle_ms(const struct stream *stream);
  * ERR_STATE: it is TLS already. */
 int stream_start_tls(struct stream *stream, struct tls_context *context, void (*tls_done)(void *owner)) MUST_CHECK;
 bool stream_is_tls(const struct stream *stream);
-/* "TLSv1.3" and cipher; empty slices when plain. */
+/* "TLSv1.3" (empty too while the handshake is not complete) and cipher; empty slices when plain. */
 struct str stream_tls_version(const struct stream *stream);
 struct str stream_tls_cipher(const struct stream *stream);
 

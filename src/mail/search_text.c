@@ -85,7 +85,7 @@ void search_text_value(struct charsets *charsets, struct str body, struct buf *o
 		size_t from = out->n;
 		header_unfold(body, out);
 		for (size_t i = from; i < out->n; i++)
-			out->p[i] = ascii_upper(out->p[i]);
+			out->p[i] = out->p[i] ? ascii_upper(out->p[i]) : ' ';
 		return;
 	}
 	struct buf decoded = BUF_INIT(DECODED_MAX);

@@ -87,22 +87,24 @@ static void mark(struct text_search *s, uint32_t first, uint64_t bit, bool looke
 	}
 }
 
-/* Is the hit in the value of the field that is wanted? */
-static bool is_in_field(const struct text_query *query, struct str text, size_t from, size_t hit)
+/* `hit`, where it is in the value of the field that is wanted; else where the next one may be: a field is passed over
+ * once, however many hits it has. */
+static size_t hit_in_field(const struct text_query *query, struct str text, size_t from, size_t hit)
 {
 	size_t start = hit;
 	if (query->field.n == 0)
-		return true;
+		return hit;
 	while (start > from && text.p[start - 1] != '\0')
 		start--;
-	if (str_eq(query->finder.needle, query->field)) /* the field itself, its colon included */
-		return hit == start;
+	bool itself = query->finder.needle.p == query->field.p; /* its colon included */
+	if (itself ? hit != start : !str_starts(str_from(text, start), query->field)) {
+		ptrdiff_t end = str_find_byte(str_from(text, hit), '\0');
+		return end < 0 ? text.n : hit + (size_t)end + 1;
+	}
 	size_t value = start + query->field.n;
-	if (!str_starts(str_from(text, start), query->field))
-		return false;
 	while (value < text.n && (text.p[value] == ' ' || text.p[value] == '\t'))
 		value++;
-	return hit >= value;
+	return itself ? hit : MAX(hit, value);
 }
 
 /* The whole column at once: most needles are in no message at all. */
@@ -119,10 +121,11 @@ static void look(struct text_search *s, const struct text_query *query)
 			text_block_range(&s->block, query->column, slot, &from, &to);
 		if (slot == s->block.n)
 			return;
-		at = (size_t)hit + 1;
-		if (s->slots[slot] == NO_CANDIDATE) {
-			at = to;
-		} else if ((size_t)hit + query->finder.needle.n <= to && is_in_field(query, text, from, (size_t)hit)) {
+		at = s->slots[slot] == NO_CANDIDATE ? to : hit_in_field(query, text, from, (size_t)hit);
+		if (at != (size_t)hit)
+			continue;
+		at++;
+		if ((size_t)hit + query->finder.needle.n <= to) {
 			mark(s, s->slots[slot], query->bit, false);
 			at = to;
 		}
@@ -217,6 +220,8 @@ static bool find_slots(struct text_search *s, bool continued)
 	for (uint32_t slot = 0; slot < s->block.n; slot++) {
 		const struct text_message *message = text_block_message(&s->block, slot);
 		at = find_candidate(s, at, message->number);
+		while (at + 1 < s->n_candidates && s->candidates[at].looked && s->candidates[at + 1].number == message->number)
+			at++;
 		const struct text_candidate *found = at < s->n_candidates ? &s->candidates[at] : NULL;
 		bool is_it = found && found->number == message->number && found->size == message->size && !found->looked;
 		if (slot == 0 && s->block.continued && !continued)
@@ -374,7 +379,10 @@ static void end_message(struct text_search *s, bool continues)
 /* What was added of a message that cannot be read is taken away; so is the rest of one that went on from a block. */
 static void abandon_message(struct text_search *s, int err)
 {
-	s->error = err == ERR_NOT_FOUND ? ERR_CORRUPT : err;
+	if (err != ERR_NOT_FOUND)
+		s->error = err;
+	else if (!s->world->is_gone(s->world->owner, &s->candidates[s->at]))
+		s->error = ERR_CORRUPT;
 	mark(s, (uint32_t)s->at, 0, true);
 	for (uint32_t i = 0; i < text_columns(s->kind); i++) {
 		uint32_t from, to = 0;
@@ -427,6 +435,7 @@ static enum text_search_progress make_header(struct text_search *s, const struct
 	if (!is_there(s, row, 0, search_text_header_bytes(row, s->kind)))
 		return TEXT_SEARCH_WAITS;
 	*err = search_text_header(s->maker, s->account, row, &s->block);
+	s->work += search_text_header_bytes(row, s->kind);
 	*done = true;
 	return TEXT_SEARCH_MORE;
 }

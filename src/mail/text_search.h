@@ -26,10 +26,12 @@ struct text_candidate {
 	bool looked;           /* it did; at first: it is not wanted */
 };
 
-/* May the range be read without waiting for the disk? False: it is being fetched, and the search is to be stepped again
- * when it is there. */
+/* is_there: may the range be read without waiting for the disk? False: it is being fetched, and the search is to be
+ * stepped again when it is there. is_gone: was the candidate's entry expunged since the search began? Then it is no error
+ * that the message cannot be found. */
 struct text_search_world {
 	bool (*is_there)(void *owner, int fd, uint64_t offset, uint64_t n);
+	bool (*is_gone)(void *owner, const struct text_candidate *candidate);
 	void *owner;
 };
 

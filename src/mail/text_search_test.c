@@ -4,6 +4,7 @@
 #include "mail/text_search.h"
 #include "store/test_store.h"
 
+#include "base/checked.h"
 #include "base/mem.h"
 
 #include <fcntl.h>
@@ -165,6 +166,12 @@ static bool is_there(void *owner, int fd, uint64_t offset, uint64_t n)
 	return false;
 }
 
+static bool is_gone(void *owner, const struct text_candidate *candidate)
+{
+	const struct test *t = owner;
+	return candidate->uid > mailbox_count(t->inbox);
+}
+
 /* All messages of INBOX, by number. */
 static struct text_candidate *candidates_of(struct test *t, size_t *n)
 {
@@ -182,15 +189,15 @@ static struct text_candidate *candidates_of(struct test *t, size_t *n)
 	return candidates;
 }
 
-/* Uids of messages that have the (folded) text. */
-static struct set search(struct test *t, enum text_kind kind, uint32_t column, struct str needle)
+/* Uids of messages of which the query says so; its bit and its finder, where it has no field, are made here. */
+static struct set search_query(struct test *t, struct text_query query, struct str needle)
 {
-	struct text_search_world world = { is_there, t };
-	struct text_query query = { .kind = kind, .column = column, .bit = 1 };
+	struct text_search_world world = { is_there, is_gone, t };
 	enum text_search_progress progress;
 	struct set found = SET_INIT;
 	size_t n;
 	struct text_candidate *candidates = candidates_of(t, &n);
+	query.bit = 1;
 	finder_init(&query.finder, needle);
 	struct text_search *s = text_search_new(t->account, t->maker, &world, &query, 1, candidates, n);
 	for (t->steps = 0; (progress = text_search_step(s)) != TEXT_SEARCH_DONE; t->steps++)
@@ -206,15 +213,34 @@ static struct set search(struct test *t, enum text_kind kind, uint32_t column, s
 	return found;
 }
 
-static void expect_found(struct test *t, const char *needle, const char *uids)
+/* Uids of messages that have the (folded) text. */
+static struct set search(struct test *t, enum text_kind kind, uint32_t column, struct str needle)
+{
+	return search_query(t, (struct text_query){ .kind = kind, .column = column }, needle);
+}
+
+static void expect_set(struct set *found, const char *what, const char *uids)
 {
 	struct buf text = BUF_INIT(4096);
-	struct set found = search(t, TEXT_BODY, 0, str_from_c(needle));
-	set_print(&found, &text);
+	set_print(found, &text);
 	if (!str_eq(buf_str(&text), str_from_c(uids)))
-		fail_msg("%s: got %.*s, not %s", needle, STR_ARG(buf_str(&text)), uids);
-	set_free(&found);
+		fail_msg("%s: got %.*s, not %s", what, STR_ARG(buf_str(&text)), uids);
+	set_free(found);
 	buf_free(&text);
+}
+
+/* `value`, folded, in fields "NAME:"; empty: in messages that have the field. */
+static void expect_field(struct test *t, struct str field, struct str value, const char *uids)
+{
+	struct text_query query = { .kind = TEXT_HEADER, .field = field };
+	struct set found = search_query(t, query, value.n ? value : field);
+	expect_set(&found, value.p, uids);
+}
+
+static void expect_found(struct test *t, const char *needle, const char *uids)
+{
+	struct set found = search(t, TEXT_BODY, 0, str_from_c(needle));
+	expect_set(&found, needle, uids);
 }
 
 static uint64_t file_size(struct test *t, const char *suffix)
@@ -318,6 +344,142 @@ static void what_is_damaged_is_made_again(void **state)
 		expect_found(t, "WORD79X", "79");
 		assert_int_equal(file_size(t, ".text"), whole);
 	}
+}
+
+static void values_are_looked_for_in_their_fields(void **state)
+{
+	struct test *t = *state;
+	struct buf message = BUF_INIT(MESSAGE_MAX);
+	char own[] = "X-ONE:"; /* a text that says what its field is called */
+	add(t, STR("X-One: first\r\nX-Two: second X-Three: third\r\n\r\n"));
+	add(t, STR("X-One: two x-one: three\r\n\r\n"));
+	add(t, STR("X-One: =?utf-8?q?a=00X-Four=3A_fourth?=\r\n\r\n"));
+	for (int round = 0; round < 2; round++) { /* made, then read */
+		expect_field(t, STR("X-ONE:"), STR("FIRST"), "1");
+		expect_field(t, STR("X-TWO:"), STR("FIRST"), "");
+		expect_field(t, STR("X-ONE:"), str_of(own, strlen(own)), "2");
+		expect_field(t, STR("X-ONE:"), STR(""), "1:3");
+		expect_field(t, STR("X-THREE:"), STR(""), "");
+		expect_field(t, STR("X-THREE:"), STR("THIRD"), "");
+		expect_field(t, STR("X-FOUR:"), STR("FOURTH"), ""); /* a NUL in a field ends none */
+		for (int i = 0; i < 40; i++)
+			add(t, STR("Subject: x\r\n\r\n"));
+		settle(t);
+	}
+	/* many hits in a long field of another name: each is passed over once */
+	buf_add(&message, STR("X-Long: "));
+	for (int i = 0; i < 250000; i++)
+		buf_add_byte(&message, 'a');
+	buf_add(&message, STR("\r\nX-Seven: a\r\n\r\n"));
+	add(t, buf_str(&message));
+	expect_field(t, STR("X-SEVEN:"), STR("A"), "84");
+	expect_field(t, STR("X-EIGHT:"), STR("A"), "");
+	buf_free(&message);
+}
+
+/* Expunged by another, and forgotten, while the search was on its way. */
+static void messages_that_went_meanwhile_are_no_error(void **state)
+{
+	struct test *t = *state;
+	struct text_search_world world = { is_there, is_gone, t };
+	struct text_query query = { .kind = TEXT_BODY, .bit = 1 };
+	size_t n;
+	add_many(t, 2);
+	struct text_candidate *candidates = candidates_of(t, &n);
+	for (uint32_t uid = 2; uid <= 3; uid++) { /* an entry without its message; none */
+		candidates[n] = (struct text_candidate){ .number = candidates[n - 1].number + 7, .size = 50, .uid = uid,
+			                                 .wanted = true };
+		candidates[0].looked = candidates[1].looked = false;
+		candidates[0].hits = candidates[1].hits = 0;
+		finder_init(&query.finder, STR("MANY"));
+		struct text_search *s = text_search_new(t->account, t->maker, &world, &query, 1, candidates, n + 1);
+		while (text_search_step(s) != TEXT_SEARCH_DONE)
+			;
+		assert_int_equal(text_search_error(s), uid == 2 ? ERR_CORRUPT : 0);
+		text_search_free(&s);
+		assert_true(candidates[0].hits && candidates[1].hits && candidates[n].looked && !candidates[n].hits);
+	}
+	mem_free(candidates);
+}
+
+/* The same message in two entries, of which the first is decided already. */
+static void one_message_in_two_entries_is_read_once(void **state)
+{
+	struct test *t = *state;
+	struct text_search_world world = { is_there, is_gone, t };
+	struct text_query query = { .kind = TEXT_BODY, .bit = 1 };
+	size_t n;
+	add_many(t, 100);
+	expect_found(t, "WORD77X", "77");
+	uint64_t size = file_size(t, ".text");
+	struct text_candidate *once = candidates_of(t, &n), *twice = mem_alloc(2 * n, sizeof *twice);
+	for (size_t i = 0; i < 2 * n; i++) {
+		twice[i] = once[i / 2];
+		twice[i].wanted = i % 2;
+		twice[i].looked = !twice[i].wanted;
+	}
+	finder_init(&query.finder, STR("MANY"));
+	struct text_search *s = text_search_new(t->account, t->maker, &world, &query, 1, twice, 2 * n);
+	while (text_search_step(s) != TEXT_SEARCH_DONE)
+		;
+	text_search_free(&s);
+	for (size_t i = 0; i < 2 * n; i++)
+		assert_int_equal(twice[i].hits, i % 2);
+	assert_int_equal(file_size(t, ".text"), size); /* nothing was made again */
+	mem_free(once);
+	mem_free(twice);
+}
+
+static bool record_is_read(enum text_kind kind, bool continues, uint64_t offset, uint32_t packed)
+{
+	struct text_place places[TEXT_COLUMNS_MAX] = { { packed, 100, 1 } };
+	struct buf bytes = BUF_INIT(4096);
+	struct text_block block;
+	struct text_record record;
+	text_block_init(&block, kind);
+	text_block_end_message(&block, 1, 100);
+	block.continues = continues;
+	text_record_encode(&block, offset, places, 0, &bytes);
+	text_block_free(&block);
+	struct str rest = buf_str(&bytes);
+	int result = text_record_next(&rest, &record);
+	buf_free(&bytes);
+	assert_true(result == 0 || result == ERR_CORRUPT);
+	return result == 0;
+}
+
+static void records_that_nobody_wrote_are_refused(void **state)
+{
+	assert_true(record_is_read(TEXT_BODY, true, 4096, 100));
+	assert_true(record_is_read(TEXT_FIELDS, false, 4096, 100));
+	assert_false(record_is_read(TEXT_FIELDS, true, 4096, 100)); /* only bodies go on */
+	assert_false(record_is_read(TEXT_HEADER, true, 4096, 100));
+	assert_false(record_is_read(TEXT_BODY, false, INT64_MAX, 100));
+	assert_false(record_is_read(TEXT_BODY, false, UINT64_MAX - 50, 100));
+	assert_false(record_is_read(TEXT_BODY, false, 4096, UINT32_MAX));
+}
+
+/* Files of a later time beside a store of an earlier one: its numbers come to mean other messages of the same size. */
+static void text_from_the_future_is_not_believed(void **state)
+{
+	struct test *t = *state;
+	struct text_block block;
+	struct text_writer *writer;
+	add_many(t, 50);
+	text_block_init(&block, TEXT_BODY);
+	size_t n;
+	struct text_candidate *candidates = candidates_of(t, &n);
+	for (size_t i = 0; i < n + 1; i++) {
+		buf_add(&block.columns[0].text, STR("OF ANOTHER LIFE\0"));
+		text_block_end_message(&block, candidates[MIN(i, n - 1)].number + (i == n), candidates[MIN(i, n - 1)].size);
+	}
+	mem_free(candidates);
+	assert_int_equal(text_writer_open(t->account, &writer), 0);
+	assert_int_equal(text_writer_add(writer, &block), 0);
+	text_writer_close(&writer);
+	text_block_free(&block);
+	expect_found(t, "ANOTHER LIFE", "");
+	expect_found(t, "WORD50X", "50");
 }
 
 static void text_of_what_is_gone_is_freed(void **state)
@@ -461,6 +623,11 @@ int main(void)
 		TEST(text_is_kept_and_used_again),
 		TEST(nothing_is_kept_of_what_may_never_have_been),
 		TEST(what_is_damaged_is_made_again),
+		TEST(values_are_looked_for_in_their_fields),
+		TEST(messages_that_went_meanwhile_are_no_error),
+		TEST(one_message_in_two_entries_is_read_once),
+		TEST(records_that_nobody_wrote_are_refused),
+		TEST(text_from_the_future_is_not_believed),
 		TEST(text_of_what_is_gone_is_freed),
 		TEST(long_messages_are_found_whole),
 		TEST(searches_find_what_looking_finds),

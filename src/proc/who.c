@@ -1,27 +1,45 @@
-/* who.c: pages of connections by session id, so that a list of many thousands goes through frames of a bounded size,
- * whatever comes and goes between two pages: who stays is in it exactly once. Keeps nothing from one request to the
- * next. */
+/* who.c: pages of connections by session id, so that many thousands of them go through frames of a bounded size and turns
+ * of a bounded length, whatever comes and goes between two pages: who stays is in one of them exactly once. Keeps nothing
+ * from one request to the next. */
 #include "proc/who.h"
 
 #include "base/json.h"
-#include "base/mem.h"
 #include "ipc/channel.h"
 #include "ipc/control.h"
 #include "loop/turns.h"
 
-#define PAGE_CONNECTIONS 512
+#define PAGE_CONNECTIONS 512 /* listed or kicked by one request */
 #define PAGE_BYTES       (IPC_BODY_MAX / 2) /* the last one may pass it by what one takes */
 #define HEX_SIZE         16
+
+/* What a request is about. */
+struct who_wish {
+	bool from_start;
+	uint64_t after; /* else: sessions above it */
+	struct str kind, value; /* "account" and an address, say; empty: all */
+	uint64_t session; /* the value, when kind is "session" */
+};
 
 struct item {
 	uint64_t session;
 	void *connection;
 };
 
-static int by_session(const void *a, const void *b)
+struct page {
+	struct item items[PAGE_CONNECTIONS];
+	size_t n;
+	bool more; /* than there is room for */
+};
+
+static int smallest_first(const void *a, const void *b)
 {
 	uint64_t x = ((const struct item *)a)->session, y = ((const struct item *)b)->session;
 	return (x > y) - (x < y);
+}
+
+static int largest_first(const void *a, const void *b)
+{
+	return smallest_first(b, a);
 }
 
 static void put_hex(uint64_t value, char out[HEX_SIZE + 1])
@@ -71,106 +89,145 @@ static void print(const struct who *who, struct buf *json)
 	json_end_object(json);
 }
 
-/* All whose session is above `after`, in order; the caller frees. */
-static struct item *gather(const struct who_source *source, void *owner, bool from_start, uint64_t after, size_t *n)
+static bool is_meant(const struct who_wish *wish, const struct who *who)
 {
-	size_t size = 0;
-	struct item *items;
-	*n = 0;
-	for (void *c = source->next(owner, NULL); c; c = source->next(owner, c))
-		size++;
-	items = mem_alloc(size + 1, sizeof *items);
-	for (void *c = source->next(owner, NULL); c; c = source->next(owner, c)) {
-		struct who who = { 0 };
-		source->describe(owner, c, &who);
-		if (from_start || who.session > after)
-			items[(*n)++] = (struct item){ who.session, c };
-	}
-	qsort(items, *n, sizeof *items, by_session);
-	return items;
+	if (str_eq(wish->kind, STR("session")))
+		return who->session == wish->session;
+	if (str_eq(wish->kind, STR("account")))
+		return who->account.n > 0 && str_ieq(who->account, wish->value);
+	return str_eq(who->peer, wish->value);
 }
 
-static void page(const struct who_source *source, void *owner, struct str after, struct control_reply *reply,
-                 struct buf *json)
+static bool is_wanted(const struct who_source *source, void *owner, const struct who_wish *wish, void *connection)
 {
-	uint64_t session = 0;
-	size_t n, i;
-	if (after.n > 0 && get_hex(after, &session) != 0) {
-		reply->result = ERR_SYNTAX;
-		reply->message = STR("that is no session id");
-		return;
+	struct who who = { 0 };
+	if (!wish->from_start && source->id(connection) <= wish->after)
+		return false;
+	if (wish->kind.n == 0)
+		return true;
+	source->describe(owner, connection, &who);
+	return is_meant(wish, &who);
+}
+
+/* Puts another item in place of the largest, which is the first. */
+static void replace_largest(struct item *heap, size_t n, struct item item)
+{
+	size_t at = 0;
+	for (size_t child; (child = 2 * at + 1) < n; at = child) {
+		child += child + 1 < n && heap[child + 1].session > heap[child].session;
+		if (heap[child].session <= item.session)
+			break;
+		heap[at] = heap[child];
 	}
-	struct item *items = gather(source, owner, after.n == 0, session, &n);
+	heap[at] = item;
+}
+
+/* The lowest sessions of those that are wanted, in order, with one look at each connection. */
+static void gather(const struct who_source *source, void *owner, const struct who_wish *wish, struct page *page)
+{
+	page->n = 0;
+	page->more = false;
+	for (void *c = source->next(owner, NULL); c; c = source->next(owner, c)) {
+		if (!is_wanted(source, owner, wish, c))
+			continue;
+		struct item item = { source->id(c), c };
+		if (page->n < PAGE_CONNECTIONS) {
+			page->items[page->n++] = item;
+			if (page->n == PAGE_CONNECTIONS)
+				qsort(page->items, page->n, sizeof item, largest_first); /* a heap */
+			continue;
+		}
+		page->more = true;
+		if (item.session < page->items[0].session)
+			replace_largest(page->items, page->n, item);
+	}
+	qsort(page->items, page->n, sizeof page->items[0], smallest_first);
+}
+
+/* Where the next request goes on, when this one came only as far as that item. */
+static void put_next(const struct page *page, size_t done, struct buf *json)
+{
+	char last[HEX_SIZE + 1];
+	if (done == page->n && !page->more)
+		return;
+	put_hex(page->items[done - 1].session, last);
+	json_field_string(json, "next", str_of(last, HEX_SIZE));
+}
+
+static void list(const struct who_source *source, void *owner, const struct who_wish *wish, struct buf *json)
+{
+	struct page page;
+	size_t i;
+	gather(source, owner, wish, &page);
 	json_begin_object(json);
 	json_key(json, "connections");
 	json_begin_array(json);
-	for (i = 0; i < n && i < PAGE_CONNECTIONS && json->n < PAGE_BYTES; i++) {
+	for (i = 0; i < page.n && json->n < PAGE_BYTES; i++) {
 		struct who who = { 0 };
-		source->describe(owner, items[i].connection, &who);
+		source->describe(owner, page.items[i].connection, &who);
 		print(&who, json);
 	}
 	json_end_array(json);
-	if (i < n) {
-		char last[HEX_SIZE + 1];
-		put_hex(items[i - 1].session, last);
-		json_field_string(json, "next", str_of(last, HEX_SIZE));
-	}
+	put_next(&page, i, json);
 	json_end_object(json);
-	mem_free(items);
 }
 
-static bool is_meant(const struct who *who, struct str kind, struct str value, uint64_t session)
+static void kick(const struct who_source *source, void *owner, const struct who_wish *wish, struct buf *json)
 {
-	if (str_eq(kind, STR("session")))
-		return who->session == session;
-	if (str_eq(kind, STR("account")))
-		return who->account.n > 0 && str_ieq(who->account, value);
-	return str_eq(who->peer, value);
-}
-
-static void kick(const struct who_source *source, void *owner, struct str kind, struct str value,
-                 struct control_reply *reply, struct buf *json)
-{
-	uint64_t session = 0, kicked = 0;
-	bool by_id = str_eq(kind, STR("session"));
-	bool good = by_id ? get_hex(value, &session) == 0 : str_eq(kind, STR("account")) || str_eq(kind, STR("address"));
-	if (!good || value.n == 0) {
-		reply->result = ERR_SYNTAX;
-		reply->message = STR("a session id, an account or an address must be named");
-		return;
-	}
-	for (void *c = source->next(owner, NULL), *following; c; c = following) {
+	struct page page;
+	gather(source, owner, wish, &page);
+	for (size_t i = 0; i < page.n; i++) {
 		struct who who = { 0 };
-		following = source->next(owner, c);
-		source->describe(owner, c, &who);
-		if (!is_meant(&who, kind, value, session))
-			continue;
+		source->describe(owner, page.items[i].connection, &who);
 		log_info("kicked", LOG_ID(who.session), LOG_S("user", who.account), LOG_S("peer", who.peer));
-		source->kick(owner, c);
-		kicked++;
+		source->kick(owner, page.items[i].connection);
 	}
 	json_begin_object(json);
-	json_field_u64(json, "kicked", kicked);
+	json_field_u64(json, "kicked", page.n);
+	put_next(&page, page.n, json);
 	json_end_object(json);
+}
+
+static int read_wish(const struct control_request *request, struct who_wish *out)
+{
+	bool kicks = request->command == CONTROL_KICK;
+	struct who_wish wish = { 0 };
+	if (request->n_arguments != (kicks ? 4 : 2))
+		return ERR_SYNTAX;
+	struct str after = request->arguments[request->n_arguments - 1];
+	wish.from_start = after.n == 0;
+	if (after.n > 0 && get_hex(after, &wish.after) != 0)
+		return ERR_SYNTAX;
+	if (kicks) {
+		wish.kind = request->arguments[1];
+		wish.value = request->arguments[2];
+		bool by_session = str_eq(wish.kind, STR("session"));
+		if (!by_session && !str_eq(wish.kind, STR("account")) && !str_eq(wish.kind, STR("address")))
+			return ERR_SYNTAX;
+		if (wish.value.n == 0 || (by_session && get_hex(wish.value, &wish.session) != 0))
+			return ERR_SYNTAX;
+	}
+	*out = wish;
+	return 0;
 }
 
 bool who_command(struct role_process *process, const struct who_source *source, void *owner, uint64_t number,
                  struct str body)
 {
 	struct control_request request;
+	struct who_wish wish;
 	struct control_reply reply = { 0 };
 	struct buf json = BUF_INIT(IPC_BODY_MAX), out = BUF_INIT(IPC_BODY_MAX);
 	if (control_request_decode(body, &request) != 0 ||
 	    (request.command != CONTROL_WHO && request.command != CONTROL_KICK))
 		return false;
-	if (request.n_arguments != (request.command == CONTROL_WHO ? 2 : 3)) {
-		reply.result = ERR_SYNTAX;
-		reply.message = STR("wrong number of arguments");
-	} else if (request.command == CONTROL_WHO) {
-		page(source, owner, request.arguments[1], &reply, &json);
-	} else {
-		kick(source, owner, request.arguments[1], request.arguments[2], &reply, &json);
-	}
+	reply.result = read_wish(&request, &wish);
+	if (reply.result != 0)
+		reply.message = STR("a session id, an account or an address must be named");
+	else if (request.command == CONTROL_WHO)
+		list(source, owner, &wish, &json);
+	else
+		kick(source, owner, &wish, &json);
 	reply.json = buf_str(&json);
 	control_reply_encode(&reply, &out);
 	role_control_reply(process, number, buf_str(&out));

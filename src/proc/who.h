@@ -21,6 +21,7 @@ struct who_source {
 	/* The connection after `at`, NULL: the first; NULL: there are no more. Those that are ending are left out, and those
 	 * that another process tells of. */
 	void *(*next)(void *owner, void *at);
+	uint64_t (*id)(const void *connection); /* its session */
 	void (*describe)(void *owner, void *connection, struct who *out);
 	/* Says goodbye and closes; may free the connection, and no other. */
 	void (*kick)(void *owner, void *connection);
@@ -30,7 +31,8 @@ struct who_source {
  *
  *     who   process, session to go on after (in hexadecimal, empty: none)
  *           -> {"connections": [...], "next": "SESSION", where there are more}, by session id
- *     kick  process, one of session, account, address, and its value -> {"kicked": N} */
+ *     kick  process, one of session, account, address, its value, session to go on after
+ *           -> {"kicked": N, "next": "SESSION", where there are more} */
 bool who_command(struct role_process *process, const struct who_source *source, void *owner, uint64_t number,
                  struct str body);
 

@@ -1,6 +1,7 @@
 /* login.h: what the engines before login (proto/imap/login.h, proto/pop3/login.h) have in common: what they are told,
- * what they ask of their owner, and their states. They run in a process that holds no mail: a right password ends in a
- * hand-over to the account's shard, which answers the command.
+ * what they ask of their owner, and their states; verdicts and bounds are those of submission too (proto/smtp). They
+ * run in a process that holds no mail: a right password ends in a hand-over to the account's shard, which answers the
+ * command.
  *
  * Engines do no I/O. One engine serves one connection; it is freed by its owner, never from within a function of the
  * world. */
@@ -8,10 +9,11 @@
 #define PROTO_LOGIN_H
 
 #include "base/outq.h"
+#include "syntax/sasl_plain.h"
 
-/* Bytes; longer names and passwords are denied without asking anybody. */
-#define LOGIN_ENGINE_USER_MAX     320
-#define LOGIN_ENGINE_PASSWORD_MAX 1024
+/* Bytes; longer names and passwords are denied without asking anybody. One bound, whatever command brings them. */
+#define LOGIN_ENGINE_USER_MAX     SASL_PLAIN_USER_MAX
+#define LOGIN_ENGINE_PASSWORD_MAX SASL_PLAIN_PASSWORD_MAX
 
 /* Lives as long as the engines that use it. */
 struct login_settings {

@@ -14,7 +14,7 @@ struct account_id;
 struct store;
 
 /* Changes whenever the same message would give other text (folding, decoding, columns): older text is made anew. */
-#define TEXT_VERSION 1
+#define TEXT_VERSION 2
 
 enum text_kind {
 	TEXT_FIELDS, /* header fields that are kept in the message's row: cheap to make */

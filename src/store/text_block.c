@@ -17,6 +17,7 @@
 #define MESSAGES_MAX (TEXT_BLOCK_MESSAGES * sizeof(struct text_message))
 #define RECORD_MAX   (TEXT_BLOCK_MESSAGES * 20 + 256)
 #define COLUMN_MAX   (TEXT_BLOCK_MAX + TEXT_BLOCK_MESSAGES * sizeof(uint32_t))
+#define PACKED_MAX   LZ4_COMPRESSBOUND(COLUMN_MAX)
 
 enum { FLAG_CONTINUED = 1, FLAG_CONTINUES = 2 };
 
@@ -179,6 +180,16 @@ void text_record_encode(const struct text_block *block, uint64_t offset, const s
 
 /* --- reading --- */
 
+/* What only hostile hands or chance write: places that no file has, other texts than bodies that go on. */
+static bool is_likely(const struct text_record *record)
+{
+	for (uint32_t i = 0; i < text_columns(record->kind); i++)
+		if (record->places[i].packed > PACKED_MAX)
+			return false;
+	return record->offset <= INT64_MAX - text_record_bytes(record) &&
+	       (record->kind == TEXT_BODY || !(record->continued || record->continues));
+}
+
 int text_record_next(struct str *rest, struct text_record *out)
 {
 	struct wire_reader r = wire_reader(*rest);
@@ -210,6 +221,8 @@ int text_record_next(struct str *rest, struct text_record *out)
 	record.n = (uint32_t)n;
 	record.continued = flags & FLAG_CONTINUED;
 	record.continues = flags & FLAG_CONTINUES;
+	if (!is_likely(&record))
+		return ERR_CORRUPT;
 	*out = record;
 	*rest = str_from(*rest, record.whole.n);
 	return 0;

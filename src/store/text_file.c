@@ -19,6 +19,7 @@
 #define BLOCK_SPACE (32 * 1024 * 1024)  /* that must be free beside the store's reserve */
 
 struct text_reader {
+	struct account *account;
 	int fd;           /* of the text */
 	struct buf index; /* whole */
 	struct str rest;  /* of its records, not walked yet */
@@ -65,6 +66,11 @@ void text_remove(struct store *store, const struct account_id *id)
 	close(folder);
 }
 
+bool text_is_of_future(const struct text_block *block, uint64_t next)
+{
+	return text_block_message(block, block->n - 1)->number >= next;
+}
+
 void text_forget(struct account *account)
 {
 	text_remove(account->store, &account->id);
@@ -101,7 +107,7 @@ struct text_reader *text_reader_open(struct account *account)
 {
 	char name[TEXT_NAME_MAX];
 	struct text_reader *reader = mem_alloc(1, sizeof *reader);
-	*reader = (struct text_reader){ .fd = -1, .packed = BUF_INIT(PACKED_MAX) };
+	*reader = (struct text_reader){ .account = account, .fd = -1, .packed = BUF_INIT(PACKED_MAX) };
 	int folder = text_folder(account->store, false);
 	int result = folder < 0 ? ERR_NOT_FOUND : text_index_read(folder, &account->id, &reader->index, &reader->rest);
 	if (result == 0) {
@@ -148,6 +154,8 @@ bool text_reader_next(struct text_reader *reader, enum text_kind kind, struct te
 		}
 	} while (reader->record.kind != kind);
 	*err = text_record_messages(&reader->record, block);
+	if (*err == 0 && text_is_of_future(block, reader->account->next))
+		*err = ERR_CORRUPT;
 	return *err == 0;
 }
 

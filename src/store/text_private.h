@@ -11,6 +11,9 @@
 int text_folder(const struct store *store, bool make); /* a descriptor, or -1 */
 void text_name(const struct account_id *id, const char *suffix, char out[TEXT_NAME_MAX]);
 void text_index_begin(const struct account_id *id, struct buf *out);
+/* Does the block name messages that were never given a number, of which `next` is the next one? An older index.db was
+ * put beside files of a later time: they are not of its messages. */
+bool text_is_of_future(const struct text_block *block, uint64_t next);
 int text_index_read(int folder, const struct account_id *id, struct buf *index, struct str *records) MUST_CHECK;
 
 #endif

@@ -29,6 +29,7 @@ struct text_sweep {
 	bool all;             /* what has anything dead goes */
 	struct account_id id; /* whose index is walked; */
 	int64_t number;       /* 0: none's */
+	uint64_t next;        /* the number that its next message gets */
 	struct buf index, kept, holes;
 	struct str rest;
 	struct text_block block; /* the record that is looked at, */
@@ -83,6 +84,16 @@ static bool read_id(const char *name, struct account_id *id)
 	return true;
 }
 
+static uint64_t next_number(struct store *store, const struct account_id *id)
+{
+	struct account *account;
+	if (account_open(store, id, &account) < 0)
+		return 0; /* it is being moved: text_remove was due */
+	uint64_t next = account->next;
+	account_close(&account);
+	return next;
+}
+
 /* The next account's index. What is no index of an account that lives is removed. False: that was the last. */
 static bool next_account(struct store *store, struct text_sweep *sweep)
 {
@@ -106,6 +117,7 @@ static bool next_account(struct store *store, struct text_sweep *sweep)
 		}
 		sweep->id = id;
 		sweep->number = number;
+		sweep->next = next_number(store, &id);
 		sweep->kept = BUF_INIT(INDEX_MAX);
 		sweep->holes = BUF_INIT(HOLES_MAX);
 		text_index_begin(&id, &sweep->kept);
@@ -209,6 +221,8 @@ static void next_record(struct store *store, struct text_sweep *sweep)
 	int result = text_record_next(&sweep->rest, &sweep->record);
 	if (result == 0)
 		result = text_record_messages(&sweep->record, &sweep->block);
+	if (result == 0 && text_is_of_future(&sweep->block, sweep->next))
+		result = ERR_CORRUPT;
 	sweep->looked = sweep->dead = 0;
 	if (result == ERR_NOT_FOUND) {
 		finish_account(store, sweep);

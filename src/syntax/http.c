@@ -1,5 +1,5 @@
-/* http.c: request line and fields of RFC 9112, sections 3 and 5, checked by their grammar; no field means anything to
- * us. Pure; allocates nothing. */
+/* http.c: request line and fields of RFC 9112, sections 3 and 5, checked by their grammar; but for how often Host stands
+ * there, no field means anything to us. Pure; allocates nothing. */
 #include "syntax/http.h"
 
 #define TARGET_MAX 1024
@@ -61,7 +61,7 @@ static int parse_version(struct str text, bool *is_1_0)
 	return major == '1' ? 0 : ERR_UNSUPPORTED;
 }
 
-static int parse_request_line(struct str line, struct http_request *out)
+static int parse_request_line(struct str line, struct http_request *out, bool *is_1_0)
 {
 	struct http_request request;
 	request.method = str_cut(&line, ' ');
@@ -70,36 +70,41 @@ static int parse_request_line(struct str line, struct http_request *out)
 		return ERR_SYNTAX;
 	int err = parse_target(target, &request.target);
 	if (err == 0)
-		err = parse_version(line, &request.is_1_0);
+		err = parse_version(line, is_1_0);
 	if (err == 0)
 		*out = request;
 	return err;
 }
 
 /* 5: "name: value"; lines that go on (5.2) are refused. */
-static int check_field(struct str line)
+static int check_field(struct str line, unsigned *hosts)
 {
 	ptrdiff_t colon = str_find_byte(line, ':');
 	if (colon < 0 || !is_token(str_first(line, (size_t)colon)) || !is_value(str_from(line, (size_t)colon + 1)))
 		return ERR_SYNTAX;
+	*hosts += str_ieq(str_first(line, (size_t)colon), STR("Host"));
 	return 0;
 }
 
 int http_parse_request(struct str bytes, struct http_request *out)
 {
 	struct http_request request;
+	unsigned hosts = 0;
+	bool is_1_0;
 	struct str head = str_first(bytes, HTTP_HEAD_MAX);
 	ptrdiff_t end = str_find(head, STR("\r\n\r\n"));
 	if (end < 0)
 		return bytes.n >= HTTP_HEAD_MAX ? ERR_LIMIT : ERR_INCOMPLETE;
 	head = str_first(head, (size_t)end);
 	ptrdiff_t line_end = str_find(head, STR("\r\n"));
-	int err = parse_request_line(str_first(head, line_end < 0 ? head.n : (size_t)line_end), &request);
+	int err = parse_request_line(str_first(head, line_end < 0 ? head.n : (size_t)line_end), &request, &is_1_0);
 	while (err == 0 && line_end >= 0) {
 		head = str_from(head, (size_t)line_end + 2);
 		line_end = str_find(head, STR("\r\n"));
-		err = check_field(str_first(head, line_end < 0 ? head.n : (size_t)line_end));
+		err = check_field(str_first(head, line_end < 0 ? head.n : (size_t)line_end), &hosts);
 	}
+	if (err == 0 && (hosts > 1 || (hosts == 0 && !is_1_0))) /* 3.2 */
+		err = ERR_SYNTAX;
 	if (err == 0)
 		*out = request;
 	return err;

@@ -12,7 +12,6 @@
 struct http_request {
 	struct str method; /* "GET"; case matters */
 	struct str target; /* path, without query: "/metrics"; of an absolute-form target its path */
-	bool is_1_0;       /* else 1.1, or a later 1.x */
 };
 
 /* Reads a head, from the first byte to the empty line. Slices point into the bytes. ERR_INCOMPLETE: no empty line so

@@ -9,7 +9,8 @@
  * room to work. */
 #define FOLDED_MAX(n) ((n)*12 + 64)
 
-/* Appends the fold of UTF-8 text. Malformed bytes are folded as U+FFFD. Linear. */
+/* Appends the fold of UTF-8 text. Malformed bytes are folded as U+FFFD, NUL as a blank: it may stand between
+ * texts. Linear. */
 void fold_text(struct str utf8, struct buf *out);
 
 #endif

@@ -26,6 +26,14 @@ static void test_ascii_is_upper_case(void **state)
 	check("", "");
 }
 
+static void test_a_nul_is_a_blank(void **state)
+{
+	struct buf out = BUF_INIT(FOLDED_MAX(7));
+	fold_text(STR("a\0b\xc3\xa9\0\0"), &out);
+	assert_true(str_eq(buf_str(&out), STR("A BE\xcc\x81  ")));
+	buf_free(&out);
+}
+
 static void test_accents_are_decomposed(void **state)
 {
 	check("\xc3\xa9", "E\xcc\x81");
@@ -93,6 +101,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ascii_is_upper_case),
+		cmocka_unit_test(test_a_nul_is_a_blank),
 		cmocka_unit_test(test_accents_are_decomposed),
 		cmocka_unit_test(test_sharp_s_stays),
 		cmocka_unit_test(test_compatibility_is_undone),

@@ -19,11 +19,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (err != 0)
 		return 0;
 	struct buf text = BUF_INIT(2 * HTTP_HEAD_MAX);
-	buf_addf(&text, "%.*s %.*s HTTP/1.%c\r\n\r\n", STR_ARG(request.method), STR_ARG(request.target),
-	         request.is_1_0 ? '0' : '1');
+	buf_addf(&text, "%.*s %.*s HTTP/1.1\r\nHost:\r\n\r\n", STR_ARG(request.method), STR_ARG(request.target));
 	check(http_parse_request(buf_str(&text), &again) == 0);
 	check(str_eq(again.method, request.method) && str_eq(again.target, request.target));
-	check(again.is_1_0 == request.is_1_0);
 	buf_free(&text);
 	return 0;
 }

@@ -97,6 +97,16 @@ def test_mail_is_put_back_by_time_and_mailbox(server):
     assert messages(server, account) == 1
 
 
+def test_subjects_of_strangers_do_not_steer_the_operators_terminal(server):
+    account = server.add_account()
+    server.deliver(account, b"Subject: =?utf-8?q?=1B[31mred=C2=9B2J=07_=E2=80=AEeno?=\r\n\r\nx\r\n")
+    with server.imap(account) as imap:
+        imap.ok("SELECT INBOX")
+        expunge(imap, "1")
+    text = server.cli("undelete", "list", account.address).stdout
+    assert "?[31mred?2J? ?eno" in text and not set("\x1b\x9b\x07\u202e") & set(text)
+
+
 def test_mail_of_a_deleted_mailbox_goes_to_inbox(server):
     account = delivered(server, 1)
     with server.imap(account) as imap:

@@ -503,6 +503,11 @@ static void *who_next(void *owner, void *at)
 	return c;
 }
 
+static uint64_t who_id(const void *connection)
+{
+	return ((const struct connection *)connection)->id;
+}
+
 static void who_describe(void *owner, void *connection, struct who *out)
 {
 	const struct access_role *role = owner;
@@ -530,7 +535,7 @@ static void who_kick(void *owner, void *connection)
 
 void access_control(struct role_process *process, uint64_t number, struct str body)
 {
-	static const struct who_source source = { .next = who_next, .describe = who_describe, .kick = who_kick };
+	static const struct who_source source = { .next = who_next, .id = who_id, .describe = who_describe, .kick = who_kick };
 	who_command(process, &source, process->state, number, body);
 }
 

@@ -6,7 +6,7 @@
  *     help.c        all help texts                         shard_commands.c  undelete and store: the server must run
  *     options.c     which options there are, and were given
  *     config.c      config check and show                  move.c  account move
- *     operation.c   the running server: reload                  who.c   who is connected, kick
+ *     operation.c   reload, metrics, log level                  who.c   who is connected, kick
  *     parcel.c      parcels between us and shards                       export.h, import.h   mail to files and from them */
 #ifndef PROC_CTL_PRIVATE_H
 #define PROC_CTL_PRIVATE_H
@@ -94,7 +94,7 @@ int ctl_run_store_compact(struct ctl *ctl, const struct ctl_command *command);
 /* `account add` of each line of that file ("-": standard input). */
 int ctl_add_accounts(struct ctl *ctl, struct str file);
 
-/* --- operation.c: the running server: reload --- */
+/* --- operation.c --- */
 int ctl_run_reload(struct ctl *ctl, const struct ctl_command *command);
 int ctl_run_metrics(struct ctl *ctl, const struct ctl_command *command);
 int ctl_run_log_level(struct ctl *ctl, const struct ctl_command *command);
@@ -185,6 +185,8 @@ int ctl_confirm(const char *question, const char *wanted) MUST_CHECK;
 
 /* --- status.c --- */
 void ctl_print_status(const struct json_value *status);
+/* "shard.0", of one of status's processes. */
+void ctl_name_process(const struct json_value *process, char out[64]);
 
 /* --- table.c --- */
 void ctl_print_account(const struct json_value *account);
@@ -196,7 +198,9 @@ void ctl_print_checked(const struct json_value *checked); /* what store check fo
 void ctl_print_space(const struct json_value *shards); /* what store compact says */
 /* "2026-01-31 12:00 UTC" */
 void ctl_print_time(uint64_t seconds, char *out, size_t size);
-/* Padded with spaces to so many columns. */
+/* Text that others wrote: what would steer the terminal is shown as "?". */
+void ctl_print_text(struct str s);
+/* The same, padded with spaces to so many columns. */
 void ctl_print_padded(struct str s, size_t width);
 /* The columns of the widest of a member's texts, at least so many. */
 size_t ctl_widest(const struct json_value *list, const char *key, size_t at_least);

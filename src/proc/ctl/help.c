@@ -231,7 +231,8 @@ const char CTL_HELP_ALIAS_REMOVE[] =
 const char CTL_HELP_STATUS[] =
 	"usage: mansio status [OPTION]...\n"
 	"\n"
-	"Shows whether the server runs, where it listens, and each of its processes with what it counts.\n"
+	"Shows on one screen whether the server runs and what is wrong, then what it does, where it listens, and each of its\n"
+	"processes. With --json: all that they count.\n"
 	"Exit status 5: it does not run.\n"
 	"\n"
 	OPTIONS

@@ -58,7 +58,7 @@ const char CTL_HELP_METRICS[] =
 	"\n"
 	"example:\n"
 	"  mansio metrics | grep mansio_commands_total\n"
-	"  mansio metrics > /var/lib/prometheus/node-exporter/mansio.prom\n";
+	"  mansio metrics > mansio.prom.new && mv mansio.prom.new mansio.prom\n";
 
 const char CTL_HELP_LOG[] =
 	"usage: mansio log level [OPTION]... [[PROCESS] LEVEL]\n"

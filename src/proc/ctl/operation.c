@@ -5,6 +5,24 @@
 
 #define ANSWER_ARENA ((size_t)64 * 1024 * 1024)
 
+/* With --json the answer as it is. */
+static int ask_and_print(struct ctl *ctl, enum control_command command, const struct str *arguments, uint32_t n,
+                         void (*print)(const struct json_value *answer))
+{
+	struct arena arena = ARENA_INIT(ANSWER_ARENA);
+	struct ctl_reply reply;
+	struct json_value *answer;
+	ctl_reply_init(&reply);
+	int result = ctl_ask(ctl, command, arguments, n, &reply, &arena, &answer);
+	if (result == EXIT_DONE && ctl->json)
+		printf("%.*s\n", STR_ARG(buf_str(&reply.json)));
+	else if (result == EXIT_DONE)
+		print(answer);
+	arena_free(&arena);
+	ctl_reply_free(&reply);
+	return result;
+}
+
 /* --- reload --- */
 
 /* A string with its quotes, a number as it is: as in the file. */
@@ -43,37 +61,21 @@ static void print_reloaded(const struct json_value *answer)
 
 int ctl_run_reload(struct ctl *ctl, const struct ctl_command *command)
 {
-	struct arena arena = ARENA_INIT(ANSWER_ARENA);
-	struct ctl_reply reply;
-	struct json_value *answer;
-	ctl_reply_init(&reply);
-	int result = ctl_ask(ctl, command->control, NULL, 0, &reply, &arena, &answer);
-	if (result == EXIT_DONE && ctl->json)
-		printf("%.*s\n", STR_ARG(buf_str(&reply.json)));
-	else if (result == EXIT_DONE)
-		print_reloaded(answer);
-	arena_free(&arena);
-	ctl_reply_free(&reply);
-	return result;
+	return ask_and_print(ctl, command->control, NULL, 0, print_reloaded);
 }
 
 /* --- metrics --- */
 
+static void print_metrics(const struct json_value *answer)
+{
+	struct str text = json_string(answer);
+	fwrite(text.p, 1, text.n, stdout);
+}
+
 /* With --json too: the text is one string then, as other answers that are no table. */
 int ctl_run_metrics(struct ctl *ctl, const struct ctl_command *command)
 {
-	struct arena arena = ARENA_INIT(ANSWER_ARENA);
-	struct ctl_reply reply;
-	struct json_value *answer;
-	ctl_reply_init(&reply);
-	int result = ctl_ask(ctl, command->control, NULL, 0, &reply, &arena, &answer);
-	if (result == EXIT_DONE && ctl->json)
-		printf("%.*s\n", STR_ARG(buf_str(&reply.json)));
-	else if (result == EXIT_DONE)
-		printf("%.*s", STR_ARG(json_string(answer)));
-	arena_free(&arena);
-	ctl_reply_free(&reply);
-	return result;
+	return ask_and_print(ctl, command->control, NULL, 0, print_metrics);
 }
 
 /* --- log level --- */
@@ -90,21 +92,9 @@ static void print_levels(const struct json_value *list)
 int ctl_run_log_level(struct ctl *ctl, const struct ctl_command *command)
 {
 	struct str arguments[] = { STR("all"), STR("") };
-	struct arena arena = ARENA_INIT(ANSWER_ARENA);
-	struct ctl_reply reply;
-	struct json_value *answer;
-	uint32_t n = ctl->n_arguments > 0 ? 2 : 0;
-	if (n > 0)
+	if (ctl->n_arguments > 0)
 		arguments[1] = ctl->arguments[ctl->n_arguments - 1];
 	if (ctl->n_arguments == 2)
 		arguments[0] = ctl->arguments[0];
-	ctl_reply_init(&reply);
-	int result = ctl_ask(ctl, command->control, arguments, n, &reply, &arena, &answer);
-	if (result == EXIT_DONE && ctl->json)
-		printf("%.*s\n", STR_ARG(buf_str(&reply.json)));
-	else if (result == EXIT_DONE)
-		print_levels(answer);
-	arena_free(&arena);
-	ctl_reply_free(&reply);
-	return result;
+	return ask_and_print(ctl, command->control, arguments, ctl->n_arguments > 0 ? 2 : 0, print_levels);
 }

@@ -59,7 +59,7 @@ static void print_microseconds(uint64_t us, char *out, size_t size)
 		snprintf(out, size, "%llu us", (unsigned long long)us);
 }
 
-static void name_process(const struct json_value *process, char out[64])
+void ctl_name_process(const struct json_value *process, char out[64])
 {
 	snprintf(out, 64, "%.*s.%llu", STR_ARG(str_first(json_string(json_member(process, "role")), 32)),
 	         (unsigned long long)json_u64(json_member(process, "index")));
@@ -74,7 +74,7 @@ static bool print_problems_of(const struct json_value *process)
 	uint64_t damaged = json_u64(json_member(process, "segments_damaged"));
 	uint64_t voided = json_u64(json_member(process, "batches_voided"));
 	bool ready = json_is_true(json_member(process, "ready"));
-	name_process(process, name);
+	ctl_name_process(process, name);
 	ctl_print_duration(json_u64(json_member(process, "uptime_seconds")), up, sizeof up);
 	if (pid == 0)
 		printf("  %s does not run; the log says why (event process-ended)\n", name);
@@ -199,7 +199,7 @@ static void print_process(const struct json_value *process)
 	char name[64], up[32], longest[32];
 	uint64_t pid = json_u64(json_member(process, "pid"));
 	const char *state = pid == 0 ? "down" : json_is_true(json_member(process, "ready")) ? "ready" : "starting";
-	name_process(process, name);
+	ctl_name_process(process, name);
 	ctl_print_duration(json_u64(json_member(process, "uptime_seconds")), up, sizeof up);
 	print_microseconds(json_u64(json_member(process, "longest_turn_us")), longest, sizeof longest);
 	printf("%-14s %-8s %8llu  %-8s %8llu  %8s  ", name, state, (unsigned long long)pid, up,

@@ -15,9 +15,32 @@ static size_t width_of(struct str s)
 	return n;
 }
 
+/* Bytes of a character that would steer the terminal: controls (C0, DEL, C1), and those that turn the direction of writing
+ * (U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069). 0: it begins with none. */
+static size_t steers(struct str s)
+{
+	unsigned char a = (unsigned char)s.p[0];
+	unsigned char b = s.n > 1 ? (unsigned char)s.p[1] : 0, c = s.n > 2 ? (unsigned char)s.p[2] : 0;
+	if (a < ' ' || a == 0x7f)
+		return 1;
+	if (a == 0xc2 && b >= 0x80 && b < 0xa0)
+		return 2;
+	bool turns = (b == 0x80 && (c == 0x8e || c == 0x8f || (c >= 0xaa && c <= 0xae))) || (b == 0x81 && c >= 0xa6 && c <= 0xa9);
+	return a == 0xe2 && turns ? 3 : 0;
+}
+
+void ctl_print_text(struct str s)
+{
+	while (s.n > 0) {
+		size_t n = steers(s);
+		putchar(n > 0 ? '?' : s.p[0]);
+		s = str_from(s, MAX(n, (size_t)1));
+	}
+}
+
 void ctl_print_padded(struct str s, size_t width)
 {
-	printf("%.*s", STR_ARG(s));
+	ctl_print_text(s);
 	for (size_t n = width_of(s); n < width; n++)
 		putchar(' ');
 }
@@ -170,7 +193,9 @@ void ctl_print_expunged(const struct json_value *list)
 		ctl_print_time(json_u64(json_member(item, "expunged")), when, sizeof when);
 		printf("%-10.*s  %-20s  ", STR_ARG(json_string(json_member(item, "id"))), when);
 		ctl_print_padded(mailbox.n ? mailbox : STR("(gone)"), width);
-		printf("  %.*s\n", STR_ARG(json_string(json_member(item, "subject"))));
+		fputs("  ", stdout);
+		ctl_print_text(json_string(json_member(item, "subject")));
+		putchar('\n');
 	}
 }
 

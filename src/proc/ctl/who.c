@@ -9,7 +9,6 @@
 
 #define ANSWER_ARENA ((size_t)64 * 1024 * 1024)
 #define TREE_MAX     ((size_t)1024 * 1024 * 1024)
-#define PROCESS_MAX  64
 #define SESSION_HEX  16
 
 /* Called for each process that has connections; another result than EXIT_DONE ends the round. */
@@ -31,15 +30,48 @@ static int each_process(struct ctl *ctl, each_process_fn *fn, void *owner)
 	int result = ctl_ask(ctl, CONTROL_STATUS, NULL, 0, &reply, &arena, &status);
 	const struct json_value *processes = result == EXIT_DONE ? json_member(status, "processes") : NULL;
 	for (const struct json_value *p = processes ? processes->first : NULL; p && result == EXIT_DONE; p = p->next) {
-		char name[PROCESS_MAX];
+		char name[64];
 		if (!has_connections(p))
 			continue;
-		int n = snprintf(name, sizeof name, "%.*s.%llu", STR_ARG(str_first(json_string(json_member(p, "role")), 32)),
-		                 (unsigned long long)json_u64(json_member(p, "index")));
-		result = fn(ctl, str_of(name, (size_t)n), owner);
+		ctl_name_process(p, name);
+		result = fn(ctl, str_from_c(name), owner);
 	}
 	arena_free(&arena);
 	ctl_reply_free(&reply);
+	return result;
+}
+
+/* Sessions come in order: a process that goes back would keep us for ever. True: there is a next page. */
+static bool go_on(const struct json_value *page, struct buf *after)
+{
+	struct str next = json_string(json_member(page, "next"));
+	if (next.n == 0 || str_cmp(next, buf_str(after)) <= 0)
+		return false;
+	buf_clear(after);
+	buf_add(after, next);
+	return buf_error(after) == 0;
+}
+
+/* One request after the other, each for what is behind the session that the last one ended with. `after` is the last of
+ * the arguments. */
+static int each_page(struct ctl *ctl, enum control_command command, struct str *arguments, uint32_t n_arguments,
+                     bool (*take)(void *owner, const struct json_value *page), void *owner)
+{
+	struct buf after = BUF_INIT(CONTROL_ARGUMENT_MAX);
+	bool more;
+	int result;
+	do {
+		struct arena arena = ARENA_INIT(ANSWER_ARENA);
+		struct ctl_reply reply;
+		struct json_value *page;
+		ctl_reply_init(&reply);
+		arguments[n_arguments - 1] = buf_str(&after);
+		result = ctl_ask(ctl, command, arguments, n_arguments, &reply, &arena, &page);
+		more = result == EXIT_DONE && take(owner, page) && go_on(page, &after);
+		arena_free(&arena);
+		ctl_reply_free(&reply);
+	} while (more);
+	buf_free(&after);
 	return result;
 }
 
@@ -49,10 +81,12 @@ struct list {
 	struct buf json;
 	bool all; /* those too that nobody has logged in on */
 	uint64_t others;
+	struct str process; /* that is asked now */
 };
 
-static void add_page(struct list *list, const struct json_value *page, struct str process)
+static bool add_page(void *owner, const struct json_value *page)
 {
+	struct list *list = owner;
 	const struct json_value *connections = json_member(page, "connections");
 	struct buf text = BUF_INIT(1024 * 1024);
 	for (const struct json_value *c = connections ? connections->first : NULL; c; c = c->next) {
@@ -64,34 +98,20 @@ static void add_page(struct list *list, const struct json_value *page, struct st
 		buf_clear(&text);
 		json_print(c, &text);
 		text.n -= text.n > 0; /* its "}" comes later */
-		json_field_string(&text, "process", process);
+		json_field_string(&text, "process", list->process);
 		json_end_object(&text);
 		json_put_raw(&list->json, buf_str(&text));
 	}
 	buf_free(&text);
+	return buf_error(&list->json) == 0;
 }
 
 static int list_process(struct ctl *ctl, struct str process, void *owner)
 {
-	struct buf next = BUF_INIT(CONTROL_ARGUMENT_MAX);
-	int result;
-	do {
-		struct arena arena = ARENA_INIT(ANSWER_ARENA);
-		struct str arguments[] = { process, buf_str(&next) };
-		struct ctl_reply reply;
-		struct json_value *page;
-		ctl_reply_init(&reply);
-		result = ctl_ask(ctl, CONTROL_WHO, arguments, COUNT_OF(arguments), &reply, &arena, &page);
-		buf_clear(&next);
-		if (result == EXIT_DONE) {
-			add_page(owner, page, process);
-			buf_add(&next, json_string(json_member(page, "next")));
-		}
-		arena_free(&arena);
-		ctl_reply_free(&reply);
-	} while (result == EXIT_DONE && next.n > 0);
-	buf_free(&next);
-	return result;
+	struct list *list = owner;
+	struct str arguments[] = { process, STR("") };
+	list->process = process;
+	return each_page(ctl, CONTROL_WHO, arguments, COUNT_OF(arguments), add_page, list);
 }
 
 static struct str or_dash(const struct json_value *value)
@@ -106,12 +126,17 @@ static void print_connection(const struct json_value *c, size_t account, size_t 
 	ctl_print_duration(json_u64(json_member(c, "seconds")), since, sizeof since);
 	ctl_print_duration(json_u64(json_member(c, "idle_seconds")), idle, sizeof idle);
 	ctl_print_padded(or_dash(json_member(c, "account")), account);
-	printf("  %-11.*s  ", STR_ARG(json_string(json_member(c, "protocol"))));
+	fputs("  ", stdout);
+	ctl_print_padded(json_string(json_member(c, "protocol")), 11);
+	fputs("  ", stdout);
 	ctl_print_padded(json_string(json_member(c, "address")), address);
-	printf("  %-7.*s  ", STR_ARG(or_dash(json_member(c, "tls"))));
+	fputs("  ", stdout);
+	ctl_print_padded(or_dash(json_member(c, "tls")), 7);
+	fputs("  ", stdout);
 	ctl_print_padded(or_dash(json_member(c, "mailbox")), mailbox);
-	printf("  %-8s  %-8s  %.*s  %.*s\n", since, idle, STR_ARG(json_string(json_member(c, "session"))),
-	       STR_ARG(json_string(json_member(c, "process"))));
+	printf("  %-8s  %-8s  ", since, idle);
+	ctl_print_padded(json_string(json_member(c, "session")), SESSION_HEX);
+	printf("  %.*s\n", STR_ARG(json_string(json_member(c, "process"))));
 }
 
 static void print_list(const struct json_value *list, uint64_t others)
@@ -162,20 +187,18 @@ struct kicking {
 	uint64_t n;
 };
 
+static bool add_kicked(void *owner, const struct json_value *page)
+{
+	struct kicking *kicking = owner;
+	kicking->n += json_u64(json_member(page, "kicked"));
+	return true;
+}
+
 static int kick_process(struct ctl *ctl, struct str process, void *owner)
 {
 	struct kicking *kicking = owner;
-	struct arena arena = ARENA_INIT(ANSWER_ARENA);
-	struct str arguments[] = { process, kicking->kind, kicking->value };
-	struct ctl_reply reply;
-	struct json_value *answer;
-	ctl_reply_init(&reply);
-	int result = ctl_ask(ctl, CONTROL_KICK, arguments, COUNT_OF(arguments), &reply, &arena, &answer);
-	if (result == EXIT_DONE)
-		kicking->n += json_u64(json_member(answer, "kicked"));
-	arena_free(&arena);
-	ctl_reply_free(&reply);
-	return result;
+	struct str arguments[] = { process, kicking->kind, kicking->value, STR("") };
+	return each_page(ctl, CONTROL_KICK, arguments, COUNT_OF(arguments), add_kicked, kicking);
 }
 
 static bool is_session(struct str text)

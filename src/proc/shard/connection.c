@@ -35,7 +35,6 @@ struct connection {
 	struct buf kept; /* what came with the hand-over and was not taken yet */
 	struct loop_later later;
 	uint64_t began_ms;
-	char *who;      /* account, address and TLS version, each followed by a NUL: for `mansio who` */
 	uint16_t access;
 	bool relayed;   /* by access, which sees the end itself */
 	uint8_t wishes; /* WISH of each enum session_resume that has not come true yet */
@@ -45,6 +44,7 @@ struct connection {
 	bool due;       /* a wish has come true: resume */
 	bool doomed;    /* its batch is void: it ends at the end of the turn, and nothing that waits leaves */
 	bool closing;
+	char who[]; /* for `mansio who`: account, address and TLS version, each followed by a NUL */
 };
 
 struct shard *connection_shard(struct connection *connection)
@@ -143,7 +143,6 @@ static void connection_free(struct connection *c)
 	c->shard->count.sessions--;
 	account_close(&c->account);
 	buf_free(&c->kept);
-	mem_free(c->who);
 	shard_turn(c->shard);
 	loop_did(c->shard->process->loop, STR("end of a session"));
 	mem_free(c);
@@ -405,20 +404,25 @@ static bool has_pop3_session(const struct shard *shard, struct account *account)
 	return false;
 }
 
-/* Kept in one piece, as small as it can be: idle sessions are many. */
-static char *keep_who(const struct handover *handover, const struct ticket *ticket)
+/* With room behind it for what `mansio who` tells, and no more: idle sessions are many. */
+static struct connection *connection_new(const struct handover *handover, const struct ticket *ticket)
 {
 	struct str parts[] = { ticket->user, handover->peer, handover->tls ? handover->tls_version : STR("") };
 	size_t n = 0;
 	for (size_t i = 0; i < COUNT_OF(parts); i++)
 		n += parts[i].n + 1;
-	char *who = mem_alloc(n, 1), *to = who;
+	struct connection *c = mem_alloc(1, sizeof *c + n);
+	/* first: `who` begins in the padding that this writes */
+	*c = (struct connection){ .session = handover->session, .login = ticket->login, .relayed = handover->tls,
+		                  .engine = handover->protocol == HANDOVER_IMAP ? &engine_imap : &engine_pop3,
+		                  .kept = BUF_INIT(HANDOVER_UNREAD_MAX) };
+	char *to = c->who;
 	for (size_t i = 0; i < COUNT_OF(parts); i++) {
 		if (parts[i].n > 0)
 			memcpy(to, parts[i].p, parts[i].n);
 		to += parts[i].n + 1;
 	}
-	return who;
+	return c;
 }
 
 static void begin(struct shard *shard, uint16_t access, const struct handover *handover, const struct ticket *ticket,
@@ -428,10 +432,11 @@ static void begin(struct shard *shard, uint16_t access, const struct handover *h
 	bool imap = handover->protocol == HANDOVER_IMAP;
 	struct stream_limits limits = { .input_max = imap ? conf->imap.max_line : conf->pop3.max_line,
 		                        .output_max = imap ? conf->imap.output_max : conf->pop3.output_max };
-	struct connection *c = mem_alloc(1, sizeof *c);
+	struct connection *c = connection_new(handover, ticket);
 	limits.input_max = MAX(limits.input_max, (size_t)HANDOVER_UNREAD_MAX);
-	*c = (struct connection){ .shard = shard, .session = handover->session, .login = ticket->login, .account = account, .access = access, .relayed = handover->tls,
-		                  .engine = imap ? &engine_imap : &engine_pop3, .kept = BUF_INIT(HANDOVER_UNREAD_MAX) };
+	c->shard = shard;
+	c->account = account;
+	c->access = access;
 	c->later = (struct loop_later){ .fn = on_later, .owner = c };
 	c->next = shard->connections;
 	c->link = &shard->connections;
@@ -439,7 +444,6 @@ static void begin(struct shard *shard, uint16_t access, const struct handover *h
 		c->next->link = &c->next;
 	shard->connections = c;
 	c->began_ms = loop_now_ms(shard->process->loop);
-	c->who = keep_who(handover, ticket);
 	++*account_sessions(account);
 	shard->count.sessions++;
 	shard->count.logins++;
@@ -577,6 +581,11 @@ static void *who_next(void *owner, void *at)
 	return c;
 }
 
+static uint64_t who_id(const void *connection)
+{
+	return ((const struct connection *)connection)->session;
+}
+
 static void who_describe(void *owner, void *connection, struct who *out)
 {
 	const struct shard *shard = owner;
@@ -601,7 +610,7 @@ static void who_kick(void *owner, void *connection)
 
 bool connections_control(struct shard *shard, uint64_t number, struct str body)
 {
-	static const struct who_source source = { .next = who_next, .describe = who_describe, .kick = who_kick };
+	static const struct who_source source = { .next = who_next, .id = who_id, .describe = who_describe, .kick = who_kick };
 	return who_command(shard->process, &source, shard, number, body);
 }
 

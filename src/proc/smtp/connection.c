@@ -57,6 +57,7 @@ static void settle(struct connection *connection)
 	struct smtp_role *role = connection->role;
 	if (connection->closing) {
 		loop_timeout_set(role->process->loop, &connection->patience, 0);
+		login_forget(&connection->login);
 		stream_hold(connection->stream, false);
 		stream_finish(connection->stream, role->stopping ? STOP_LINGER_MS : LINGER_MS);
 		return;
@@ -401,6 +402,11 @@ static void *who_next(void *owner, void *at)
 	return connection;
 }
 
+static uint64_t who_id(const void *connection)
+{
+	return ((const struct connection *)connection)->id;
+}
+
 static void who_describe(void *owner, void *at, struct who *out)
 {
 	const struct smtp_role *role = owner;
@@ -426,7 +432,7 @@ static void who_kick(void *owner, void *at)
 
 void smtp_control(struct role_process *process, uint64_t number, struct str body)
 {
-	static const struct who_source source = { .next = who_next, .describe = who_describe, .kick = who_kick };
+	static const struct who_source source = { .next = who_next, .id = who_id, .describe = who_describe, .kick = who_kick };
 	who_command(process, &source, process->state, number, body);
 }
 

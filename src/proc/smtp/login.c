@@ -116,6 +116,8 @@ static int send_request(struct login *login, struct str user, struct str passwor
 		.session = connection->id, .right = TICKET_SMTP, .tls = stream_is_tls(connection->stream), .user = user,
 		.password = password, .peer = str_from_c(connection->peer.text),
 	};
+	_Static_assert(LOGIN_USER_MAX == LOGIN_ENGINE_USER_MAX && LOGIN_PASSWORD_MAX == LOGIN_ENGINE_PASSWORD_MAX,
+	               "what the engine lets through can be asked");
 	uint64_t patience_ms = LOGIN_ANSWER_MS + role->process->conf.login.failure_delay_max_ms;
 	int err = ipc_call_begin(role->calls[QUESTION_LOGIN], PEER_AUTH, patience_ms, on_answer, login, &login->call);
 	if (err != 0)

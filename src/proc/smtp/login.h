@@ -23,7 +23,8 @@ struct login {
 void login_init(struct login *login, struct connection *connection);
 /* A submission begins, or (STARTTLS) begins anew: without a login in time it ends. */
 void login_expect(struct login *login);
-/* The connection ends: nothing is called any more. */
+/* The session is over: nothing is called any more, and an answer that still comes counts for nothing. As often as one
+ * likes. */
 void login_forget(struct login *login);
 
 /* smtp_world's authenticate, check_sender and start_timer. */

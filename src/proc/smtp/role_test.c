@@ -43,6 +43,7 @@ struct fixture {
 	struct shard shards[SHARDS];
 	uint16_t ports[SERVICE_COUNT];
 	bool auth_is_silent; /* stops the loop at questions about logins and senders, and says nothing */
+	struct buf login_answer; /* the last one, said or not */
 	bool auth_is_confused; /* answers each question with the answers to others first */
 	struct stream *client;
 	struct buf received;
@@ -110,15 +111,14 @@ static int auth_login(struct fixture *fixture, struct str body)
 	struct smtp_login_reply reply = { .request = request.request, .result = right ? LOGIN_OK : LOGIN_DENIED };
 	if (right)
 		reply.account.bytes[0] = (unsigned char)request.user.p[0], reply.app_password = 7;
-	struct buf out = BUF_INIT(4096);
-	smtp_login_reply_encode(&reply, &out);
+	buf_clear(&fixture->login_answer);
+	smtp_login_reply_encode(&reply, &fixture->login_answer);
 	if (fixture->auth_is_confused)
 		auth_confuses(fixture, SMTP_AUTH_LOGIN, request.request);
 	if (fixture->auth_is_silent)
 		loop_stop(fixture->process.loop);
 	else
-		auth_answers(fixture, AUTH_SMTP_LOGIN_REPLY, &out);
-	buf_free(&out);
+		auth_answers(fixture, AUTH_SMTP_LOGIN_REPLY, &fixture->login_answer);
 	return 0;
 }
 
@@ -306,6 +306,15 @@ static void talk(struct fixture *fixture, const char *text, const char *wanted)
 	fixture->wanted = NULL;
 }
 
+static void assert_status(struct fixture *fixture, const char *line)
+{
+	struct buf status = BUF_INIT(4096);
+	definitions[ROLE_SMTP]->status(&fixture->process, &status);
+	if (str_find(buf_str(&status), str_from_c(line)) < 0)
+		fail_msg("wanted %s, got:\n%.*s", line, STR_ARG(buf_str(&status)));
+	buf_free(&status);
+}
+
 static void wait_confirmations(struct fixture *fixture, unsigned n)
 {
 	fixture->wanted_confirmations = n;
@@ -338,6 +347,7 @@ static int set_up(void **state)
 		return -1;
 	current = fixture;
 	fixture->received = BUF_INIT(RECEIVED_MAX);
+	fixture->login_answer = BUF_INIT(4096);
 	fixture->process.loop = loop_new();
 	fixture->process.setup = (struct setup){ .role = ROLE_SMTP, .count = 1, .shards = SHARDS,
 		                                     .hostname = STR("mail.example"), .directory = str_from_c(path) };
@@ -381,6 +391,7 @@ static int tear_down(void **state)
 	conf_free(&fixture->process.conf);
 	loop_free(&fixture->process.loop);
 	buf_free(&fixture->received);
+	buf_free(&fixture->login_answer);
 	mem_free(fixture);
 	char spool[220];
 	snprintf(spool, sizeof spool, "%s/spool", path);
@@ -539,9 +550,23 @@ static void who_does_not_log_in_is_shown_out(void **state)
 	fixture->process.conf.login.timeout_ms = 200;
 	client_connect(fixture, SERVICE_SUBMISSION);
 	talk(fixture, "EHLO c\r\n", "421 4.3.2 no login came in time\r\n");
+	/* Nor does an answer that comes too late count. */
+	fixture->auth_is_silent = true;
+	client_connect(fixture, SERVICE_SUBMISSION);
+	say(fixture, STR("EHLO c\r\n" AUTH_A));
+	run(fixture);
+	talk(fixture, "", "421 4.3.2 no login came in time\r\n");
+	while (!fixture->client_closed)
+		run(fixture);
+	auth_answers(fixture, AUTH_SMTP_LOGIN_REPLY, &fixture->login_answer);
+	fixture->auth_is_silent = false;
+	struct stream *late = fixture->client;
+	fixture->client = NULL;
 	fixture->process.conf.login.timeout_ms = 60000;
 	client_connect(fixture, SERVICE_SUBMISSION);
 	talk(fixture, "EHLO c\r\n" AUTH_A, "235 ");
+	assert_status(fixture, "logins=1\n");
+	stream_free(&late);
 }
 
 static void without_auth_senders_try_again(void **state)
@@ -589,6 +614,7 @@ static void without_a_certificate_tls_ports_are_silent(void **state)
 static void a_client_that_vanishes_costs_nothing(void **state)
 {
 	struct fixture *fixture = *state;
+	fixture->process.conf.smtp.max_connections_per_address = 3; /* the first stays until its shard has answered */
 	fixture->shards[0].silent = true;
 	client_connect(fixture, SERVICE_SMTP);
 	say(fixture, STR("EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.test>\r\nDATA\r\nx\r\n.\r\n"));
@@ -644,10 +670,7 @@ static void an_address_has_so_many_connections(void **state)
 	talk(fixture, "", "220 ");
 	for (unsigned i = 0; i < 2; i++)
 		stream_free(&others[i]);
-	struct buf status = BUF_INIT(4096);
-	definitions[ROLE_SMTP]->status(&fixture->process, &status);
-	assert_true(str_find(buf_str(&status), STR("connections_refused=1\n")) >= 0);
-	buf_free(&status);
+	assert_status(fixture, "connections_refused=1\n");
 }
 
 static void a_stop_says_goodbye(void **state)

@@ -81,7 +81,8 @@ static void on_metrics(void *owner, int err, struct str text)
 	buf_free(&json);
 }
 
-/* Every process has heard of the new configuration: what is done from now on is done by it. */
+/* Every process has heard of the new configuration, but for one that was busy all the time of a status_begin: what is done
+ * from now on is done by it. */
 static void on_reloaded(void *owner, int err, struct str json)
 {
 	struct control_client *client = owner;

@@ -55,8 +55,10 @@ static int merge(const struct supervisor *s, const struct conf *file, struct con
 	struct conf_errors errors;
 	conf_print_reloaded(&s->conf, file, text);
 	int err = buf_error(text);
-	if (err != 0)
+	if (err != 0) {
+		tell(problem, STR("the configuration is too long"));
 		return err;
+	}
 	err = conf_parse(buf_str(text), s->conf_name, out, &errors);
 	for (size_t i = 0; err != 0 && i < errors.n; i++) {
 		struct str what = errors.list[i].text;

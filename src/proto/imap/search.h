@@ -32,7 +32,7 @@ struct search_node {
 	struct buf field;  /* folded, with its colon; empty: the column is this field's alone */
 	struct set uids;   /* SEQUENCE, UID */
 	uint64_t bit;      /* of a key of text; of AND and OR: of what those children together say that need no text, 0: none */
-	uint64_t late_bit; /* of TEXT: its body */
+	uint64_t late_bit; /* of TEXT: its header */
 	struct search_node *child, *next; /* children in order of their cost */
 };
 

@@ -47,6 +47,14 @@ static bool is_there(void *owner, int fd, uint64_t offset, uint64_t n)
 	return !s->world->fetch || !s->world->fetch(s->owner, fd, offset, n);
 }
 
+static bool is_gone(void *owner, const struct text_candidate *candidate)
+{
+	const struct imap_session *s = owner;
+	struct entry_cursor cursor = entry_seek(s->selected.mailbox, candidate->uid);
+	const struct entry *entry = entry_next(&cursor);
+	return !entry || entry->uid != candidate->uid;
+}
+
 static bool number_before(const struct text_candidate *a, const struct text_candidate *b)
 {
 	return a->number < b->number;
@@ -60,7 +68,7 @@ static bool uid_before(const struct text_candidate *a, const struct text_candida
 struct search_pass *search_pass_new(struct imap_session *s, const struct search_plan *plan)
 {
 	struct search_pass *p = mem_alloc(1, sizeof *p);
-	*p = (struct search_pass){ .s = s, .plan = plan, .world = { is_there, s }, .in_order = true };
+	*p = (struct search_pass){ .s = s, .plan = plan, .world = { is_there, is_gone, s }, .in_order = true };
 	p->sorting.before = number_before;
 	p->known = plan->bits == SEARCH_BITS ? UINT64_MAX : (UINT64_C(1) << plan->bits) - 1;
 	for (size_t i = 0; i < plan->n_queries; i++)

@@ -47,9 +47,9 @@ struct smtp_recipient {
 /* From MAIL to the answer after DATA. */
 struct smtp_transaction {
 	struct arena arena;
-	struct str sender; /* as written */
-	uint64_t announced; /* SIZE=, or 0 */
-	bool utf8;             /* SMTPUTF8 */
+	struct str sender;    /* as written */
+	uint64_t announced;   /* SIZE=, or 0 */
+	bool utf8;            /* SMTPUTF8 */
 	bool checking_sender; /* in RESOLVING: the question is about the sender */
 	struct smtp_recipient *recipients;
 	struct smtp_target *targets;
