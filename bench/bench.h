@@ -1,4 +1,5 @@
-/* bench.h: the load generator's parts: messages to send, connections to speak over, the server's CPU time to read. */
+/* bench.h: the load generator's parts: messages to send, connections to speak over, a client of many different commands,
+ * the server's CPU time to read. */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
 
@@ -8,6 +9,9 @@
 #include <openssl/ssl.h>
 
 /* --- message.c --- */
+
+/* The next number of a sequence that its first state decides. */
+uint64_t bench_random(uint64_t *state);
 
 /* A message made from a seed: the same seed, the same bytes. Sizes follow real mail: half below 9 KB, a few over 1
  * MB; multipart/alternative with quoted-printable and base64, words of several languages, attachments. size > 0: a
@@ -33,6 +37,8 @@ void wire_send(struct wire *wire, struct str bytes);
 void wire_sendf(struct wire *wire, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The next line without its CRLF; valid until the next call. */
 struct str wire_line(struct wire *wire);
+/* The size of the literal that a line announces at its end; 0 if none. */
+uint64_t wire_literal(struct str line);
 /* Reads and drops n bytes. */
 void wire_skip(struct wire *wire, uint64_t n);
 /* Reads replies until the line that begins with `start`; literals are skipped. Ends the program when that line does
@@ -43,6 +49,39 @@ void wire_expect(struct wire *wire, struct str expected);
 /* A POP3 multi-line answer, up to its dot. */
 void wire_until_dot(struct wire *wire);
 _Noreturn void bench_die(const char *what, struct str detail);
+
+/* --- mix.c --- */
+
+struct mix_settings {
+	const char *host, *password, *mailbox;
+	int port;
+	SSL_CTX *tls; /* NULL: plain */
+	void (*user_name)(uint64_t number, char *out, size_t size);
+	uint64_t users;               /* each session takes one of so many accounts */
+	const struct buf *messages;   /* to append, one after the other, round and round */
+	uint64_t messages_count;
+};
+
+/* One client of the mixed stress. It goes through sessions of the commands that ImapTest documents as its default mix
+ * (mix.c has the table), one at a time; what is random of them comes from a seed. */
+struct mix {
+	const struct mix_settings *settings;
+	struct wire wire;
+	uint64_t random, appended;
+	uint64_t exists;      /* messages of the mailbox, as the server has told so far */
+	size_t step;          /* of the table: the next command */
+	bool logged_in;
+	uint64_t bytes;       /* of answers */
+	uint64_t refused;     /* commands that got NO or BAD, and FETCHes that told of fewer messages than asked for */
+	char complaint[256];  /* the first of them and its answer */
+};
+
+/* settings must live as long as the client. */
+void mix_begin(struct mix *mix, const struct mix_settings *settings, uint64_t seed);
+/* Sends the next command and reads its answer. A LOGIN or SELECT that fails ends the program. */
+void mix_command(struct mix *mix);
+/* Logs out, if a session is open. */
+void mix_end(struct mix *mix);
 
 /* --- cpu.c --- */
 

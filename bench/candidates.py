@@ -28,6 +28,7 @@ DOMAIN = "example.test"
 START_SECONDS = 60
 STOP_SECONDS = 20
 ACCOUNT_LISTS = 8
+CLIENT_SECONDS = 60
 
 
 def free_ports(number):
@@ -45,7 +46,7 @@ def free_ports(number):
 @contextlib.contextmanager
 def imap_client(candidate, account):
     """Logged in."""
-    with imaplib.IMAP4("127.0.0.1", candidate.ports["imap"]) as client:
+    with imaplib.IMAP4("127.0.0.1", candidate.ports["imap"], CLIENT_SECONDS) as client:
         client.login(candidate.address(account), PASSWORD)
         yield client
 
@@ -434,7 +435,7 @@ DAEMON {{
 
     def add_accounts(self, names):
         self._add_passwords(names)
-        with imaplib.IMAP4("127.0.0.1", self.ports["imap"]) as admin:
+        with imaplib.IMAP4("127.0.0.1", self.ports["imap"], CLIENT_SECONDS) as admin:
             admin.login("admin", PASSWORD)
             for name in names:
                 result, answer = admin.create(f"user/{name}")

@@ -33,6 +33,7 @@ struct task {
 	uint64_t number;
 	uint64_t exists;   /* messages in the mailbox, as SELECT told */
 	uint64_t uidvalidity, modseq; /* of the second session, the same */
+	struct mix mix;
 };
 
 static struct options options = { .host = "127.0.0.1",
@@ -48,6 +49,8 @@ static uint32_t *latencies;               /* microseconds, by operation */
 static pthread_barrier_t ready;           /* all connections and main: before the first operation */
 static double prepared_cpu;               /* of the operations alone; one thread writes it */
 static SSL_CTX *tls;
+static struct mix_settings mix_settings;
+static atomic_uint_fast64_t refused; /* commands of the mix that failed */
 
 static void user_name(uint64_t number, char *out, size_t size)
 {
@@ -403,6 +406,24 @@ static void idle_once(struct task *task, uint64_t number)
 	task->wire = left; /* stays open; the next one gets a connection of its own */
 }
 
+static void mixed_begin(struct task *task)
+{
+	mix_begin(&task->mix, &mix_settings, options.first + task->number);
+}
+
+static void mixed_once(struct task *task, uint64_t number)
+{
+	mix_command(&task->mix);
+}
+
+static void mixed_end(struct task *task)
+{
+	mix_end(&task->mix);
+	atomic_fetch_add(&moved, task->mix.bytes);
+	if (task->mix.refused > 0 && atomic_fetch_add(&refused, task->mix.refused) == 0)
+		fprintf(stderr, "load: refused: %s\n", task->mix.complaint);
+}
+
 static const struct work works[] = {
 	{ "lmtp", "delivery", "LMTP deliveries over open connections", lmtp_begin, NULL, lmtp_once, NULL, lmtp_end, true },
 	{ "append", "message", "IMAP APPEND over open connections", logged_in_begin, NULL, append_once, NULL, imap_logout,
@@ -436,6 +457,8 @@ static const struct work works[] = {
 	  imap_logout, false },
 	{ "text", "search", "SEARCH BODY of a word that none has", selected_begin, NULL, text_once, NULL, imap_logout, false },
 	{ "noop", "command", "NOOP", selected_begin, NULL, noop_once, NULL, imap_logout, false },
+	{ "mix", "command", "sessions of ImapTest's default mix of commands, on mailboxes of about 30 messages", mixed_begin, NULL,
+	  mixed_once, NULL, mixed_end, true },
 	{ "pop3", "session", "POP3: login, STAT, RETR of every message, QUIT", NULL, NULL, pop3_once, NULL, NULL, false },
 	{ "idle", "connection", "connections that stay in IDLE: memory of the server each", NULL, NULL, idle_once, NULL,
 	  NULL, false },
@@ -502,9 +525,9 @@ static void report(double seconds, double cpu, double memory)
 	if (options.json) {
 		printf("{\"work\":\"%s\",\"count\":%llu,\"connections\":%llu,\"seconds\":%.3f,\"rate\":%.1f,\"p50_ms\":%.3f,"
 		       "\"p99_ms\":%.3f,"
-		       "\"max_ms\":%.3f,\"cpu_ms\":%.4f,\"megabytes\":%.1f,\"memory_bytes_each\":%.0f}\n",
+		       "\"max_ms\":%.3f,\"cpu_ms\":%.4f,\"megabytes\":%.1f,\"memory_bytes_each\":%.0f,\"refused\":%llu}\n",
 		       work->name, (unsigned long long)options.count, (unsigned long long)options.connections, seconds,
-		       n / seconds, p50, p99, max, cpu * 1e3 / n, mb, memory / n);
+		       n / seconds, p50, p99, max, cpu * 1e3 / n, mb, memory / n, (unsigned long long)atomic_load(&refused));
 		return;
 	}
 	printf("%-10s %8llu  %9.1f/s  p50 %8.3f ms  p99 %8.3f ms  max %8.3f ms", work->name,
@@ -515,6 +538,8 @@ static void report(double seconds, double cpu, double memory)
 		printf(" (%.2f s/GB)", cpu / mb * 1e3);
 	if (work->once == idle_once)
 		printf("  memory %.1f KB each", memory / n / 1024);
+	if (work->once == mixed_once)
+		printf("  refused %llu", (unsigned long long)atomic_load(&refused));
 	printf("\n");
 }
 
@@ -644,6 +669,15 @@ int main(int argc, char **argv)
 	}
 	if (options.tls)
 		tls = wire_tls_context();
+	mix_settings = (struct mix_settings){ .host = options.host,
+		                                  .password = options.password,
+		                                  .mailbox = options.mailbox,
+		                                  .port = options.port,
+		                                  .tls = tls,
+		                                  .user_name = user_name,
+		                                  .users = options.users,
+		                                  .messages = pool,
+		                                  .messages_count = MIN(options.count, (uint64_t)POOL) };
 	latencies = mem_alloc(options.count, sizeof *latencies);
 	struct task *tasks = mem_alloc(options.connections, sizeof *tasks);
 	pthread_barrier_init(&ready, NULL, (unsigned)options.connections + 1);

@@ -15,8 +15,8 @@ static const char *const words[] = {
 
 static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/* splitmix64: small, and good enough for text */
-static uint64_t next(uint64_t *state)
+/* splitmix64: small, and good enough */
+uint64_t bench_random(uint64_t *state)
 {
 	uint64_t z = (*state += 0x9e3779b97f4a7c15);
 	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
@@ -26,7 +26,7 @@ static uint64_t next(uint64_t *state)
 
 static const char *word(uint64_t *state)
 {
-	return words[next(state) % COUNT_OF(words)];
+	return words[bench_random(state) % COUNT_OF(words)];
 }
 
 static void add_text(struct buf *out, uint64_t *state, size_t size)
@@ -61,7 +61,7 @@ static void add_base64(struct buf *out, uint64_t *state, size_t size)
 	for (size_t done = 0; done < size; done += LINE_LENGTH) {
 		char line[LINE_LENGTH];
 		for (size_t i = 0; i < sizeof line; i++)
-			line[i] = base64[next(state) % 64];
+			line[i] = base64[bench_random(state) % 64];
 		buf_add(out, str_of(line, sizeof line));
 		buf_add(out, STR("\r\n"));
 	}
@@ -80,9 +80,9 @@ static void add_header(struct buf *out, uint64_t seed, uint64_t *state)
 	buf_addf(out, "To: =?utf-8?q?M=C3=BCller?= <user%u@example.test>, Second Person <second@example.org>\r\n",
 	         (unsigned)(seed % 1000));
 	buf_addf(out, "Subject: =?utf-8?b?w5xiZXJzaWNodA==?= %s %s %s\r\n", word(state), word(state), word(state));
-	buf_addf(out, "Message-ID: <%016llx.%llu@bench.example.net>\r\n", (unsigned long long)next(state),
+	buf_addf(out, "Message-ID: <%016llx.%llu@bench.example.net>\r\n", (unsigned long long)bench_random(state),
 	         (unsigned long long)seed);
-	buf_addf(out, "References: <%016llx@bench.example.net>\r\nMIME-Version: 1.0\r\n", (unsigned long long)next(state));
+	buf_addf(out, "References: <%016llx@bench.example.net>\r\nMIME-Version: 1.0\r\n", (unsigned long long)bench_random(state));
 }
 
 static void add_alternative(struct buf *out, uint64_t *state, size_t size, const char *boundary)
@@ -99,8 +99,8 @@ static void add_alternative(struct buf *out, uint64_t *state, size_t size, const
 void bench_message(uint64_t seed, size_t size, struct buf *out)
 {
 	uint64_t state = seed * 0x2545f4914f6cdd1d + 1;
-	uint64_t kind = next(&state) % 1000;
-	size_t text = 1500 + next(&state) % 11000;
+	uint64_t kind = bench_random(&state) % 1000;
+	size_t text = 1500 + bench_random(&state) % 11000;
 	add_header(out, seed, &state);
 	if (size > 0 || kind < 300) {
 		buf_add(out, STR("Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"));
@@ -111,7 +111,7 @@ void bench_message(uint64_t seed, size_t size, struct buf *out)
 		add_alternative(out, &state, text, "alternative-part");
 		return;
 	}
-	size_t attachment = kind < 980 ? 20000 + next(&state) % 150000 : 400000 + next(&state) % 1200000;
+	size_t attachment = kind < 980 ? 20000 + bench_random(&state) % 150000 : 400000 + bench_random(&state) % 1200000;
 	buf_add(out, STR("Content-Type: multipart/mixed; boundary=\"mixed-part\"\r\n\r\nThis is a message in "
 	                 "parts.\r\n--mixed-part\r\n"));
 	add_alternative(out, &state, text, "alternative-part");

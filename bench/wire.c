@@ -117,8 +117,7 @@ void wire_skip(struct wire *wire, uint64_t n)
 	}
 }
 
-/* The size of the literal that a line announces at its end; 0 if none. */
-static uint64_t literal_of(struct str line)
+uint64_t wire_literal(struct str line)
 {
 	uint64_t n = 0;
 	size_t at = line.n;
@@ -140,7 +139,7 @@ uint64_t wire_until(struct wire *wire, struct str start, struct str expected)
 				bench_die("unexpected answer", line);
 			return bytes;
 		}
-		uint64_t literal = literal_of(line);
+		uint64_t literal = wire_literal(line);
 		wire_skip(wire, literal);
 		bytes += literal;
 	}

@@ -12,6 +12,7 @@
 
 #define HEADER_MAX  (256u * 1024)     /* looked at of one header */
 #define DECODED_MAX (4 * 1024 * 1024) /* of one piece, or of one field */
+#define DECODE_ONCE (16 * 1024)       /* a step may end behind so many bytes: some take long, and become eleven times as many */
 
 enum body_state { BODY_PARSING, BODY_NEXT_PART, BODY_PART_TEXT, BODY_DONE };
 
@@ -196,14 +197,14 @@ uint64_t search_text_body_at(const struct search_text *maker)
 	return maker->at;
 }
 
-/* Bytes of the message from maker->at on, up to `end`: a piece. What the last piece had is not read again, which a
- * small message is parsed and decoded from. */
+/* At most `most` bytes of the message from maker->at on, up to `end`. What was read last, a piece, is not read again: a
+ * small message is parsed and decoded from it. */
 static int read_piece(struct search_text *maker, struct account *account, const struct message_row *row, uint64_t end,
-                      struct str *out)
+                      size_t most, struct str *out)
 {
-	uint64_t n = MIN(end - maker->at, (uint64_t)SEARCH_TEXT_PIECE);
+	uint64_t whole = MIN(end - maker->at, (uint64_t)SEARCH_TEXT_PIECE), n = MIN(whole, (uint64_t)most);
 	bool here = maker->at >= maker->read_from && maker->at + n <= maker->read_from + maker->bytes.n;
-	int result = here ? 0 : read_bytes(maker, account, row, maker->at, (size_t)n);
+	int result = here ? 0 : read_bytes(maker, account, row, maker->at, (size_t)whole);
 	if (result == 0)
 		*out = str_first(str_from(buf_str(&maker->bytes), (size_t)(maker->at - maker->read_from)), (size_t)n);
 	return result;
@@ -212,7 +213,7 @@ static int read_piece(struct search_text *maker, struct account *account, const 
 static int parse_piece(struct search_text *maker, struct account *account, const struct message_row *row)
 {
 	struct str piece;
-	int result = read_piece(maker, account, row, row->size, &piece);
+	int result = read_piece(maker, account, row, row->size, SEARCH_TEXT_PIECE, &piece);
 	if (result < 0)
 		return result;
 	mime_parser_feed(maker->parser, piece);
@@ -298,7 +299,7 @@ static int part_piece(struct search_text *maker, struct account *account, const 
 	const struct mime_part *part = &maker->message->parts[maker->part];
 	struct buf *out = &block->columns[0].text;
 	struct str piece;
-	int result = read_piece(maker, account, row, part->body_end, &piece);
+	int result = read_piece(maker, account, row, part->body_end, DECODE_ONCE, &piece);
 	if (result < 0)
 		return result;
 	maker->at += piece.n;

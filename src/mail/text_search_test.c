@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -324,6 +325,35 @@ static void nothing_is_kept_of_what_may_never_have_been(void **state)
 	assert_true(file_size(t, ".text") > 0);
 }
 
+/* A full disk, and a process with no descriptor left: searches find what there is, and keep nothing. */
+static void searches_need_no_room_to_keep_text(void **state)
+{
+	struct test *t = *state;
+	add_many(t, 100);
+	close_account(t);
+	t->fixture.settings.reserve = INT64_MAX;
+	fixture_reopen(&t->fixture);
+	open_account(t);
+	expect_found(t, "WORD77X", "77");
+	assert_int_equal(file_size(t, ".index"), 0);
+	close_account(t);
+	t->fixture.settings.reserve = 1 << 20;
+	fixture_reopen(&t->fixture);
+	open_account(t);
+	expect_found(t, "WORD77X", "77");
+	uint64_t size = file_size(t, ".index");
+	assert_true(size > 0);
+	struct rlimit before, none;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){ 0, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	expect_found(t, "WORD78X", "78");
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	expect_found(t, "WORD79X", "79");
+	assert_int_equal(file_size(t, ".index"), size);
+	assert_int_equal(t->fixture.voids, 0);
+}
+
 static void what_is_damaged_is_made_again(void **state)
 {
 	static const struct {
@@ -622,6 +652,7 @@ int main(void)
 		TEST(the_text_of_headers),
 		TEST(text_is_kept_and_used_again),
 		TEST(nothing_is_kept_of_what_may_never_have_been),
+		TEST(searches_need_no_room_to_keep_text),
 		TEST(what_is_damaged_is_made_again),
 		TEST(values_are_looked_for_in_their_fields),
 		TEST(messages_that_went_meanwhile_are_no_error),

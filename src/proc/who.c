@@ -1,6 +1,6 @@
-/* who.c: pages of connections by session id, so that many thousands of them go through frames of a bounded size and turns
- * of a bounded length, whatever comes and goes between two pages: who stays is in one of them exactly once. Keeps nothing
- * from one request to the next. */
+/* who.c: pages of connections by session id, so that many thousands of them go through frames of a bounded size and
+ * turns of a bounded length, whatever comes and goes between two pages: who stays is in one of them exactly once. Keeps
+ * nothing from one request to the next. */
 #include "proc/who.h"
 
 #include "base/json.h"

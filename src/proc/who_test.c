@@ -93,7 +93,8 @@ static void count_listed(void)
 
 static int set_up(void **state)
 {
-	f = (struct fixture){ .process.loop = loop_new(), .account = STR("alice@example.test"), .json = BUF_INIT(IPC_BODY_MAX) };
+	f = (struct fixture){ .process.loop = loop_new(), .json = BUF_INIT(IPC_BODY_MAX) };
+	f.account = STR("alice@example.test");
 	for (size_t i = 0; i < CONNECTIONS; i++)
 		f.list[i] = (struct connection){ .session = (uint64_t)(i + 1) * PRIME % (CONNECTIONS * 4 + 1), .open = true };
 	return 0;

@@ -293,7 +293,7 @@ static int take_change(struct parcel_taker *taker, struct str body)
 	return good ? follow(taker, m->modseq, m->more) : wrong(taker, ERR_CORRUPT, "a frame of a log is damaged");
 }
 
-static int take_pop3(struct parcel_taker *taker, struct str body)
+static int take_pop3(struct parcel_taker *taker, enum parcel_type type, struct str body)
 {
 	struct parcel_pop3 *m = &taker->frame.pop3;
 	struct wire_reader r = wire_reader(body);
@@ -303,8 +303,9 @@ static int take_pop3(struct parcel_taker *taker, struct str body)
 	m->due = (int64_t)wire_get_u64(&r);
 	m->trash = wire_get_bool(&r);
 	m->uids = wire_get_str(&r, PARCEL_FRAME_MAX);
-	bool good = wire_finish(&r) == 0 && m->mailbox > 0 && m->mailbox <= taker->n_mailboxes && m->due >= 0 &&
-	            m->login <= INT64_MAX && set_decode(m->uids, &uids) == 0 && uids.n > 0 && uids.ranges[0].first > 0;
+	bool known = type == PARCEL_DUE ? m->due > 0 : m->login < INT64_MAX;
+	bool good = wire_finish(&r) == 0 && m->mailbox > 0 && m->mailbox <= taker->n_mailboxes && known &&
+	            set_decode(m->uids, &uids) == 0 && uids.n > 0 && uids.ranges[0].first > 0;
 	set_free(&uids);
 	return good ? 0 : wrong(taker, ERR_CORRUPT, "a frame of what POP3 remembers is damaged");
 }
@@ -366,7 +367,7 @@ static int take(struct parcel_taker *taker, unsigned type, struct str body)
 		return take_change(taker, body);
 	case PARCEL_HIDDEN:
 	case PARCEL_DUE:
-		return take_pop3(taker, body);
+		return take_pop3(taker, (enum parcel_type)type, body);
 	case PARCEL_END:
 		return take_end(taker, body);
 	}

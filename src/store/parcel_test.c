@@ -194,6 +194,36 @@ static void a_message_with_other_bytes_is_told_by_its_number(void **state)
 	parcel_maker_free(&maker);
 }
 
+static void assert_pop3_is_refused(enum parcel_type type, const struct parcel_pop3 *frame)
+{
+	struct parcel_maker maker;
+	struct parcel_taker *taker = parcel_taker_new();
+	struct parcel_begin begin = { .created = 1600000000, .uidvalidity = 7, .modseq = 40, .next = 99 };
+	uint32_t frames;
+	parcel_maker_begin(&maker, MAKER_MAX);
+	parcel_put_begin(&maker, &begin);
+	put_sample_mailbox(&maker);
+	parcel_put_pop3(&maker, type, frame);
+	parcel_put_end(&maker);
+	assert_int_equal(read_all(taker, buf_str(&maker.out), &frames), ERR_CORRUPT);
+	parcel_taker_free(&taker);
+	parcel_maker_free(&maker);
+}
+
+/* A date that is none would stand before all others for ever; a login behind the last cannot be gone through. */
+static void dates_and_logins_of_pop3_that_are_none_are_refused(void **state)
+{
+	struct set uids = SET_INIT;
+	struct buf encoded = BUF_INIT(100);
+	set_add(&uids, 3, 4);
+	set_encode(&uids, &encoded);
+	assert_pop3_is_refused(PARCEL_DUE, &(struct parcel_pop3){ 1, 0, 0, true, buf_str(&encoded) });
+	assert_pop3_is_refused(PARCEL_DUE, &(struct parcel_pop3){ 1, 0, -1, true, buf_str(&encoded) });
+	assert_pop3_is_refused(PARCEL_HIDDEN, &(struct parcel_pop3){ 1, INT64_MAX, 0, false, buf_str(&encoded) });
+	set_free(&uids);
+	buf_free(&encoded);
+}
+
 static void something_else_is_refused_by_its_first_bytes(void **state)
 {
 	struct parcel_taker *taker = parcel_taker_new();
@@ -230,6 +260,7 @@ int main(void)
 		cmocka_unit_test(a_parcel_that_is_cut_is_not_whole),
 		cmocka_unit_test(a_changed_byte_is_seen),
 		cmocka_unit_test(a_message_with_other_bytes_is_told_by_its_number),
+		cmocka_unit_test(dates_and_logins_of_pop3_that_are_none_are_refused),
 		cmocka_unit_test(something_else_is_refused_by_its_first_bytes),
 		cmocka_unit_test(answers_come_back),
 	};

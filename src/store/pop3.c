@@ -11,7 +11,8 @@
 
 /* --- sets in rows --- */
 
-/* Adds the set of one row, if there is one: the statement is bound, and gives the blob. */
+/* Adds the set of one row, if there is one: the statement is bound, and gives the blob. One that cannot be read is as none:
+ * it hides nothing, and nothing is deleted for it. */
 static int read_set(sqlite3_stmt *statement, struct set *out)
 {
 	struct set stored = SET_INIT;
@@ -19,11 +20,10 @@ static int read_set(sqlite3_stmt *statement, struct set *out)
 	int row = db_step(find);
 	if (row != DB_ROW)
 		return row;
-	int result = set_decode(db_column_blob(find, 0), &stored);
-	if (result == 0)
+	if (set_decode(db_column_blob(find, 0), &stored) == 0)
 		set_add_set(out, &stored);
 	set_free(&stored);
-	return result;
+	return 0;
 }
 
 /* Binds the set's bytes, which stand in the store's scratch. */
@@ -63,7 +63,7 @@ int pop3_hide_row(struct store *store, uint32_t mailbox, uint64_t login, const s
 	db_bind_int(store->sql.hidden_read, 2, (int64_t)login);
 	int result = read_set(store->sql.hidden_read, &all);
 	set_add_set(&all, uids);
-	if (result == 0 || result == ERR_CORRUPT)
+	if (result == 0)
 		result = write_hidden(store, mailbox, login, &all);
 	set_free(&all);
 	return result;
@@ -75,8 +75,6 @@ int pop3_hide(struct mailbox *mailbox, uint64_t login, const struct set *uids)
 	struct set hidden = SET_INIT, there = SET_INIT;
 	struct known known = { SET_INIT, 0 };
 	int result = pop3_hidden(mailbox, login, &hidden);
-	if (result == ERR_CORRUPT)
-		result = 0; /* what cannot be read hides nothing */
 	if (result == 0)
 		result = store_begin(account, 0);
 	if (result == 0) {
@@ -113,6 +111,7 @@ int pop3_forget_login(struct store *store, const struct account_id *id, uint64_t
 
 /* --- deleting --- */
 
+/* The mailbox that is \Trash, or called Trash; made when there is none. */
 static int trash_of(struct account *account, struct mailbox **out)
 {
 	struct mailbox *const *list;
@@ -157,8 +156,6 @@ int pop3_due_row(struct store *store, uint32_t mailbox, int64_t due, bool trash,
 	db_bind_int(read, 2, mailbox);
 	db_bind_int(read, 3, trash);
 	int result = read_set(read, &all);
-	if (result == ERR_CORRUPT)
-		result = 0;
 	set_add_set(&all, uids);
 	if (result == 0)
 		result = bind_set(store, write, 4, &all);
@@ -169,10 +166,15 @@ int pop3_due_row(struct store *store, uint32_t mailbox, int64_t due, bool trash,
 	return result == 0 ? db_run(write) : result;
 }
 
+static int64_t round_up(int64_t due)
+{
+	return due + (POP3_DUE_STEP - due % POP3_DUE_STEP) % POP3_DUE_STEP;
+}
+
 int pop3_discard_later(struct mailbox *mailbox, const struct set *uids, bool trash, int64_t due)
 {
 	struct account *account = mailbox->account;
-	due += (POP3_DUE_STEP - due % POP3_DUE_STEP) % POP3_DUE_STEP;
+	due = round_up(due);
 	int result = store_begin(account, 0);
 	if (result < 0)
 		return result;
@@ -255,6 +257,15 @@ static int write_rest(struct store *store, const struct due_work *work)
 	return result == 0 ? db_run(statement) : result;
 }
 
+/* What cannot be deleted now (no mailbox more can be made for the trash, or it cannot be read) waits for another day: it
+ * must not stand before what is due in other accounts. The failure may have voided the batch. */
+static int postpone(struct store *store, const struct due_work *work, const struct set *uids)
+{
+	int result = store_begin(work->holder, 0);
+	int64_t due = round_up(clock_wall_seconds() + POSTPONED);
+	return result == 0 ? pop3_due_row(store, work->mailbox, due, work->trash, uids) : result;
+}
+
 int due_step(struct store *store, struct due_work *work)
 {
 	struct set first = SET_INIT, slice = SET_INIT, there = SET_INIT;
@@ -272,8 +283,8 @@ int due_step(struct store *store, struct due_work *work)
 	set_intersection(&there, &first, &slice);
 	if (slice.n > 0)
 		result = pop3_discard(work->open, &slice, work->trash);
-	if (result == ERR_LIMIT || result == ERR_EXISTS) /* there is no room in the trash: another day */
-		result = pop3_due_row(store, work->mailbox, work->due + POSTPONED, work->trash, &slice);
+	if (result == ERR_LIMIT || result == ERR_EXISTS || result == ERR_CORRUPT)
+		result = postpone(store, work, &slice);
 	set_remove(&work->uids, 1, last);
 	if (result == 0)
 		result = write_rest(store, work);

@@ -12,7 +12,8 @@
 
 /* --- hidden entries --- */
 
-/* Adds to *out the uids that this login (base/pop3_policy.h) has hidden; they may be gone. ERR_CORRUPT, ERR_IO. */
+/* Adds to *out the uids that this login (base/pop3_policy.h) has hidden; they may be gone. A row that cannot be read hides
+ * nothing. ERR_IO. */
 int pop3_hidden(const struct mailbox *mailbox, uint64_t login, struct set *out) MUST_CHECK;
 /* Hides them from this login. The mailbox is open: uids that are gone are forgotten by the way. */
 int pop3_hide(struct mailbox *mailbox, uint64_t login, const struct set *uids) MUST_CHECK;
@@ -26,8 +27,8 @@ int pop3_forget_login(struct store *store, const struct account_id *account, uin
 /* Those that are there leave the mailbox, as an expunge; trash: by a move to the mailbox that is \Trash (or called
  * Trash), made when there is none. From the trash itself they are expunged. As mailbox_expunge. */
 int pop3_discard(struct mailbox *mailbox, const struct set *uids, bool trash) MUST_CHECK;
-/* The same, at `due` (seconds since 1970) or soon after it (store_idle_work), with those that are still there then. An
- * earlier date stands. */
+/* The same, at `due` (seconds since 1970) or soon after it (store_idle_work), with those that are still there then; a day
+ * later where that fails. An earlier date stands. */
 int pop3_discard_later(struct mailbox *mailbox, const struct set *uids, bool trash, int64_t due) MUST_CHECK;
 
 /* --- unique ids from elsewhere (RFC 1939, 7) --- */

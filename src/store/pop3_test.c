@@ -86,6 +86,17 @@ static void each_login_hides_for_itself(void **state)
 	assert_int_equal(rows_of(test, "pop3_hidden"), 1);
 }
 
+static void a_row_that_cannot_be_read_hides_nothing(void **state)
+{
+	struct store_test *test = *state;
+	fill(test, 5);
+	hide(test, 0, 1, 3);
+	assert_int_equal(db_exec(&test->fixture.store->db, "UPDATE pop3_hidden SET uids = x'ff'"), 0);
+	assert_hidden(test, 0, "");
+	hide(test, 0, 2, 2);
+	assert_hidden(test, 0, "2");
+}
+
 static void what_is_gone_is_forgotten(void **state)
 {
 	struct store_test *test = *state;
@@ -169,6 +180,60 @@ static void what_is_due_is_deleted_and_nothing_before(void **state)
 	work(test);
 	assert_int_equal(count_in(test->inbox), 400);
 	assert_int_equal(rows_of(test, "pop3_due"), 0);
+}
+
+/* A clock that jumps a year ahead, and back: what had a date is deleted, and is there to be undeleted. */
+static void what_a_wrong_clock_has_deleted_can_be_undeleted(void **state)
+{
+	struct store_test *test = *state;
+	struct undelete_filter all = { .n_ids = 0 };
+	uint32_t restored;
+	bool more;
+	fill(test, 4);
+	discard_later(test, 1, 3, false, clock_wall_seconds() + 30 * DAY);
+	clock_shift(365 * DAY);
+	work(test);
+	assert_int_equal(count_in(test->inbox), 1);
+	work(test);
+	clock_shift(0);
+	work(test);
+	assert_int_equal(undelete_restore(test->account, &all, &restored, &more), 0);
+	assert_int_equal(restored, 3);
+	fixture_settle(&test->fixture);
+	clock_shift(365 * DAY);
+	work(test);
+	assert_int_equal(count_in(test->inbox), 4); /* what came back has no date */
+}
+
+/* One account's trash that cannot be read keeps nobody else's mail. */
+static void what_cannot_go_to_its_trash_waits_and_nothing_waits_for_it(void **state)
+{
+	struct store_test *test = *state;
+	struct account *other = fixture_account(&test->fixture, 2);
+	struct mailbox *inbox = account_mailbox(other, STR("INBOX"));
+	struct set uids = range(1, 1);
+	fill(test, 2);
+	discard(test, 1, 1, true);
+	(void)fixture_add(inbox, 1, 0, NULL);
+	discard_later(test, 2, 2, true, clock_wall_seconds() + DAY);
+	assert_int_equal(mailbox_open(inbox), 0);
+	assert_int_equal(pop3_discard_later(inbox, &uids, false, clock_wall_seconds() + 2 * DAY), 0);
+	mailbox_close(inbox);
+	account_close(&other);
+	fixture_settle(&test->fixture);
+	char sql[250];
+	snprintf(sql, sizeof sql, "UPDATE page SET entries = x'00' WHERE key IN (SELECT max(key) FROM page WHERE key >> 32 IN "
+	         "(SELECT number FROM run WHERE mailbox = %u))", mailbox_facts(account_mailbox(test->account, STR("Trash")))->number);
+	assert_int_equal(db_exec(&test->fixture.store->db, sql), 0);
+	store_test_reopen(test);
+	clock_shift(3 * DAY);
+	work(test);
+	other = fixture_account(&test->fixture, 2);
+	assert_int_equal(count_in(account_mailbox(other, STR("INBOX"))), 0);
+	assert_int_equal(count_in(test->inbox), 1);
+	assert_int_equal(rows_of(test, "pop3_due"), 1);
+	account_close(&other);
+	set_free(&uids);
 }
 
 static void what_others_have_taken_away_is_not_looked_for(void **state)
@@ -280,10 +345,15 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(each_login_hides_for_itself, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(a_row_that_cannot_be_read_hides_nothing, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(what_is_gone_is_forgotten, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(deleted_mail_goes_where_it_is_to_go, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(what_is_due_is_deleted_and_nothing_before, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(what_others_have_taken_away_is_not_looked_for, store_test_set_up,
+		                                store_test_tear_down),
+		cmocka_unit_test_setup_teardown(what_a_wrong_clock_has_deleted_can_be_undeleted, store_test_set_up,
+		                                store_test_tear_down),
+		cmocka_unit_test_setup_teardown(what_cannot_go_to_its_trash_waits_and_nothing_waits_for_it, store_test_set_up,
 		                                store_test_tear_down),
 		cmocka_unit_test_setup_teardown(rows_go_with_mailbox_and_account, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(foreign_ids_are_found_in_any_order, store_test_set_up, store_test_tear_down),

@@ -1,5 +1,5 @@
-/* http.c: request line and fields of RFC 9112, sections 3 and 5, checked by their grammar; but for how often Host stands
- * there, no field means anything to us. Pure; allocates nothing. */
+/* http.c: request line and fields of RFC 9112, sections 3 and 5, checked by their grammar; but for how often Host
+ * stands there, no field means anything to us. Pure; allocates nothing. */
 #include "syntax/http.h"
 
 #define TARGET_MAX 1024

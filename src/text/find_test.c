@@ -61,6 +61,23 @@ static void texts_of_few_letters(void **state)
 	}
 }
 
+/* Each place looks like a beginning until far into the needle: it must not be compared at each. */
+static void nearly_everywhere(void **state)
+{
+	enum { TEXT = 4 << 20, HALF = 200000 };
+	char *text = malloc(TEXT), *needle = malloc(2 * HALF + 1);
+	struct finder finder;
+	memset(text, 'X', TEXT);
+	memset(needle, 'X', 2 * HALF + 1);
+	needle[HALF] = 'E';
+	finder_init(&finder, str_of(needle, 2 * HALF + 1));
+	assert_int_equal(finder_find(&finder, str_of(text, TEXT), 0), -1);
+	text[TEXT - HALF - 9] = 'E';
+	assert_int_equal(finder_find(&finder, str_of(text, TEXT), 0), TEXT - HALF - 9 - HALF);
+	free(text);
+	free(needle);
+}
+
 static void ends_of_text(void **state)
 {
 	struct finder finder;
@@ -78,6 +95,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_needle_is_found_wherever_it_stands),
 		cmocka_unit_test(texts_of_few_letters),
+		cmocka_unit_test(nearly_everywhere),
 		cmocka_unit_test(ends_of_text),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,11 +3,12 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 
 import pytest
 
-from harness.server import binary
+from harness.server import DOMAIN, binary
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -40,3 +41,40 @@ def test_latency_tells_what_others_waited_and_what_the_shard_says():
     for row in rows:
         assert row["probes"] > 0 and row["p50_ms"] <= row["p99_ms"] <= row["max_ms"], row
         assert row["longest_turn_cpu_ms"] <= row["longest_turn_ms"], row
+
+
+def mix(server, pattern, *arguments):
+    """(result, what it said of commands that failed)"""
+    done = subprocess.run([binary().parents[2] / "bench" / "load", "mix", "--json", "--port", str(server.ports["imap"]), "--password", "secret",
+                           "--pid", str(server.process.pid), "--pattern", f"{pattern}@{DOMAIN}", *map(str, arguments)],
+                          capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+def test_the_mixed_stress_is_the_same_each_time_and_fails_nowhere_alone(server):
+    account = [server.add_account(name, "secret") for name in ("alone", "again", "other")][0]
+    first, _ = mix(server, "alone", "--count", 600)
+    again, _ = mix(server, "again", "--count", 600)
+    other, _ = mix(server, "other", "--count", 600, "--first", 7)
+    assert first["refused"] == again["refused"] == other["refused"] == 0
+    assert first["count"] == 600 and first["cpu_ms"] > 0 and first["rate"] > 0
+    assert first["megabytes"] == again["megabytes"] != other["megabytes"]
+    with server.imap(account) as client:
+        messages = int(re.search(rb"MESSAGES (\d+)", client.ok("STATUS INBOX (MESSAGES)").untagged[0]).group(1))
+    assert 25 < messages < 40
+
+
+def test_the_mixed_stress_tells_of_commands_that_fail(server):
+    server.add_account("full", "secret")
+    server.cli("account", "quota", f"full@{DOMAIN}", "--messages", 3)
+    told, said = mix(server, "full", "--count", 200)
+    assert 0 < told["refused"] < 200
+    assert "APPEND: m NO [OVERQUOTA]" in said
+
+
+def test_many_clients_of_the_mixed_stress_share_accounts(server):
+    for number in range(4):
+        server.add_account(f"many{number:04d}", "secret")
+    told, _ = mix(server, "many%04u", "--count", 3000, "--connections", 10, "--users", 4)
+    assert told["refused"] < 600  # two sessions of a mailbox may expunge what the other asks for

@@ -95,7 +95,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct str rest = str_of((const char *)data, MIN(size, (size_t)65536));
 	struct messages *m = mem_alloc(1, sizeof *m);
-	struct thread_ids *ids = thread_ids_new(7);
+	struct thread_ids *ids = thread_ids_new(7, MESSAGES_MAX);
 	while (rest.n && m->n < MESSAGES_MAX) {
 		struct str line = str_cut(&rest, '\n');
 		m->dates[m->n] = line.n ? (unsigned char)line.p[0] : 0;

@@ -1,7 +1,10 @@
 """App passwords: named, made by the server and shown once, good for some protocols, void when they are removed."""
 
 import base64
+import contextlib
+import os
 import re
+import signal
 
 import pytest
 
@@ -70,6 +73,36 @@ def test_what_is_removed_is_void_at_once_and_its_sessions_end(server):
     assert names(server, account) == ["tablet"]
     again = add(server, account, "phone")
     assert may_log_in(server, again, "imap") and not may_log_in(server, app, "imap")
+
+
+@contextlib.contextmanager
+def stopped(pids):
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_a_login_that_is_under_way_when_it_is_removed_gets_no_session(fresh_server):
+    server = fresh_server()
+    account = server.add_account()
+    app = add(server, account, "phone")
+    auth, access = server.role_pids("auth"), server.role_pids("access")
+    pop3 = server.pop3()
+    pop3.ok(f"USER {app.address}")
+    with contextlib.ExitStack() as until_removed:
+        with stopped(auth):
+            pop3.line.send(f"PASS {app.password}\r\n".encode())
+            with server.pop3() as other:
+                other.multiline("CAPA")  # access has asked auth
+            until_removed.enter_context(stopped(access))
+        assert names(server, account) == ["phone"]  # auth has answered access
+        server.cli("account", "app-password", "remove", account.address, "phone")
+        assert names(server, account) == []
+    assert not pop3.line.read_line().startswith(b"+OK")
 
 
 def test_it_logs_in_by_sasl_too(server):

@@ -344,6 +344,38 @@ def test_move_tells_vanished_and_the_modseq(five):
     assert answer.code == b"HIGHESTMODSEQ %d" % five.status("INBOX", "HIGHESTMODSEQ")[b"HIGHESTMODSEQ"]
 
 
+def forget_changes(server):
+    """As if all of the change log were too old. The server is stopped."""
+    for index in server.directory.glob("shards/*/index.db"):
+        with sqlite3.connect(index) as database:
+            database.execute("UPDATE account SET modseq = max(modseq, (SELECT ifnull(max(key & 1099511627775), 0)"
+                             " FROM change WHERE key >> 40 = account.number))")
+            database.execute("DELETE FROM change")
+        database.close()
+
+
+@pytest.mark.plain
+def test_what_came_in_untold_has_not_vanished(fresh_server):
+    """3.2.6, where the change log does not go back so far: a mail that the session has not heard of lives"""
+    server = fresh_server()
+    account = server.add_account()
+    with server.imap(account) as imap:
+        for number in range(1, 4):
+            imap.append("INBOX", message(subject=f"mail {number}"))
+        imap.select()
+        imap.ok("STORE 3 +FLAGS (\\Deleted)")
+        imap.ok("EXPUNGE")
+    server.stop()
+    forget_changes(server)
+    server.start()
+    with server.imap(account) as imap, server.imap(account) as other:
+        enabled(imap)
+        imap.select()
+        other.append("INBOX", message(subject="mail 4"))
+        answer = imap.ok("UID FETCH 1:10 (FLAGS) (CHANGEDSINCE 1 VANISHED)")
+        assert vanished(answer, earlier=True) == [3] and answer.numbered(b"EXISTS") == [3]
+
+
 @pytest.mark.plain
 def test_below_the_floor_of_the_change_log_everything_that_is_missing_vanished(fresh_server):
     """3.2.6: who asks further back hears of all uids that are not there; match data (3.2.5.2) spares it some"""
@@ -361,12 +393,7 @@ def test_below_the_floor_of_the_change_log_everything_that_is_missing_vanished(f
         imap.ok("UID STORE 6 +FLAGS (\\Flagged)")
         last = highest(imap.ok("SELECT INBOX (CONDSTORE)"))
     server.stop()
-    for index in server.directory.glob("shards/*/index.db"):
-        with sqlite3.connect(index) as database:  # as if all of it were too old
-            database.execute("UPDATE account SET modseq = max(modseq, (SELECT ifnull(max(key & 1099511627775), 0)"
-                             " FROM change WHERE key >> 40 = account.number))")
-            database.execute("DELETE FROM change")
-        database.close()
+    forget_changes(server)
     server.start()
     with server.imap(account) as imap:
         enabled(imap)

@@ -57,6 +57,8 @@ def imap(server, account):
     ("RECENT", [1, 2, 3, 4]), ("NEW", [2, 3, 4]), ("OLD", []),
     ("BODY XXX", [2, 3, 4]), ("BODY letter", []), ("TEXT letter", [1, 2]), ('TEXT "x-own: some"', [3]),
     ("OR BODY xxx SEEN", [1, 2, 3, 4]), ("NOT TEXT letter BODY x", [3, 4]), ('BODY ""', [1, 2, 3, 4]),
+    ('SUBJECT ""', [1, 2, 3]), ('HEADER X-Own "x-own:"', []), ('NOT SUBJECT ""', [4]), ("SUBJECT {0+}\r\n", [1, 2, 3]),
+    ('CHARSET "utf-8" SUBJECT letter', [1, 2]), ("CHARSET us-ascii BODY xxx", [2, 3, 4]), ("TEXT hidden TEXT words", [3]),
     ("YOUNGER 60", []), ("OLDER 60", [1, 2, 3, 4]),
 ])
 def test_key(imap, criteria, found):
@@ -72,6 +74,20 @@ def test_a_result_can_be_named_by_the_next_command(imap):
     assert not imap.ok("SEARCH RETURN (SAVE) TEXT letter").all(b"ESEARCH")
     assert imap.search("$ SEEN") == [1]
     assert sorted(imap.fetch("$", "(UID)")) == [1, 2]
+
+
+def test_what_a_saved_result_is(imap):
+    imap.ok("SEARCH RETURN (SAVE MIN) 2:4")
+    assert imap.search("$") == [2]
+    imap.ok("SEARCH RETURN (SAVE MIN MAX) TEXT x")
+    assert imap.search("$") == [1, 4]
+    assert imap.ok("SEARCH RETURN (SAVE MIN COUNT) 2:4").one(b"ESEARCH").partition(b") ")[2] == b"MIN 2 COUNT 3"
+    assert imap.search("$") == [2, 3, 4]
+    imap.bad("SEARCH RETURN (SAVE FROB) ALL")
+    assert imap.search("$") == [2, 3, 4]
+    imap.no("SEARCH RETURN (SAVE) CHARSET X-NONE SUBJECT x")
+    assert imap.search("$") == []
+    assert imap.ok("SEARCH RETURN () BODY nowhere").one(b"ESEARCH").partition(b")")[2] == b""
 
 
 def test_uid_search_gives_uids(imap):

@@ -191,6 +191,11 @@ def test_threading_of_many_names_each_message_once(imap, seed):
     assert depth == 0 and "()" not in found and "( " not in found and " )" not in found
 
 
+def test_of_very_many_references_the_last_ones_count(imap):
+    fill(imap, reply(1), reply(2, *range(100, 1600), 1))
+    assert thread(imap) == "(1 2)"
+
+
 def test_a_long_chain_is_threaded(imap):
     """No recursion; beyond a thousand levels the chain is cut."""
     mails = [reply(0, subject=f"s{number}").replace(b"\r\n\r\n", b"\r\nMessage-ID: <%d@y>\r\nReferences: <%d@y>\r\n\r\n" % (number, number - 1), 1)

@@ -98,6 +98,24 @@ def test_a_process_that_starts_after_a_reload_has_the_same_settings(fresh_server
     assert [one["setting"] for one in server.cli_json("reload")["needs_restart"]] == ["smtp.max_line"]
 
 
+def test_one_reload_after_the_other_while_processes_come_and_go(fresh_server):
+    """Each reload frees the configuration of the one before: nobody may still look at it."""
+    server = fresh_server()
+    account = server.add_account()
+    with server.imap(account) as imap, server.smtp() as smtp:
+        for n, role in enumerate(("access", "auth", "authwork", "access")):
+            os.kill(server.processes(role)[0], signal.SIGKILL)
+            change(server, "pop3", mailbox=f"Box {n}")
+            change(server, "smtp", max_transactions=10 + n)
+            told = {one["setting"] for one in server.cli_json("reload")["changed"]}
+            assert told == {"pop3.mailbox", "smtp.max_transactions"}
+            imap.ok(f'CREATE "Box {n}"')
+            smtp.send_message("a@example.net", [account.address.replace("@", "+detail@")], message())
+        server.wait_for(lambda: all(one["ready"] for one in server.status()["processes"]), "all processes")
+        with server.pop3(account):
+            assert [one["mailbox"] for one in who(server) if one["protocol"] == "pop3"] == ["Box 3"]
+
+
 def test_hangup_reloads_too(fresh_server):
     server = fresh_server()
     log = server.new_log()

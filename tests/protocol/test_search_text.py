@@ -132,6 +132,15 @@ def encoded(charset, text):
             .encode() + text.encode(charset) + b"\r\n")
 
 
+def make_cold(server, *folders):
+    """What lies in body/ and text/, or only there, is no longer in memory."""
+    for path in server.directory.glob("shards/*/*/*"):
+        with path.open("rb") as file:
+            os.fdatasync(file.fileno())
+            if not folders or path.parent.name in folders:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def test_cold_text_and_cold_bodies_stop_nobody(server, mailbox):
     account, _ = mailbox
     with server.imap(account) as imap, server.imap(account) as other:
@@ -142,14 +151,44 @@ def test_cold_text_and_cold_bodies_stop_nobody(server, mailbox):
             if kind == "both":
                 for path in server.directory.glob("shards/*/text/*"):
                     path.unlink()
-            for path in server.directory.glob("shards/*/*/*"):
-                with path.open("rb") as file:
-                    os.fdatasync(file.fileno())
-                    if kind in ("both", path.parent.name):
-                        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            make_cold(server, *([] if kind == "both" else [kind]))
             tag = imap.send("SEARCH BODY the")
             other.ok("NOOP")
             assert [int(one) for one in imap.wait(tag).one(b"SEARCH").split()] == before
+
+
+def test_sessions_that_end_while_text_is_fetched(server, mailbox):
+    account, _ = mailbox
+    with server.imap(account) as imap:
+        imap.select()
+        before = imap.search("BODY the")
+        for number in range(20):
+            if number % 4 == 0:
+                for path in server.directory.glob("shards/*/text/*"):
+                    path.unlink()
+            make_cold(server)
+            other = server.imap(account)
+            other.select()
+            other.send("SEARCH BODY the")
+            other.close()
+        assert imap.search("BODY the") == before
+
+
+def test_messages_that_another_session_removes_meanwhile(fresh_server):
+    server = fresh_server({"server": {"shards": 1}, "store": {"undelete_window": "0s"}})
+    account = server.add_account()
+    with server.imap(account) as imap, server.imap(account) as other:
+        for number in range(400):
+            imap.append("INBOX", message(subject=f"number {number}") + b"word " * 8000)
+        imap.select()
+        other.select()
+        tag = imap.send("SEARCH BODY word")
+        other.ok("STORE 1:* +FLAGS.SILENT (\\Deleted)")
+        other.ok("EXPUNGE")
+        server.cli("store", "compact")
+        assert imap.wait(tag).status == b"OK"
+        imap.ok("NOOP")
+        assert imap.search("BODY word") == []
 
 
 @pytest.mark.parametrize("charset,text", [

@@ -1,6 +1,6 @@
-/* scrape.c: connections of those who fetch the metrics: one request each, then the end. While the supervisor gathers the
- * numbers they wait, and who comes meanwhile gets the same answer. Owned by the role; each is freed when its stream has
- * closed. */
+/* scrape.c: connections of those who fetch the metrics: one request each, then the end. While the supervisor gathers
+ * the numbers they wait, and who comes meanwhile gets the same answer. Owned by the role; each is freed when its stream
+ * has closed. */
 #include "proc/access/scrape.h"
 
 #include "base/log.h"

@@ -39,8 +39,8 @@ struct connection {
 	bool relayed;   /* by access, which sees the end itself */
 	uint8_t wishes; /* WISH of each enum session_resume that has not come true yet */
 	struct cold_read *fetching; /* for the engine, which is resumed then */
-	int fetched_fd;             /* what was fetched last: a file system that cannot tell must not have it fetched for ever */
-	uint64_t fetched_at;
+	int fetched_fd; /* whose range from fetched_at on was fetched up to fetched_to: a file system that cannot tell must not */
+	uint64_t fetched_at, fetched_to; /* have it fetched for ever */
 	bool due;       /* a wish has come true: resume */
 	bool doomed;    /* its batch is void: it ends at the end of the turn, and nothing that waits leaves */
 	bool closing;
@@ -231,15 +231,18 @@ static void on_fetched(void *owner)
 bool connection_fetch(void *connection, int fd, uint64_t offset, uint64_t n)
 {
 	struct connection *c = connection;
-	for (uint64_t at = 0; at < n && !c->fetching; at += COLD_READ_MAX) {
+	bool again = c->fetched_fd == fd && c->fetched_at == offset;
+	for (uint64_t at = again ? c->fetched_to - offset : 0; at < n && !c->fetching; at += COLD_READ_MAX) {
 		uint64_t piece = MIN(n - at, (uint64_t)COLD_READ_MAX);
-		bool again = c->fetched_fd == fd && c->fetched_at == offset + at;
-		if (again || !cold_read_needed(fd, offset + at, piece))
+		if (!cold_read_needed(fd, offset + at, piece))
 			continue;
 		c->fetching = cold_read_begin(c->shard->process->loop, fd, offset + at, piece, on_fetched, c);
 		c->fetched_fd = fd;
-		c->fetched_at = offset + at;
+		c->fetched_at = offset;
+		c->fetched_to = offset + at + piece;
 	}
+	if (!c->fetching)
+		c->fetched_fd = -1; /* it is read now; next time it may be cold again */
 	return c->fetching != NULL;
 }
 
@@ -382,6 +385,15 @@ static bool is_connection(int fd)
 	       getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n) == 0 && !listens;
 }
 
+/* The ticket was made before the app password was removed. */
+static bool is_gone_login(const struct shard *shard, uint64_t login)
+{
+	for (size_t i = 0; i < COUNT_OF(shard->gone_logins); i++)
+		if (login != 0 && shard->gone_logins[i] == login)
+			return true;
+	return false;
+}
+
 static struct str check_ticket(struct shard *shard, const struct handover *handover, struct ticket *ticket)
 {
 	uint32_t right = handover->protocol == HANDOVER_IMAP ? TICKET_IMAP : TICKET_POP3;
@@ -390,7 +402,7 @@ static struct str check_ticket(struct shard *shard, const struct handover *hando
 	if (ticket->session != handover->session || ticket->shard != shard->process->setup.index ||
 	    !(ticket->rights & right))
 		return STR("the ticket is for something else");
-	return STR("");
+	return is_gone_login(shard, ticket->login) ? STR("this app password was removed") : STR("");
 }
 
 /* Goes through all connections: only where pop3.one_session asks for it. */
@@ -562,7 +574,10 @@ void connections_account_gone(struct shard *shard, struct str why)
 void connections_login_gone(struct shard *shard, const struct account_id *account, uint64_t login)
 {
 	struct account *held;
-	if (login == 0 || account_open(shard->store, account, &held) < 0)
+	if (login == 0)
+		return;
+	shard->gone_logins[shard->n_gone_logins++ % GONE_LOGINS_MAX] = login;
+	if (account_open(shard->store, account, &held) < 0)
 		return;
 	for (struct connection *c = shard->connections; c; c = c->next)
 		if (c->account == held && c->login == login && !c->doomed && !c->closing)

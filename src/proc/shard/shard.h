@@ -22,6 +22,7 @@
 #include "syntax/pop3.h"
 
 #define PEERS_MAX         64                 /* processes of one role */
+#define GONE_LOGINS_MAX   64                 /* of as many app passwords that were removed tickets are known to be void */
 #define REQUESTS_MAX      (64 * 1024 * 1024) /* bytes of requests that wait for the gate; more are refused for now */
 #define LINGER_MS         5000               /* for the last words of a session */
 #define IDLE_WORK_PACE_MS 50                 /* between slices of background work */
@@ -77,6 +78,8 @@ struct shard {
 	uint32_t requests_files;     /* of them, with a descriptor */
 	struct promise *promises, **promises_end;
 	struct mac *tickets;         /* the key of theirs */
+	uint64_t gone_logins[GONE_LOGINS_MAX]; /* app passwords that were removed last: numbers are never given twice */
+	uint32_t n_gone_logins;      /* so many were since the start; the oldest give way */
 	struct shard_control *control;
 	struct shard_backup *backup;
 	struct transfer *transfers;

@@ -1,5 +1,5 @@
-/* counters.c: what a process tells of itself, before anybody reads it. It may have been taken over: nothing that it says
- * may hide what others say (a JSON object or a text for Prometheus with something twice is worth nothing), steer a
+/* counters.c: what a process tells of itself, before anybody reads it. It may have been taken over: nothing that it
+ * says may hide what others say (a JSON object or a text for Prometheus with something twice is worth nothing), steer a
  * terminal, or have no end. Pure. */
 #include "proc/supervisor/supervisor_private.h"
 

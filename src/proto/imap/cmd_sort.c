@@ -10,7 +10,7 @@
 #include "proto/imap/uids.h"
 #include "syntax/header.h"
 
-#define CLOCK_EVERY  8   /* messages read between two looks at the clock */
+#define CLOCK_EVERY  64  /* messages passed over between two looks at the clock; reading one is worth a look */
 #define OUTPUT_EVERY 512 /* numbers or nodes between two looks at the output */
 
 enum sort_phase { SORT_READING, SORT_SORTING, SORT_THREADING, SORT_WRITING };
@@ -68,7 +68,7 @@ enum imap_step imap_sort_begin(struct imap_session *s, struct set *found, uint64
 		sort_table_init(&t->table, thread_keys, THREAD_KEYS);
 		t->table.n_compared = 1; /* by date, then as they stand in the mailbox */
 		if (search->thread == IMAP_THREAD_REFERENCES)
-			t->ids = thread_ids_new(random_u64());
+			t->ids = thread_ids_new(random_u64(), (uint32_t)set_count(&t->uids));
 	} else {
 		sort_table_init(&t->table, search->sort, search->n_sort);
 	}
@@ -121,12 +121,13 @@ static enum imap_step read_rows(struct imap_session *s, struct sort_task *t, uin
 		if (range == t->uids.n)
 			break;
 		uint32_t number = uids_walk_to(&t->walk, entry->uid);
-		int err = number && t->uids.ranges[range].first <= entry->uid ? add_message(s, t, entry, number) : 0;
+		bool is_found = number && t->uids.ranges[range].first <= entry->uid;
+		int err = is_found ? add_message(s, t, entry, number) : 0;
 		t->error = err < 0 ? err : t->error;
 		t->next_uid = entry->uid + 1;
 		if (err == ERR_LIMIT)
 			return IMAP_STEP_DONE;
-		if (count % CLOCK_EVERY == 0 && s->world->microseconds(s->owner) > end)
+		if ((is_found || count % CLOCK_EVERY == 0) && s->world->microseconds(s->owner) > end)
 			return IMAP_STEP_AGAIN;
 	}
 	return IMAP_STEP_DONE;

@@ -115,7 +115,7 @@ static void take_out_modified(const struct mailbox *mailbox, struct store_task *
 	set_free(&failed);
 }
 
-/* The set as the client names messages: a range of known uids is one of numbers. */
+/* The set as the client names messages: a range of uids, all of them known, is one of numbers. */
 static void as_named(struct imap_session *s, const struct set *uids, struct set *out)
 {
 	struct uids_walk walk = { &s->selected.known.uids, 0, 0 };
@@ -124,10 +124,8 @@ static void as_named(struct imap_session *s, const struct set *uids, struct set 
 		return;
 	}
 	for (uint32_t i = 0; i < uids->n; i++) {
-		for (uint32_t uid = uids->ranges[i].first, last = uids->ranges[i].last; uid != 0 && uid <= last; uid++) {
-			uint32_t number = uids_walk_to(&walk, uid);
-			set_add(out, number, number);
-		}
+		uint32_t number = uids_walk_to(&walk, uids->ranges[i].first);
+		set_add(out, number, number + (uids->ranges[i].last - uids->ranges[i].first));
 	}
 }
 

@@ -61,6 +61,21 @@ static void narrow(const struct set *what, const struct set *asked, const struct
 	set_free(&both);
 }
 
+/* All uids ever given, but those of messages that the session has not heard of yet: they have come in behind all that it
+ * knows. */
+static void add_missing(const struct mailbox *mailbox, const struct set *known, struct set *gone)
+{
+	struct entry_cursor cursor = entry_seek(mailbox, uids_last(known));
+	const struct entry *entry;
+	struct set unheard = SET_INIT;
+	if (mailbox_uidnext(mailbox) > 1)
+		set_add(gone, 1, mailbox_uidnext(mailbox) - 1);
+	while ((entry = entry_next(&cursor)))
+		set_add(&unheard, entry->uid, entry->uid);
+	uids_subtract(gone, &unheard);
+	set_free(&unheard);
+}
+
 int imap_changes_since(struct imap_session *s, uint64_t modseq, const struct set *asked, struct set *changed,
                        struct set *vanished)
 {
@@ -70,8 +85,8 @@ int imap_changes_since(struct imap_session *s, uint64_t modseq, const struct set
 	bool complete;
 	int err = mailbox_changes_since(mailbox, modseq, &all, &gone, &complete);
 	if (err == 0) {
-		if (!complete && mailbox_uidnext(mailbox) > 1) /* 3.2.6: all that is not there (any more) */
-			set_add(&gone, 1, mailbox_uidnext(mailbox) - 1);
+		if (!complete) /* 3.2.6 */
+			add_missing(mailbox, known, &gone);
 		narrow(&all, asked, known, true, changed);
 		narrow(&gone, asked, known, false, vanished);
 	}

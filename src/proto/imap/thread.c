@@ -9,7 +9,7 @@
 
 #include <xxhash.h>
 
-#define STEP_ITEMS 2048
+#define STEP_ITEMS 256 /* each may have to look at a chain of a thousand ids */
 
 /* Nodes by subject: open addressing. */
 struct subjects {

@@ -12,7 +12,8 @@
 
 struct thread_ids;
 
-struct thread_ids *thread_ids_new(uint64_t seed) __attribute__((returns_nonnull));
+/* For at most so many messages. */
+struct thread_ids *thread_ids_new(uint64_t seed, uint32_t messages) __attribute__((returns_nonnull));
 void thread_ids_free(struct thread_ids **ids);
 /* The next message (they count from 0): the bodies of Message-ID, References, In-Reply-To; empty where there is none.
  * ERR_LIMIT: too much text. */

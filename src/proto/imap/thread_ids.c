@@ -1,6 +1,7 @@
 /* thread_ids.c: message ids and the links between them (RFC 5256, REFERENCES, steps 1 to 3). An id is a node; one that no
  * message has is a dummy. Ids come from strangers: the table's hash has a seed, and no chain gets longer than DEPTH_MAX,
- * which is also what looking for loops costs at most. */
+ * which is also what looking for loops costs at most. The table has its size from the begin, as making it anew would hold
+ * the shard: there is place for so many ids that only references know; more of them are passed over. */
 #include "base/checked.h"
 #include "base/mem.h"
 #include "proto/imap/thread.h"
@@ -8,9 +9,12 @@
 #include <xxhash.h>
 
 #define DEPTH_MAX      1000
-#define IDS_MAX        (64u * 1024 * 1024) /* bytes of all ids */
+#define IDS_MAX        (128u * 1024 * 1024) /* bytes of all ids: those of a million messages; half of it for foreign ones */
 #define ID_MAX         1000
 #define REFERENCES_MAX 1000 /* of one message: the last ones */
+#define FOREIGN_MAX    (2u * 1024 * 1024) /* ids that references may make; of few messages: */
+#define FOREIGN_FEW    16384
+#define FOREIGN_EACH   8 /* and so many more for each message */
 
 struct id_node {
 	uint32_t start, length; /* of ids->texts */
@@ -24,17 +28,21 @@ struct thread_ids {
 	struct id_node *nodes;
 	uint32_t n, size;
 	uint32_t *slots; /* node + 1; 0: free */
-	uint32_t n_slots; /* a power of two, more than twice n */
+	uint32_t n_slots; /* a power of two, at least twice as many as nodes there may be */
+	uint32_t foreign_left;
 	uint32_t *of_message; /* node */
 	uint32_t n_messages, size_messages;
 };
 
-struct thread_ids *thread_ids_new(uint64_t seed)
+struct thread_ids *thread_ids_new(uint64_t seed, uint32_t messages)
 {
 	struct thread_ids *ids = mem_alloc(1, sizeof *ids);
 	ids->seed = seed;
 	ids->texts = BUF_INIT(IDS_MAX);
+	ids->foreign_left = (uint32_t)MIN(FOREIGN_FEW + (uint64_t)messages * FOREIGN_EACH, (uint64_t)FOREIGN_MAX);
 	ids->n_slots = 1024;
+	while (ids->n_slots / 2 < (uint64_t)messages + ids->foreign_left && ids->n_slots <= UINT32_MAX / 4)
+		ids->n_slots *= 2;
 	ids->slots = mem_alloc(ids->n_slots, sizeof *ids->slots);
 	return ids;
 }
@@ -88,8 +96,9 @@ static uint32_t new_node(struct thread_ids *ids, struct str id)
 		ids->size = ids->size ? ids->size * 2 : 512;
 		ids->nodes = mem_resize(ids->nodes, ids->size, sizeof *ids->nodes);
 	}
-	ids->nodes[ids->n] = (struct id_node){ (uint32_t)ids->texts.n, (uint32_t)id.n, THREAD_NONE, THREAD_NONE };
+	uint32_t start = (uint32_t)ids->texts.n;
 	buf_add(&ids->texts, id);
+	ids->nodes[ids->n] = (struct id_node){ start, (uint32_t)ids->texts.n - start, THREAD_NONE, THREAD_NONE };
 	return ids->n++;
 }
 
@@ -106,26 +115,17 @@ static uint32_t slot_of(const struct thread_ids *ids, struct str id)
 	return at;
 }
 
-static void grow(struct thread_ids *ids)
+/* The node with this id, which is made if need be; THREAD_NONE: there is no place for another foreign one. */
+static uint32_t node_of(struct thread_ids *ids, struct str id, bool foreign)
 {
-	mem_free(ids->slots);
-	ids->n_slots *= 2;
-	ids->slots = mem_alloc(ids->n_slots, sizeof *ids->slots);
-	for (uint32_t node = 0; node < ids->n; node++)
-		if (ids->nodes[node].length > 0)
-			ids->slots[slot_of(ids, text_of(ids, node))] = node + 1;
-}
-
-/* The node with this id, which is made if need be. */
-static uint32_t node_of(struct thread_ids *ids, struct str id)
-{
-	if (ids->n >= ids->n_slots / 2)
-		grow(ids);
 	uint32_t at = slot_of(ids, id);
 	if (ids->slots[at] == 0) {
+		if (foreign && (ids->foreign_left == 0 || ids->texts.n + id.n > IDS_MAX / 2))
+			return THREAD_NONE;
 		uint32_t node = new_node(ids, id);
 		if (buf_error(&ids->texts) < 0)
 			return node; /* the caller gives up */
+		ids->foreign_left -= foreign;
 		ids->slots[at] = node + 1;
 	}
 	return ids->slots[at] - 1;
@@ -141,14 +141,24 @@ static bool may_link(const struct thread_ids *ids, uint32_t parent, uint32_t chi
 	return true;
 }
 
+static struct str last_references(struct str references)
+{
+	size_t at = references.n;
+	for (uint32_t n = 0; at > 0 && n < REFERENCES_MAX; at--)
+		n += references.p[at - 1] == '<';
+	return str_from(references, at);
+}
+
 /* Step 1.A; the last of them, or THREAD_NONE. */
 static uint32_t link_references(struct thread_ids *ids, struct str references, size_t max, struct buf *room)
 {
 	uint32_t last = THREAD_NONE;
 	for (size_t i = 0; i < max && next_id(&references, room); i++) {
-		uint32_t node = node_of(ids, buf_str(room));
+		uint32_t node = node_of(ids, buf_str(room), true);
 		if (buf_error(&ids->texts) < 0)
 			return THREAD_NONE;
+		if (node == THREAD_NONE)
+			continue;
 		if (last != THREAD_NONE && ids->nodes[node].parent == THREAD_NONE && may_link(ids, last, node))
 			ids->nodes[node].parent = last;
 		last = node;
@@ -160,7 +170,7 @@ static uint32_t link_references(struct thread_ids *ids, struct str references, s
 static uint32_t node_of_message(struct thread_ids *ids, struct str message_id, struct buf *room)
 {
 	if (next_id(&message_id, room)) {
-		uint32_t node = node_of(ids, buf_str(room));
+		uint32_t node = node_of(ids, buf_str(room), false);
 		if (ids->nodes[node].message == THREAD_NONE)
 			return node;
 	}
@@ -175,7 +185,7 @@ int thread_ids_add(struct thread_ids *ids, struct str message_id, struct str ref
 		ids->of_message = mem_resize(ids->of_message, ids->size_messages, sizeof *ids->of_message);
 	}
 	uint32_t node = node_of_message(ids, message_id, &room);
-	uint32_t parent = link_references(ids, references, REFERENCES_MAX, &room);
+	uint32_t parent = link_references(ids, last_references(references), REFERENCES_MAX, &room);
 	if (parent == THREAD_NONE)
 		parent = link_references(ids, in_reply_to, 1, &room);
 	ids->nodes[node].message = ids->n_messages;

@@ -30,7 +30,8 @@ struct pop3_settings {
 
 /* A session of an account that is logged in. Queues +OK as the answer to the login; or -ERR and world.close (inside
  * this call) when the mailbox cannot be opened. The policy (it is copied) says which mailbox is shown, and what QUIT
- * does: removes, hides, or plans to remove what was marked or retrieved. utf8: the client has said UTF8. `id` is the session's name in the log. */
+ * does: removes, hides, or plans to remove what was marked or retrieved. utf8: the client has said UTF8. `id` is the
+ * session's name in the log. */
 struct pop3_session *pop3_session_new(const struct session_world *world, void *owner,
                                       const struct pop3_settings *settings, struct account *account,
                                       const struct pop3_policy *policy, bool utf8, uint64_t id)
@@ -48,9 +49,9 @@ bool pop3_session_wants_input(const struct pop3_session *session);
 void pop3_session_resume(struct pop3_session *session);
 
 /* The name of the command that the session worked on last; valid for ever. */
+struct str pop3_session_doing(const struct pop3_session *session);
 /* The name of the mailbox that it shows; empty: it could not be opened. Valid until the next call. */
 struct str pop3_session_mailbox(const struct pop3_session *session);
-struct str pop3_session_doing(const struct pop3_session *session);
 
 /* The owner ends the session (time ran out, the server stops): world.close, without a word to the client and without
  * removing anything (RFC 1939, 3). The text is for the log. */

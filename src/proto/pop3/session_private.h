@@ -1,5 +1,5 @@
 /* session_private.h: what the files of the session engine share; nobody else includes it. session.c has the states
- * and the simple commands, listing.c STAT, LIST and UIDL, transfer.c RETR and TOP. */
+ * and the simple commands, listing.c STAT, LIST and UIDL, transfer.c RETR and TOP, update.c QUIT. */
 #ifndef PROTO_POP3_SESSION_PRIVATE_H
 #define PROTO_POP3_SESSION_PRIVATE_H
 
@@ -97,7 +97,6 @@ void pop3_listing_begin(struct pop3_session *s);
 enum pop3_step pop3_listing_step(struct pop3_session *s);
 enum pop3_step pop3_transfer_begin(struct pop3_session *s);
 enum pop3_step pop3_transfer_step(struct pop3_session *s);
-
 
 /* update.c: the UPDATE state. begin: false when there is nothing to do. step: 0 and *done, or not yet: go on when what was
  * written is durable; ERR_UNAVAILABLE: when the store is writable; other errors end it. */
