@@ -297,6 +297,11 @@ void loop_did(struct loop *loop, struct str what)
 	turn_did(&loop->meter, what);
 }
 
+void loop_did_not_serve(struct loop *loop)
+{
+	loop->meter.uncounted = true;
+}
+
 void loop_on_slow_turn(struct loop *loop, uint64_t threshold_us, loop_slow_fn *slow, void *owner)
 {
 	loop->meter.threshold_us = threshold_us;

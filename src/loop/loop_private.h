@@ -16,6 +16,7 @@ struct turn_meter {
 	struct str longest;
 	uint64_t longest_us;
 	struct turn_sample sample;
+	bool uncounted; /* this turn */
 	struct loop_turns total;
 	uint64_t threshold_us;
 	loop_slow_fn *slow; /* NULL: nobody wants to know */

@@ -400,10 +400,40 @@ static void a_slow_turn_is_told_with_what_took_longest(void **state)
 	loop_free(&slow.loop);
 }
 
+#define START_US 300000
+
+static void start(void *owner)
+{
+	struct slow *slow = owner;
+	usleep(START_US);
+	loop_did_not_serve(slow->loop);
+	slow->count++;
+}
+
+static void one_more(void *owner)
+{
+	struct slow *slow = owner;
+	slow->count++;
+}
+
+static void a_turn_that_served_nobody_does_not_count(void **state)
+{
+	(void)state;
+	struct slow slow = { .loop = loop_new() };
+	struct loop_later first = { .fn = start, .owner = &slow }, second = { .fn = one_more, .owner = &slow };
+	loop_later(slow.loop, &first);
+	TEST_UNTIL(slow.loop, slow.count == 1);
+	loop_later(slow.loop, &second);
+	TEST_UNTIL(slow.loop, slow.count == 2);
+	assert_true(loop_turns(slow.loop).longest_us < START_US);
+	loop_free(&slow.loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_slow_turn_is_told_with_what_took_longest),
+		cmocka_unit_test(a_turn_that_served_nobody_does_not_count),
 		cmocka_unit_test(work_put_off_runs_once_and_may_ask_again),
 		cmocka_unit_test(work_put_off_can_be_cancelled_even_by_its_neighbour),
 		cmocka_unit_test(a_watch_reports_and_rests),

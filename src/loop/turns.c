@@ -26,6 +26,7 @@ void turn_begin(struct turn_meter *meter)
 	meter->began_us = meter->marked_us = now;
 	meter->longest = (struct str){ NULL, 0 };
 	meter->longest_us = 0;
+	meter->uncounted = false;
 	if (now - meter->sample.at_us >= LOOP_CPU_SAMPLE_US)
 		sample(&meter->sample, now);
 }
@@ -49,7 +50,7 @@ void turn_end(struct turn_meter *meter)
 {
 	uint64_t now = clock_monotonic_us(), us = now - meter->began_us;
 	bool slow = meter->slow && us >= meter->threshold_us;
-	if (!slow && us <= meter->total.longest_us && us <= meter->total.longest_cpu_us)
+	if (meter->uncounted || (!slow && us <= meter->total.longest_us && us <= meter->total.longest_cpu_us))
 		return;
 	struct turn_sample before = meter->sample;
 	sample(&meter->sample, now);

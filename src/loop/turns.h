@@ -22,6 +22,9 @@ struct loop_turn {
 /* The time in this turn since the last call (or the turn's begin) went into `what`, which must stay valid. */
 void loop_did(struct loop *loop, struct str what);
 
+/* This turn is not counted, nor told: nobody waits for it, as at a start. */
+void loop_did_not_serve(struct loop *loop);
+
 /* From now on, at the end of each turn of threshold_us or more, `slow` is called. */
 typedef void loop_slow_fn(void *owner, const struct loop_turn *turn);
 void loop_on_slow_turn(struct loop *loop, uint64_t threshold_us, loop_slow_fn *slow, void *owner);

@@ -348,6 +348,7 @@ static void on_closed(void *owner)
 
 void role_ready(struct role_process *process)
 {
+	loop_did_not_serve(process->loop); /* until now there was nobody to serve */
 	send_to_supervisor(process, CHILD_READY, (struct str){ NULL, 0 });
 }
 
