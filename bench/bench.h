@@ -1,5 +1,5 @@
-/* bench.h: the load generator's parts: messages to send, connections to speak over, a client of many different commands,
- * the server's CPU time to read. */
+/* bench.h: the load generator's parts: messages to send, connections to speak over, a client of many different
+ * commands, the server's CPU time to read. */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
 

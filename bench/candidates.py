@@ -121,7 +121,7 @@ class Candidate:
 
 
 class Mansio(Candidate):
-    idle_factor = 10
+    idle_factor = 20
 
     def __init__(self, settings=None):
         """settings: further ones, as the harness takes them."""

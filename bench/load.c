@@ -457,8 +457,8 @@ static const struct work works[] = {
 	  imap_logout, false },
 	{ "text", "search", "SEARCH BODY of a word that none has", selected_begin, NULL, text_once, NULL, imap_logout, false },
 	{ "noop", "command", "NOOP", selected_begin, NULL, noop_once, NULL, imap_logout, false },
-	{ "mix", "command", "sessions of ImapTest's default mix of commands, on mailboxes of about 30 messages", mixed_begin, NULL,
-	  mixed_once, NULL, mixed_end, true },
+	{ "mix", "command", "sessions of ImapTest's default mix of commands, on mailboxes of about 30 messages", mixed_begin,
+	  NULL, mixed_once, NULL, mixed_end, true },
 	{ "pop3", "session", "POP3: login, STAT, RETR of every message, QUIT", NULL, NULL, pop3_once, NULL, NULL, false },
 	{ "idle", "connection", "connections that stay in IDLE: memory of the server each", NULL, NULL, idle_once, NULL,
 	  NULL, false },
@@ -527,7 +527,8 @@ static void report(double seconds, double cpu, double memory)
 		       "\"p99_ms\":%.3f,"
 		       "\"max_ms\":%.3f,\"cpu_ms\":%.4f,\"megabytes\":%.1f,\"memory_bytes_each\":%.0f,\"refused\":%llu}\n",
 		       work->name, (unsigned long long)options.count, (unsigned long long)options.connections, seconds,
-		       n / seconds, p50, p99, max, cpu * 1e3 / n, mb, memory / n, (unsigned long long)atomic_load(&refused));
+		       n / seconds, p50, p99, max, cpu * 1e3 / n, mb, memory / n,
+		       (unsigned long long)atomic_load(&refused));
 		return;
 	}
 	printf("%-10s %8llu  %9.1f/s  p50 %8.3f ms  p99 %8.3f ms  max %8.3f ms", work->name,

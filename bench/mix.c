@@ -105,7 +105,8 @@ static void select_mailbox(struct mix *mix)
 
 static void fetch_fields(struct mix *mix)
 {
-	static const char *const fields[] = { "UID", "FLAGS", "ENVELOPE", "INTERNALDATE", "BODY", "BODYSTRUCTURE", "HEADER" };
+	static const char *const fields[] = { "UID",  "FLAGS",         "ENVELOPE", "INTERNALDATE",
+		                                  "BODY", "BODYSTRUCTURE", "HEADER" };
 	static const char *const headers[] = { "From",       "To",          "Cc",         "Subject",
 		                                   "Message-ID", "In-Reply-To", "References", "Delivered-To" };
 	struct buf line = BUF_INIT(2048);
@@ -192,10 +193,17 @@ static const struct {
 	unsigned percent, again_percent;
 	uint64_t messages; /* not sent while the mailbox has fewer */
 } steps[] = {
-	{ login, 100, 0, 0 },        { list, 50, 0, 0 },        { status, 50, 0, 0 },
-	{ select_mailbox, 100, 0, 0 }, { fetch_fields, 100, 0, 1 }, { fetch_body, 100, 30, 1 },
-	{ store, 50, 0, 1 },         { mark_deleted, 100, 0, MESSAGES_KEPT }, { expunge, 100, 0, 0 },
-	{ append, 100, 5, 0 },       { logout, 100, 0, 0 },
+	{ login, 100, 0, 0 },
+	{ list, 50, 0, 0 },
+	{ status, 50, 0, 0 },
+	{ select_mailbox, 100, 0, 0 },
+	{ fetch_fields, 100, 0, 1 },
+	{ fetch_body, 100, 30, 1 },
+	{ store, 50, 0, 1 },
+	{ mark_deleted, 100, 0, MESSAGES_KEPT },
+	{ expunge, 100, 0, 0 },
+	{ append, 100, 5, 0 },
+	{ logout, 100, 0, 0 },
 };
 
 void mix_begin(struct mix *mix, const struct mix_settings *settings, uint64_t seed)

@@ -3,15 +3,15 @@
 #include "auth/app_password.h"
 
 #include "auth/pop3_settings.h"
+#include "auth/test_directory.h"
 #include "base/checked.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-static char folder[64];
+static char folder[TEST_FOLDER_SIZE];
 static struct directory *directory;
 static struct directory_account alice, bob;
 
@@ -23,8 +23,7 @@ static void open_it(void)
 
 static int set_up(void **state)
 {
-	snprintf(folder, sizeof folder, "/tmp/mansio-app-XXXXXX");
-	assert_non_null(mkdtemp(folder));
+	test_folder_make(folder);
 	open_it();
 	assert_int_equal(0, directory_domain_add(directory, STR("example.test")));
 	assert_int_equal(0, directory_account_add(directory, STR("alice@example.test"), STR("hash"), &alice));
@@ -34,14 +33,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	static const char *const files[] = { "", "-wal", "-shm" };
-	char path[128];
-	directory_free(&directory);
-	for (size_t i = 0; i < COUNT_OF(files); i++) {
-		snprintf(path, sizeof path, "%s/" DIRECTORY_FILE "%s", folder, files[i]);
-		unlink(path);
-	}
-	rmdir(folder);
+	test_directory_remove(&directory, folder);
 	return 0;
 }
 

@@ -1,39 +1,30 @@
 /* A domain beyond ASCII is one domain however it is written, also where an earlier version kept it in Unicode. */
 #include "auth/directory_private.h"
 
-#include "base/checked.h"
+#include "auth/test_directory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #define UNICODE "b\xc3\xbc" "cher.example"
 #define ASCII   "xn--bcher-kva.example"
 
-static char folder[64];
+static char folder[TEST_FOLDER_SIZE];
 static struct directory *directory;
 
 static int set_up(void **state)
 {
 	struct directory_settings settings = { .shards = 1, .max_alias_targets = 10, .max_alias_depth = 3 };
-	snprintf(folder, sizeof folder, "/tmp/mansio-domains-XXXXXX");
-	assert_non_null(mkdtemp(folder));
+	test_folder_make(folder);
 	assert_int_equal(0, directory_open(str_from_c(folder), &settings, 0, &directory));
 	return 0;
 }
 
 static int tear_down(void **state)
 {
-	static const char *const files[] = { "", "-wal", "-shm" };
-	char path[128];
-	directory_free(&directory);
-	for (size_t i = 0; i < COUNT_OF(files); i++) {
-		snprintf(path, sizeof path, "%s/" DIRECTORY_FILE "%s", folder, files[i]);
-		unlink(path);
-	}
-	rmdir(folder);
+	test_directory_remove(&directory, folder);
 	return 0;
 }
 

@@ -2,17 +2,17 @@
  * that nobody ended is taken back. */
 #include "auth/directory.h"
 
+#include "auth/test_directory.h"
 #include "base/checked.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #define ADDRESS STR("alice@example.test")
 
-static char folder[64];
+static char folder[TEST_FOLDER_SIZE];
 static struct directory *directory;
 
 static void open_it(void)
@@ -43,8 +43,7 @@ static void do_orders(uint16_t shard, const enum directory_order_kind *kinds, ui
 static int set_up(void **state)
 {
 	struct directory_account account;
-	snprintf(folder, sizeof folder, "/tmp/mansio-move-XXXXXX");
-	assert_non_null(mkdtemp(folder));
+	test_folder_make(folder);
 	open_it();
 	assert_int_equal(0, directory_domain_add(directory, STR("example.test")));
 	assert_int_equal(0, directory_account_add(directory, ADDRESS, STR("hash"), &account));
@@ -53,14 +52,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	static const char *const files[] = { "", "-wal", "-shm" };
-	char path[128];
-	directory_free(&directory);
-	for (size_t i = 0; i < COUNT_OF(files); i++) {
-		snprintf(path, sizeof path, "%s/" DIRECTORY_FILE "%s", folder, files[i]);
-		unlink(path);
-	}
-	rmdir(folder);
+	test_directory_remove(&directory, folder);
 	return 0;
 }
 

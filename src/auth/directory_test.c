@@ -1,13 +1,12 @@
 /* Tests of the directory on a database of its own: domains, accounts, aliases, resolving, orders. */
 #include "auth/directory.h"
 
+#include "auth/test_directory.h"
 #include "base/buf.h"
-#include "base/checked.h"
 #include "db/sqlite.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -19,7 +18,7 @@ static const struct directory_settings SETTINGS = {
 };
 
 struct place {
-	char folder[64];
+	char folder[TEST_FOLDER_SIZE];
 	struct directory *directory;
 	struct directory_targets targets;
 };
@@ -32,9 +31,7 @@ static void open_directory(struct place *place)
 static int make_place(void **state)
 {
 	static struct place place;
-	snprintf(place.folder, sizeof place.folder, "/tmp/mansio-directory-test-XXXXXX");
-	if (!mkdtemp(place.folder))
-		return -1;
+	test_folder_make(place.folder);
 	open_directory(&place);
 	*state = &place;
 	return 0;
@@ -43,14 +40,8 @@ static int make_place(void **state)
 static int remove_place(void **state)
 {
 	struct place *place = *state;
-	directory_free(&place->directory);
-	const char *ends[] = { "", "-wal", "-shm", "-journal" };
-	for (size_t i = 0; i < COUNT_OF(ends); i++) {
-		char path[128];
-		snprintf(path, sizeof path, "%s/" DIRECTORY_FILE "%s", place->folder, ends[i]);
-		unlink(path);
-	}
-	return rmdir(place->folder);
+	test_directory_remove(&place->directory, place->folder);
+	return 0;
 }
 
 static struct directory_account add(struct place *place, const char *address)

@@ -1,10 +1,11 @@
-/* preview.c: a message's beginning through the MIME parser, its first text through decoder, charset and HTML reader, as far
- * as a few hundred characters need. Nothing is kept: it costs a fraction of a millisecond. Owned by a command. */
+/* preview.c: a message's beginning through the MIME parser, its first text through decoder, charset and HTML reader, as
+ * far as a few hundred characters need. Nothing is kept: it costs a fraction of a millisecond. Owned by a command. */
 #include "mail/preview.h"
 
 #include "base/checked.h"
 #include "base/mem.h"
 #include "syntax/transfer.h"
+#include "text/charset.h"
 #include "text/html.h"
 #include "text/utf8.h"
 
@@ -12,15 +13,13 @@
 
 struct mail_preview {
 	struct mime_parser *parser;
-	struct charsets *charsets;
 	struct buf bytes, decoded, text, plain, out;
 };
 
-struct mail_preview *mail_preview_new(const struct mime_limits *limits, struct charsets *charsets)
+struct mail_preview *mail_preview_new(const struct mime_limits *limits)
 {
 	struct mail_preview *p = mem_alloc(1, sizeof *p);
 	p->parser = mime_parser_new(limits);
-	p->charsets = charsets;
 	p->bytes = BUF_INIT(READ_MAX);
 	p->decoded = BUF_INIT(TRANSFER_DECODED_MAX((size_t)READ_MAX));
 	p->text = p->plain = BUF_INIT(8 * (size_t)READ_MAX);

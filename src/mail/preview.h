@@ -4,7 +4,6 @@
 #define MAIL_PREVIEW_H
 
 #include "mail/mail.h"
-#include "text/charset.h"
 
 #define PREVIEW_CHARACTERS 200 /* at most (RFC 8970, 3.3) */
 #define PREVIEW_MAX        (4 * PREVIEW_CHARACTERS)
@@ -12,8 +11,7 @@
 struct mail_preview;
 
 /* For one message after the other. */
-struct mail_preview *mail_preview_new(const struct mime_limits *limits, struct charsets *charsets)
-	__attribute__((returns_nonnull));
+struct mail_preview *mail_preview_new(const struct mime_limits *limits) __attribute__((returns_nonnull));
 void mail_preview_free(struct mail_preview **preview);
 
 /* How much of a message is read: so many bytes from its beginning. */

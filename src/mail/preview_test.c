@@ -10,20 +10,17 @@
 #include <cmocka.h>
 
 static struct mail_preview *preview;
-static struct charsets *charsets;
 
 static int set_up(void **state)
 {
 	const struct mime_limits limits = MIME_LIMITS_DEFAULT;
-	charsets = charsets_open();
-	preview = mail_preview_new(&limits, charsets);
+	preview = mail_preview_new(&limits);
 	return 0;
 }
 
 static int tear_down(void **state)
 {
 	mail_preview_free(&preview);
-	charsets_free(&charsets);
 	return 0;
 }
 

@@ -192,11 +192,6 @@ void search_text_body_begin(struct search_text *maker, const struct message_row 
 	buf_clear(&maker->bytes);
 }
 
-uint64_t search_text_body_at(const struct search_text *maker)
-{
-	return maker->at;
-}
-
 /* At most `most` bytes of the message from maker->at on, up to `end`. What was read last, a piece, is not read again: a
  * small message is parsed and decoded from it. */
 static int read_piece(struct search_text *maker, struct account *account, const struct message_row *row, uint64_t end,
@@ -328,13 +323,29 @@ static int part_piece(struct search_text *maker, struct account *account, const 
 	return 0;
 }
 
+/* Behind an attachment it goes on at the next part's header. */
+uint64_t search_text_body_at(const struct search_text *maker)
+{
+	bool header = maker->state == BODY_NEXT_PART && maker->part > 0 && maker->part < maker->message->n_parts;
+	return header ? maker->message->parts[maker->part].header_start : maker->at;
+}
+
+/* May the step go on there without a read that nobody knew of when it began, at `from`? */
+static bool is_near(const struct search_text *maker, uint64_t from)
+{
+	uint64_t at = search_text_body_at(maker);
+	return (at >= from && at - from < SEARCH_TEXT_PIECE) ||
+	       (at >= maker->read_from && at - maker->read_from < maker->bytes.n);
+}
+
 /* A small message is done in one step; parts that cost nothing do not make steps of their own. */
 int search_text_body_step(struct search_text *maker, struct account *account, const struct message_row *row,
                           struct text_block *block, bool *done)
 {
 	size_t before = block->columns[0].text.n, work = 0;
+	uint64_t from = search_text_body_at(maker);
 	int result = 0;
-	while (result == 0 && maker->state != BODY_DONE && work < SEARCH_TEXT_PIECE) {
+	while (result == 0 && maker->state != BODY_DONE && work < SEARCH_TEXT_PIECE && is_near(maker, from)) {
 		uint64_t at = maker->at;
 		switch (maker->state) {
 		case BODY_PARSING:

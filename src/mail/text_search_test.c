@@ -27,6 +27,7 @@ struct test {
 	struct search_text *maker;
 	struct mail_reader *reader;
 	unsigned fetches; /* answers of "it is not there yet" to come */
+	uint64_t first_asked, last_asked; /* offsets; 0: none */
 	unsigned steps;
 };
 
@@ -161,6 +162,8 @@ static void the_text_of_headers(void **state)
 static bool is_there(void *owner, int fd, uint64_t offset, uint64_t n)
 {
 	struct test *t = owner;
+	t->first_asked = t->first_asked ? t->first_asked : offset;
+	t->last_asked = offset;
 	if (t->fetches == 0)
 		return true;
 	t->fetches--;
@@ -352,6 +355,22 @@ static void searches_need_no_room_to_keep_text(void **state)
 	expect_found(t, "WORD79X", "79");
 	assert_int_equal(file_size(t, ".index"), size);
 	assert_int_equal(t->fixture.voids, 0);
+}
+
+/* Behind an attachment too: its bytes are no text, and are passed over. */
+static void all_that_is_read_is_asked_for(void **state)
+{
+	struct test *t = *state;
+	struct buf message = BUF_INIT(MESSAGE_MAX);
+	buf_add(&message, STR("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nfirst\r\n--b\r\nContent-Type: image/png\r\n\r\n"));
+	for (int i = 0; i < 100000; i++)
+		buf_add(&message, STR("dGhlIHF1aWNr\r\n"));
+	buf_add(&message, STR("--b\r\n\r\nlast\r\n--b--\r\n"));
+	add(t, buf_str(&message));
+	settle(t);
+	expect_found(t, "LAST", "1");
+	assert_true(t->first_asked > 0 && t->last_asked > t->first_asked + message.n - 100);
+	buf_free(&message);
 }
 
 static void what_is_damaged_is_made_again(void **state)
@@ -653,6 +672,7 @@ int main(void)
 		TEST(text_is_kept_and_used_again),
 		TEST(nothing_is_kept_of_what_may_never_have_been),
 		TEST(searches_need_no_room_to_keep_text),
+		TEST(all_that_is_read_is_asked_for),
 		TEST(what_is_damaged_is_made_again),
 		TEST(values_are_looked_for_in_their_fields),
 		TEST(messages_that_went_meanwhile_are_no_error),

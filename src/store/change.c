@@ -154,7 +154,8 @@ int mailbox_delta(const struct mailbox *mailbox, const struct known *known, uint
 		if (change->modseq > known->modseq)
 			apply(change, known, origin, out, &spare);
 	}
-	subtract(&out->fresh, &known->uids, &spare); /* a session may know of a message before it knows all that came before it */
+	/* a session may know of a message before it knows all that came before it */
+	subtract(&out->fresh, &known->uids, &spare);
 	set_free(&spare);
 	return 0;
 }

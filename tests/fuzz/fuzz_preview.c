@@ -8,12 +8,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct mail_preview *preview;
-static struct charsets *charsets;
 
 static void end(void)
 {
 	mail_preview_free(&preview);
-	charsets_free(&charsets);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -21,8 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct mime_limits limits = MIME_LIMITS_DEFAULT;
 	size_t length, characters = 0;
 	if (!preview) {
-		charsets = charsets_open();
-		preview = mail_preview_new(&limits, charsets);
+		preview = mail_preview_new(&limits);
 		atexit(end);
 	}
 	struct str text = mail_preview_of(preview, str_of((const char *)data, size));

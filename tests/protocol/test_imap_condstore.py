@@ -377,6 +377,27 @@ def test_what_came_in_untold_has_not_vanished(fresh_server):
 
 
 @pytest.mark.plain
+def test_a_message_that_cannot_be_read_is_told_to_be_seen(fresh_server):
+    """FETCH sets the flag for many messages together, before it finds out that one of them is damaged"""
+    server = fresh_server()
+    account = server.add_account()
+    with server.imap(account) as imap:
+        for number in range(1, 4):
+            imap.append("INBOX", message(subject=f"mail {number}"))
+    server.stop()
+    for index in server.directory.glob("shards/*/index.db"):
+        with sqlite3.connect(index) as database:
+            database.execute("DELETE FROM message WHERE key = (SELECT max(key) FROM message)")
+        database.close()
+    server.start()
+    with server.imap(account) as imap:
+        imap.ok("SELECT INBOX (CONDSTORE)")
+        answer = imap.command("FETCH 1:3 (BODY[TEXT])")
+        assert answer.status == b"NO"
+        assert {number for number, one in answer.fetched().items() if b"\\Seen" in one[b"FLAGS"]} == {1, 2, 3}
+
+
+@pytest.mark.plain
 def test_below_the_floor_of_the_change_log_everything_that_is_missing_vanished(fresh_server):
     """3.2.6: who asks further back hears of all uids that are not there; match data (3.2.5.2) spares it some"""
     server = fresh_server()

@@ -77,6 +77,16 @@ def test_delete_mode_deletes_nothing_without_quit(server, account):
     assert count(server, account) == 3
 
 
+def test_in_delete_mode_who_goes_away_before_all_has_arrived_keeps_it(server, account):
+    policy(server, account, "--mode", "delete")
+    server.deliver(account, b"Subject: large\r\n\r\n" + (b"x" * 76 + b"\r\n") * 300_000)
+    with server.pop3(account) as pop3:
+        pop3.line.send(b"RETR 1\r\nQUIT\r\n")
+        assert pop3.line.read_line().startswith(b"+OK")
+    server.wait_for(lambda: account.address not in server.cli("who").stdout, "the session to end")
+    assert len(uids(server, account)) == 1
+
+
 def test_in_delete_mode_rset_takes_back_what_retr_has_marked(server, account):
     policy(server, account, "--mode", "delete")
     fill(server, account)
@@ -293,7 +303,8 @@ def test_the_office_downloads_and_deletes_and_the_phone_only_looks(server, accou
 
 @pytest.mark.parametrize("options", [("--mode", "never"), ("--days", "0"), ("--days", "3651"), ("--days", "x"),
                                      ("--deleted", "yes"), ("--seen", "maybe"), ("--mailbox", "a\tb"),
-                                     ("--mailbox", "x" * 256)])
+                                     ("--mailbox", "x" * 256), ("--mode", ""),
+                                     ("--mode", "delete", "--app-password", "")])
 def test_values_that_are_none_are_refused(server, account, options):
     before = policy(server, account)
     assert server.cli("account", "pop3", account.address, *options, check=False).returncode == 2

@@ -1,6 +1,6 @@
 /* cmd_fetch.c: FETCH (RFC 3501, 6.4.5) as an iterator over the messages asked for, all of them or those that changed
- * since a modseq (RFC 7162, 3.1.4); also the answers of STORE and of SELECT with QRESYNC. The task lives until its command ends; no cursor and no entry is held over a pause. What a response holds beyond UID and
- * FLAGS: fetch_items.c.
+ * since a modseq (RFC 7162, 3.1.4); also the answers of STORE and of SELECT with QRESYNC. The task lives until its
+ * command ends; no cursor and no entry is held over a pause. What a response holds beyond UID and FLAGS: fetch_items.c.
  *
  * Sequence numbers, uids and entries are all sorted, so one pass walks them in step, without a search for each message.
  *
@@ -119,7 +119,7 @@ static void begin(struct imap_session *s, struct set *uids, const struct set *va
 	t->parts = parts_of(fetch);
 	t->done = "FETCH completed.";
 	if (fetch->kinds & 1u << IMAP_FETCH_PREVIEW)
-		t->preview = mail_preview_new(&MIME_LIMITS_DEFAULT, s->settings->charsets);
+		t->preview = mail_preview_new(&MIME_LIMITS_DEFAULT);
 	for (uint32_t i = 0; i < fetch->n; i++)
 		t->sets_seen = t->sets_seen || (imap_fetch_sets_seen(&fetch->items[i]) && !s->selected.read_only);
 }

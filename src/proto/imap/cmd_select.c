@@ -1,6 +1,6 @@
-/* cmd_select.c: SELECT and EXAMINE (RFC 3501, 6.3.1 and 6.3.2; RFC 7162, 3.1.8 and 3.2.5) and UNSELECT (RFC 3691). The
- * selected mailbox is held open until it is deselected. Its entries are read in slices, where they are not in memory; the task is
- * the mailbox, held from the begin on. */
+/* cmd_select.c: SELECT and EXAMINE (RFC 3501, 6.3.1 and 6.3.2; RFC 7162, 3.1.8 and 3.2.5) and UNSELECT (RFC 3691).
+ * The selected mailbox is held open until it is deselected. Its entries are read in slices, where they are not in
+ * memory; the task is the mailbox, held from the begin on. */
 #include "proto/imap/print.h"
 #include "proto/imap/session_private.h"
 

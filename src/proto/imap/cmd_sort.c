@@ -34,7 +34,8 @@ struct sort_task {
 /* THREAD's cells. */
 enum { THREAD_DATE, THREAD_SUBJECT, THREAD_KEYS };
 
-static const struct imap_sort_key thread_keys[THREAD_KEYS] = { { IMAP_SORT_DATE, false }, { IMAP_SORT_SUBJECT, false } };
+static const struct imap_sort_key thread_keys[THREAD_KEYS] = { { IMAP_SORT_DATE, false },
+	                                                           { IMAP_SORT_SUBJECT, false } };
 
 static bool is_thread(const struct imap_session *s)
 {

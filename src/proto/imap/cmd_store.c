@@ -172,6 +172,17 @@ static enum imap_step answer(struct imap_session *s, struct store_task *t)
 	return IMAP_STEP_DONE;
 }
 
+/* What the slices before have stored is told with the notices, which know nothing of it: it is the session's own. */
+static enum imap_step fail(struct imap_session *s, struct store_task *t, const struct set *slice, int err)
+{
+	uids_subtract(&t->uids, &t->left);
+	uids_subtract(&t->uids, slice);
+	set_add_set(&s->selected.flagged, &t->uids);
+	set_add_set(&s->selected.flagged, &t->modified);
+	imap_no_error(s, err);
+	return IMAP_STEP_DONE;
+}
+
 enum imap_step imap_store_step(struct imap_session *s)
 {
 	const struct imap_store *store = &imap_command_of(s)->store;
@@ -184,12 +195,13 @@ enum imap_step imap_store_step(struct imap_session *s)
 	if (store->has_unchanged_since)
 		take_out_modified(s->selected.mailbox, t, &slice, store->unchanged_since);
 	int err = mailbox_store(s->selected.mailbox, &slice, &t->change, s->id, NULL);
+	enum imap_step step = IMAP_STEP_DURABLE;
+	if (err < 0)
+		step = fail(s, t, &slice, err);
+	else if (t->left.n == 0)
+		step = answer(s, t);
 	set_free(&slice);
-	if (err < 0) {
-		imap_no_error(s, err);
-		return IMAP_STEP_DONE;
-	}
-	return t->left.n > 0 ? IMAP_STEP_DURABLE : answer(s, t);
+	return step;
 }
 
 static enum imap_step store_flags(struct imap_session *s, struct set *uids)

@@ -42,7 +42,8 @@ const struct imap_handler imap_store_answer = { IMAP_ASK, IMAP_NOTICES_BUT_EXPUN
 const struct imap_handler imap_sort_answer = { IMAP_STREAM, IMAP_NOTICES_BUT_EXPUNGE, imap_cmd_search, imap_sort_step,
 	                                       imap_sort_end };
 
-const struct imap_handler imap_select_answer = { IMAP_STREAM, IMAP_NOTICES_NONE, imap_cmd_select, imap_fetch_step,
+/* What changes while it is under way is told too: its last modseqs make a client believe that it knows all before them. */
+const struct imap_handler imap_select_answer = { IMAP_STREAM, IMAP_NOTICES_BUT_EXPUNGE, imap_cmd_select, imap_fetch_step,
 	                                         imap_fetch_end };
 
 const struct imap_handler *imap_handler_of(enum imap_command_kind kind)

@@ -322,6 +322,8 @@ void fetch_message(struct imap_session *s, struct fetch_task *t, uint32_t number
 	int err = t->with_rows ? message_cursor_get(&t->rows, entry->message, &row) : 0;
 	if (err < 0) {
 		t->error = err == ERR_NOT_FOUND ? ERR_CORRUPT : err; /* an entry without its message */
+		if (set_has(&t->marked, entry->uid))
+			set_add(&s->selected.flagged, entry->uid, entry->uid); /* \Seen is told with the notices */
 		return;
 	}
 	put_head(out, number);

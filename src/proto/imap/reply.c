@@ -33,7 +33,7 @@ void imap_no_error(struct imap_session *s, int err)
 		int err;
 		const char *code, *text;
 	} replies[] = {
-		{ ERR_NO_SPACE, "UNAVAILABLE", "The server's disk is full: nothing was changed, reading goes on." },
+		{ ERR_NO_SPACE, "UNAVAILABLE", "The server's disk is full: nothing more can be changed, reading goes on." },
 		{ ERR_QUOTA, "OVERQUOTA", "That does not fit into this account's quota." },
 		{ ERR_UNAVAILABLE, "UNAVAILABLE", "Not possible now, please try again." },
 		{ ERR_TIMEOUT, "UNAVAILABLE", "Not possible now, please try again." },

@@ -252,6 +252,25 @@ static void test_flags_of_many_change_in_slices(void **state)
 	test_client_end(&c);
 }
 
+/* Nobody else tells the client what was stored until then, and its modseq goes on (RFC 7162, 6). */
+static void test_what_was_stored_before_a_failure_is_told(void **state)
+{
+	struct test_store *w = *state;
+	struct test_client c;
+	fill_inbox(w, MORE_THAN_A_SLICE);
+	test_client_begin(&c, w, 1);
+	test_say(&c, "a SELECT INBOX (CONDSTORE)\r\n");
+	w->hold_syncs = true;
+	test_say(&c, "b STORE 1:* +FLAGS.SILENT (\\Flagged)\r\n");
+	w->hold_syncs = false;
+	test_store_fill_disk();
+	test_turn(w, &c);
+	test_expect_part(&c, "b NO [UNAVAILABLE]");
+	test_expect_part(&c, "* 20480 FETCH (UID 20480 FLAGS (\\Flagged \\Seen \\Recent) MODSEQ (");
+	assert_int_equal(count_of(&c, STR(" FETCH (UID ")), 20480);
+	test_client_end(&c);
+}
+
 static void test_many_are_expunged_in_slices(void **state)
 {
 	struct test_client c, other;
@@ -499,7 +518,7 @@ static void test_a_full_disk_stops_writing_only(void **state)
 	test_client_begin(&c, *state, 1);
 	test_append(&c, "INBOX", "one", 2);
 	test_client_end(&c);
-	test_store_fill_disk(*state);
+	test_store_fill_disk();
 	test_client_begin(&c, *state, 2);
 	test_say(&c, "a SELECT INBOX\r\nb STORE 1 +FLAGS (\\Seen)\r\nc COPY 1 Archive\r\nd CREATE x\r\ne EXPUNGE\r\n");
 	test_expect_part(&c, "a OK [READ-WRITE]");
@@ -567,6 +586,33 @@ static void test_many_expunges_do_not_fill_the_output(void **state)
 	test_client_end(&c);
 }
 
+/* A message that was told of already changes, then one that was not: who has heard of the second believes to know all
+ * up to its modseq (RFC 7162, 6), when the tagged reply has come. */
+static void test_what_happens_during_a_resynchronisation_is_told_before_its_end(void **state)
+{
+	struct test_store *w = *state;
+	struct test_client c, other;
+	char select[100];
+	fill_inbox(w, 2000);
+	w->settings.output_pause = 1000;
+	test_client_begin(&c, w, 1);
+	test_client_begin(&other, w, 2);
+	test_say(&other, "a SELECT INBOX\r\n");
+	struct str rest = str_from(buf_str(&other.text), (size_t)str_find(buf_str(&other.text), STR("UIDVALIDITY ")));
+	snprintf(select, sizeof select, "b SELECT INBOX (QRESYNC (%.*s 1))\r\n", (int)str_find_byte(str_from(rest, 12), ']'), rest.p + 12);
+	test_say(&c, "a ENABLE QRESYNC\r\n");
+	c.slow = true;
+	test_say(&c, select);
+	test_say(&other, "b STORE 1 +FLAGS.SILENT (\\Flagged)\r\nc STORE 2000 +FLAGS.SILENT (\\Answered)\r\n");
+	c.slow = false;
+	test_say(&c, "c CAPABILITY\r\n");
+	test_expect_part(&c, "* 2000 FETCH (UID 2000 FLAGS (\\Answered ");
+	rest = str_first(buf_str(&c.text), (size_t)str_find(buf_str(&c.text), STR("b OK [READ-WRITE]")));
+	assert_true(str_find(rest, STR("* 1 FETCH (UID 1 FLAGS (\\Flagged")) >= 0);
+	test_client_end(&other);
+	test_client_end(&c);
+}
+
 static void test_a_destroyed_account_ends_its_sessions(void **state)
 {
 	struct test_client c;
@@ -607,6 +653,7 @@ int main(void)
 		TEST(test_copy_and_move),
 		TEST(test_many_are_copied_and_moved_in_slices),
 		TEST(test_flags_of_many_change_in_slices),
+		TEST(test_what_was_stored_before_a_failure_is_told),
 		TEST(test_many_are_expunged_in_slices),
 		TEST(test_a_large_mailbox_is_deleted_in_slices),
 		TEST(test_a_session_that_ends_in_a_large_expunge_keeps_the_rest),
@@ -624,6 +671,7 @@ int main(void)
 		TEST(test_keywords_have_a_limit),
 		TEST(test_silent_store_still_tells_of_others),
 		TEST(test_many_expunges_do_not_fill_the_output),
+		TEST(test_what_happens_during_a_resynchronisation_is_told_before_its_end),
 		TEST(test_a_destroyed_account_ends_its_sessions),
 		TEST(test_owner_may_end_it),
 	};

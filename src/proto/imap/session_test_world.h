@@ -34,8 +34,8 @@ int test_store_set_up(void **state);
 int test_store_tear_down(void **state);
 /* Closes the store and opens it again: nothing of it is in memory. No client may be there. */
 void test_store_reopen(struct test_store *w);
-/* From here on the disk is full: its reserve is larger than it. No client may be there. */
-void test_store_fill_disk(struct test_store *w);
+/* From here on the disk of every store is full, until the next test begins. */
+void test_store_fill_disk(void);
 void test_store_destroy_account(struct test_store *w);
 void test_store_end(struct test_store *w);
 

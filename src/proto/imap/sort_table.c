@@ -21,7 +21,8 @@
 
 void sort_table_init(struct sort_table *table, const struct imap_sort_key *keys, uint32_t n_keys)
 {
-	*table = (struct sort_table){ .keys = keys, .n_keys = n_keys, .n_compared = n_keys, .texts = BUF_INIT(TEXTS_MAX), .width = RUN };
+	*table = (struct sort_table){ .keys = keys, .n_keys = n_keys, .n_compared = n_keys,
+		                          .texts = BUF_INIT(TEXTS_MAX), .width = RUN };
 }
 
 void sort_table_free(struct sort_table *table)

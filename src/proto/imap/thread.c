@@ -35,7 +35,8 @@ struct thread_work *thread_work_new(const struct thread_facts *facts, const stru
 	struct thread_tree *tree = &w->tree;
 	w->facts = *facts;
 	w->ids = ids;
-	*tree = (struct thread_tree){ .n = facts->n, .n_nodes = facts->n, .first_root = THREAD_NONE, .last_root = THREAD_NONE };
+	*tree = (struct thread_tree){ .n = facts->n, .n_nodes = facts->n,
+		                          .first_root = THREAD_NONE, .last_root = THREAD_NONE };
 	tree->parent = mem_alloc(nodes, sizeof *tree->parent);
 	tree->first_child = mem_alloc(nodes, sizeof *tree->first_child);
 	tree->last_child = mem_alloc(nodes, sizeof *tree->last_child);
@@ -248,7 +249,8 @@ struct phase {
 };
 
 static const struct phase by_subject[] = {
-	{ clear_subject, OF_SUBJECTS }, { join_subject, OF_MESSAGES }, { clear_node, OF_NODES }, { link_message, OF_MESSAGES },
+	{ clear_subject, OF_SUBJECTS }, { join_subject, OF_MESSAGES },
+	{ clear_node, OF_NODES },       { link_message, OF_MESSAGES },
 };
 
 static const struct phase by_references[] = {

@@ -9,10 +9,10 @@
 #include <xxhash.h>
 
 #define DEPTH_MAX      1000
-#define IDS_MAX        (128u * 1024 * 1024) /* bytes of all ids: those of a million messages; half of it for foreign ones */
+#define IDS_MAX        (128u * 1024 * 1024) /* bytes of all ids, half of them foreign: enough for a million messages */
 #define ID_MAX         1000
 #define REFERENCES_MAX 1000 /* of one message: the last ones */
-#define FOREIGN_MAX    (2u * 1024 * 1024) /* ids that references may make; of few messages: */
+#define FOREIGN_MAX    (2u * 1024 * 1024) /* ids that only references know; with few messages: */
 #define FOREIGN_FEW    16384
 #define FOREIGN_EACH   8 /* and so many more for each message */
 

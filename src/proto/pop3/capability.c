@@ -2,6 +2,7 @@
 #include "proto/pop3/capability.h"
 
 #include "base/pop3_policy.h"
+#include "proto/sasl.h"
 
 #include <inttypes.h>
 
@@ -26,7 +27,7 @@ void pop3_put_capabilities(const struct pop3_offer *offer, struct outq *out)
 	if (offer->utf8)
 		outq_add(out, STR("UTF8\r\n"));
 	if (offer->password)
-		outq_add(out, STR("USER\r\nSASL PLAIN LOGIN\r\n"));
+		outq_add(out, STR("USER\r\nSASL " SASL_MECHANISMS "\r\n"));
 	if (offer->stls)
 		outq_add(out, STR("STLS\r\n"));
 	outq_add(out, STR("IMPLEMENTATION Mansio\r\n.\r\n"));

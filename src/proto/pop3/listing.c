@@ -25,7 +25,7 @@ static uint64_t entry_octets(const struct entry *entry)
 static void take_sizes(struct pop3_session *s)
 {
 	uint64_t end = s->world->microseconds(s->owner) + SLICE_MICROSECONDS;
-	struct entry_cursor entries = entry_seek(s->inbox, s->sized.uid);
+	struct entry_cursor entries = entry_seek(s->mailbox, s->sized.uid);
 	const struct entry *entry = entry_next(&entries);
 	for (uint32_t n = 1; !pop3_walk_at_end(s, &s->sized); n++, pop3_walk_next(s, &s->sized)) {
 		if (n % LOOK_AT_CLOCK_EVERY == 0 && s->world->microseconds(s->owner) >= end)
@@ -109,7 +109,7 @@ static bool put_id(struct pop3_session *s, struct id_source *source, const char 
 static enum pop3_step list_some_ids(struct pop3_session *s, struct id_source *source)
 {
 	uint64_t end = s->world->microseconds(s->owner) + SLICE_MICROSECONDS;
-	struct entry_cursor entries = entry_seek(s->inbox, s->walk.uid);
+	struct entry_cursor entries = entry_seek(s->mailbox, s->walk.uid);
 	const struct entry *entry = entry_next(&entries);
 	for (uint32_t n = 1; !pop3_walk_at_end(s, &s->walk); n++, pop3_walk_next(s, &s->walk)) {
 		if (pop3_output_full(s))

@@ -1,4 +1,4 @@
-/* session.c: the life of a session after login: its view of the INBOX, input, the short commands, and the end. Owned
+/* session.c: the life of a session after login: its view of the mailbox, input, the short commands, and the end. Owned
  * by the shard, one for each POP3 connection; lives until its owner frees it after world.close or when the
  * connection is gone. Bad input is answered and counted. An idle session holds this struct, its uids as ranges, and
  * 4 bytes a message after the first STAT or LIST.
@@ -98,7 +98,7 @@ bool pop3_find_message(struct pop3_session *s, uint32_t *uid, const struct entry
 {
 	if (!find_uid(s, uid))
 		return false;
-	*entry = entry_find(s->inbox, *uid);
+	*entry = entry_find(s->mailbox, *uid);
 	if (!*entry)
 		pop3_reply(s, "-ERR That message was removed meanwhile by another session.");
 	return *entry != NULL;
@@ -111,9 +111,9 @@ static int take_snapshot(struct pop3_session *s)
 	struct known known = { SET_INIT, 0 };
 	struct set hidden = SET_INIT;
 	bool hides = s->policy.mode == POP3_MODE_KEEP || s->policy.mode == POP3_MODE_DAYS;
-	int err = hides ? pop3_hidden(s->inbox, s->policy.login, &hidden) : 0;
+	int err = hides ? pop3_hidden(s->mailbox, s->policy.login, &hidden) : 0;
 	if (err == 0)
-		mailbox_know_all(s->inbox, &known);
+		mailbox_know_all(s->mailbox, &known);
 	if (hidden.n > 0) {
 		set_difference(&known.uids, &hidden, &s->uids);
 		set_free(&known.uids);
@@ -130,7 +130,7 @@ static void open_some(struct pop3_session *s, int err)
 {
 	bool done = false;
 	if (err == 0)
-		err = mailbox_open_step(s->inbox, &done);
+		err = mailbox_open_step(s->mailbox, &done);
 	if (err == 0 && !done) {
 		s->world->want_resume(s->owner, SESSION_RESUME_SOON);
 		return;
@@ -138,7 +138,7 @@ static void open_some(struct pop3_session *s, int err)
 	if (err == 0)
 		err = take_snapshot(s);
 	if (err < 0) {
-		if (s->inbox)
+		if (s->mailbox)
 			pop3_reply_error(s, err);
 		else
 			pop3_reply(s, "-ERR [SYS/PERM] The mailbox that is set for POP3 does not exist.");
@@ -151,10 +151,10 @@ static void open_some(struct pop3_session *s, int err)
 
 static int begin_opening(struct pop3_session *s)
 {
-	struct mailbox *inbox = account_mailbox(s->account, s->policy.mailbox);
-	int err = inbox ? mailbox_open_begin(inbox) : ERR_NOT_FOUND;
+	struct mailbox *mailbox = account_mailbox(s->account, s->policy.mailbox);
+	int err = mailbox ? mailbox_open_begin(mailbox) : ERR_NOT_FOUND;
 	if (err == 0)
-		s->inbox = inbox;
+		s->mailbox = mailbox;
 	return err;
 }
 
@@ -182,8 +182,8 @@ void pop3_session_free(struct pop3_session **session)
 	struct pop3_session *s = *session;
 	if (!s)
 		return;
-	if (s->inbox)
-		mailbox_close(s->inbox);
+	if (s->mailbox)
+		mailbox_close(s->mailbox);
 	pop3_reader_free(&s->reader);
 	set_free(&s->uids);
 	set_free(&s->deleted);
@@ -359,12 +359,12 @@ static void take_line(struct pop3_session *s, struct str line)
 
 /* --- input --- */
 
-/* The account, or the INBOX with it, went away under the session. */
+/* The account, or the mailbox, went away under the session. */
 static bool is_gone(struct pop3_session *s)
 {
 	if (s->state == SESSION_CLOSED)
 		return true;
-	if (!account_is_gone(s->account) && !mailbox_is_gone(s->inbox))
+	if (!account_is_gone(s->account) && !mailbox_is_gone(s->mailbox))
 		return false;
 	/* In the middle of a response a line of ours would be taken for a part of it. */
 	if (s->state != SESSION_RUNNING)
@@ -434,7 +434,7 @@ struct str pop3_session_doing(const struct pop3_session *s)
 
 struct str pop3_session_mailbox(const struct pop3_session *s)
 {
-	return s->inbox ? mailbox_facts(s->inbox)->name : STR("");
+	return s->mailbox ? mailbox_facts(s->mailbox)->name : STR("");
 }
 
 void pop3_session_bye(struct pop3_session *s, struct str text)

@@ -47,7 +47,7 @@ struct pop3_session {
 	const struct pop3_settings *settings;
 	struct account *account; /* held by the owner */
 	struct pop3_policy policy; /* its mailbox is owned */
-	struct mailbox *inbox;   /* the mailbox that is shown, held open; NULL: could not be opened */
+	struct mailbox *mailbox; /* that is shown, held open; NULL: could not be opened */
 	uint64_t id;
 	enum session_state state;
 	bool utf8; /* the client has said UTF8 */

@@ -61,7 +61,7 @@ static int see_some(struct pop3_session *s)
 	struct set slice = SET_INIT;
 	uint32_t last;
 	cut_slice(&s->update.seen, &slice, &last);
-	int err = mailbox_store(s->inbox, &slice, &change, 0, NULL);
+	int err = mailbox_store(s->mailbox, &slice, &change, 0, NULL);
 	if (err == 0)
 		set_remove(&s->update.seen, 1, last);
 	set_free(&slice);
@@ -73,7 +73,7 @@ static int remove_some(struct pop3_session *s)
 	struct set slice = SET_INIT;
 	uint32_t last;
 	cut_slice(&s->update.remove, &slice, &last);
-	int err = pop3_discard(s->inbox, &slice, s->policy.trash);
+	int err = pop3_discard(s->mailbox, &slice, s->policy.trash);
 	if (err == 0) {
 		log_debug("pop3-update", LOG_ID(s->id), LOG_U("removed", set_count(&slice)));
 		set_remove(&s->update.remove, 1, last);
@@ -86,11 +86,11 @@ static int remove_some(struct pop3_session *s)
 static int note(struct pop3_session *s)
 {
 	struct pop3_update *u = &s->update;
-	int err = u->hide.n ? pop3_hide(s->inbox, s->policy.login, &u->hide) : 0;
+	int err = u->hide.n ? pop3_hide(s->mailbox, s->policy.login, &u->hide) : 0;
 	if (err == 0)
 		set_clear(&u->hide);
 	if (err == 0 && u->later.n)
-		err = pop3_discard_later(s->inbox, &u->later, s->policy.trash, clock_wall_seconds() + s->policy.days * (int64_t)DAY);
+		err = pop3_discard_later(s->mailbox, &u->later, s->policy.trash, clock_wall_seconds() + s->policy.days * (int64_t)DAY);
 	if (err == 0)
 		set_clear(&u->later);
 	return err;
