@@ -176,7 +176,7 @@ static int gather(struct gathered *to, struct str blob, uint32_t *left)
 {
 	struct set uids = SET_INIT;
 	int result = set_decode(blob, &uids);
-	if (result == 0 && uids.n > *left)
+	if (result < 0 || uids.n > *left)
 		result = ERR_LIMIT;
 	if (result == 0 && uids.n > 0) {
 		if (!to->ranges)
@@ -219,7 +219,7 @@ static int log_goes_back_to(const struct mailbox *mailbox, uint64_t modseq, bool
 	return 0;
 }
 
-/* ERR_LIMIT: there is too much of it. */
+/* ERR_LIMIT: there is too much of it, or a row is damaged: the pages tell as much. */
 static int read_tail(const struct mailbox *mailbox, uint64_t modseq, struct gathered *touched,
                      struct gathered *expunged)
 {

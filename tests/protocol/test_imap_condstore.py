@@ -377,6 +377,30 @@ def test_what_came_in_untold_has_not_vanished(fresh_server):
 
 
 @pytest.mark.plain
+def test_a_damaged_change_log_keeps_nobody_out(fresh_server):
+    """What it would tell is found by comparing, as where it does not go back so far"""
+    server = fresh_server()
+    account = server.add_account()
+    with server.imap(account) as imap:
+        for number in range(1, 4):
+            imap.append("INBOX", message(subject=f"mail {number}"))
+        first = imap.ok("SELECT INBOX (CONDSTORE)").codes()
+        imap.ok("STORE 1 +FLAGS (\\Flagged)")
+        imap.ok("STORE 3 +FLAGS (\\Deleted)")
+        imap.ok("EXPUNGE")
+    server.stop()
+    for index in server.directory.glob("shards/*/index.db"):
+        with sqlite3.connect(index) as database:
+            database.execute("UPDATE change SET uids = x'ffff' WHERE key = (SELECT max(key) FROM change)")
+        database.close()
+    server.start()
+    with server.imap(account) as imap:
+        enabled(imap)
+        answer = imap.ok(f"SELECT INBOX (QRESYNC ({int(first[b'UIDVALIDITY'])} {int(first[b'HIGHESTMODSEQ'])}))")
+        assert vanished(answer, earlier=True) == [3] and set(answer.fetched()) == {1}
+
+
+@pytest.mark.plain
 def test_a_message_that_cannot_be_read_is_told_to_be_seen(fresh_server):
     """FETCH sets the flag for many messages together, before it finds out that one of them is damaged"""
     server = fresh_server()

@@ -196,6 +196,14 @@ def test_of_very_many_references_the_last_ones_count(imap):
     assert thread(imap) == "(1 2)"
 
 
+def test_strangers_ids_without_number_do_not_keep_mails_apart(imap):
+    """Ids that only references know are passed over when there are too many; the others still count."""
+    mails = [reply(0, *(f"{number}.{one}" for one in range(1000)), subject=f"s{number}") for number in range(25)]
+    fill(imap, *mails, reply(1), reply(2, 1), reply(3, "unknown", 2))
+    found = thread(imap)
+    assert sorted(number_of(found)) == list(range(1, 29)) and "(26 27 28)" in found
+
+
 def test_a_long_chain_is_threaded(imap):
     """No recursion; beyond a thousand levels the chain is cut."""
     mails = [reply(0, subject=f"s{number}").replace(b"\r\n\r\n", b"\r\nMessage-ID: <%d@y>\r\nReferences: <%d@y>\r\n\r\n" % (number, number - 1), 1)
