@@ -31,7 +31,8 @@ struct bodylog {
 	uint64_t size;    /* of its file: more, where room was made (db/ahead.h) */
 	struct buf waiting; /* behind it, in memory */
 	bool unsynced;
-	bool held; /* a record is being filled: no new segment */
+	unsigned held; /* records are being filled: no new segment */
+	uint64_t unsynced_bytes; /* of large records */
 	int *fds; /* by segment number; -1: not opened yet */
 	uint32_t n_fds;
 };
@@ -210,6 +211,7 @@ static int append_large(struct bodylog *log, struct body_record *record, const s
 		log->flushed += header.n + record->length;
 		log->size = MAX(log->size, log->flushed);
 		log->unsynced = true;
+		log->unsynced_bytes += record->length;
 	}
 	XXH3_freeState(sum);
 	return result;
@@ -300,7 +302,7 @@ void bodylog_rewind(struct bodylog *log, uint32_t segment, uint64_t end)
 int bodylog_roll(struct bodylog *log)
 {
 	int fd, result;
-	if (log->held || log->flushed + log->waiting.n < log->segment_size)
+	if (log->held > 0 || !bodylog_is_full(log))
 		return 0;
 	result = give_room_back(log);
 	if (result == 0)
@@ -329,6 +331,7 @@ int bodylog_sync_fd(const struct bodylog *log)
 void bodylog_synced(struct bodylog *log)
 {
 	log->unsynced = false;
+	log->unsynced_bytes = 0;
 }
 
 int bodylog_file(struct bodylog *log, uint32_t segment, uint64_t end, int *fd)
@@ -473,7 +476,7 @@ int bodylog_reserve(struct bodylog *log, const struct body_record *record, struc
 	*out = (struct body_place){ log->segment, body };
 	log->flushed = log->size = body + record->length;
 	log->unsynced = true;
-	log->held = true;
+	log->held++;
 	return 0;
 }
 
@@ -482,17 +485,33 @@ int bodylog_fill(struct bodylog *log, const struct body_place *place, uint64_t a
 	if (place->segment != log->segment)
 		return ERR_STATE;
 	log->unsynced = true;
+	log->unsynced_bytes += bytes.n;
 	return file_write_at(log->fds[log->segment], place->offset + at, bytes);
 }
 
 void bodylog_release(struct bodylog *log)
 {
-	log->held = false;
+	log->held--;
+}
+
+void bodylog_filled(struct bodylog *log)
+{
+	log->unsynced = true;
 }
 
 bool bodylog_is_filling(const struct bodylog *log)
 {
-	return log->held;
+	return log->held > 0;
+}
+
+bool bodylog_is_full(const struct bodylog *log)
+{
+	return log->flushed + log->waiting.n >= log->segment_size;
+}
+
+uint64_t bodylog_unsynced(const struct bodylog *log)
+{
+	return log->unsynced_bytes;
 }
 
 int bodylog_remove(struct bodylog *log, uint32_t segment, int *fd)

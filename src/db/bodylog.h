@@ -96,13 +96,20 @@ void body_sum_add(struct body_sum *sum, struct str bytes);
 uint64_t body_sum_end(struct body_sum **sum); /* frees it; accepts NULL */
 
 /* Appends the header of a record whose body follows later, by bodylog_fill, in other batches too: record->length and
- * ->checksum are given. No new segment begins until bodylog_release. The record may be pointed to by a row of the
- * batch that its last piece was filled in. */
+ * ->checksum are given. No new segment begins until bodylog_release, one for each reserved record; who reserves only
+ * while !bodylog_is_full lets it begin in the end. The record may be pointed to by a row of the batch that its last
+ * piece was filled in, or of a later one that called bodylog_filled, which makes that batch sync the segment. Places
+ * behind the committed end are void with the batch: nothing may be filled there any more. */
 int bodylog_reserve(struct bodylog *log, const struct body_record *record, struct body_place *out) MUST_CHECK;
 int bodylog_fill(struct bodylog *log, const struct body_place *place, uint64_t at, struct str bytes) MUST_CHECK;
+void bodylog_filled(struct bodylog *log);
 void bodylog_release(struct bodylog *log);
 /* True between bodylog_reserve and _release: not all bytes below the end are what they will be. */
 bool bodylog_is_filling(const struct bodylog *log);
+bool bodylog_is_full(const struct bodylog *log); /* the next segment is due */
+
+/* Bytes of large records that were written since the last sync, about: that it may take longer than others. */
+uint64_t bodylog_unsynced(const struct bodylog *log);
 
 /* Removes the file of a segment that is not the current one; on disk when it returns. 0 also when it is gone
  * already. *fd: -1, or the descriptor by which it may still be read, the caller's to close. ERR_STATE when the folder's

@@ -4,6 +4,7 @@
 #include "mail/mail.h"
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "store/transfer.h"
@@ -17,8 +18,10 @@
 #define DERIVED_MAX       (4 * 1024 * 1024) /* each wire form of one message; the limits of the parser keep it far below */
 #define KEPT_HEADERS_MAX  8192              /* a larger selection is read from the message when it is asked for */
 #define HEADER_READ_MAX   (256 * 1024)
+#define FOREVER           UINT64_MAX
 
 struct mail_reader {
+	struct mime_limits limits;
 	struct mime_parser *parser;
 	struct buf envelope, structure, body, parts, headers;
 };
@@ -47,7 +50,7 @@ bool mail_headers_are_kept(const struct str *names, size_t n_names)
 struct mail_reader *mail_reader_new(const struct mime_limits *limits)
 {
 	struct mail_reader *reader = mem_alloc(1, sizeof *reader);
-	*reader = (struct mail_reader){ mime_parser_new(limits),      BUF_INIT(DERIVED_MAX), BUF_INIT(DERIVED_MAX),
+	*reader = (struct mail_reader){ *limits, mime_parser_new(limits), BUF_INIT(DERIVED_MAX), BUF_INIT(DERIVED_MAX),
 		                        BUF_INIT(DERIVED_MAX), BUF_INIT(DERIVED_MAX), BUF_INIT(DERIVED_MAX) };
 	return reader;
 }
@@ -87,35 +90,64 @@ static void feed_piece(struct mime_parser *parser, struct str piece, char last[2
 		last[1] = piece.p[piece.n - 1];
 }
 
-/* The whole message through the parser; *last gets its last two bytes. *checksum is set for a file: whoever sent it
- * still has its descriptor and could change it before it is stored. */
-static int feed(struct mime_parser *parser, const struct mail_source *source, char last[2], uint64_t *checksum)
+/* A message on its way through the parser. */
+struct feeding {
+	char last[2]; /* its last two bytes so far */
+	uint64_t done; /* bytes of the file */
+	/* Of a file, NULL without one: whoever sent it still has its descriptor and could change it before it is stored. */
+	XXH3_state_t *sum;
+};
+
+/* All of it but a file. */
+static void feed_begin(struct feeding *feeding, struct mime_parser *parser, const struct mail_source *source)
 {
+	*feeding = (struct feeding){ .done = 0 };
 	mime_parser_reset(parser);
-	feed_piece(parser, source->head, last);
+	feed_piece(parser, source->head, feeding->last);
 	if (source->fd < 0) {
-		feed_piece(parser, source->bytes, last);
-		return 0;
+		feed_piece(parser, source->bytes, feeding->last);
+		return;
 	}
-	XXH3_state_t *sum = XXH3_createState();
-	char *chunk = mem_alloc_unset(READ_CHUNK);
-	int result = 0;
-	if (!sum)
+	feeding->sum = XXH3_createState();
+	if (!feeding->sum)
 		abort(); /* out of memory, as mem_alloc */
-	XXH3_64bits_reset(sum);
-	XXH3_64bits_update(sum, source->head.p, source->head.n);
-	for (uint64_t done = 0; done < source->length && result == 0;) {
-		size_t n = (size_t)MIN(source->length - done, (uint64_t)READ_CHUNK);
-		result = read_source(source, done, chunk, n);
-		if (result == 0)
-			feed_piece(parser, str_of(chunk, n), last);
-		XXH3_64bits_update(sum, chunk, n);
-		done += n;
+	XXH3_64bits_reset(feeding->sum);
+	XXH3_64bits_update(feeding->sum, source->head.p, source->head.n);
+}
+
+static bool feed_is_over(const struct feeding *feeding, const struct mail_source *source)
+{
+	return source->fd < 0 || feeding->done == source->length;
+}
+
+/* The file's next pieces, at least one, until it is over or the time (clock_monotonic_us). */
+static int feed_more(struct feeding *feeding, struct mime_parser *parser, const struct mail_source *source,
+                     uint64_t end_us)
+{
+	char *chunk = mem_alloc_unset(READ_CHUNK);
+	bool more = !feed_is_over(feeding, source);
+	int result = 0;
+	while (more && result == 0) {
+		size_t n = (size_t)MIN(source->length - feeding->done, (uint64_t)READ_CHUNK);
+		result = read_source(source, feeding->done, chunk, n);
+		if (result == 0) {
+			feed_piece(parser, str_of(chunk, n), feeding->last);
+			XXH3_64bits_update(feeding->sum, chunk, n);
+			feeding->done += n;
+		}
+		more = !feed_is_over(feeding, source) && (end_us == FOREVER || clock_monotonic_us() < end_us);
 	}
-	*checksum = XXH3_64bits_digest(sum);
-	XXH3_freeState(sum);
 	mem_free(chunk);
 	return result;
+}
+
+static void feed_end(struct feeding *feeding, uint64_t *checksum)
+{
+	if (!feeding->sum)
+		return;
+	*checksum = XXH3_64bits_digest(feeding->sum);
+	XXH3_freeState(feeding->sum);
+	feeding->sum = NULL;
 }
 
 /* Selects the fields that a row keeps: of what stands above the client's message (a submission's Date and Message-ID
@@ -193,27 +225,105 @@ static int resolve_keywords(struct mailbox *mailbox, const struct mail_settings 
 	return 0;
 }
 
-int mail_examine(struct mail_reader *reader, const struct mail_source *source, struct message_arrival *out)
+/* All of it was fed. */
+static int examined(struct mail_reader *reader, const struct mail_source *source, const char last[2],
+                    struct message_arrival *out)
 {
-	char last[2] = { 0, 0 };
-	uint64_t size;
-	if (!checked_add(source->head.n, source->fd < 0 ? source->bytes.n : source->length, &size))
-		return ERR_LIMIT;
-	int result = feed(reader->parser, source, last, &out->checksum);
-	if (result < 0)
-		return result;
 	const struct mime_message *message = mime_parser_finish(reader->parser);
-	out->size = size;
+	out->size = message->size;
 	out->traits = traits_of(message, last);
 	out->header_size = (uint32_t)MIN(message->header_size, (uint64_t)UINT32_MAX);
 	out->lines = message->lines;
-	result = derive(reader, source, message, &out->derived);
+	int result = derive(reader, source, message, &out->derived);
 	return result == 0 && message->has_nul ? ERR_SYNTAX : result;
 }
 
-/* Everything that stands between a message and its row. `pieces` has room for two, and *out points to them. */
-static int prepare(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source,
-                   const struct mail_facts *facts, bool strict, struct str *pieces, struct message_arrival *out)
+int mail_examine(struct mail_reader *reader, const struct mail_source *source, struct message_arrival *out)
+{
+	struct feeding feeding;
+	uint64_t size;
+	int result = 0;
+	if (!checked_add(source->head.n, source->fd < 0 ? source->bytes.n : source->length, &size))
+		return ERR_LIMIT;
+	feed_begin(&feeding, reader->parser, source);
+	if (!feed_is_over(&feeding, source))
+		result = feed_more(&feeding, reader->parser, source, FOREVER);
+	feed_end(&feeding, &out->checksum);
+	return result == 0 ? examined(reader, source, feeding.last, out) : result;
+}
+
+/* --- in slices, ahead --- */
+
+struct mail_intake {
+	struct mail_reader *reader; /* its own: other messages come in between */
+	struct feeding feeding;
+	bool begun, examined;
+	int result;                   /* of the examination, */
+	struct message_arrival found; /* and what it found; derived: slices of the reader */
+	struct placing *placing;      /* NULL: not begun, or the last copy belongs to a message now */
+};
+
+bool mail_is_large(const struct mail_source *source)
+{
+	return source->fd >= 0 && source->length > MAIL_LARGE;
+}
+
+struct mail_intake *mail_intake_new(const struct mail_settings *settings)
+{
+	struct mail_intake *intake = mem_alloc(1, sizeof *intake);
+	intake->reader = mail_reader_new(&settings->reader->limits);
+	return intake;
+}
+
+void mail_intake_free(struct mail_intake **pointer)
+{
+	struct mail_intake *intake = *pointer;
+	uint64_t unused;
+	*pointer = NULL;
+	if (!intake)
+		return;
+	feed_end(&intake->feeding, &unused);
+	placing_free(&intake->placing);
+	mail_reader_free(&intake->reader);
+	mem_free(intake);
+}
+
+/* A slice. What is wrong with it is told where it is asked for. */
+static void examine_some(struct mail_intake *intake, const struct mail_source *source, uint64_t end_us)
+{
+	struct mime_parser *parser = intake->reader->parser;
+	if (!intake->begun)
+		feed_begin(&intake->feeding, parser, source);
+	intake->begun = true;
+	intake->result = feed_more(&intake->feeding, parser, source, end_us);
+	if (intake->result == 0 && !feed_is_over(&intake->feeding, source))
+		return;
+	feed_end(&intake->feeding, &intake->found.checksum);
+	if (intake->result == 0)
+		intake->result = examined(intake->reader, source, intake->feeding.last, &intake->found);
+	intake->examined = true;
+}
+
+/* What was found ahead of time, if it was. */
+static int examine(struct mail_reader *reader, const struct mail_source *source, struct message_arrival *out)
+{
+	const struct mail_intake *intake = source->intake;
+	if (!intake || !intake->examined)
+		return mail_examine(reader, source, out);
+	out->size = intake->found.size;
+	out->traits = intake->found.traits;
+	out->header_size = intake->found.header_size;
+	out->lines = intake->found.lines;
+	out->derived = intake->found.derived;
+	out->checksum = intake->found.checksum;
+	out->placing = intake->placing;
+	return intake->result;
+}
+
+/* Whether it may come in, and all that is known of it but its keywords. `pieces` has room for two, and *out points to
+ * them. */
+static int admit(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source,
+                 const struct mail_facts *facts, bool strict, struct str *pieces, struct message_arrival *out)
 {
 	uint64_t size;
 	pieces[0] = source->head;
@@ -225,12 +335,55 @@ static int prepare(struct mailbox *mailbox, const struct mail_settings *settings
 	if (!checked_add(source->head.n, source->fd < 0 ? source->bytes.n : source->length, &size) ||
 	    size > settings->max_message_size)
 		return ERR_LIMIT;
-	int result = mail_examine(settings->reader, source, out);
+	int result = examine(settings->reader, source, out);
 	if (result == 0 && strict && (out->traits & MESSAGE_BARE_LINE_ENDS))
 		result = ERR_SYNTAX;
 	if (result == 0 && !account_has_room(mailbox_account(mailbox), 1, size))
 		result = ERR_QUOTA;
+	return result;
+}
+
+/* Everything that stands between a message and its row. */
+static int prepare(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source,
+                   const struct mail_facts *facts, bool strict, struct str *pieces, struct message_arrival *out)
+{
+	int result = admit(mailbox, settings, source, facts, strict, pieces, out);
 	return result == 0 ? resolve_keywords(mailbox, settings, facts, &out->keywords) : result;
+}
+
+static int ahead(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source,
+                 const struct mail_facts *facts, bool strict, uint64_t slice_us, bool *ready)
+{
+	struct mail_intake *intake = source->intake;
+	uint64_t end_us = clock_monotonic_us() + slice_us;
+	struct str pieces[2];
+	struct message_arrival arrival;
+	*ready = false;
+	if (!intake->examined && source->length <= settings->max_message_size)
+		examine_some(intake, source, end_us);
+	if (!intake->examined && source->length <= settings->max_message_size)
+		return 0;
+	if (!intake->examined || admit(mailbox, settings, source, facts, strict, pieces, &arrival) < 0) {
+		*ready = true; /* to be refused */
+		return 0;
+	}
+	if (!intake->placing)
+		intake->placing = placing_new(account_store(mailbox_account(mailbox)));
+	return placing_step(intake->placing, mailbox_account(mailbox), mailbox_facts(mailbox)->name, &arrival, end_us,
+	                    ready);
+}
+
+int mail_append_ahead(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source,
+                      const struct mail_facts *facts, uint64_t slice_us, bool *ready)
+{
+	return ahead(mailbox, settings, source, facts, false, slice_us, ready);
+}
+
+/* The copy is a message's now, or was for nothing. */
+static void end_copy(const struct mail_source *source)
+{
+	if (source->intake)
+		placing_free(&source->intake->placing);
 }
 
 static int append(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source,
@@ -239,7 +392,10 @@ static int append(struct mailbox *mailbox, const struct mail_settings *settings,
 	struct str pieces[2];
 	struct message_arrival arrival;
 	int result = prepare(mailbox, settings, source, facts, strict, pieces, &arrival);
-	return result == 0 ? mailbox_add(mailbox, &arrival, uid) : result;
+	if (result == 0)
+		result = mailbox_add(mailbox, &arrival, uid);
+	end_copy(source);
+	return result;
 }
 
 int mail_append_loose(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source,
@@ -251,6 +407,7 @@ int mail_append_loose(struct mailbox *mailbox, const struct mail_settings *setti
 	int result = prepare(mailbox, settings, source, facts, false, pieces, &arrival);
 	if (result == 0)
 		result = loose_message(mailbox_account(mailbox), mailbox_facts(mailbox)->name, &arrival, &number);
+	end_copy(source);
 	if (result == 0)
 		*out = (struct loose_entry){ .message = number, .size = arrival.size, .flags = arrival.flags,
 			                     .keywords = arrival.keywords };
@@ -263,20 +420,37 @@ int mail_append(struct mailbox *mailbox, const struct mail_settings *settings, c
 	return append(mailbox, settings, source, facts, false, uid);
 }
 
+/* Where a delivery goes, and whether it is there already. */
+static int begin_delivery(struct account *account, const unsigned char key[16], struct mailbox **inbox, bool *known)
+{
+	struct store *store = account_store(account);
+	*inbox = account_mailbox(account, STR("INBOX"));
+	if (!store_writable(store))
+		return ERR_UNAVAILABLE;
+	return *inbox ? delivery_is_known(store, key, known) : ERR_CORRUPT;
+}
+
+int mail_deliver_ahead(struct account *account, const struct mail_settings *settings, const struct mail_source *source,
+                       const struct mail_facts *facts, const unsigned char key[16], uint64_t slice_us, bool *ready)
+{
+	struct mailbox *inbox;
+	bool known;
+	int result = begin_delivery(account, key, &inbox, &known);
+	if (result == 0 && !known)
+		return ahead(inbox, settings, source, facts, true, slice_us, ready);
+	*ready = result == 0;
+	return result;
+}
+
 int mail_deliver(struct account *account, const struct mail_settings *settings, const struct mail_source *source,
                  const struct mail_facts *facts, const unsigned char key[16])
 {
-	struct store *store = account_store(account);
-	struct mailbox *inbox = account_mailbox(account, STR("INBOX"));
+	struct mailbox *inbox;
 	uint32_t uid;
 	bool known;
-	if (!store_writable(store))
-		return ERR_UNAVAILABLE;
-	if (!inbox)
-		return ERR_CORRUPT;
-	int result = delivery_is_known(store, key, &known);
+	int result = begin_delivery(account, key, &inbox, &known);
 	if (result < 0 || known)
 		return result;
 	result = append(inbox, settings, source, facts, true, &uid);
-	return result == 0 ? delivery_remember(store, account, key) : result;
+	return result == 0 ? delivery_remember(account_store(account), account, key) : result;
 }

@@ -13,6 +13,7 @@ struct mail_source {
 	int fd;
 	uint64_t length; /* of the file */
 	uint64_t start;  /* where in the file they begin */
+	struct mail_intake *intake; /* NULL, or of a large message: what was done of it ahead (mail_append_ahead) */
 };
 
 struct mail_facts {
@@ -44,6 +45,30 @@ struct mail_settings {
  * keywords; ERR_QUOTA; ERR_NO_SPACE; ERR_UNAVAILABLE: the gate is closed. */
 int mail_append(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source,
                 const struct mail_facts *facts, uint32_t *uid) MUST_CHECK;
+
+/* --- a large message: so much of the above is done in slices, before it --- */
+
+/* What reading and copying it would hold all others for: a file of more than MAIL_LARGE bytes. Smaller ones are not
+ * worth it. */
+#define MAIL_LARGE (1024 * 1024)
+bool mail_is_large(const struct mail_source *source);
+
+/* Holds a parser and, later, bytes in the segments. Freed by its owner, when the message was added or instead, before
+ * the store. One message, to one mailbox after the other. */
+struct mail_intake;
+struct mail_intake *mail_intake_new(const struct mail_settings *settings) __attribute__((returns_nonnull));
+void mail_intake_free(struct mail_intake **intake);
+
+/* Parses source->intake's message, then copies its bytes, for about slice_us; *ready: go on with mail_append or
+ * mail_append_loose with this source, which finds most of its work done and tells what is wrong with it. Call it again,
+ * with the same arguments, until then, while the store is writable. A batch that is voided meanwhile only makes it take
+ * longer. ERR_SYNTAX (the file was changed), ERR_IO, ERR_NO_SPACE, ERR_NOT_FOUND: it is over. */
+int mail_append_ahead(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source,
+                      const struct mail_facts *facts, uint64_t slice_us, bool *ready) MUST_CHECK;
+
+/* The same before mail_deliver. */
+int mail_deliver_ahead(struct account *account, const struct mail_settings *settings, const struct mail_source *source,
+                       const struct mail_facts *facts, const unsigned char key[16], uint64_t slice_us, bool *ready) MUST_CHECK;
 
 /* One of several messages that come to stand in a mailbox together, or none of them: stored without an entry, which
  * loose_append makes of *out (store/transfer.h: between loose_begin and loose_end). Errors as mail_append's. */

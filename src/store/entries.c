@@ -68,7 +68,12 @@ static int append_body(struct account *account, struct str mailbox, uint64_t num
 int message_add(struct account *account, struct str mailbox, uint64_t number, const struct message_arrival *arrival)
 {
 	struct body_place place;
-	int result = append_body(account, mailbox, number, arrival, &place);
+	uint64_t placed;
+	int result = 0;
+	if (arrival->placing && placing_place(arrival->placing, account, &placed, &place) && placed == number)
+		bodylog_filled(account->store->bodies);
+	else
+		result = append_body(account, mailbox, number, arrival, &place);
 	if (result == 0 && arrival->fd >= 0 && place.checksum != arrival->checksum)
 		return ERR_SYNTAX; /* its bytes are dead */
 	if (result == 0)
@@ -94,6 +99,13 @@ void entries_append(struct mailbox *mailbox, const struct entry *entry, const st
 	page_mark_dirty(page);
 }
 
+uint64_t message_number(const struct account *account, const struct message_arrival *arrival, uint64_t fresh)
+{
+	struct body_place place;
+	uint64_t number;
+	return arrival->placing && placing_place(arrival->placing, account, &number, &place) ? number : fresh;
+}
+
 int mailbox_add(struct mailbox *mailbox, const struct message_arrival *arrival, uint32_t *uid)
 {
 	struct account *account = mailbox->account;
@@ -106,13 +118,15 @@ int mailbox_add(struct mailbox *mailbox, const struct message_arrival *arrival, 
 	result = store_begin(account, arrival->size);
 	if (result < 0)
 		return result;
-	uint64_t number = account->next++, modseq = account_next_modseq(account);
+	uint64_t id = account->next++, number = message_number(account, arrival, id);
+	uint64_t modseq = account_next_modseq(account);
 	struct entry entry = { .uid = mailbox->uidnext,
 		                   .saved = (uint32_t)clock_wall_seconds(),
 		                   .modseq = modseq,
-		                   .id = number,
+		                   .id = id,
 		                   .message = number,
 		                   .flags = arrival->flags };
+	account->row_dirty |= number != id; /* as in loose_append */
 	entry_set_size(&entry, arrival->size);
 	entry.open_end = (arrival->traits & MESSAGE_ENDS_WITHOUT_CRLF) != 0;
 	set_add(&uids, entry.uid, entry.uid);

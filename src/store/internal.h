@@ -151,6 +151,7 @@ struct store {
 	struct buf scratch;              /* for encoding one blob at a time */
 	uint64_t view_bytes;
 	uint64_t n_accounts;
+	uint64_t voids;                  /* batches that were voided */
 	uint32_t written_segment;        /* what the segment table says */
 	uint64_t written_end;
 	int64_t added_messages, added_bytes; /* rows that point to the current segment since, and their sizes */
@@ -331,6 +332,8 @@ uint32_t view_page_of(const struct mailbox *mailbox, uint32_t uid); /* index of 
 /* entries.c */
 int message_insert(struct account *account, uint64_t number, const struct body_place *place,
                    const struct message_arrival *arrival) MUST_CHECK; /* its row; segments are counted by the caller */
+/* What a message that comes in without a number gets: that of its record, when that is in place already, or the fresh one. */
+uint64_t message_number(const struct account *account, const struct message_arrival *arrival, uint64_t fresh);
 int message_add(struct account *account, struct str mailbox, uint64_t number, const struct message_arrival *arrival) MUST_CHECK; /* bytes and row; ERR_SYNTAX: the file was changed, and nothing has happened; other errors leave the batch to be voided */
 int expunged_write(struct account *account, uint32_t mailbox, const struct page *record, uint64_t modseq, int64_t time) MUST_CHECK;
 bool slot_walk_next(struct slot_walk *walk, struct page **page, uint32_t *slot); /* the entries must not move meanwhile, new ones at the end aside */
@@ -403,6 +406,11 @@ static inline void sweep_keep(const struct account *account, uint64_t message)
 
 /* text_sweep.c */
 void text_sweep_stop(struct store *store);
+
+/* placing.c */
+/* True when the bytes of this message are in place, all of them: where, and the number in their record. */
+bool placing_place(const struct placing *placing, const struct account *account, uint64_t *number,
+                   struct body_place *place);
 
 /* compact.c */
 void compact_stop(struct store *store); /* the batch was voided: begins its segment again */

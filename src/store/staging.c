@@ -83,7 +83,8 @@ int loose_message(struct account *account, struct str mailbox, const struct mess
 	result = store_begin(account, arrival->size);
 	if (result < 0)
 		return result;
-	uint64_t chosen = given ? given : account->next++;
+	uint64_t chosen = given ? given : message_number(account, arrival, account->next++);
+	account->row_dirty |= arrival->placing != NULL; /* a number may have been passed over */
 	result = message_add(account, mailbox, chosen, arrival);
 	if (result < 0)
 		return result == ERR_SYNTAX ? result : store_void(account->store, result);

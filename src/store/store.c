@@ -121,6 +121,7 @@ static void gate_voided(void *owner, uint64_t batch, int err)
 {
 	struct store *store = owner;
 	struct account *account = store->newest, *older;
+	store->voids++;
 	store->touched = NULL;
 	for (; account; account = older) {
 		older = account->older;
@@ -344,6 +345,11 @@ void store_close(struct store **pointer)
 }
 
 /* --- batches --- */
+
+uint64_t store_unsynced(const struct store *store)
+{
+	return bodylog_unsynced(store->bodies);
+}
 
 bool store_writable(const struct store *store)
 {

@@ -31,6 +31,9 @@ struct mailbox;
 /* False while the batch is sealed: wait for store_world.writable. */
 bool store_writable(const struct store *store);
 
+/* Bytes of large messages that the next sync has to write, about. */
+uint64_t store_unsynced(const struct store *store);
+
 /* The last batch that is on disk. */
 uint64_t store_durable(const struct store *store);
 

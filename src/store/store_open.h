@@ -135,7 +135,20 @@ struct message_arrival {
 	struct message_derived derived;
 	uint8_t flags;
 	struct keyword_bits keywords;
+	const struct placing *placing; /* its bytes, when they are in the segments already; or NULL */
 };
+
+/* The bytes of a large message with a file, copied into the current segment in slices before the message is added:
+ * see placing.c. Freed by its owner, after the message was added or instead, before the store. */
+struct placing;
+struct placing *placing_new(struct store *store) __attribute__((returns_nonnull));
+void placing_free(struct placing **placing);
+
+/* Copies a piece, and on until the time (clock_monotonic_us) is over or all is copied: *done. Also *done: it cannot be copied ahead now,
+ * and is copied in one piece when it is added. Always of the same message and account; does nothing while the store is
+ * not writable. ERR_SYNTAX when the file is not what its checksum says; ERR_IO, ERR_NO_SPACE, ERR_NOT_FOUND (account). */
+int placing_step(struct placing *placing, struct account *account, struct str mailbox,
+                 const struct message_arrival *arrival, uint64_t end_us, bool *done) MUST_CHECK;
 
 /* Adds a message to a mailbox; all or nothing. The mailbox need not be open. ERR_LIMIT at the end of uids;
  * ERR_SYNTAX when the file is not what its checksum says. */

@@ -43,7 +43,7 @@ def found(server, account):
 
 @pytest.mark.parametrize("dies", ["smtp", "everything"])
 @pytest.mark.parametrize("protocol", ["smtp", "lmtp"])
-@pytest.mark.parametrize("size", [1000, 600000])
+@pytest.mark.parametrize("size", [1000, 600000, 3000000])
 def test_what_was_stored_and_not_answered_is_not_stored_again(fresh_server, dies, protocol, size):
     server = fresh_server()
     account = server.add_account()

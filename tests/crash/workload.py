@@ -19,6 +19,7 @@ RETRY_SECONDS = 0.02   # between two tries to connect
 BOX_COPIES = 40        # of a mailbox; more are removed again
 OLD_BOXES = 6          # of the account whose INBOX is renamed; then they are deleted
 LARGE = 256 * 1024     # beyond this a message takes the way through a temporary file
+SLICED = 1024 * 1024   # and beyond this it is read and copied in slices
 FLAGS = ["\\Seen", "\\Answered", "\\Flagged", "\\Draft", "\\Deleted", "$Forwarded", "Crash-1", "Crash-2"]
 SENDER = "sender@example.net"
 GONE_AWAY = (wire.Closed, ConnectionError, BrokenPipeError, ssl.SSLError, FileNotFoundError)
@@ -31,6 +32,8 @@ class Refused(Exception):
 def some_size(luck):
     """Bytes of a message: mostly small, sometimes beyond the page, now and then beyond what is kept in memory."""
     dice = luck.random()
+    if dice < 0.004:
+        return luck.randint(SLICED, 4 * SLICED)
     if dice < 0.02:
         return luck.randint(LARGE, 2 * LARGE + 100000)
     if dice < 0.10:

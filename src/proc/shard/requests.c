@@ -1,7 +1,8 @@
 /* requests.c: what smtp and auth ask of the shard. A request that writes runs when the gate is open, in the order it
  * came; its answer (a promise) leaves when its batch is durable, or says "try again" when the batch was voided.
  * A delivery to many recipients runs some milliseconds at a time, at the head of the queue, in several batches; it has
- * one answer, in the end. Owned by the shard. Malformed requests close the channel. */
+ * one answer, in the end. Those of large messages have a queue of their own, so that no other waits until one is read
+ * and copied; one of them is under way at a time. Owned by the shard. Malformed requests close the channel. */
 #include "proc/shard/shard.h"
 
 #include "base/checked.h"
@@ -18,7 +19,8 @@
 #define DECODE_ARENA_MAX  (256 * 1024) /* recipients of one delivery */
 #define REQUEST_FILES_MAX 256          /* waiting requests with a descriptor; further ones are refused for now */
 #define RUN_SLICE_US      5000         /* sessions wait no longer for requests that waited, */
-#define DELIVER_SLICE_US  4000         /* nor for the recipients of one */
+#define DELIVER_SLICE_US  4000         /* nor for the recipients of one, */
+#define LARGE_SLICE_US    3000         /* nor, after these, for a large message */
 
 /* How far a delivery is. */
 struct progress {
@@ -26,6 +28,8 @@ struct progress {
 	uint32_t next;           /* recipient */
 	uint64_t voids;          /* shard's, when it began */
 	int worst;               /* error so far */
+	bool large;                 /* belongs to the queue of large messages */
+	struct mail_intake *intake; /* of a large message */
 };
 
 /* Waits for the gate, or for its next slice. */
@@ -149,28 +153,38 @@ void promises_voided(struct shard *shard, uint64_t batch, int err)
 
 /* --- deliveries --- */
 
+/* *ready: false when more of a large message is to be read or copied before. */
 static int deliver_one(struct shard *shard, const struct deliver_recipient *recipient, const struct mail_source *source,
-                       uint64_t *batch)
+                       uint64_t *batch, bool *ready)
 {
 	struct mail_facts facts = { .internal_date = clock_wall_seconds() };
 	struct account *account;
 	int result = account_open(shard->store, &recipient->account, &account);
+	*ready = true;
 	if (result < 0)
 		return result == ERR_NOT_FOUND ? ERR_UNAVAILABLE : result; /* auth knows it: it is being made */
-	result = mail_deliver(account, &shard->mail, source, &facts, recipient->key.bytes);
+	if (source->intake)
+		result = mail_deliver_ahead(account, &shard->mail, source, &facts, recipient->key.bytes, LARGE_SLICE_US, ready);
+	if (result == 0 && *ready)
+		result = mail_deliver(account, &shard->mail, source, &facts, recipient->key.bytes);
+	*ready |= result < 0;
 	*batch = MAX(*batch, account_batch(account));
 	account_close(&account);
 	return result;
 }
 
-/* The next recipients, at least one. */
+/* The next recipients, at least one or, of a large message, a slice for one. */
 static void deliver_some(struct shard *shard, const struct deliver *deliver, const struct mail_source *source,
                          struct progress *progress)
 {
-	uint64_t end_us = clock_monotonic_us() + DELIVER_SLICE_US;
+	uint64_t end_us = clock_monotonic_us() + (progress->large ? LARGE_SLICE_US : DELIVER_SLICE_US);
 	do {
-		uint32_t i = progress->next++;
-		int result = deliver_one(shard, &deliver->recipients[i], source, &progress->promise->batch);
+		bool ready;
+		uint32_t i = progress->next;
+		int result = deliver_one(shard, &deliver->recipients[i], source, &progress->promise->batch, &ready);
+		if (!ready)
+			return;
+		progress->next++;
 		progress->promise->results[i] = result_of(result);
 		progress->worst = MIN(progress->worst, result);
 		*(result == 0 ? &shard->count.deliveries : &shard->count.refused) += 1;
@@ -189,7 +203,21 @@ static void end_delivery(struct shard *shard, const struct deliver *deliver, str
 	          LOG_U("recipients", deliver->n_recipients), LOG_U("size", deliver->head.n + deliver->body_length),
 	          LOG_C("result", progress->worst == 0 ? "ok" : err_text(progress->worst)));
 	progress->promise = NULL;
+	mail_intake_free(&progress->intake);
 	keep_promise(shard, promise);
+}
+
+/* Of a large message. One is read and copied at a time, for what that needs in memory: true while it is another one. */
+static bool must_wait(const struct shard *shard, struct progress *progress, struct mail_source *source)
+{
+	bool first = !progress->large;
+	progress->large = true;
+	if (first && shard->large.first)
+		return true;
+	if (!progress->intake)
+		progress->intake = mail_intake_new(&shard->mail);
+	source->intake = progress->intake;
+	return false;
 }
 
 static void begin_delivery(struct peer *peer, const struct deliver *deliver, struct progress *progress)
@@ -214,7 +242,8 @@ static int run_delivery(struct peer *peer, struct str body, int fd, bool room, s
 		if (!progress->promise)
 			begin_delivery(peer, &deliver, progress);
 		if (room && fd != IPC_FD_LOST && deliver.n_recipients > 0) {
-			deliver_some(peer->shard, &deliver, &source, progress);
+			if (!mail_is_large(&source) || !must_wait(peer->shard, progress, &source))
+				deliver_some(peer->shard, &deliver, &source, progress);
 		} else {
 			memset(progress->promise->results + progress->next, DELIVER_UNAVAILABLE,
 			       deliver.n_recipients - progress->next);
@@ -330,6 +359,22 @@ static int refuse(struct peer *peer, struct str body, int fd, struct progress *p
 	return peer->role == ROLE_SMTP ? run_delivery(peer, body, fd, false, progress, &done) : ERR_LIMIT;
 }
 
+static void put(struct request_queue *queue, struct request *request)
+{
+	request->next = NULL;
+	*queue->end = request;
+	queue->end = &request->next;
+}
+
+static struct request *take(struct request_queue *queue)
+{
+	struct request *request = queue->first;
+	queue->first = request->next;
+	if (!queue->first)
+		queue->end = &queue->first;
+	return request;
+}
+
 static int queue(struct peer *peer, struct str body, int *fd, struct progress *progress)
 {
 	struct shard *shard = peer->shard;
@@ -342,8 +387,7 @@ static int queue(struct peer *peer, struct str body, int *fd, struct progress *p
 	memcpy(request->body, body.p, body.n);
 	shard->requests_files += *fd >= 0;
 	*fd = -1;
-	*shard->requests_end = request;
-	shard->requests_end = &request->next;
+	put(progress->large ? &shard->large : &shard->requests, request);
 	shard->requests_bytes += cost;
 	return 0;
 }
@@ -353,7 +397,7 @@ static int run_or_queue(struct peer *peer, struct str body, int *fd)
 	struct shard *shard = peer->shard;
 	struct progress progress = { .promise = NULL };
 	bool done = false;
-	if (!store_writable(shard->store) || shard->requests)
+	if (!store_writable(shard->store) || shard->requests.first)
 		return queue(peer, body, fd, &progress);
 	int result = run(peer, body, *fd, &progress, &done);
 	if (result < 0 || done)
@@ -378,24 +422,21 @@ int request_from_auth(struct peer *peer, uint16_t type, struct str body, int *fd
 	return type == AUTH_SHARD_ORDER ? run_or_queue(peer, body, fd) : ERR_SYNTAX;
 }
 
-static void free_first(struct shard *shard)
+static void free_request(struct shard *shard, struct request *request)
 {
-	struct request *request = shard->requests;
-	shard->requests = request->next;
-	if (!shard->requests)
-		shard->requests_end = &shard->requests;
 	shard->requests_bytes -= sizeof *request + request->n;
 	shard->requests_files -= request->fd >= 0;
 	if (request->fd >= 0)
 		close(request->fd);
 	mem_free(request->progress.promise);
+	mail_intake_free(&request->progress.intake);
 	mem_free(request);
 }
 
 /* The first request, or a slice of it. */
-static void run_first(struct shard *shard)
+static void run_first(struct shard *shard, struct request_queue *queue)
 {
-	struct request *request = shard->requests;
+	struct request *request = queue->first;
 	struct peer *peer = request->peer;
 	bool done = true;
 	/* What a process asked that is gone since is not done: nobody waits for it, and the sender will come again. */
@@ -406,25 +447,30 @@ static void run_first(struct shard *shard)
 		done = true;
 	}
 	if (done)
-		free_first(shard);
+		free_request(shard, take(queue));
+	else if (request->progress.large && queue != &shard->large)
+		put(&shard->large, take(queue));
 }
 
 void requests_run(struct shard *shard)
 {
 	uint64_t end_us = clock_monotonic_us() + RUN_SLICE_US;
-	while (shard->requests && store_writable(shard->store)) {
-		if (clock_monotonic_us() >= end_us) {
-			loop_later(shard->process->loop, &shard->work);
-			return;
-		}
-		run_first(shard);
+	while (shard->requests.first && store_writable(shard->store) && clock_monotonic_us() < end_us)
+		run_first(shard, &shard->requests);
+	if (shard->large.first && store_writable(shard->store)) {
+		run_first(shard, &shard->large);
+		shard_turn(shard); /* a stop may have waited for this one, though nobody waits for it any more */
 	}
+	if ((shard->requests.first || shard->large.first) && store_writable(shard->store))
+		loop_later(shard->process->loop, &shard->work);
 }
 
 uint64_t requests_waiting(const struct shard *shard)
 {
 	uint64_t n = 0;
-	for (const struct request *request = shard->requests; request; request = request->next)
+	for (const struct request *request = shard->requests.first; request; request = request->next)
+		n++;
+	for (const struct request *request = shard->large.first; request; request = request->next)
 		n++;
 	for (const struct promise *promise = shard->promises; promise; promise = promise->next)
 		n++;
@@ -433,8 +479,10 @@ uint64_t requests_waiting(const struct shard *shard)
 
 void requests_free(struct shard *shard)
 {
-	while (shard->requests)
-		free_first(shard);
+	while (shard->requests.first)
+		free_request(shard, take(&shard->requests));
+	while (shard->large.first)
+		free_request(shard, take(&shard->large));
 	while (shard->promises)
 		mem_free(take_first(shard));
 }

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define PATH_MAX_BYTES    4000
+#define SYNC_HERE_MAX_BYTES (1024 * 1024) /* of large messages that it would write */
 #define SYNC_HERE_MAX_US  2000        /* the last sync took no longer: the next may be done on the loop's thread */
 #define SYNCS_HERE_MAX    2           /* in one turn: of the bodies and of the log */
 #define TURN_SMALL_US     1000        /* a turn this short has written little */
@@ -62,6 +63,7 @@ static unsigned waiting_for_batch(const struct shard *shard)
 static bool serves_one(const struct shard *shard)
 {
 	return waiting_for_batch(shard) == 1 && shard->sync_us < SYNC_HERE_MAX_US &&
+	       store_unsynced(shard->store) <= SYNC_HERE_MAX_BYTES &&
 	       clock_monotonic_us() - shard->turn_began_us < TURN_SMALL_US;
 }
 
@@ -173,7 +175,7 @@ static void end_of_turn(void *owner)
 		store_turn(shard->store);
 	}
 	loop_did(shard->process->loop, STR("commit"));
-	if (shard->stopping && store_is_idle(shard->store) && !shard->connections)
+	if (shard->stopping && store_is_idle(shard->store) && !shard->connections && !shard->large.first)
 		role_stopped(shard->process);
 }
 
@@ -327,7 +329,8 @@ static int shard_prepare(struct role_process *process)
 	shard->process = process;
 	shard->max_sessions = sessions_possible();
 	shard->directory = BUF_INIT(PATH_MAX_BYTES);
-	shard->requests_end = &shard->requests;
+	shard->requests.end = &shard->requests.first;
+	shard->large.end = &shard->large.first;
 	shard->promises_end = &shard->promises;
 	shard->tickets = mac_new(str_of((const char *)process->setup.ticket_key, TICKET_KEY_SIZE));
 	control_begin(shard);

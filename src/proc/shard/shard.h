@@ -52,6 +52,10 @@ struct peer {
 	uint64_t closed[CLOSED_MAX]; /* sessions that ended, not told yet to access, which has handed them over */
 };
 
+struct request_queue {
+	struct request *first, **end;
+};
+
 struct shard {
 	struct role_process *process;
 	struct store *store;
@@ -73,7 +77,8 @@ struct shard {
 	struct peer access[PEERS_MAX], smtp[PEERS_MAX], auth;
 	struct connection *connections, *held, *waiting;
 	struct loop_later work;      /* requests that waited for the gate */
-	struct request *requests, **requests_end;
+	struct request_queue requests;
+	struct request_queue large; /* deliveries of large messages, which others need not wait for */
 	size_t requests_bytes;
 	uint32_t requests_files;     /* of them, with a descriptor */
 	struct promise *promises, **promises_end;

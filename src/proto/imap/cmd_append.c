@@ -4,7 +4,7 @@
  *
  * Several messages are stored in slices, without entries; those come in one piece with the last message, so that all
  * of them are seen, or none (RFC 3502, section 3). What a slice leaves without an entry is doubted in the same batch,
- * and goes if the entries never come. */
+ * and goes if the entries never come. A large message is read and copied in slices before it is stored. */
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -13,6 +13,7 @@
 
 #define APPEND_MESSAGES_MAX 2000 /* of one command: their entries are made at once, in some milliseconds */
 #define APPEND_SLICE_US     5000 /* longer than other slices: each of these ends with two syncs */
+#define APPEND_AHEAD_US     2000 /* of a large message */
 
 struct announced {
 	uint64_t start, length; /* in the spool */
@@ -27,6 +28,7 @@ struct append_task {
 	uint32_t n_loose, n_doubted;
 	uint32_t mailbox;          /* whose keywords they have; 0: loose_begin was not called yet */
 	struct account *account;
+	struct mail_intake *intake; /* of a large message that comes next */
 	struct buf room;
 };
 
@@ -35,6 +37,7 @@ void imap_append_end(struct imap_session *s)
 	struct append_task *t = s->task;
 	if (t->mailbox)
 		loose_end(t->account);
+	mail_intake_free(&t->intake);
 	mail_spool_free(&t->spool);
 	mem_free(t->list);
 	mem_free(t->loose);
@@ -136,17 +139,38 @@ static struct mail_facts facts_of(const struct imap_append_message *message)
 	};
 }
 
-static int append_one(struct imap_session *s, struct mailbox *mailbox, uint32_t *uid)
+/* What can be done of a large message before it is stored. *ready: it may be, or it is small. */
+static int do_ahead(struct imap_session *s, struct mailbox *mailbox, struct mail_source *source,
+                    const struct mail_facts *facts, bool *ready)
+{
+	struct append_task *t = s->task;
+	*ready = true;
+	if (!mail_is_large(source))
+		return 0;
+	if (!t->intake)
+		t->intake = mail_intake_new(&s->settings->mail);
+	source->intake = t->intake;
+	return mail_append_ahead(mailbox, &s->settings->mail, source, facts, APPEND_AHEAD_US, ready);
+}
+
+static enum imap_step append_one(struct imap_session *s, struct mailbox *mailbox)
 {
 	struct append_task *t = s->task;
 	struct mail_source source = mail_spool_source(&t->spool);
 	struct mail_facts facts = facts_of(&t->list[0].message);
-	return mail_append(mailbox, &s->settings->mail, &source, &facts, uid);
+	uint32_t uid;
+	bool ready;
+	int err = do_ahead(s, mailbox, &source, &facts, &ready);
+	if (err == 0 && !ready)
+		return IMAP_STEP_AGAIN;
+	if (err == 0)
+		err = mail_append(mailbox, &s->settings->mail, &source, &facts, &uid);
+	return err < 0 ? answer_error(s, err) : answer_ok(s, mailbox, uid, uid);
 }
 
 /* --- several --- */
 
-/* Messages until all are stored or the slice is over. */
+/* Messages until all are stored or the slice is over, which a large one may take alone. */
 static int store_some(struct imap_session *s, struct mailbox *mailbox)
 {
 	struct append_task *t = s->task;
@@ -156,10 +180,16 @@ static int store_some(struct imap_session *s, struct mailbox *mailbox)
 		const struct announced *next = &t->list[t->n_loose];
 		struct mail_facts facts = facts_of(&next->message);
 		struct mail_source source;
+		bool ready = true;
 		err = mail_spool_part(&t->spool, next->start, next->length, &t->room, &source);
+		if (err == 0)
+			err = do_ahead(s, mailbox, &source, &facts, &ready);
+		if (!ready)
+			break;
 		if (err == 0)
 			err = mail_append_loose(mailbox, &s->settings->mail, &source, &facts, &t->loose[t->n_loose]);
 		t->n_loose += err == 0;
+		mail_intake_free(&t->intake);
 	} while (err == 0 && t->n_loose < t->n && s->world->microseconds(s->owner) < end);
 	return err;
 }
@@ -189,6 +219,8 @@ enum imap_step imap_append_step(struct imap_session *s)
 	struct mailbox *mailbox = imap_find_mailbox(s, imap_command_of(s)->append.mailbox, "TRYCREATE");
 	if (!mailbox)
 		return IMAP_STEP_DONE; /* what was stored before is doubted */
+	if (t->n == 1)
+		return append_one(s, mailbox);
 	if (mailbox_facts(mailbox)->number != t->mailbox) {
 		imap_no(s, "TRYCREATE", "The mailbox was removed meanwhile.");
 		return IMAP_STEP_DONE;
@@ -203,20 +235,17 @@ enum imap_step imap_append_step(struct imap_session *s)
 	int doubted = store_writable(account_store(s->account)) && !account_is_gone(s->account) ? doubt_rest(t) : 0;
 	if (err < 0 || doubted < 0)
 		return answer_error(s, err < 0 ? err : doubted);
-	return IMAP_STEP_DURABLE;
+	return t->intake ? IMAP_STEP_AGAIN : IMAP_STEP_DURABLE;
 }
 
 enum imap_step imap_cmd_append(struct imap_session *s)
 {
 	struct append_task *t = s->task;
-	uint32_t uid;
 	struct mailbox *mailbox = imap_find_mailbox(s, imap_command_of(s)->append.mailbox, "TRYCREATE"); /* it may have gone meanwhile */
 	if (!mailbox)
 		return IMAP_STEP_DONE;
-	if (t->n == 1) {
-		int err = append_one(s, mailbox, &uid);
-		return err < 0 ? answer_error(s, err) : answer_ok(s, mailbox, uid, uid);
-	}
+	if (t->n == 1)
+		return append_one(s, mailbox);
 	t->loose = mem_alloc(t->n, sizeof *t->loose);
 	t->mailbox = mailbox_facts(mailbox)->number;
 	loose_begin(t->account);
