@@ -389,7 +389,14 @@ static bool accepts_input(const struct imap_session *s)
 
 bool imap_session_wants_input(const struct imap_session *s)
 {
-	return accepts_input(s) && s->world->output(s->owner)->total < s->settings->output_pause;
+	return accepts_input(s) && !imap_output_full(s);
+}
+
+/* What a client has sent ahead is taken when the answers have left. */
+static void wait_for_output(struct imap_session *s)
+{
+	if (accepts_input(s) && imap_output_full(s))
+		s->world->want_resume(s->owner, SESSION_RESUME_OUTPUT);
 }
 
 size_t imap_session_input(struct imap_session *s, struct str bytes)
@@ -408,8 +415,9 @@ size_t imap_session_input(struct imap_session *s, struct str bytes)
 		take_event(s, event);
 		over = s->world->microseconds(s->owner) > end;
 	}
-	if (rest.n && accepts_input(s))
-		s->world->want_resume(s->owner, over ? SESSION_RESUME_SOON : SESSION_RESUME_OUTPUT);
+	if (rest.n && imap_session_wants_input(s))
+		s->world->want_resume(s->owner, SESSION_RESUME_SOON); /* the slice is over */
+	wait_for_output(s);
 	settle(s);
 	return s->state == SESSION_CLOSED ? bytes.n : bytes.n - rest.n;
 }
@@ -442,6 +450,7 @@ void imap_session_resume(struct imap_session *s)
 	case SESSION_CLOSED:
 		break;
 	}
+	wait_for_output(s);
 	settle(s);
 }
 

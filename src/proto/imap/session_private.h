@@ -114,9 +114,9 @@ static inline struct outq *imap_output(struct imap_session *s)
  * bodies begins its walk anew for every other message. */
 #define OUTPUT_PAUSE_FILES 16 /* times output_pause */
 
-static inline bool imap_output_full(struct imap_session *s)
+static inline bool imap_output_full(const struct imap_session *s)
 {
-	const struct outq *out = imap_output(s);
+	const struct outq *out = s->world->output(s->owner);
 	return out->held >= s->settings->output_pause || out->total / OUTPUT_PAUSE_FILES >= s->settings->output_pause;
 }
 

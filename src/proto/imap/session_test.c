@@ -490,6 +490,45 @@ static void test_a_slow_client_stops_its_commands(void **state)
 	test_client_end(&c);
 }
 
+/* As its owner does (proc/shard/connection.c): input is offered when the session wants it, and what waits leaves only
+ * when nothing else is to be done. Nothing but a wish brings the session back then. */
+static void serve(struct test_client *c, struct str bytes)
+{
+	for (int turn = 0; turn < 10000 && bytes.n > 0; turn++) {
+		if (imap_session_wants_input(c->session))
+			bytes = str_from(bytes, imap_session_input(c->session, bytes));
+		unsigned wishes = c->wishes;
+		c->wishes = 0;
+		assert_true(wishes || bytes.n == 0 || imap_session_wants_input(c->session));
+		struct outq_piece piece;
+		while (!(wishes & 1u << SESSION_RESUME_SOON) && outq_peek(&c->out, &piece)) {
+			buf_add(&c->text, piece.bytes);
+			outq_consume(&c->out, piece.bytes.n);
+		}
+		if (wishes)
+			imap_session_resume(c->session);
+	}
+	assert_int_equal(bytes.n, 0);
+}
+
+static void test_commands_sent_ahead_go_on_when_the_output_has_left(void **state)
+{
+	struct test_store *w = *state;
+	struct test_client c;
+	w->settings.output_pause = 1000;
+	test_client_begin(&c, w, 1);
+	test_append(&c, "INBOX", "one", 100);
+	test_say(&c, "a SELECT INBOX\r\n");
+	for (int slow = 0; slow < 2; slow++) {
+		c.clock_step = slow ? 1000000 : 1; /* each slice is over at once */
+		buf_clear(&c.text);
+		serve(&c, STR("a CAPABILITY\r\nb CAPABILITY\r\nc FETCH 1:* (UID FLAGS)\r\nd FETCH 1:30 (UID FLAGS)\r\n"
+		              "e CAPABILITY\r\nf CAPABILITY\r\ng CAPABILITY\r\nh FETCH 1:* (UID FLAGS)\r\ni NOOP\r\n"));
+		test_expect_part(&c, "h OK FETCH completed.\r\n");
+	}
+	test_client_end(&c);
+}
+
 static void test_bad_commands_end_the_session(void **state)
 {
 	struct test_client c;
@@ -672,6 +711,7 @@ int main(void)
 		TEST(test_silent_store_still_tells_of_others),
 		TEST(test_many_expunges_do_not_fill_the_output),
 		TEST(test_what_happens_during_a_resynchronisation_is_told_before_its_end),
+		TEST(test_commands_sent_ahead_go_on_when_the_output_has_left),
 		TEST(test_a_destroyed_account_ends_its_sessions),
 		TEST(test_owner_may_end_it),
 	};

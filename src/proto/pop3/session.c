@@ -388,6 +388,13 @@ bool pop3_session_wants_input(const struct pop3_session *s)
 	return s->state == SESSION_READY && !pop3_output_full(s);
 }
 
+/* What a client has sent ahead is taken when the answers have left. */
+static void wait_for_output(struct pop3_session *s)
+{
+	if (s->state == SESSION_READY && pop3_output_full(s))
+		s->world->want_resume(s->owner, SESSION_RESUME_OUTPUT);
+}
+
 size_t pop3_session_input(struct pop3_session *s, struct str bytes)
 {
 	struct str rest = bytes, line;
@@ -404,8 +411,7 @@ size_t pop3_session_input(struct pop3_session *s, struct str bytes)
 		else
 			answer_bad(s, "That line is too long.");
 	}
-	if (rest.n && s->state == SESSION_READY)
-		s->world->want_resume(s->owner, SESSION_RESUME_OUTPUT);
+	wait_for_output(s);
 	settle(s);
 	return s->state == SESSION_CLOSED ? bytes.n : bytes.n - rest.n;
 }
@@ -424,6 +430,7 @@ void pop3_session_resume(struct pop3_session *s)
 		bool transfers = s->command.verb == POP3_RETR || s->command.verb == POP3_TOP;
 		take_step(s, transfers ? pop3_transfer_step(s) : pop3_listing_step(s));
 	}
+	wait_for_output(s);
 	settle(s);
 }
 
