@@ -300,6 +300,7 @@ void loop_did(struct loop *loop, struct str what)
 void loop_did_not_serve(struct loop *loop)
 {
 	loop->meter.uncounted = true;
+	loop->meter.total = (struct loop_turns){ 0 };
 }
 
 void loop_on_slow_turn(struct loop *loop, uint64_t threshold_us, loop_slow_fn *slow, void *owner)

@@ -22,7 +22,7 @@ struct loop_turn {
 /* The time in this turn since the last call (or the turn's begin) went into `what`, which must stay valid. */
 void loop_did(struct loop *loop, struct str what);
 
-/* This turn is not counted, nor told: nobody waits for it, as at a start. */
+/* Neither this turn nor those before it count: nobody waited for them, as at a start. */
 void loop_did_not_serve(struct loop *loop);
 
 /* From now on, at the end of each turn of threshold_us or more, `slow` is called. */
