@@ -23,7 +23,7 @@ static void open_it(void)
 
 static int set_up(void **state)
 {
-	test_folder_make(folder);
+	assert_true(test_folder_make(folder, "directory"));
 	open_it();
 	assert_int_equal(0, directory_domain_add(directory, STR("example.test")));
 	assert_int_equal(0, directory_account_add(directory, STR("alice@example.test"), STR("hash"), &alice));

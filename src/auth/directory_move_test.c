@@ -43,7 +43,7 @@ static void do_orders(uint16_t shard, const enum directory_order_kind *kinds, ui
 static int set_up(void **state)
 {
 	struct directory_account account;
-	test_folder_make(folder);
+	assert_true(test_folder_make(folder, "directory"));
 	open_it();
 	assert_int_equal(0, directory_domain_add(directory, STR("example.test")));
 	assert_int_equal(0, directory_account_add(directory, ADDRESS, STR("hash"), &account));

@@ -31,7 +31,7 @@ static void open_directory(struct place *place)
 static int make_place(void **state)
 {
 	static struct place place;
-	test_folder_make(place.folder);
+	assert_true(test_folder_make(place.folder, "directory"));
 	open_directory(&place);
 	*state = &place;
 	return 0;

@@ -9,12 +9,6 @@
 
 #include <cmocka.h>
 
-void test_folder_make(char folder[TEST_FOLDER_SIZE])
-{
-	snprintf(folder, TEST_FOLDER_SIZE, "/tmp/mansio-directory-XXXXXX");
-	assert_non_null(mkdtemp(folder));
-}
-
 void test_directory_remove(struct directory **directory, const char *folder)
 {
 	static const char *const ends[] = { "", "-wal", "-shm", "-journal" };

@@ -2,12 +2,14 @@
 #include "db/bodylog.h"
 
 #include "base/mem.h"
+#include "base/test_folder.h"
 #include "base/wire.h"
 #include "db/ahead.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -17,7 +19,7 @@
 #define SEGMENT_SIZE 10000
 
 struct place {
-	char folder[64];
+	char folder[TEST_FOLDER_SIZE];
 	struct bodylog *log;
 };
 
@@ -29,8 +31,7 @@ static void open_log(struct place *place, uint32_t segment, uint64_t end)
 static int set_up(void **state)
 {
 	static struct place place;
-	snprintf(place.folder, sizeof place.folder, "/tmp/mansio-bodylog-test-XXXXXX");
-	if (!mkdtemp(place.folder))
+	if (!test_folder_make(place.folder, "bodylog-test"))
 		return -1;
 	open_log(&place, 1, 0);
 	*state = &place;
@@ -126,13 +127,11 @@ static void the_header_is_enough_to_rebuild_from(void **state)
 static void a_file_goes_in_behind_the_pieces(void **state)
 {
 	struct place *place = *state;
-	char path[] = "/tmp/mansio-bodylog-file-XXXXXX";
-	int fd = mkstemp(path);
+	int fd = memfd_create("message", MFD_CLOEXEC);
 	struct body_place at, before = append(place, STR("before"));
 	struct str head = STR("Received: us\r\n");
 	struct buf all = BUF_INIT(2 * 1024 * 1024);
 	assert_true(fd >= 0);
-	unlink(path);
 	buf_add(&all, head);
 	for (uint32_t i = 0; all.n < 1000000; i++)
 		buf_addf(&all, "line %u\r\n", i);

@@ -4,6 +4,7 @@
 #include "db/gate.h"
 
 #include "base/checked.h"
+#include "base/test_folder.h"
 #include "db/vfs.h"
 
 #include <setjmp.h>
@@ -14,7 +15,7 @@
 #include <cmocka.h>
 
 struct world {
-	char folder[64], path[96], bodies_path[96];
+	char folder[TEST_FOLDER_SIZE], path[96], bodies_path[96];
 	struct db db;
 	struct bodylog *bodies;
 	struct gate *gate;
@@ -141,8 +142,7 @@ static int set_up(void **state)
 {
 	static struct world w;
 	w = (struct world){ .sync_fd = -1 };
-	snprintf(w.folder, sizeof w.folder, "/tmp/mansio-gate-test-XXXXXX");
-	if (!mkdtemp(w.folder))
+	if (!test_folder_make(w.folder, "gate-test"))
 		return -1;
 	snprintf(w.path, sizeof w.path, "%s/index.db", w.folder);
 	snprintf(w.bodies_path, sizeof w.bodies_path, "%s/body", w.folder);

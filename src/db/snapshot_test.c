@@ -3,6 +3,7 @@
 #include "db/snapshot.h"
 
 #include "base/checked.h"
+#include "base/test_folder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,15 +21,14 @@ static const char EVERYTHING[] =
 	"SELECT ifnull(sum(id * 31 + length(text) * 7 + version * 1009), 0) * 100000 + count(*) FROM item";
 
 struct place {
-	char folder[64], source[128], copy[128];
+	char folder[TEST_FOLDER_SIZE], source[128], copy[128];
 	struct db db;
 };
 
 static int make_place(void **state)
 {
 	static struct place place;
-	snprintf(place.folder, sizeof place.folder, "/tmp/mansio-snapshot-test-XXXXXX");
-	if (!mkdtemp(place.folder))
+	if (!test_folder_make(place.folder, "snapshot-test"))
 		return -1;
 	snprintf(place.source, sizeof place.source, "%s/source.db", place.folder);
 	snprintf(place.copy, sizeof place.copy, "%s/co%%py?#.db", place.folder);

@@ -3,6 +3,7 @@
 #include "db/sqlite.h"
 
 #include "base/checked.h"
+#include "base/test_folder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,15 +14,14 @@
 static const struct db_options OPTIONS = { .cache_kb = 1024, .page_size = 8192, .foreign_keys = true };
 
 struct place {
-	char folder[64];
+	char folder[TEST_FOLDER_SIZE];
 	char path[96];
 };
 
 static int make_place(void **state)
 {
 	static struct place place;
-	snprintf(place.folder, sizeof place.folder, "/tmp/mansio-db-test-XXXXXX");
-	if (!mkdtemp(place.folder))
+	if (!test_folder_make(place.folder, "db-test"))
 		return -1;
 	snprintf(place.path, sizeof place.path, "%s/test.db", place.folder);
 	*state = &place;

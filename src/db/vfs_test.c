@@ -3,6 +3,7 @@
 #include "db/vfs.h"
 
 #include "base/checked.h"
+#include "base/test_folder.h"
 #include "db/ahead.h"
 #include "db/sqlite.h"
 
@@ -65,7 +66,7 @@ static int install(void **state)
 }
 
 struct fixture {
-	char folder[64], path[96], log[112];
+	char folder[TEST_FOLDER_SIZE], path[96], log[112];
 	struct db db;
 };
 
@@ -73,8 +74,7 @@ static int set_up(void **state)
 {
 	struct fixture *f = test_calloc(1, sizeof *f);
 	struct db_options options = { .cache_kb = 4096, .page_size = PAGE, .vfs = VFS_NAME };
-	snprintf(f->folder, sizeof f->folder, "/tmp/mansio-vfs-XXXXXX");
-	assert_non_null(mkdtemp(f->folder));
+	assert_true(test_folder_make(f->folder, "vfs"));
 	snprintf(f->path, sizeof f->path, "%s/index.db", f->folder);
 	snprintf(f->log, sizeof f->log, "%s-wal", f->path);
 	below.result = SQLITE_OK;

@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "base/file.h"
+#include "base/test_folder.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -34,9 +35,9 @@ static int good_frames(struct str log)
 
 static void read_log_of_a_database(struct buf *out)
 {
-	char folder[] = "/tmp/mansio-wal-test-XXXXXX", path[64], log[64];
+	char folder[TEST_FOLDER_SIZE], path[TEST_FOLDER_SIZE + 8], log[TEST_FOLDER_SIZE + 8];
 	sqlite3 *db;
-	assert_non_null(mkdtemp(folder));
+	assert_true(test_folder_make(folder, "wal-test"));
 	snprintf(path, sizeof path, "%s/db", folder);
 	snprintf(log, sizeof log, "%s/db-wal", folder);
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
