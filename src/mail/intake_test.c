@@ -1,11 +1,10 @@
 /* Tests of large messages that come in by slices: what is stored is what one piece gives, whatever they are made of. With
  * MANSIO_CORPORA (or ../shared/corpora beside the project) they are made of the messages there. */
-#include "mail/mail.h"
+#include "mail/test_mail.h"
 
 #include "base/checked.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "store/test_store.h"
 
 #include <ftw.h>
 #include <setjmp.h>
@@ -20,35 +19,17 @@
 #define MESSAGE_MAX (8 * 1024 * 1024)
 #define RANDOM_RUNS 12
 
-struct test {
-	struct store_fixture fixture;
-	struct account *account;
-	struct mailbox *inbox;
-	struct mail_settings settings;
-};
-
-static struct test test;
+static struct mail_test test;
 static const struct mail_facts facts = { .internal_date = 1000000000 };
 
 static int set_up(void **state)
 {
-	const struct mime_limits limits = MIME_LIMITS_DEFAULT;
-	test = (struct test){ .settings = { mail_reader_new(&limits), MESSAGE_MAX, 3 } };
-	fixture_begin(&test.fixture);
-	test.fixture.settings.segment_size = 64 * 1024 * 1024;
-	fixture_open(&test.fixture);
-	test.account = fixture_account(&test.fixture, 1);
-	test.inbox = account_mailbox(test.account, STR("INBOX"));
-	return mailbox_open(test.inbox);
+	return mail_test_begin(&test, MESSAGE_MAX, 64 * 1024 * 1024);
 }
 
 static int tear_down(void **state)
 {
-	mailbox_close(test.inbox);
-	account_close(&test.account);
-	mail_reader_free(&test.settings.reader);
-	fixture_end(&test.fixture);
-	return 0;
+	return mail_test_end(&test);
 }
 
 static struct mail_source in_file(struct str head, struct str bytes)
@@ -183,13 +164,7 @@ static int join_file(const char *path, const struct stat *st, int kind, struct F
 /* One behind the other, from each of many places on. */
 static void messages_of_the_corpora_are_the_same_both_ways(void **state)
 {
-	const char *folder = getenv("MANSIO_CORPORA");
-	if (!folder)
-		folder = MANSIO_SOURCE_ROOT "/../shared/corpora";
-	if (access(folder, R_OK) < 0) {
-		print_message("no corpora at %s: skipped\n", folder);
-		skip();
-	}
+	const char *folder = mail_test_corpora();
 	joined = BUF_INIT(16 * 1024 * 1024);
 	do { /* several times, if they are few: pieces are cut elsewhere each time */
 		size_t before = joined.n;

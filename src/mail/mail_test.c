@@ -1,9 +1,8 @@
 /* Tests of the way in: what was brought is what is stored, what must be refused is refused, a delivery is stored
  * once. With MANSIO_CORPORA (or ../shared/corpora beside the project) every message there goes through too. */
-#include "mail/mail.h"
+#include "mail/test_mail.h"
 
 #include "base/mem.h"
-#include "store/test_store.h"
 
 #include <ftw.h>
 #include <setjmp.h>
@@ -16,33 +15,16 @@
 #define MESSAGE_MAX  (4 * 1024 * 1024)
 #define CORPUS_FILES 2000
 
-struct test {
-	struct store_fixture fixture;
-	struct account *account;
-	struct mailbox *inbox;
-	struct mail_settings settings;
-};
-
-static struct test test;
+static struct mail_test test;
 
 static int set_up(void **state)
 {
-	const struct mime_limits limits = MIME_LIMITS_DEFAULT;
-	test = (struct test){ .settings = { mail_reader_new(&limits), MESSAGE_MAX, 3 } };
-	fixture_begin(&test.fixture);
-	fixture_open(&test.fixture);
-	test.account = fixture_account(&test.fixture, 1);
-	test.inbox = account_mailbox(test.account, STR("INBOX"));
-	return mailbox_open(test.inbox);
+	return mail_test_begin(&test, MESSAGE_MAX, 0);
 }
 
 static int tear_down(void **state)
 {
-	mailbox_close(test.inbox);
-	account_close(&test.account);
-	mail_reader_free(&test.settings.reader);
-	fixture_end(&test.fixture);
-	return 0;
+	return mail_test_end(&test);
 }
 
 static const struct mail_facts facts = { .flags = FLAG_FLAGGED, .internal_date = 1000000000, .zone_minutes = 60 };
@@ -274,13 +256,7 @@ static int append_file(const char *path, const struct stat *st, int kind, struct
 
 static void messages_of_the_corpora_come_back_the_same(void **state)
 {
-	const char *folder = getenv("MANSIO_CORPORA");
-	if (!folder)
-		folder = MANSIO_SOURCE_ROOT "/../shared/corpora";
-	if (access(folder, R_OK) < 0) {
-		print_message("no corpora at %s: skipped\n", folder);
-		skip();
-	}
+	const char *folder = mail_test_corpora();
 	corpus_files = 0;
 	assert_int_equal(nftw(folder, append_file, 16, FTW_PHYS), 0);
 	print_message("%u messages\n", corpus_files);
