@@ -21,7 +21,6 @@
 #define RECORD_HEADER_MAX BODYLOG_HEADER_MAX
 #define RECORD_HEADER_MIN 61 /* with the shortest mailbox name, none */
 #define COPY_CHUNK        (256 * 1024)
-#define SEGMENTS_MAX      1000000
 
 struct bodylog {
 	int folder;
@@ -40,7 +39,7 @@ struct bodylog {
 static int open_segment(struct bodylog *log, uint32_t segment, bool create, int *out)
 {
 	char name[32];
-	if (segment == 0 || segment > SEGMENTS_MAX)
+	if (segment == 0 || segment > BODYLOG_SEGMENT_MAX)
 		return ERR_NOT_FOUND;
 	if (segment < log->n_fds && log->fds[segment] >= 0) {
 		*out = log->fds[segment];

@@ -10,6 +10,9 @@
 /* Bytes gathered in memory before they are written although the batch is still open. */
 #define BODYLOG_BUFFER_MAX (8 * 1024 * 1024)
 
+/* The highest number of a segment; its file is NUMBER.seg. */
+#define BODYLOG_SEGMENT_MAX 1000000
+
 struct bodylog;
 
 /* What a record's header says about its message. */

@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #define PATH_BYTES   4096
-#define SEGMENT_LAST 1000000
 
 int guard_segments(struct str directory, uint32_t *last)
 {
@@ -28,7 +27,7 @@ int guard_segments(struct str directory, uint32_t *last)
 	for (struct dirent *entry; (entry = readdir(folder));) {
 		struct str name = str_from_c(entry->d_name);
 		uint64_t number;
-		if (str_ends(name, STR(".seg")) && str_to_u64(str_first(name, name.n - 4), SEGMENT_LAST, &number) == 0 &&
+		if (str_ends(name, STR(".seg")) && str_to_u64(str_first(name, name.n - 4), BODYLOG_SEGMENT_MAX, &number) == 0 &&
 		    fstatat(dirfd(folder), entry->d_name, &about, 0) == 0 && about.st_size > 0)
 			*last = MAX(*last, (uint32_t)number);
 	}

@@ -18,7 +18,6 @@
 #define WINDOW        ((size_t)1024 * 1024)
 #define BLOCK         4096 /* what is given up when the disk cannot read it */
 #define NAMES_MAX     1000000
-#define SEGMENT_LAST  1000000
 
 struct scan {
 	struct salvage_segments *found;
@@ -268,7 +267,7 @@ static bool is_segment(const char *name, uint32_t *number)
 {
 	struct str text = str_from_c(name);
 	uint64_t n;
-	if (!str_ends(text, STR(".seg")) || str_to_u64(str_first(text, text.n - 4), SEGMENT_LAST, &n) < 0 || n == 0)
+	if (!str_ends(text, STR(".seg")) || str_to_u64(str_first(text, text.n - 4), BODYLOG_SEGMENT_MAX, &n) < 0 || n == 0)
 		return false;
 	*number = (uint32_t)n;
 	return true;

@@ -224,7 +224,7 @@ static int open_database(struct store *store, struct str path, const char **what
 }
 
 /* Where new bodies go. Without the log of the last changes nobody knows where the committed ones end: then nothing is cut
- * off, and a new segment begins. */
+ * off, and a new segment begins. A number that no segment can have (or none after it) is damage. */
 static int open_bodies(struct store *store, enum guard_finding finding)
 {
 	int64_t segment = 0, end = 0;
@@ -238,7 +238,9 @@ static int open_bodies(struct store *store, enum guard_finding finding)
 			db_query_int(&store->db, "SELECT ifnull((SELECT end FROM segment ORDER BY number DESC LIMIT 1), 0)", &end);
 	if (result == 0 && finding == GUARD_NO_LOG)
 		result = guard_segments(store->settings.directory, &last);
-	if (last > 0) {
+	if (result == 0 && (segment < 0 || segment > BODYLOG_SEGMENT_MAX || end < 0))
+		result = ERR_CORRUPT;
+	if (result == 0 && last > 0) {
 		segment = MAX(segment, (int64_t)last) + 1;
 		end = 0;
 	}
@@ -292,7 +294,7 @@ int store_open(const struct store_settings *settings, const struct store_world *
 		result = open_database(store, buf_str(&path), what);
 	}
 	if (result == 0) {
-		*what = "body/: the newest segment is not readable up to where index.db says that it was synced";
+		*what = "body/: there is no newest segment that is readable up to where index.db says that it was synced";
 		result = open_bodies(store, finding);
 	}
 	if (result == 0) {

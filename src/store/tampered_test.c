@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #define ROUNDS        150
+#define SEED          UINT64_C(88172645463325252)
 #define MESSAGES      250
 #define ACCOUNTS      2
 #define IDLE_SLICES   20
@@ -62,7 +63,8 @@ static void fill_account(struct store_fixture *fixture, uint32_t number)
 static int begin(void **state)
 {
 	struct tamper *t = mem_alloc(1, sizeof *t);
-	t->random = UINT64_C(88172645463325252);
+	const char *seed = getenv("MANSIO_TAMPER_SEED"); /* any number but 0: other draws than those of every day */
+	t->random = seed ? strtoull(seed, NULL, 10) * SEED : SEED;
 	fixture_begin(&t->fixture);
 	t->fixture.no_syncs = true;
 	fixture_open(&t->fixture);
@@ -130,9 +132,13 @@ static void tamper_once(struct tamper *t, const char *folder)
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
 	assert_int_equal(sqlite3_prepare_v2(db,
 		"SELECT s.name, c.name, c.type, s.sql LIKE '%WITHOUT ROWID%' FROM sqlite_schema AS s, pragma_table_info(s.name) AS c "
-		"WHERE s.type = 'table' AND s.name NOT LIKE 'sqlite%' ORDER BY random()", -1, &columns, NULL), SQLITE_OK);
-	size_t skip = (size_t)draw(t, 20);
-	for (size_t i = 0; i <= skip; i++)
+		"WHERE s.type = 'table' AND s.name NOT LIKE 'sqlite%' ORDER BY s.name, c.cid", -1, &columns, NULL), SQLITE_OK);
+	uint64_t n = 0;
+	while (sqlite3_step(columns) == SQLITE_ROW)
+		n++;
+	assert_int_equal(sqlite3_reset(columns), SQLITE_OK);
+	uint64_t skip = draw(t, n);
+	for (uint64_t i = 0; i <= skip; i++)
 		assert_int_equal(sqlite3_step(columns), SQLITE_ROW);
 	const char *table = (const char *)sqlite3_column_text(columns, 0), *column = (const char *)sqlite3_column_text(columns, 1);
 	const char *type = (const char *)sqlite3_column_text(columns, 2);
@@ -288,9 +294,31 @@ static void whatever_stands_in_a_row_is_answered(void **state)
 	assert_true(sum > 0);
 }
 
+static void segment_numbers_that_none_can_have_are_damage(void **state)
+{
+	static const char *const changes[] = { "number = 9223372036854775807", "number = -1", "number = 4294967297",
+		                               "number = 1000001", "\"end\" = -1" };
+	struct tamper *t = *state;
+	for (size_t i = 0; i < COUNT_OF(changes); i++) {
+		struct store_fixture copy = t->fixture;
+		char path[128], sql[128];
+		sqlite3 *db;
+		fixture_copy_folder(&t->fixture, copy.directory);
+		snprintf(path, sizeof path, "%s/index.db", copy.directory);
+		snprintf(sql, sizeof sql, "UPDATE segment SET %s", changes[i]);
+		assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+		execute(db, sql);
+		sqlite3_close(db);
+		copy.store = NULL;
+		assert_int_equal(fixture_try_open(&copy), ERR_CORRUPT);
+		nftw(copy.directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(segment_numbers_that_none_can_have_are_damage, begin, end),
 		cmocka_unit_test_setup_teardown(whatever_stands_in_a_row_is_answered, begin, end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
