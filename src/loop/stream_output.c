@@ -1,5 +1,7 @@
 /* stream_output.c: empties a stream's outq into its socket. Neighbouring bytes and small file ranges (copied through
- * the loop's scratch room) leave in one call; large file ranges by sendfile, or over TLS record by record.
+ * the loop's scratch room) leave in one call; large file ranges by sendfile, or over TLS record by record. A TCP socket
+ * is corked over a file range and what stands around it: a message and the end of its answer are one packet where they
+ * fit, and one wake-up of the client.
  *
  * What is not in the page cache is fetched by the loop's read helper, one range a stream at a time; the stream sends
  * nothing meanwhile and goes on in on_fetched(). What was fetched is read without asking again, so that each fetch
@@ -9,6 +11,8 @@
 #include "base/checked.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -129,6 +133,15 @@ static int write_error(struct stream *stream)
 	}
 }
 
+static void cork(struct stream *stream, bool corked)
+{
+	int value = corked;
+	if (stream->corked == corked || stream->cannot_cork)
+		return;
+	stream->cannot_cork = setsockopt(stream->fd, IPPROTO_TCP, TCP_CORK, &value, sizeof value) != 0;
+	stream->corked = corked && !stream->cannot_cork;
+}
+
 static int send_file(struct stream *stream, const struct outq_piece *piece, size_t *n)
 {
 	off_t offset = (off_t)piece->offset;
@@ -142,6 +155,8 @@ static int send_file(struct stream *stream, const struct outq_piece *piece, size
 			return 0;
 		}
 	}
+	if (stream->out.total > piece->n)
+		cork(stream, true);
 	ssize_t sent = sendfile(stream->fd, piece->file_fd, &offset, (size_t)wanted);
 	if (sent < 0)
 		return write_error(stream);
@@ -248,6 +263,8 @@ int stream_send(struct stream *stream, bool *sent)
 		total += n;
 		*sent = *sent || n > 0;
 	}
+	if (outq_empty(&stream->out) || stream->fetch)
+		cork(stream, false);
 	if (total > 0) {
 		loop_timeout_touch(stream->loop, &stream->timeout);
 		loop_timeout_touch(stream->loop, &stream->stalled);

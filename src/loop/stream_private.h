@@ -43,6 +43,8 @@ struct stream {
 	bool no_linger;     /* finished when the output has left */
 	bool shut;          /* our sending side is shut down */
 	bool blocked;       /* the socket took no more output */
+	bool corked;        /* the socket gathers what comes into full packets */
+	bool cannot_cork;   /* it is no TCP socket */
 	bool offer;         /* kept input is to be offered at the end of the turn */
 	bool read_again;    /* OpenSSL may hold input that epoll knows nothing of */
 	bool read_wants_write, write_wants_read; /* OpenSSL */
