@@ -1,6 +1,6 @@
 /* body.c: bodies on their way in. A body is owned by its connection, its memory counted in the store; in a file it
- * keeps only a buffer for whole writes. Files have no name (O_TMPFILE): what a crash leaves, the kernel takes. The
- * shard syncs its own copy, so nothing here is synced.
+ * keeps only a buffer for whole writes. Files have no name (O_TMPFILE): what a crash leaves, the kernel takes; some are
+ * kept and written over. The shard syncs its own copy, so nothing here is synced.
  *
  * A failed write leaves the body useless, and its owner drops it. */
 #include "proc/smtp/body.h"
@@ -61,6 +61,8 @@ void body_store_free(struct body_store *store)
 		store->idle = next;
 	}
 	store->n_idle = 0;
+	while (store->n_files > 0)
+		close(store->files[--store->n_files]);
 	mem_wipe(store->secret, sizeof store->secret);
 }
 
@@ -100,9 +102,7 @@ void body_free(struct body **body)
 		return;
 	buf_free(&b->memory);
 	count_memory(b);
-	if (b->fd >= 0)
-		close(b->fd);
-	b->fd = -1;
+	body_give_file(b->store, body_take_file(b), b->length);
 	if (b->store->n_idle == IDLE_MAX) {
 		destroy(b);
 		return;
@@ -138,15 +138,25 @@ static int write_all(struct body *body, struct str bytes)
 	return file_write(body->fd, bytes);
 }
 
+static int open_file(struct body_store *store, int *out)
+{
+	if (store->spool < 0)
+		return ERR_NO_SPACE;
+	int fd = store->n_files > 0 ? store->files[--store->n_files]
+	                            : openat(store->spool, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_from_errno(errno);
+	*out = fd;
+	return lseek(fd, 0, SEEK_SET) < 0 ? ERR_IO : 0;
+}
+
 /* From now on the body is in a file. */
 static int move_to_file(struct body *body)
 {
-	if (body->store->spool < 0)
-		return ERR_NO_SPACE;
-	body->fd = openat(body->store->spool, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (body->fd < 0)
-		return err_from_errno(errno);
-	int err = look_at_space(body);
+	int err = open_file(body->store, &body->fd);
+	if (err != 0)
+		return err;
+	err = look_at_space(body);
 	if (err == 0)
 		err = write_all(body, buf_str(&body->memory));
 	buf_free(&body->memory);
@@ -241,6 +251,23 @@ struct str body_bytes(const struct body *body)
 int body_file(const struct body *body)
 {
 	return body->fd;
+}
+
+int body_take_file(struct body *body)
+{
+	int fd = body->fd;
+	body->fd = -1;
+	return fd;
+}
+
+void body_give_file(struct body_store *store, int fd, uint64_t length)
+{
+	if (fd < 0)
+		return;
+	if (length <= BODY_FILE_SIZE_MAX && store->n_files < BODY_FILES_MAX)
+		store->files[store->n_files++] = fd;
+	else
+		close(fd);
 }
 
 struct delivery_key body_delivery_key(const struct body *body, struct str sender, const struct account_id *account)

@@ -12,6 +12,10 @@
 
 #define BODY_SECRET_SIZE 192
 
+/* Files kept for the next large bodies, and the bytes of one at most: the page cache that they hold. */
+#define BODY_FILES_MAX      8
+#define BODY_FILE_SIZE_MAX  (UINT64_C(4) * 1024 * 1024)
+
 struct body;
 
 struct body_store {
@@ -24,6 +28,8 @@ struct body_store {
 	uint64_t held;          /* memory of all bodies now */
 	struct body *idle;      /* kept for reuse: parser and hash state are dear to make */
 	uint32_t n_idle;
+	int files[BODY_FILES_MAX]; /* kept for reuse: writing over pages that are there costs a fifth of making new ones */
+	uint32_t n_files;
 };
 
 /* Derives the secret from the store's. All else is set by the caller before the first body. */
@@ -42,6 +48,11 @@ void body_free(struct body **body);
 uint64_t body_length(const struct body *body);
 struct str body_bytes(const struct body *body);
 int body_file(const struct body *body);
+
+/* Takes the file, or -1, out of the body: who shares it with others gives it back when they have answered, and closes
+ * it when they have not: the next body writes over it. */
+int body_take_file(struct body *body);
+void body_give_file(struct body_store *store, int fd, uint64_t length);
 
 /* Names the delivery of this body from that sender to that account: the same for a retry, another for all else.
  *

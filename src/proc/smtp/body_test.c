@@ -99,6 +99,41 @@ static void without_room_on_disk_large_bodies_are_refused(void **state)
 	store.spool = spool;
 }
 
+static void files_are_written_over_when_nobody_reads_them(void **state)
+{
+	struct body *first = fill(300000, 5000, 0), *second = fill(200000, 5000, 200000);
+	int shared = body_take_file(first);
+	assert_int_equal(body_file(first), -1);
+	body_free(&first);
+	assert_int_equal(store.n_files, 0);
+	int own = body_file(second);
+	body_free(&second);
+	assert_int_equal(store.n_files, 1);
+	second = fill(150000, 7000, 0);
+	assert_int_equal(body_file(second), own);
+	body_give_file(&store, shared, 300000);
+	first = fill(120000, 7000, 0);
+	assert_int_equal(body_file(first), shared);
+	body_free(&first);
+	body_free(&second);
+}
+
+static void few_and_small_files_are_kept(void **state)
+{
+	struct body *bodies[BODY_FILES_MAX + 2];
+	for (size_t i = 0; i < BODY_FILES_MAX + 2; i++)
+		bodies[i] = fill(200000, 200000, 0);
+	for (size_t i = 0; i < BODY_FILES_MAX + 2; i++)
+		body_free(&bodies[i]);
+	assert_int_equal(store.n_files, BODY_FILES_MAX);
+	struct body *large = fill(BODY_FILE_SIZE_MAX + 1, 65536, 0);
+	assert_int_equal(store.n_files, BODY_FILES_MAX - 1);
+	body_free(&large);
+	assert_int_equal(store.n_files, BODY_FILES_MAX - 1);
+	body_give_file(&store, -1, 0);
+	assert_int_equal(store.n_files, BODY_FILES_MAX - 1);
+}
+
 static bool same(struct delivery_key a, struct delivery_key b)
 {
 	return memcmp(a.bytes, b.bytes, DELIVERY_KEY_SIZE) == 0;
@@ -132,6 +167,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(small_bodies_stay_in_memory_and_large_ones_do_not, open_store, close_store),
 		cmocka_unit_test_setup_teardown(memory_over_the_budget_goes_to_files, open_store, close_store),
 		cmocka_unit_test_setup_teardown(without_room_on_disk_large_bodies_are_refused, open_store, close_store),
+		cmocka_unit_test_setup_teardown(files_are_written_over_when_nobody_reads_them, open_store, close_store),
+		cmocka_unit_test_setup_teardown(few_and_small_files_are_kept, open_store, close_store),
 		cmocka_unit_test_setup_teardown(keys_are_the_same_for_a_retry_only, open_store, close_store),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

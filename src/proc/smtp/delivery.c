@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#include <unistd.h>
+
 struct item {
 	uint32_t target;
 	uint16_t shard;
@@ -30,6 +32,9 @@ struct delivery {
 	struct item *items; /* one for each target */
 	struct batch *batches;
 	uint32_t n_batches, outstanding;
+	int file;             /* of the body, which the shards read; -1: none */
+	uint64_t body_length;
+	bool unanswered;      /* a shard may read it still */
 };
 
 static int compare_items(const void *a, const void *b)
@@ -44,7 +49,8 @@ struct delivery *delivery_new(struct smtp_role *role, uint64_t session, struct s
                               delivery_done_fn *done, void *owner)
 {
 	struct delivery *delivery = mem_alloc(1, sizeof *delivery);
-	*delivery = (struct delivery){ .role = role, .session = session, .message = message, .done = done, .owner = owner };
+	*delivery = (struct delivery){ .role = role, .session = session, .message = message, .done = done, .owner = owner,
+		                          .file = -1 };
 	delivery->items = mem_alloc(message->n_targets, sizeof *delivery->items);
 	for (uint32_t i = 0; i < message->n_targets; i++) {
 		message->targets[i].result = SMTP_UNAVAILABLE;
@@ -62,6 +68,10 @@ void delivery_free(struct delivery **delivery)
 		return;
 	for (uint32_t i = 0; i < d->n_batches; i++)
 		ipc_call_cancel(d->role->calls[QUESTION_DELIVER], d->batches[i].call);
+	if (d->file >= 0 && (d->unanswered || d->outstanding > 0))
+		close(d->file);
+	else
+		body_give_file(&d->role->bodies, d->file, d->body_length);
 	mem_free(d->items);
 	mem_free(d->batches);
 	mem_free(d);
@@ -101,6 +111,7 @@ static void on_reply(void *owner, int result, const void *message)
 			delivery->message->targets[target].result = result_of((enum deliver_result)reply->results[i], full);
 		}
 	} else {
+		delivery->unanswered = true;
 		log_warning("delivery-unanswered", LOG_ID(delivery->session),
 		            LOG_U("shard", delivery->items[batch->first].shard), LOG_ERR(result ? result : ERR_CORRUPT));
 	}
@@ -161,7 +172,7 @@ static int send_batch(struct delivery *delivery, struct batch *batch, const stru
 	flush_confirmed(role, shard); /* first: the shard forgets the key before it may meet it again */
 	err = encode(delivery, batch, body, &role->scratch);
 	if (err == 0)
-		err = ipc_send2(channel, SMTP_SHARD_DELIVER, buf_str(&role->scratch), body_bytes(body), body_file(body));
+		err = ipc_send2(channel, SMTP_SHARD_DELIVER, buf_str(&role->scratch), body_bytes(body), delivery->file);
 	if (err != 0) {
 		ipc_call_cancel(calls, batch->call);
 		batch->call = 0;
@@ -183,8 +194,10 @@ static void make_batches(struct delivery *delivery)
 	delivery->n_batches = made;
 }
 
-void delivery_send(struct delivery *delivery, const struct body *body)
+void delivery_send(struct delivery *delivery, struct body *body)
 {
+	delivery->file = body_take_file(body);
+	delivery->body_length = body_length(body);
 	make_batches(delivery);
 	delivery->outstanding = 1; /* this call itself, so that done() comes once, at the end */
 	for (uint32_t i = 0; i < delivery->n_batches; i++) {

@@ -10,13 +10,14 @@ struct delivery;
 /* Every target has its result. The owner frees the delivery now or later. */
 typedef void delivery_done_fn(void *owner);
 
-/* `message` is borrowed until the delivery is freed; `body` (finished) only during delivery_send. */
+/* `message` is borrowed until the delivery is freed; `body` (finished) only during delivery_send,
+ * which takes its file. */
 struct delivery *delivery_new(struct smtp_role *role, uint64_t session, struct smtp_delivery *message,
                               delivery_done_fn *done, void *owner) __attribute__((returns_nonnull));
 
 /* Asks the shards, and calls done() when all have answered, the deadline has passed, or none could be asked (then
  * before it returns). Shards that are down or late leave SMTP_UNAVAILABLE. */
-void delivery_send(struct delivery *delivery, const struct body *body);
+void delivery_send(struct delivery *delivery, struct body *body);
 
 /* Forgets it; answers that still come are ignored. Accepts NULL inside. */
 void delivery_free(struct delivery **delivery);
