@@ -18,7 +18,7 @@ static struct directory_account alice, bob;
 static void open_it(void)
 {
 	struct directory_settings settings = { .shards = 1, .max_alias_targets = 10, .max_alias_depth = 3 };
-	assert_int_equal(0, directory_open(str_from_c(folder), &settings, 0, &directory));
+	assert_int_equal(0, directory_open(str_from_c(folder), &settings, 0, &directory, NULL));
 }
 
 static int set_up(void **state)

@@ -62,7 +62,7 @@ static const char *const MIGRATIONS[] = {
 
 static int (*const REWRITES[COUNT_OF(MIGRATIONS)])(struct db *db) = { NULL, directory_fold_domains };
 
-static int open_database(struct directory *directory, struct str path, uint32_t wait_ms)
+static int open_database(struct directory *directory, struct str path, uint32_t wait_ms, const char **what)
 {
 	const struct db_options options = {
 		.cache_kb = DIRECTORY_CACHE_KB,
@@ -75,16 +75,22 @@ static int open_database(struct directory *directory, struct str path, uint32_t 
 		.newest = directory_schema, .steps = MIGRATIONS, .n_steps = COUNT_OF(MIGRATIONS), .rewrites = REWRITES
 	};
 	int err = db_open(path, &options, &directory->db);
-	if (!err)
+	if (!err) {
 		err = db_migrate(&directory->db, &schema);
+		if (err && err != ERR_UNSUPPORTED)
+			*what = DIRECTORY_FILE ", which is to be brought to this version (it is as it was before)";
+	}
 	for (int i = 0; !err && i < STATEMENT_COUNT; i++)
 		err = db_prepare(&directory->db, STATEMENT_SQL[i], &directory->statements[i]);
 	return err;
 }
 
 int directory_open(struct str folder, const struct directory_settings *settings, uint32_t wait_ms,
-		   struct directory **out)
+		   struct directory **out, const char **what)
 {
+	const char *unasked;
+	what = what ? what : &unasked;
+	*what = DIRECTORY_FILE;
 	struct directory *directory = mem_alloc(1, sizeof *directory);
 	directory->shards = MAX(settings->shards, (uint16_t)1);
 	directory->max_alias_targets = MIN(settings->max_alias_targets, (uint32_t)DIRECTORY_TARGETS_MAX);
@@ -96,7 +102,7 @@ int directory_open(struct str folder, const struct directory_settings *settings,
 	buf_add(&path, STR("/" DIRECTORY_FILE));
 	int err = buf_error(&path);
 	if (!err)
-		err = open_database(directory, buf_str(&path), wait_ms);
+		err = open_database(directory, buf_str(&path), wait_ms, what);
 	if (!err)
 		err = directory_moves_take_back(directory);
 	buf_free(&path);

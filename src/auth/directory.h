@@ -25,9 +25,10 @@ struct directory_settings {
 struct directory;
 
 /* Opens folder/directory.db, making or migrating it; takes its lock, waiting at most wait_ms for another process.
- * ERR_UNAVAILABLE: somebody else has it open; ERR_UNSUPPORTED: made by a newer Mansio. */
+ * ERR_UNAVAILABLE: somebody else has it open; ERR_UNSUPPORTED: made by a newer Mansio. *what (may be NULL): what failed,
+ * for the log; a static text. */
 int directory_open(struct str folder, const struct directory_settings *settings, uint32_t wait_ms,
-		   struct directory **out) MUST_CHECK;
+		   struct directory **out, const char **what) MUST_CHECK;
 void directory_free(struct directory **directory);
 
 #define DIRECTORY_SNAPSHOT_FILE "snapshot.db" /* beside it, while a backup is made */

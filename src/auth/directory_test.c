@@ -25,7 +25,7 @@ struct place {
 
 static void open_directory(struct place *place)
 {
-	assert_int_equal(0, directory_open(str_from_c(place->folder), &SETTINGS, 0, &place->directory));
+	assert_int_equal(0, directory_open(str_from_c(place->folder), &SETTINGS, 0, &place->directory, NULL));
 }
 
 static int make_place(void **state)
@@ -200,7 +200,7 @@ static void second_opener_is_told_that_it_is_in_use(void **state)
 {
 	struct place *place = *state;
 	struct directory *second;
-	assert_int_equal(ERR_UNAVAILABLE, directory_open(str_from_c(place->folder), &SETTINGS, 0, &second));
+	assert_int_equal(ERR_UNAVAILABLE, directory_open(str_from_c(place->folder), &SETTINGS, 0, &second, NULL));
 }
 
 static void detail_is_tried_exactly_first(void **state)

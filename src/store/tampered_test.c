@@ -1,6 +1,7 @@
 /* tampered_test.c: index.db changed behind the store's back, one value at a time, in every table: whatever stands there,
  * the store opens or says why not, each call answers, and nothing is read or written beyond its bounds (sanitizers). */
 #include "store/internal.h"
+#include "store/pop3.h"
 #include "store/test_store.h"
 
 #include "base/checked.h"
@@ -19,6 +20,8 @@
 #define IDLE_SLICES   20
 #define BLOB_MAX      300
 #define CHECK_SLICES  1000
+#define LOGIN         3 /* of POP3 */
+#define SOON          1000000000
 
 struct tamper {
 	struct store_fixture fixture;
@@ -34,6 +37,23 @@ static uint64_t draw(struct tamper *t, uint64_t below)
 }
 
 /* --- a store with something in every table --- */
+
+static void fill_pop3(struct account *account, struct mailbox *inbox)
+{
+	struct entry_cursor cursor = entry_seek(inbox, 0);
+	struct set hidden = SET_INIT, due = SET_INIT;
+	set_add(&hidden, 5, 8);
+	set_add(&due, 9, 9);
+	assert_int_equal(pop3_hide(inbox, LOGIN, &hidden), 0);
+	assert_int_equal(pop3_discard_later(inbox, &due, true, SOON), 0);
+	for (int i = 0; i < 3; i++) {
+		char text[] = { (char)('a' + i), '\0' };
+		assert_int_equal(uidl_keep(account, entry_next(&cursor)->id, str_from_c(text)), 0);
+	}
+	assert_int_equal(account_subscribe(account, STR("INBOX"), true), 0);
+	set_free(&hidden);
+	set_free(&due);
+}
 
 static void fill_account(struct store_fixture *fixture, uint32_t number)
 {
@@ -51,6 +71,7 @@ static void fill_account(struct store_fixture *fixture, uint32_t number)
 	set_clear(&some);
 	set_add(&some, 10, 30);
 	assert_int_equal(mailbox_expunge(inbox, &some, false, &gone), 0);
+	fill_pop3(account, inbox);
 	assert_int_equal(delivery_remember(fixture->store, account, key), 0);
 	fixture_settle(fixture);
 	set_free(&some);
@@ -193,6 +214,26 @@ static uint64_t read_mailbox(struct account *account, struct mailbox *mailbox)
 	return sum + counts.unseen;
 }
 
+static uint64_t read_pop3(struct account *account, struct mailbox *mailbox)
+{
+	struct entry_cursor cursor = entry_seek(mailbox, 0);
+	struct uidl_cursor texts;
+	struct set hidden = SET_INIT;
+	const struct entry *entry;
+	struct str text;
+	uint64_t sum = 0;
+	bool any;
+	if (pop3_hidden(mailbox, LOGIN, &hidden) == 0)
+		sum += hidden.n;
+	if (uidl_cursor_begin(&texts, account, &any) == 0) {
+		while (any && (entry = entry_next(&cursor)))
+			sum += uidl_cursor_find(&texts, entry->id, &text) == 0 ? text.n : 0;
+		uidl_cursor_end(&texts);
+	}
+	set_free(&hidden);
+	return sum;
+}
+
 static void change_mailbox(struct account *account, struct mailbox *mailbox)
 {
 	struct set uids = SET_INIT, a = SET_INIT, b = SET_INIT;
@@ -207,6 +248,10 @@ static void change_mailbox(struct account *account, struct mailbox *mailbox)
 	if (!account_is_gone(account) && trash)
 		result += mailbox_copy(mailbox, &uids, trash, false, KEYWORDS_MAX, &a, &b);
 	set_clear(&a);
+	if (!account_is_gone(account))
+		result += pop3_hide(mailbox, LOGIN, &uids);
+	if (!account_is_gone(account))
+		result += pop3_discard_later(mailbox, &uids, false, SOON);
 	if (!account_is_gone(account))
 		result += mailbox_expunge(mailbox, &uids, false, &a);
 	if (!account_is_gone(account))
@@ -234,7 +279,7 @@ static uint64_t use_account(struct store_fixture *fixture, uint32_t number)
 		struct mailbox *mailbox = list[i];
 		if (mailbox_open(mailbox) < 0)
 			continue;
-		sum += read_mailbox(account, mailbox);
+		sum += read_mailbox(account, mailbox) + read_pop3(account, mailbox);
 		if (store_writable(fixture->store))
 			change_mailbox(account, mailbox);
 		mailbox_close(mailbox);

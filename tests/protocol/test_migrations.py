@@ -172,39 +172,43 @@ def test_everything_of_the_first_version_at_once(filled):
     assert_all_works(filled)
 
 
-# What makes a step fail: at its beginning, or when most of it is done.
-POISON = {
-    "index-1": ["CREATE TABLE forgotten (x)", "CREATE TRIGGER poison BEFORE UPDATE ON segment "
-                                              "BEGIN SELECT RAISE(ABORT, 'poison'); END"],
-    "index-2": ["ALTER TABLE account ADD COLUMN quota_bytes INTEGER",
-                "CREATE TRIGGER poison BEFORE UPDATE ON expunged BEGIN SELECT RAISE(ABORT, 'poison'); END"],
-}
+# What makes a step fail, at its beginning or when most of it is done, and what takes that away again.
+POISON = [
+    (index, 1, "CREATE TABLE forgotten (x)", "DROP TABLE forgotten"),
+    (index, 1, "CREATE TRIGGER poison BEFORE UPDATE ON segment BEGIN SELECT RAISE(ABORT, 'poison'); END", "DROP TRIGGER poison"),
+    (index, 2, "ALTER TABLE account ADD COLUMN quota_bytes INTEGER", "ALTER TABLE account DROP COLUMN quota_bytes"),
+    (index, 2, "CREATE TRIGGER poison BEFORE UPDATE ON expunged BEGIN SELECT RAISE(ABORT, 'poison'); END", "DROP TRIGGER poison"),
+    (index, 3, "CREATE TABLE pop3_hidden (x)", "DROP TABLE pop3_hidden"),
+    (index, 3, "CREATE TABLE pop3_uidl (x)", "DROP TABLE pop3_uidl"),
+    (directory, 1, "ALTER TABLE account ADD COLUMN quota_messages INTEGER", "ALTER TABLE account DROP COLUMN quota_messages"),
+    (directory, 1, "CREATE TABLE old_order (x)", "DROP TABLE old_order"),
+    (directory, 2, "CREATE TABLE app_password (x)", "DROP TABLE app_password"),
+    (directory, 2, "CREATE TABLE old_order (x)", "DROP TABLE old_order"),
+]
 
 
-@pytest.mark.parametrize("which", [0, 1])
-@pytest.mark.parametrize("old", [1, 2])
-def test_a_step_that_fails_leaves_the_old_store(filled, old, which):
-    take_back(index(filled), "index", old)
-    database = sqlite3.connect(index(filled))
+@pytest.mark.parametrize("path, old, poison, antidote", POISON)
+def test_a_step_that_fails_leaves_the_old_database(filled, path, old, poison, antidote):
+    file = path(filled)
+    take_back(file, file.stem, old)
+    database = sqlite3.connect(file)
     before = list(database.iterdump())
-    database.execute(POISON[f"index-{old}"][which])
+    database.execute(poison)
     database.commit()
     poisoned = list(database.iterdump())
     database.close()
-    content = index(filled).read_bytes()
+    content = file.read_bytes()
     filled.start(wait=False)
-    filled.wait_for(lambda: "event=store-not-opened" in filled.log_text(), "the refusal")
+    filled.wait_for(lambda: "not-opened" in filled.log_text(), "the refusal")
     filled.wait_for(lambda: filled.status() is not None, "the control socket")
     filled.kill_everything()
-    line = next(line for line in filled.log_text().splitlines() if "event=store-not-opened" in line)
-    assert "index.db" in line and "as it was" in line and "shards/00" in line
-    assert index(filled).read_bytes()[100:] == content[100:], "not a byte of it but SQLite's own counters"
-    database = sqlite3.connect(index(filled))
+    line = next(line for line in filled.log_text().splitlines() if "not-opened" in line)
+    assert file.name in line and "as it was" in line and str(file.parent) in line
+    assert file.read_bytes()[100:] == content[100:], "not a byte of it but SQLite's own counters"
+    database = sqlite3.connect(file)
     assert database.execute("PRAGMA user_version").fetchone()[0] == old
     assert list(database.iterdump()) == poisoned
-    database.execute("DROP TABLE forgotten" if "TABLE forgotten" in POISON[f"index-{old}"][which] else
-                     "ALTER TABLE account DROP COLUMN quota_bytes" if "ALTER" in POISON[f"index-{old}"][which] else
-                     "DROP TRIGGER poison")
+    database.execute(antidote)
     database.commit()
     assert list(database.iterdump()) == before
     database.close()

@@ -28,11 +28,12 @@ static int open_directory(struct auth *auth)
 	};
 	buf_add(&auth->folder, process->setup.directory);
 	buf_add(&auth->folder, STR("/" STORE_FOLDER_AUTH));
+	const char *what = DIRECTORY_FILE;
 	int err = buf_error(&auth->folder);
 	if (!err)
-		err = directory_open(buf_str(&auth->folder), &settings, OPEN_WAIT_MS, &auth->directory);
+		err = directory_open(buf_str(&auth->folder), &settings, OPEN_WAIT_MS, &auth->directory, &what);
 	if (err)
-		log_error("directory-not-opened", LOG_C("file", "auth/" DIRECTORY_FILE), LOG_S("folder", buf_str(&auth->folder)),
+		log_error("directory-not-opened", LOG_C("what", what), LOG_S("directory", buf_str(&auth->folder)),
 		          LOG_ERR(err),
 		          LOG_C("action", err == ERR_UNSUPPORTED ? "it was written by a newer version of mansio; run that one"
 		                          : err == ERR_CORRUPT   ? "stop the server and restore this file from a backup"

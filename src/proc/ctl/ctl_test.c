@@ -176,7 +176,7 @@ static void lists_of_more_than_a_page_are_whole(void **state)
 	struct directory *directory;
 	char folder[128], name[64];
 	snprintf(folder, sizeof folder, "%s/store/" STORE_FOLDER_AUTH, place->folder);
-	assert_int_equal(0, directory_open(str_from_c(folder), &settings, 0, &directory));
+	assert_int_equal(0, directory_open(str_from_c(folder), &settings, 0, &directory, NULL));
 	for (int i = 0; i < MORE_THAN_A_PAGE; i++) {
 		snprintf(name, sizeof name, "d%04d.test", i);
 		assert_int_equal(0, directory_domain_add(directory, str_from_c(name)));

@@ -70,7 +70,7 @@ static int open_directory(const struct ctl *ctl, struct ctl_offline *offline, co
 	};
 	umask(077);
 	int err = ctl_become_owner(folder);
-	return err ? err : directory_open(str_from_c(folder), &settings, OPEN_WAIT_MS, &offline->directory);
+	return err ? err : directory_open(str_from_c(folder), &settings, OPEN_WAIT_MS, &offline->directory, NULL);
 }
 
 /* Lock, store, directory. */

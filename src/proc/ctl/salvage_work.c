@@ -70,7 +70,7 @@ static int read_directory(const struct ctl *ctl, const struct salvage_work *work
 	snprintf(file, sizeof file, "%s/" DIRECTORY_FILE, work->auth);
 	if (access(file, F_OK) < 0)
 		return ERR_NOT_FOUND; /* to open it would make an empty one */
-	int err = directory_open(str_from_c(work->auth), &settings, DIRECTORY_WAIT_MS, &directory);
+	int err = directory_open(str_from_c(work->auth), &settings, DIRECTORY_WAIT_MS, &directory, NULL);
 	if (err)
 		return err;
 	do {
