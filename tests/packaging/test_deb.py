@@ -3,6 +3,7 @@ stand-ins for the commands that would change this machine."""
 
 import hashlib
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -112,6 +113,21 @@ def test_lintian_finds_no_error(package):
         pytest.skip("lintian is not here")
     done = subprocess.run(["lintian", "--no-tag-display-limit", package], capture_output=True, text=True, check=False)
     assert not re.search(r"^E:", done.stdout, re.M), done.stdout
+
+
+def test_it_installs_serves_upgrades_and_goes(package, tmp_path):
+    """With the system's own dpkg and users, in a copy of the system that is thrown away."""
+    here = pathlib.Path(__file__).parent
+    if shutil.which("adduser") is None or shutil.which("ip") is None:
+        pytest.skip("adduser or ip is not here: a package cannot be installed")
+    (tmp_path / "copy").mkdir()
+    files = [build(tmp_path, "--version", "99.0"), shutil.copy(package, tmp_path), shutil.copy(here / "life_of_a_package.py", tmp_path)]
+    new, old, life = (f"/run/files/{pathlib.Path(file).name}" for file in files)
+    done = subprocess.run([here / "throw_away.sh", tmp_path, "/usr/bin/python3", life, old, new],
+                          capture_output=True, text=True, check=False)
+    if done.returncode == 99 or "unshare" in done.stderr:
+        pytest.skip(f"no copy of the system can be made here: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # ---------------------------------------------------------------- scripts
