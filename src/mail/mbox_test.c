@@ -250,6 +250,33 @@ static void what_is_written_is_read_as_the_same(void **state)
 	}
 }
 
+static void quotes_are_written_as_they_come(void **state)
+{
+	const struct mbox_message message = { .date = { DATE_SECONDS, 0 } };
+	struct buf body = BUF_INIT(1 << 20), all = BUF_INIT(1 << 20), out = BUF_INIT(1 << 20);
+	struct mbox_writer *writer = mbox_writer_new();
+	for (int i = 0; i < 300000; i++)
+		buf_add_byte(&body, '>');
+	buf_add(&body, STR("From x\r\n"));
+	mbox_writer_begin(writer, &message, &all);
+	for (size_t at = 0; at < body.n; at += 1000) {
+		buf_clear(&out);
+		mbox_writer_body(writer, str_first(str_from(buf_str(&body), at), 1000), &out);
+		assert_true(out.n <= 2 * 1000 + MBOX_LINE_HEAD_MAX);
+		buf_add(&all, buf_str(&out));
+	}
+	mbox_writer_end(writer, &all);
+	struct seen_file file;
+	read_in_pieces(buf_str(&all), 4096, &file);
+	assert_int_equal(file.n, 1);
+	assert_bytes(buf_str(&file.list[0].body), buf_str(&body));
+	seen_free(&file);
+	mbox_writer_free(&writer);
+	buf_free(&body);
+	buf_free(&all);
+	buf_free(&out);
+}
+
 static void long_lines_pass_in_any_pieces(void **state)
 {
 	struct buf body = BUF_INIT(1 << 20), out = BUF_INIT(1 << 20);
@@ -312,6 +339,7 @@ int main(void)
 		cmocka_unit_test(what_programs_keep_in_the_header_is_read_and_taken_out),
 		cmocka_unit_test(a_message_without_a_useful_from_line_has_the_date_of_its_header),
 		cmocka_unit_test(what_is_written_is_read_as_the_same),
+		cmocka_unit_test(quotes_are_written_as_they_come),
 		cmocka_unit_test(long_lines_pass_in_any_pieces),
 		cmocka_unit_test(the_envelope_sender_is_taken_from_return_path),
 		cmocka_unit_test(what_is_no_mbox_has_no_messages),

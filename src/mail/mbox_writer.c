@@ -68,20 +68,30 @@ void mbox_writer_begin(struct mbox_writer *writer, const struct mbox_message *me
 	print_fields(message, &writer->fields);
 }
 
+static void begin(struct mbox_writer *writer, bool with_fields)
+{
+	if (!writer->has_begun && with_fields)
+		buf_add(writer->out, buf_str(&writer->fields));
+	writer->has_begun = true;
+}
+
+static void put_quotes(struct mbox_writer *writer, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++)
+		buf_add_byte(writer->out, '>');
+}
+
 static void put_piece(void *owner, const struct mbox_piece *piece)
 {
 	struct mbox_writer *writer = owner;
 	struct buf *out = writer->out;
 	/* A message that begins with a blank would continue our last field: it goes without them. */
 	bool is_folded = piece->quotes == 0 && piece->text.n > 0 && (piece->text.p[0] == ' ' || piece->text.p[0] == '\t');
-	if (!writer->has_begun && !is_folded)
-		buf_add(out, buf_str(&writer->fields));
-	writer->has_begun = true;
+	begin(writer, !is_folded);
 	mbox_header_step(&writer->header, piece);
 	if (writer->header.inside && mbox_field_is_ours(writer->header.field))
 		return;
-	for (uint64_t i = 0; i < piece->quotes + mbox_piece_is_from(piece); i++)
-		buf_add_byte(out, '>');
+	put_quotes(writer, piece->quotes + mbox_piece_is_from(piece));
 	buf_add(out, piece->text);
 	if (piece->last)
 		buf_add_byte(out, '\n');
@@ -91,6 +101,12 @@ void mbox_writer_body(struct mbox_writer *writer, struct str bytes, struct buf *
 {
 	writer->out = out;
 	mbox_lines_feed(&writer->lines, bytes, put_piece, writer);
+	/* Of quotes whose line goes on in the next bytes one is kept, which says that there were some. */
+	if (!writer->lines.is_rest && writer->lines.n == 0 && writer->lines.quotes > 1) {
+		begin(writer, true);
+		put_quotes(writer, writer->lines.quotes - 1);
+		writer->lines.quotes = 1;
+	}
 }
 
 void mbox_writer_end(struct mbox_writer *writer, struct buf *out)

@@ -31,6 +31,18 @@
 #define PARCEL_NUMBER_MAX    ((UINT64_C(1) << 40) - 1) /* of messages, entry ids and modseqs */
 #define PARCEL_TEXT_MAX      1000
 
+/* Under which number a MISSING tells that entries of a mailbox are, nobody knows of which messages; and the mailbox of such
+ * a number, 0 when it is a message's. */
+static inline uint64_t parcel_number_of_lost_entries(uint32_t mailbox)
+{
+	return PARCEL_NUMBER_MAX - mailbox;
+}
+static inline uint32_t parcel_mailbox_of_lost_entries(uint64_t number)
+{
+	return number >= PARCEL_NUMBER_MAX - PARCEL_MAILBOXES_MAX && number < PARCEL_NUMBER_MAX
+	               ? (uint32_t)(PARCEL_NUMBER_MAX - number) : 0;
+}
+
 enum parcel_type {
 	PARCEL_BEGIN = 1,
 	PARCEL_MAILBOX = 2,

@@ -706,7 +706,7 @@ static void next_subscription(struct parcel_writer *w)
 	}
 }
 
-/* Nobody knows which messages the pages named that cannot be read: they are told as one, under a number that none has. */
+/* Nobody knows which messages the pages named that cannot be read: they are told as one. */
 static void put_mailbox(struct parcel_writer *w, const struct shot *shot)
 {
 	parcel_put_mailbox(&w->maker, &shot->facts);
@@ -714,7 +714,8 @@ static void put_mailbox(struct parcel_writer *w, const struct shot *shot)
 		return;
 	tell(w, "entries of mailbox %.*s are damaged: some of its messages are left out",
 	     STR_ARG(str_first(shot->facts.name, 80)));
-	parcel_put_missing(&w->maker, &(struct parcel_missing){ PARCEL_NUMBER_MAX - shot->facts.number, parcel_writer_problem(w) });
+	parcel_put_missing(&w->maker, &(struct parcel_missing){ parcel_number_of_lost_entries(shot->facts.number),
+	                                                        parcel_writer_problem(w) });
 }
 
 /* --- steps --- */

@@ -9,6 +9,7 @@ import pty
 import select
 import shutil
 import signal
+import sqlite3
 import subprocess
 import time
 
@@ -368,6 +369,27 @@ def test_a_damaged_message_is_told_and_all_others_are_exported(tmp_path):
             assert "INBOX" in done.stderr and "uid 3" in done.stderr
         assert len(os.listdir(tmp_path / "maildir/cur")) == 4
         assert len(mailbox.mbox(tmp_path / "--format-mbox/INBOX.mbox", create=False)) == 4
+
+
+def test_damaged_entries_are_told_and_the_others_are_exported(tmp_path):
+    with Server({"server": {"shards": 1}}) as server:
+        server.add_domain()
+        account = server.add_account()
+        with server.imap(account) as imap:
+            for n in range(300):
+                imap.append("INBOX", mail(f"letter {n}", "body\r\n"))
+        server.stop()
+        database = sqlite3.connect(server.directory / "shards/00/index.db")
+        database.execute("UPDATE page SET entries = x'beef' WHERE key = (SELECT min(key) FROM page WHERE length(entries) > 1000)")
+        database.commit()
+        database.close()
+        server.start()
+        done = export(server, account, tmp_path / "out", check=False)
+        told = json.loads(done.stdout)
+        assert done.returncode == 1
+        assert told["damaged"] == 1 and 0 < told["messages"] < 300
+        assert told["damage"][0]["mailbox"] == "INBOX" and "uid" not in told["damage"][0]
+        assert "mailbox INBOX: " in done.stderr
 
 
 # ---------------------------------------------------------------- interrupted

@@ -36,14 +36,19 @@ int export_make_folder(struct export *x, const char *path)
 
 /* --- what cannot be exported --- */
 
+/* uid 0: nobody knows of which. */
 static void report(struct export *x, const struct export_mailbox *mailbox, uint32_t uid, const char *problem)
 {
 	x->damaged++;
 	progress_end(&x->progress);
-	fprintf(stderr, "mansio: mailbox %.*s, uid %" PRIu32 ": %s\n", STR_ARG(mailbox->name), uid, problem);
+	fprintf(stderr, "mansio: mailbox %.*s", STR_ARG(mailbox->name));
+	if (uid > 0)
+		fprintf(stderr, ", uid %" PRIu32, uid);
+	fprintf(stderr, ": %s\n", problem);
 	json_begin_object(&x->damage);
 	json_field_string(&x->damage, "mailbox", mailbox->name);
-	json_field_u64(&x->damage, "uid", uid);
+	if (uid > 0)
+		json_field_u64(&x->damage, "uid", uid);
 	json_field_string(&x->damage, "problem", str_from_c(problem));
 	json_end_object(&x->damage);
 }
@@ -66,6 +71,18 @@ static int take_mailbox(struct export *x, const struct parcel_mailbox *m)
 	progress_end(&x->progress);
 	fprintf(stderr, "mansio: mailbox %.*s: no file can have this name; it is left out\n", STR_ARG(mailbox->name));
 	return 0;
+}
+
+static void take_missing(struct export *x, const struct parcel_missing *missing)
+{
+	char problem[PARCEL_TEXT_MAX];
+	uint32_t mailbox = parcel_mailbox_of_lost_entries(missing->number);
+	if (mailbox == 0 || mailbox > x->n_mailboxes) {
+		export_spool_missing(x, missing);
+		return;
+	}
+	snprintf(problem, sizeof problem, "%.*s", STR_ARG(missing->problem));
+	report(x, &x->mailboxes[mailbox - 1], 0, problem);
 }
 
 static int take_entry(struct export *x, uint32_t index, const struct parcel_entry *entry)
@@ -110,7 +127,7 @@ static int take_frame(struct export *x, const struct parcel_frame *frame)
 		progress_set(&x->progress, x->bytes, x->entries);
 		return export_spool_add(x, frame->body);
 	case PARCEL_MISSING:
-		export_spool_missing(x, &frame->missing);
+		take_missing(x, &frame->missing);
 		break;
 	case PARCEL_ENTRIES:
 		for (uint32_t i = 0; i < frame->entries.n && !err; i++)

@@ -36,6 +36,8 @@ struct mbox_writing {
 static void flush_out(struct export *x, struct mbox_writing *w)
 {
 	if (!w->err)
+		w->err = buf_error(&w->out);
+	if (!w->err)
 		w->err = file_write(w->fd, buf_str(&w->out));
 	x->mailboxes[w->mailbox].written += w->out.n;
 	buf_clear(&w->out);

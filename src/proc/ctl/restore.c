@@ -236,6 +236,13 @@ static int copy_segment_back(struct restore *restore, const struct backup_segmen
 	                                              : result;
 }
 
+/* The name is NUMBER.db; the manifest is ours, and may have been changed by others. */
+static bool shard_of_file(const char *name, uint64_t shards, uint64_t *shard)
+{
+	struct str text = str_from_c(name);
+	return str_ends(text, STR(".db")) && str_to_u64(str_first(text, text.n - 3), UINT64_MAX, shard) == 0 && *shard < shards;
+}
+
 static int copy_files(struct restore *restore)
 {
 	const struct backup_manifest *manifest = restore->manifest;
@@ -246,7 +253,7 @@ static int copy_files(struct restore *restore)
 		uint64_t shard;
 		if (strcmp(file->name, BACKUP_DIRECTORY) == 0)
 			snprintf(name, sizeof name, STORE_FOLDER_AUTH "/" DIRECTORY_FILE);
-		else if (str_to_u64(str_first(str_from_c(file->name), 2), manifest->shards, &shard) == 0)
+		else if (shard_of_file(file->name, manifest->shards, &shard))
 			snprintf(name, sizeof name, STORE_FOLDER_SHARDS "/%02u/index.db", (unsigned)shard);
 		else
 			continue; /* "store" comes last */
