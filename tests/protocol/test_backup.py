@@ -297,6 +297,49 @@ def test_a_flipped_byte_is_found_and_named(served):
     assert served.cli_json("backup", "verify", folder(served))["damaged"] == 0
 
 
+def whole_bodies(served, account, wanted):
+    """Uids whose message is what came in."""
+    found = set()
+    for uid in sorted(uids(served, account)):
+        with served.imap(account) as imap:
+            imap.ok("EXAMINE INBOX")
+            found |= {uid for one in imap.command(f"UID FETCH {uid} (BODY.PEEK[])").fetched().values()
+                      if one.get(b"BODY[]", b"").endswith(wanted[uid])}
+    return found
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("how", ["cut", "gone"])
+def test_a_damaged_segment_keeps_nothing_else_from_being_saved(served, how, before):
+    account = served.add_account()
+    for i in range(1, 6):
+        served.deliver(account, message(i, 600 * KILOBYTE))
+    wanted = {i: message(i, 600 * KILOBYTE) for i in range(1, 6)}
+    if before:
+        backup(served)
+    home = served.directory / "shards" / next(iter(
+        path.parent.name for path in served.directory.glob("shards/*/body") if len(list(path.glob("*.seg"))) > 1)) / "body"
+    first = min(home.glob("*.seg"))
+    relative = str(first.relative_to(served.directory))
+    if how == "cut":
+        with open(first, "r+b") as file:
+            file.truncate(300 * KILOBYTE)
+    else:
+        first.unlink()
+    done = served.cli("backup", folder(served), "--keep", "1", "--json", check=False)
+    made = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert relative in [one["file"] for one in made["damage"]], made
+    assert made["removed"] == 0
+    assert len(served.cli_json("backup", "list", folder(served))) == 1 + before
+    served.stop()
+    served.directory.rename(served.root / "damaged")
+    assert served.cli("restore", folder(served), check=False).returncode == (0 if before else 1)
+    served.start()
+    whole = whole_bodies(served, account, wanted)
+    assert whole == {1, 2, 3, 4, 5} if before else {3, 4, 5} <= whole < {1, 2, 3, 4, 5}
+
+
 def test_it_says_what_is_wrong(served):
     elsewhere = served.root / "full"
     elsewhere.mkdir()

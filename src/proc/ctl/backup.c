@@ -55,7 +55,7 @@ struct run {
 	struct backup_found found;
 	struct buf *problem;
 	char folder[BACKUP_PATH_MAX]; /* of the new generation */
-	uint64_t messages, damaged, removed;
+	uint64_t messages, damaged, removed, lost; /* damaged: messages; lost: segments that are not whole */
 };
 
 static void store_name(const struct backup_source *source, char out[BACKUP_ID_HEX + 1])
@@ -118,12 +118,12 @@ static uint32_t unused_variant(const struct run *run, const struct backup_segmen
 }
 
 /* What is in the folder of this segment already. */
-static int find_known(struct run *run, int from, uint64_t end, struct backup_segment *segment)
+static int find_known(struct run *run, int from, uint64_t end, struct backup_segment *segment, bool *lost)
 {
 	const struct backup_segment *known =
 		run->before ? manifest_segment(run->before, segment->shard, segment->number) : NULL;
 	bool continues = false;
-	int result = known && known->end <= end ? segment_continues(&run->repository, from, known, &continues) : 0;
+	int result = known && known->end <= end ? segment_continues(&run->repository, from, known, &continues, lost) : 0;
 	if (continues) {
 		segment->variant = known->variant;
 		for (size_t i = 0; i < known->n_pieces; i++)
@@ -134,23 +134,40 @@ static int find_known(struct run *run, int from, uint64_t end, struct backup_seg
 	return result;
 }
 
+/* A segment of the store that is not whole: what there is of it is saved, with what earlier backups have. */
+static void tell_lost(struct run *run, const struct backup_segment *segment, int opened, uint64_t offset)
+{
+	char file[BACKUP_NAME_MAX * 2];
+	snprintf(file, sizeof file, STORE_FOLDER_SHARDS "/%02u/body/%06u.seg", segment->shard, segment->number);
+	run->lost++;
+	backup_on_damage(&run->found, &(struct backup_damage){
+		.file = file, .offset = offset,
+		.problem = opened == ERR_NOT_FOUND ? "this file of the store is missing; see mansio store check"
+		           : opened < 0            ? "this file of the store cannot be opened; see mansio store check"
+		                                   : "the store cannot be read here; see mansio store check" });
+}
+
 static int copy_one(struct run *run, struct backup_segment *segment)
 {
-	uint64_t end = segment->end, written = 0;
-	int from, result = source_segment(run->source, segment->shard, segment->number, &from);
-	if (result < 0)
-		return backup_fail(run->problem, result, "cannot read segment %u of shard %u: %s%s", segment->number,
-		                   segment->shard, err_text(result),
-		                   result == ERR_NOT_FOUND ? " (see mansio store check)" : "");
+	uint64_t end = segment->end;
+	struct segment_copied copied = { 0 };
+	int from, opened = source_segment(run->source, segment->shard, segment->number, &from);
+	if (opened < 0)
+		from = -1;
 	segment->end = 0;
-	result = find_known(run, from, end, segment);
+	bool lost = false;
+	int result = find_known(run, from, end, segment, &lost);
+	uint64_t known = segment->end;
 	if (result == 0) {
 		run->work.bytes += segment->end;
 		progress_skip(&run->work.progress, segment->end, 0);
-		result = copy_segment(&run->repository, from, end, segment, &run->work, &written);
+		result = copy_segment(&run->repository, from, end, segment, &run->work, &copied);
 	}
-	close(from);
-	run->manifest->copied += written;
+	if (from >= 0)
+		close(from);
+	if (opened < 0 || lost || copied.damaged)
+		tell_lost(run, segment, opened, lost || !copied.damaged ? known : copied.lost);
+	run->manifest->copied += copied.written;
 	return result < 0 && run->problem->n == 0
 	           ? backup_fail(run->problem, result, "cannot copy segment %u of shard %u: %s", segment->number,
 	                         segment->shard, err_text(result))
@@ -214,6 +231,14 @@ static int verify_new(struct run *run)
 		char path[BACKUP_PATH_MAX + 64];
 		snprintf(path, sizeof path, "%s/%02u.db", run->folder, i);
 		result = verify_messages(&verify, i, path);
+		if (result == ERR_CORRUPT && run->problem->n == 0) {
+			char file[BACKUP_NAME_MAX];
+			snprintf(file, sizeof file, STORE_FOLDER_SHARDS "/%02u/index.db", i);
+			run->lost++;
+			backup_on_damage(&run->found, &(struct backup_damage){
+				.file = file, .problem = "this database is damaged, and not all could be verified; see mansio store check" });
+			result = 0;
+		}
 	}
 	progress_end(&work.progress);
 	run->messages = verify.messages;
@@ -269,6 +294,8 @@ static void print_done(struct run *run)
 		if (run->damaged)
 			fprintf(stderr, "mansio: %" PRIu64 " message%s damaged in the store already (see mansio store check)\n",
 			        run->damaged, run->damaged == 1 ? " is" : "s are");
+		if (run->damaged || run->lost)
+			fprintf(stderr, "mansio: no older backup was removed\n");
 		return;
 	}
 	struct buf out = BUF_INIT(BACKUP_DAMAGE_MAX + 4096);
@@ -278,7 +305,7 @@ static void print_done(struct run *run)
 	json_field_u64(&out, "copied_bytes", made->copied);
 	json_field_u64(&out, "new_messages", run->messages);
 	json_field_u64(&out, "removed", run->removed);
-	json_field_u64(&out, "damaged", run->damaged);
+	json_field_u64(&out, "damaged", run->damaged + run->lost);
 	json_key(&out, "damage");
 	json_put_raw(&out, buf_str(&run->found.json));
 	json_end_object(&out);
@@ -306,8 +333,10 @@ int ctl_run_backup(struct ctl *ctl, const struct ctl_command *command)
 	int err = make(run, path);
 	json_end_array(&run->found.json);
 	source_close(&run->source);
-	int result = err < 0 ? fail(ctl, err, &problem) : run->damaged ? EXIT_FAILED : EXIT_DONE;
-	if (err == 0 && repository_prune(&run->repository, keep, &run->removed, &problem) < 0) {
+	bool whole = err == 0 && run->damaged == 0 && run->lost == 0;
+	int result = err < 0 ? fail(ctl, err, &problem) : whole ? EXIT_DONE : EXIT_FAILED;
+	/* what came before the damage may be the last that has it whole */
+	if (whole && repository_prune(&run->repository, keep, &run->removed, &problem) < 0) {
 		fprintf(stderr, "mansio: %.*s\n", STR_ARG(buf_str(&problem)));
 		result = EXIT_FAILED;
 	}

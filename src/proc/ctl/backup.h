@@ -137,13 +137,18 @@ int copy_whole(int from, int folder, const char *name, struct backup_work *work,
                uint64_t *sum) MUST_CHECK;
 /* A file that is there already: its size and sum, synced. */
 int sum_whole(int folder, const char *name, struct backup_work *work, uint64_t *size, uint64_t *sum) MUST_CHECK;
-/* Appends to the segment's file what `from` has beyond its pieces, up to `end`. *written: bytes that were not there (an
- * interrupted run may have left some). */
+struct segment_copied {
+	uint64_t written; /* bytes that were not there (an interrupted run may have left some) */
+	bool damaged;     /* some could not be read: zeros stand in their place, from `lost` on */
+	uint64_t lost;
+};
+/* Appends to the segment's file what `from` (-1: it cannot be opened) has beyond its pieces, up to `end`. */
 int copy_segment(const struct repository *repository, int from, uint64_t end, struct backup_segment *segment,
-                 struct backup_work *work, uint64_t *written) MUST_CHECK;
-/* Is what the folder has of it also in `from`? The last bytes tell. */
+                 struct backup_work *work, struct segment_copied *out) MUST_CHECK;
+/* Is what the folder has of it also in `from`? The last bytes tell. Where `from` has lost them
+ * (*lost) it is not another. */
 int segment_continues(const struct repository *repository, int from, const struct backup_segment *known,
-                      bool *continues) MUST_CHECK;
+                      bool *continues, bool *lost) MUST_CHECK;
 
 /* --- backup_source.c --- */
 struct backup_source;
@@ -157,6 +162,17 @@ int source_snapshot(struct backup_source *source, const char *folder, struct buf
 /* ERR_NOT_FOUND: it is gone. */
 int source_segment(const struct backup_source *source, uint16_t shard, uint32_t number, int *fd) MUST_CHECK;
 int source_alive(void *source, struct buf *problem) MUST_CHECK;
+/* For store check, while the server runs: snapshots that are read where they are, in this order. From the claim on no
+ * other check and no backup begins; it fails while one is under way. */
+int source_claim_shards(struct backup_source *source, struct buf *problem) MUST_CHECK;
+/* The directory's is open when it returns, and closed by db_close. */
+struct db;
+int source_open_directory(struct backup_source *source, struct db *out, struct buf *problem) MUST_CHECK;
+/* The shards make theirs anew, and keep them and all segments until source_close. */
+int source_hold_shards(struct backup_source *source, struct buf *problem) MUST_CHECK;
+/* Where a shard's is, and its segments. */
+int source_shard_snapshot(const struct backup_source *source, uint16_t shard, char path[BACKUP_PATH_MAX],
+                          char bodies[BACKUP_PATH_MAX], struct buf *problem) MUST_CHECK;
 /* Tells the server that its snapshots are no longer needed. Accepts NULL. */
 void source_close(struct backup_source **source);
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define CHUNK          ((size_t)256 * 1024)
+#define SECTOR         4096 /* what is lost at least where a disk cannot be read */
 #define ALIVE_EVERY_MS 10000
 #define TAIL           ((uint64_t)64 * 1024) /* bytes that tell whether a segment is the same as before */
 
@@ -78,20 +79,19 @@ int sum_whole(int folder, const char *name, struct backup_work *work, uint64_t *
 /* --- segments --- */
 
 int segment_continues(const struct repository *repository, int from, const struct backup_segment *known,
-                      bool *continues)
+                      bool *continues, bool *lost)
 {
 	char path[BACKUP_NAME_MAX * 2];
 	size_t n = (size_t)MIN(known->end, TAIL), here = 0, there = 0;
 	segment_path(known, path);
 	int fd = openat(repository->folder, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	*continues = false;
+	*continues = *lost = false;
 	if (fd < 0)
 		return errno == ENOENT ? 0 : ERR_IO;
 	char *room = mem_alloc_unset(2 * TAIL);
 	int result = file_read_at(fd, known->end - n, room, n, &here);
-	if (result == 0)
-		result = file_read_at(from, known->end - n, room + TAIL, n, &there);
-	*continues = result == 0 && here == n && there == n && memcmp(room, room + TAIL, n) == 0;
+	*lost = from < 0 || file_read_at(from, known->end - n, room + TAIL, n, &there) < 0 || there < n;
+	*continues = result == 0 && here == n && (*lost || memcmp(room, room + TAIL, n) == 0);
 	mem_free(room);
 	close(fd);
 	return result;
@@ -101,21 +101,37 @@ struct piece_copy {
 	int from, to;
 	uint64_t at, end;
 	char *room, *present; /* CHUNK each */
-	uint64_t written;
+	struct segment_copied *out;
 };
+
+/* Bytes of the store; zeros for what cannot be read, so that all behind it stays in its place. */
+static void read_or_lose(struct piece_copy *copy, uint64_t at, char *to, size_t n)
+{
+	size_t got = 0;
+	int result = copy->from < 0 ? ERR_NOT_FOUND : file_read_at(copy->from, at, to, n, &got);
+	if (result < 0 && copy->from >= 0 && n > SECTOR) {
+		for (size_t i = 0; i < n; i += SECTOR)
+			read_or_lose(copy, at + i, to + i, MIN(n - i, (size_t)SECTOR));
+		return;
+	}
+	got = result < 0 ? 0 : got;
+	if (got == n)
+		return;
+	memset(to + got, 0, n - got);
+	if (!copy->out->damaged)
+		copy->out->lost = at + got;
+	copy->out->damaged = true;
+}
 
 /* A chunk; not written again where an interrupted run wrote the same. */
 static int copy_chunk(struct piece_copy *copy, struct body_sum *sum, struct backup_work *work, size_t n)
 {
-	size_t got, there;
-	int result = file_read_at(copy->from, copy->at, copy->room, n, &got);
-	if (result == 0 && got < n)
-		return backup_fail(work->problem, ERR_CORRUPT, "a segment of the store is shorter than its index says");
-	if (result == 0)
-		result = file_read_at(copy->to, copy->at, copy->present, n, &there);
+	size_t there;
+	read_or_lose(copy, copy->at, copy->room, n);
+	int result = file_read_at(copy->to, copy->at, copy->present, n, &there);
 	if (result == 0 && (there < n || memcmp(copy->room, copy->present, n) != 0)) {
 		result = file_write_at(copy->to, copy->at, str_of(copy->room, n));
-		copy->written += n;
+		copy->out->written += n;
 	}
 	if (result < 0)
 		return result;
@@ -140,11 +156,11 @@ static int copy_pieces(struct piece_copy *copy, struct backup_segment *segment, 
 }
 
 int copy_segment(const struct repository *repository, int from, uint64_t end, struct backup_segment *segment,
-                 struct backup_work *work, uint64_t *written)
+                 struct backup_work *work, struct segment_copied *out)
 {
 	char path[BACKUP_NAME_MAX * 2];
 	segment_path(segment, path);
-	*written = 0;
+	*out = (struct segment_copied){ 0 };
 	int to = openat(repository->folder, path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (to < 0)
 		return err_from_errno(errno);
@@ -153,11 +169,11 @@ int copy_segment(const struct repository *repository, int from, uint64_t end, st
 		                       .at = segment->end,
 		                       .end = end,
 		                       .room = mem_alloc_unset(CHUNK),
-		                       .present = mem_alloc_unset(CHUNK) };
+		                       .present = mem_alloc_unset(CHUNK),
+		                       .out = out };
 	int result = copy_pieces(&copy, segment, work);
 	if (result == 0 && fdatasync(to) < 0)
 		result = ERR_IO;
-	*written = copy.written;
 	mem_free(copy.room);
 	mem_free(copy.present);
 	close(to);

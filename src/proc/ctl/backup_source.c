@@ -232,17 +232,21 @@ static int take_directory(struct backup_source *source, int folder, const char *
 	return result == 0 ? ask_directory(source, STR("end"), problem) : result;
 }
 
+/* Online: the shards make snapshots in their own folders. */
+static int begin_shards(struct backup_source *source, struct buf *problem)
+{
+	bool more = false;
+	int result = ask_shards(source, STR("begin"), &more, problem);
+	source->begun |= result == 0;
+	while (result == 0 && more)
+		result = ask_shards(source, STR("wait"), &more, problem);
+	return result;
+}
+
 static int take_shards(struct backup_source *source, int folder, const char *path, struct buf *problem)
 {
 	char name[128], to[BACKUP_NAME_MAX];
-	bool more = false;
-	int result = 0;
-	if (source->online) {
-		result = ask_shards(source, STR("begin"), &more, problem);
-		source->begun |= result == 0;
-	}
-	while (result == 0 && more)
-		result = ask_shards(source, STR("wait"), &more, problem);
+	int result = source->online ? begin_shards(source, problem) : 0;
 	for (uint16_t i = 0; i < source->identity.shards && result == 0; i++) {
 		snprintf(to, sizeof to, "%02u.db", i);
 		snprintf(name, sizeof name, STORE_FOLDER_SHARDS "/%02u/%s", i,
@@ -259,6 +263,64 @@ static int open_snapshot(const char *folder, const char *name, struct db *out)
 	snprintf(path, sizeof path, "%s/%s", folder, name);
 	return snapshot_open(str_from_c(path), out);
 }
+
+/* --- snapshots that are read where they are, for store check --- */
+
+/* A regular file: what a role put in its folder is not trusted. */
+static int source_file(const struct backup_source *source, const char *name, char path[BACKUP_PATH_MAX],
+                       struct buf *problem)
+{
+	struct stat facts;
+	int n = snprintf(path, BACKUP_PATH_MAX, "%s/%s", source->directory, name);
+	if (n >= BACKUP_PATH_MAX)
+		return backup_fail(problem, ERR_LIMIT, "the name of the store's folder is too long");
+	if (lstat(path, &facts) < 0)
+		return backup_fail(problem, err_from_errno(errno), "cannot read %s: %m; run this as root or as the server's user",
+		                   path);
+	return S_ISREG(facts.st_mode) ? 0 : backup_fail(problem, ERR_CORRUPT, "%s is not a file", path);
+}
+
+int source_open_directory(struct backup_source *source, struct db *out, struct buf *problem)
+{
+	char path[BACKUP_PATH_MAX];
+	int result = ask_directory(source, STR("begin"), problem);
+	if (result < 0)
+		return result;
+	result = source_file(source, STORE_FOLDER_AUTH "/" DIRECTORY_SNAPSHOT_FILE, path, problem);
+	if (result == 0 && (result = snapshot_open(str_from_c(path), out)) < 0)
+		result = backup_fail(problem, result, "cannot open %s: %s", path, err_text(result));
+	int ended = ask_directory(source, STR("end"), problem);
+	if (result == 0 && ended < 0)
+		db_close(out);
+	return result < 0 ? result : ended;
+}
+
+int source_claim_shards(struct backup_source *source, struct buf *problem)
+{
+	bool more;
+	snprintf(source->name, sizeof source->name, "check.%ld", (long)getpid());
+	if (!source->online)
+		return backup_fail(problem, ERR_UNAVAILABLE, "the server was stopped");
+	int result = ask_shards(source, STR("begin"), &more, problem);
+	source->begun |= result == 0;
+	return result;
+}
+
+int source_hold_shards(struct backup_source *source, struct buf *problem)
+{
+	return begin_shards(source, problem);
+}
+
+int source_shard_snapshot(const struct backup_source *source, uint16_t shard, char path[BACKUP_PATH_MAX],
+                          char bodies[BACKUP_PATH_MAX], struct buf *problem)
+{
+	char name[128];
+	snprintf(bodies, BACKUP_PATH_MAX, "%s/" STORE_FOLDER_SHARDS "/%02u/body", source->directory, shard);
+	snprintf(name, sizeof name, STORE_FOLDER_SHARDS "/%02u/" STORE_SNAPSHOT_FILE, shard);
+	return source_file(source, name, path, problem);
+}
+
+/* --- snapshots into a folder --- */
 
 /* Accounts of this shard, as the directory has them, that the shard does not have. */
 static int count_missing(struct db *directory, struct db *index, uint16_t shard, uint64_t *missing)

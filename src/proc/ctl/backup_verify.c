@@ -256,9 +256,10 @@ int verify_messages(struct verify *verify, uint16_t shard, const char *database)
 			result = row;
 			break;
 		}
-		result = read_place(rows, &place);
-		if (result == 0)
+		if (read_place(rows, &place) == 0)
 			result = check_message(&walk, &place);
+		else
+			tell(verify, database, 0, "a row of a message names no place that there can be");
 	}
 	if (walk.fd >= 0)
 		close(walk.fd);
