@@ -241,6 +241,21 @@ static int write_file(struct export *x, const struct export_entry *e, const char
 	return err;
 }
 
+/* A power cut may leave the name of a file and not its bytes: then it is written again. */
+static bool is_whole(struct export *x, const struct export_mailbox *mailbox, struct str name)
+{
+	char path[PATH_ROOM];
+	struct stat facts;
+	ptrdiff_t at = str_find(name, STR(",S="));
+	uint64_t size = 0;
+	struct str rest = at < 0 ? STR("") : str_from(name, (size_t)at + 3);
+	snprintf(path, sizeof path, "%s/cur/%.*s", mailbox->path, STR_ARG(name));
+	if (str_to_u64(str_cut(&rest, ','), UINT64_MAX, &size) < 0 || fstatat(x->folder_fd, path, &facts, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    (uint64_t)facts.st_size == size)
+		return true;
+	return unlinkat(x->folder_fd, path, 0) < 0;
+}
+
 static int maildir_write(struct export *x, struct export_entry *e)
 {
 	struct export_mailbox *mailbox = &x->mailboxes[e->mailbox];
@@ -249,7 +264,7 @@ static int maildir_write(struct export *x, struct export_entry *e)
 	snprintf(stem, sizeof stem, "%" PRId64 ".E%" PRIu64 ".%02x%02x%02x%02x", MAX(e->message->date.seconds, INT64_C(0)),
 	         e->entry->id, id[0], id[1], id[2], id[3]);
 	const struct str *there = find_there(mailbox, str_from_c(stem));
-	if (!there)
+	if (!there || !is_whole(x, mailbox, *there))
 		return write_file(x, e, stem);
 	e->was_there = true;
 	if (!e->message->path) {
