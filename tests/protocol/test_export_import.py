@@ -9,6 +9,7 @@ import pty
 import select
 import shutil
 import signal
+import sqlite3
 import subprocess
 import time
 
@@ -370,6 +371,44 @@ def test_a_damaged_message_is_told_and_all_others_are_exported(tmp_path):
         assert len(mailbox.mbox(tmp_path / "--format-mbox/INBOX.mbox", create=False)) == 4
 
 
+def test_damaged_entries_are_told_and_the_others_are_exported(tmp_path):
+    with Server({"server": {"shards": 1}}) as server:
+        server.add_domain()
+        account = server.add_account()
+        with server.imap(account) as imap:
+            for n in range(300):
+                imap.append("INBOX", mail(f"letter {n}", "body\r\n"))
+        server.stop()
+        database = sqlite3.connect(server.directory / "shards/00/index.db")
+        database.execute("UPDATE page SET entries = x'beef' WHERE key = (SELECT min(key) FROM page WHERE length(entries) > 1000)")
+        database.commit()
+        database.close()
+        server.start()
+        done = export(server, account, tmp_path / "out", check=False)
+        told = json.loads(done.stdout)
+        assert done.returncode == 1
+        assert told["damaged"] == 1 and 0 < told["messages"] < 300
+        assert told["damage"][0]["mailbox"] == "INBOX" and "uid" not in told["damage"][0]
+        assert "mailbox INBOX: " in done.stderr
+
+
+def test_a_file_that_lost_its_bytes_is_written_again(tmp_path):
+    with Server() as server:
+        server.add_domain()
+        account = server.add_account()
+        with server.imap(account) as imap:
+            for n in range(3):
+                imap.append("INBOX", mail(f"letter {n}", "body\r\n"))
+        export(server, account, tmp_path / "out")
+        first, second, _third = sorted((tmp_path / "out/cur").iterdir())
+        whole = first.read_bytes(), second.read_bytes()
+        first.write_bytes(b"")
+        second.rename(second.with_name(second.name + "S"))
+        export(server, account, tmp_path / "out")
+        assert len(list((tmp_path / "out/cur").iterdir())) == 3
+        assert (first.read_bytes(), second.with_name(second.name + "S").read_bytes()) == whole
+
+
 # ---------------------------------------------------------------- interrupted
 
 
@@ -548,7 +587,7 @@ def test_the_corpus_goes_there_and_back(server, tmp_path, state):
     import_(server, target, tmp_path / "maildir", "--state", state)
     assert contents(server, target)[b"INBOX"] == wanted
     export(server, account, tmp_path / "mbox", "--format", "mbox")
-    import_(server, other, tmp_path / "mbox", "--state", state)
+    import_(server, other, tmp_path / "mbox", "--state", tmp_path / "state of mbox")
     kept = [one for one in wanted if not any(name in one[2].lower() for name in
                                              (b"\nstatus:", b"content-length:", b"x-mozilla", b"x-uid:", b"x-status:",
                                               b"x-keywords:", b"x-imap"))]
