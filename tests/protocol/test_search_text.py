@@ -5,6 +5,7 @@ import email
 import email.errors
 import email.header
 import email.policy
+import email.utils
 import html.parser
 import os
 import random
@@ -18,6 +19,7 @@ from harness.material import corpus, message
 
 SETTINGS = {"server": {"shards": 1}}
 WORDS = 250
+TREES = 200
 
 # Where Python and we read a message differently: {message: why}. It is not compared.
 DIFFERENT = {
@@ -252,6 +254,116 @@ def test_words_of_header_fields(server, mailbox, field):
                 if any(word in value for value in values) != (uid in found):
                     differences.append(f"{texts[uid][0]}: {word} {'only found here' if uid in found else 'not found'}: {values}")
     assert not differences, "\n".join(sorted(differences))
+
+
+class Mail:
+    """A message as Python reads it, for a scan. A key whose value Python cannot say is None: it decides nothing."""
+
+    def __init__(self, uid, name, data, body):
+        self.uid, self.size, self.body = uid, len(data), None if name in DIFFERENT else body
+        self.fields = {field: None if (name, field) in DIFFERENT_FIELDS else header_of(data, field)
+                       for field in ("Subject", "From", "To", "Cc", "Bcc", "Received")}
+        head = re.split(rb"\r?\n\r?\n", data, maxsplit=1)[0]
+        self.head = folded(head.decode("ascii")) if head.isascii() and b"=?" not in head else None
+        dates = email.message_from_bytes(data, policy=email.policy.compat32).get_all("Date", [])
+        self.sent = sent_on(dates[0]) if len(dates) == 1 else None
+
+    def has(self, field, words):
+        values = self.fields[field]
+        return None if values is None else any(words in value for value in values)
+
+    def has_body(self, words):
+        return None if self.body is None else words in self.body
+
+    def has_text(self, words):
+        unfolded = None if self.head is None else re.sub(r"\r?\n(?=[ \t])", "", self.head)
+        return decide_or(None if unfolded is None else words in unfolded, self.has_body(words))
+
+
+def sent_on(text):
+    """The day that an ordinary Date says, where it was written."""
+    if not re.fullmatch(r"\s*([A-Z][a-z]{2}, )?\d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}\s*(\(.*\))?", text):
+        return None
+    return email.utils.parsedate_to_datetime(text).date()
+
+
+def decide_or(one, other):
+    return True if one or other else None if one is None or other is None else False
+
+
+def decide_not(one):
+    return None if one is None else not one
+
+
+def random_leaf(choice, mails, vocabulary):
+    """(the parts of a search key, what it says of a mail)."""
+    kind = choice.choice(["BODY", "TEXT", "HEADER", "SENT", "SIZE", "UID"])
+    if kind in ("BODY", "TEXT"):
+        words = choice.choice(vocabulary[kind])
+        return [f"{kind} ", wire.Literal(words.lower().encode())], (
+            (lambda mail: mail.has_body(words)) if kind == "BODY" else (lambda mail: mail.has_text(words)))
+    if kind == "HEADER":
+        field = choice.choice(sorted(vocabulary["fields"]))
+        words = choice.choice(vocabulary["fields"][field])
+        key = f"{field.upper()} " if field != "Received" else "HEADER Received "
+        return [key, wire.Literal(words.lower().encode())], lambda mail: mail.has(field, words)
+    if kind == "SENT":
+        day = choice.choice(sorted({mail.sent for mail in mails if mail.sent}))
+        how, says = choice.choice([("BEFORE", lambda sent: sent < day), ("ON", lambda sent: sent == day), ("SINCE", lambda sent: sent >= day)])
+        return [f"SENT{how} {day.strftime('%d-%b-%Y')}"], lambda mail: None if mail.sent is None else says(mail.sent)
+    if kind == "SIZE":
+        size = choice.choice(mails).size
+        larger = choice.random() < 0.5
+        return [f"{'LARGER' if larger else 'SMALLER'} {size}"], lambda mail: mail.size > size if larger else mail.size < size
+    first, last = sorted(choice.sample([mail.uid for mail in mails], 2))
+    return [f"UID {first}:{last}"], lambda mail: first <= mail.uid <= last
+
+
+def random_tree(choice, mails, vocabulary, depth):
+    if depth == 0 or choice.random() < 0.2:
+        return random_leaf(choice, mails, vocabulary)
+    one, says = random_tree(choice, mails, vocabulary, depth - 1)
+    kind = choice.choice(["NOT", "OR", "AND"])
+    if kind == "NOT":
+        return ["NOT ", *one], lambda mail: decide_not(says(mail))
+    other, says_too = random_tree(choice, mails, vocabulary, depth - 1)
+    if kind == "OR":
+        return ["OR ", *one, " ", *other], lambda mail: decide_or(says(mail), says_too(mail))
+    return ["(", *one, " ", *other, ")"], lambda mail: decide_not(decide_or(decide_not(says(mail)), decide_not(says_too(mail))))
+
+
+def phrases(texts, choice, each):
+    """Words and phrases, of all scripts, that stand in the texts."""
+    found = set()
+    for text in texts:
+        some = re.findall(r"[^\W_]{3,12}(?: [^\W_]{2,12}){0,3}", text)
+        found.update(choice.sample(some, min(each, len(some))))
+    return sorted(found)
+
+
+def test_trees_of_criteria_are_what_a_scan_finds(server, mailbox, figure):
+    account, texts = mailbox
+    choice = random.Random(3501)
+    data = corpus()
+    mails = [Mail(uid, name, data[name], body) for uid, (name, body) in texts.items()]
+    vocabulary = {"BODY": phrases([mail.body for mail in mails if mail.body], choice, 4),
+                  "fields": {field: some for field in mails[0].fields
+                             if (some := phrases([value for mail in mails for value in mail.fields[field] or []], choice, 2))}}
+    vocabulary["TEXT"] = vocabulary["BODY"] + phrases([mail.head for mail in mails if mail.head], choice, 2)
+    differences, compared = [], 0
+    with server.imap(account) as imap:
+        imap.select()
+        for _ in range(TREES):
+            parts, says = random_tree(choice, mails, vocabulary, 3)
+            answer = imap.ok("UID SEARCH CHARSET UTF-8 ", *parts)
+            found = {int(uid) for uid in answer.one(b"SEARCH").split()}
+            for mail in mails:
+                wanted = says(mail)
+                compared += wanted is not None
+                if wanted is not None and wanted != (mail.uid in found):
+                    differences.append(f"{texts[mail.uid][0]}: {parts} {'not found' if wanted else 'only found here'}")
+    figure(f"trees={TREES} compared={compared} differences={len(differences)}")
+    assert not differences, "\n".join(sorted(differences)[:40])
 
 
 def text_bytes(server):
