@@ -1,5 +1,5 @@
-/* bench.h: the load generator's parts: messages to send, connections to speak over, a client of many different
- * commands, the server's CPU time to read. */
+/* bench.h: what the load generator and the floor share: messages to send; and the generator's parts: connections to
+ * speak over, a client of many different commands, the server's CPU time to read. */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
 
@@ -37,7 +37,8 @@ void wire_send(struct wire *wire, struct str bytes);
 void wire_sendf(struct wire *wire, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The next line without its CRLF; valid until the next call. */
 struct str wire_line(struct wire *wire);
-/* The size of the literal that a line announces at its end; 0 if none. */
+/* The size of the literal that a line announces at its end (RFC 9051 section 4.3), also of one that waits for no
+ * continuation ({12+}); 0 if none. */
 uint64_t wire_literal(struct str line);
 /* Reads and drops n bytes. */
 void wire_skip(struct wire *wire, uint64_t n);

@@ -1,4 +1,5 @@
-"""The servers that are compared: Mansio, Dovecot in its mailbox formats, and Cyrus, each with its fastest honest settings.
+"""The servers that are compared: Mansio, Dovecot in its mailbox formats, and Cyrus, each with its fastest honest settings;
+and the floor, which is none (floor.c): what the machine itself costs under the same load.
 
 Every one runs from a folder of its own, on loopback ports above 1024, and is gone with stop().
 """
@@ -128,7 +129,7 @@ class Mansio(Candidate):
         super().__init__("mansio")
         self.server = harness.Server({
             **(settings or {}),
-            "imap": {"max_sessions_per_account": 20000},
+            "imap": {"max_sessions_per_account": 20000, "idle_timeout": "1d"},
             "login": {"auth_cache_lifetime": "1h", "max_connections_per_address": 20000, "max_connections": 20000},
             "smtp": {"max_connections_per_address": 1000, "max_transactions": 1000000}})
         self.root = self.server.root
@@ -179,38 +180,27 @@ class Mansio(Candidate):
         return sum(one.get("syncs", one.get("counters", {}).get("syncs", 0)) for one in self.server.status()["processes"])
 
 
-class Peer(Candidate):
-    """A server from packages: subclasses write their settings and say how they are started."""
+class Started(Candidate):
+    """A server that is one command: subclasses say which, and what it needs before.
 
-    package = None
-    PROTOCOLS = ("imap", "imaps", "pop3", "lmtp")
+    executables: stands in the path of its programs and in no other's, so that what is left over can be told.
+    """
 
-    def __init__(self, name, folder):
+    PROTOCOLS = ()
+    executables = None
+
+    def __init__(self, name):
         super().__init__(name)
-        self.inside = packages.inside(packages.obtain(self.package, folder))
         self.process = None
         self.root = pathlib.Path(tempfile.mkdtemp(prefix=f"mansio-bench-{name}-"))
-        self.root.chmod(0o711)
         self.ports = dict(zip(self.PROTOCOLS, free_ports(len(self.PROTOCOLS))))
-        # as root it gives root up for somebody who owns nothing else
-        self.user = "nobody" if os.geteuid() == 0 else getpass.getuser()
-        entry = pwd.getpwnam(self.user)
-        self.uid, self.gid, self.user_group = entry.pw_uid, entry.pw_gid, grp.getgrgid(entry.pw_gid).gr_name
 
-    def make_folder(self, name):
-        folder = self.root / name
-        folder.mkdir(parents=True, exist_ok=True)
-        os.chown(folder, self.uid, self.gid)
-        return folder
-
-    def own(self, path, mode=0o600):
-        path.chmod(mode)
-        os.chown(path, self.uid, self.gid)
+    def prepare(self):
+        """Before its first start."""
 
     def start(self):
         self.group.create()
-        harness.make_certificate(self.root)
-        self.write_settings()
+        self.prepare()
         self._serve()
 
     def restart(self):
@@ -219,8 +209,8 @@ class Peer(Candidate):
 
     def _serve(self):
         with self.group.joined(), open(self.root / "output", "ab") as output:
-            self.process = subprocess.Popen([*self.inside, *map(str, self.command())], stdin=subprocess.DEVNULL, stdout=output,
-                                            stderr=output, start_new_session=True)
+            self.process = subprocess.Popen([*map(str, self.command())], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                            start_new_session=True)
         self.pid = self.process.pid
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
@@ -274,7 +264,57 @@ class Peer(Candidate):
             executable = os.readlink(f"/proc/{pid}/exe")
         except OSError:
             return False
-        return f"/{self.package}" in executable
+        return self.executables in executable
+
+
+class Floor(Started):
+    """What the kernel, loopback and the disk cost: canned answers. It has no accounts, and `messages` of its own."""
+
+    PROTOCOLS = ("imap", "pop3", "lmtp")
+    idle_factor = 20
+    executables = "/bench/floor"
+
+    def __init__(self, messages):
+        super().__init__("floor")
+        self.messages = messages
+
+    def command(self):
+        ports = (word for protocol, port in self.ports.items() for word in (f"--{protocol}", port))
+        return harness.binary().parents[2] / "bench" / "floor", *ports, "--messages", self.messages, self.root
+
+
+class Peer(Started):
+    """A server from packages: subclasses write their settings and say how they are started."""
+
+    package = None
+    PROTOCOLS = ("imap", "imaps", "pop3", "lmtp")
+
+    def __init__(self, name, folder):
+        self.inside = packages.inside(packages.obtain(self.package, folder))
+        super().__init__(name)
+        self.executables = f"/{self.package}"
+        self.root.chmod(0o711)
+        # as root it gives root up for somebody who owns nothing else
+        self.user = "nobody" if os.geteuid() == 0 else getpass.getuser()
+        entry = pwd.getpwnam(self.user)
+        self.uid, self.gid, self.user_group = entry.pw_uid, entry.pw_gid, grp.getgrgid(entry.pw_gid).gr_name
+
+    def make_folder(self, name):
+        folder = self.root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        os.chown(folder, self.uid, self.gid)
+        return folder
+
+    def own(self, path, mode=0o600):
+        path.chmod(mode)
+        os.chown(path, self.uid, self.gid)
+
+    def prepare(self):
+        harness.make_certificate(self.root)
+        self.write_settings()
+
+    def command(self):
+        return *self.inside, *self.peer_command()
 
 
 class Dovecot(Peer):
@@ -284,7 +324,7 @@ class Dovecot(Peer):
         self.format = format_name
         super().__init__(f"dovecot-{format_name}", folder)
 
-    def command(self):
+    def peer_command(self):
         return "/usr/sbin/dovecot", "-F", "-c", self.root / "dovecot.conf"
 
     def write_settings(self):
@@ -377,7 +417,7 @@ class Cyrus(Peer):
     def address(self, name):
         return name
 
-    def command(self):
+    def peer_command(self):
         return "/usr/lib/cyrus/bin/master", "-C", self.root / "imapd.conf", "-M", self.root / "cyrus.conf", "-p", self.root / "run" / "pid"
 
     def write_settings(self):
@@ -443,10 +483,12 @@ DAEMON {{
                     raise packages.Unavailable(f"CREATE user/{name}: {answer}")
 
 
-def make(name, folder):
-    """A candidate by its name."""
+def make(name, folder, messages):
+    """A candidate by its name. messages: of the large mailbox, for the floor, which makes its own."""
     if name == "mansio":
         return Mansio()
+    if name == "floor":
+        return Floor(messages)
     if name == "cyrus":
         return Cyrus(folder)
     return Dovecot(name.removeprefix("dovecot-"), folder)

@@ -17,12 +17,14 @@
 #define CONNECTIONS_MAX 4096
 #define MESSAGE_MAX     (4 * 1024 * 1024)
 #define POOL            2048  /* messages made before the clock starts, sent round and round */
+#define RARE_WORD       "quarterly" /* bench_message never writes it */
+#define RARE_SIZE       4000        /* of a message with it */
 #define SETTLE_US       30000 /* what a server does right after its answer belongs to the operation */
 
 struct options {
 	const char *host, *password, *pattern, *mailbox, *cpu_file;
 	int port, pid;
-	uint64_t count, connections, users, size, first;
+	uint64_t count, connections, users, size, first, rare;
 	bool json, tls, hold;
 };
 
@@ -44,6 +46,7 @@ static struct options options = { .host = "127.0.0.1",
 	                              .connections = 1,
 	                              .users = 1 };
 static struct buf pool[POOL];
+static struct buf rare_message; /* of plain text, with the rare word at its end */
 static atomic_uint_fast64_t taken, moved; /* operations begun; bytes of answers */
 static uint32_t *latencies;               /* microseconds, by operation */
 static pthread_barrier_t ready;           /* all connections and main: before the first operation */
@@ -97,9 +100,11 @@ static void lmtp_once(struct task *task, uint64_t number)
 	wire_expect(&task->wire, STR("250"));
 	wire_expect(&task->wire, STR("354"));
 	char line[64];
-	int n = snprintf(line, sizeof line, "X-Number: %llu\r\n", (unsigned long long)(options.first + number));
+	uint64_t of_all = options.first + number;
+	bool rare = options.rare > 0 && of_all % options.rare == options.rare / 2;
+	int n = snprintf(line, sizeof line, "X-Number: %llu\r\n", (unsigned long long)of_all);
 	wire_send(&task->wire, str_of(line, (size_t)n));
-	wire_send(&task->wire, buf_str(&pool[number % POOL]));
+	wire_send(&task->wire, buf_str(rare ? &rare_message : &pool[number % POOL]));
 	wire_send(&task->wire, STR(".\r\n"));
 	wire_expect(&task->wire, STR("250"));
 }
@@ -300,9 +305,19 @@ static void qresync_once(struct task *task, uint64_t number)
 		bench_die("a change was not told", STR(""));
 }
 
+/* A server that finds none has not looked. */
 static void text_once(struct task *task, uint64_t number)
 {
-	command(task, "SEARCH BODY xyzzyplugh");
+	bool found = false;
+	wire_sendf(&task->wire, "c SEARCH BODY " RARE_WORD "\r\n");
+	for (;;) {
+		struct str line = wire_line(&task->wire);
+		if (str_starts(line, STR("c OK")) && found)
+			return;
+		if (str_starts(line, STR("c ")))
+			bench_die("the rare word is in no message that was found (were they delivered with --rare?)", line);
+		found = found || (str_starts(line, STR("* SEARCH ")) && str_trim(line).n > STR("* SEARCH").n);
+	}
 }
 
 static void subject_once(struct task *task, uint64_t number)
@@ -455,7 +470,8 @@ static const struct work works[] = {
 	  expunge_once, expunge_restore, imap_logout, false },
 	{ "subject", "search", "SEARCH SUBJECT of a word that some have", selected_begin, NULL, subject_once, NULL,
 	  imap_logout, false },
-	{ "text", "search", "SEARCH BODY of a word that none has", selected_begin, NULL, text_once, NULL, imap_logout, false },
+	{ "text", "search", "SEARCH BODY of the word that --rare puts into a few", selected_begin, NULL, text_once, NULL,
+	  imap_logout, false },
 	{ "noop", "command", "NOOP", selected_begin, NULL, noop_once, NULL, imap_logout, false },
 	{ "mix", "command", "sessions of ImapTest's default mix of commands, on mailboxes of about 30 messages", mixed_begin,
 	  NULL, mixed_once, NULL, mixed_end, true },
@@ -581,8 +597,9 @@ static void usage(FILE *to)
 		"(user%%04u@example.test)\n"
 		"  --password WORD     of all of them (secret)\n  --mailbox NAME      (INBOX)\n  --size BYTES        of each "
 		"message (0: as real mail)\n"
-		"  --first N           number of the first message, so that runs differ (0)\n  --pid PID           the "
-		"server's supervisor, for CPU and memory\n"
+		"  --first N           number of the first message, so that runs differ (0)\n"
+		"  --rare N            one of N deliveries has a word in its text that no other has (0: none)\n"
+		"  --pid PID           the server's supervisor, for CPU and memory\n"
 		"  --cpu-file FILE     cpu.stat or cpuacct.usage of the server's control group, instead of the processes' own "
 		"figures\n"
 		"  --tls               TLS from the first byte, a full handshake each, the certificate unchecked\n"
@@ -612,6 +629,7 @@ static void read_options(int argc, char **argv)
 		MAILBOX,
 		SIZE,
 		FIRST,
+		RARE,
 		PID,
 		CPU_FILE,
 		TLS,
@@ -624,7 +642,7 @@ static void read_options(int argc, char **argv)
 		{ "users", 1, 0, USERS },       { "pattern", 1, 0, PATTERN }, { "password", 1, 0, PASSWORD }, { "mailbox", 1, 0, MAILBOX },
 		{ "size", 1, 0, SIZE },         { "first", 1, 0, FIRST },     { "pid", 1, 0, PID },     { "json", 0, 0, JSON },
 		{ "help", 0, 0, HELP },         { "tls", 0, 0, TLS },         { "cpu-file", 1, 0, CPU_FILE },
-		{ "hold", 0, 0, HOLD },         { 0, 0, 0, 0 },
+		{ "hold", 0, 0, HOLD },         { "rare", 1, 0, RARE },       { 0, 0, 0, 0 },
 	};
 	for (int option; (option = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
 		switch (option) {
@@ -638,6 +656,7 @@ static void read_options(int argc, char **argv)
 		case MAILBOX: options.mailbox = optarg; break;
 		case SIZE: options.size = number_option(optarg); break;
 		case FIRST: options.first = number_option(optarg); break;
+		case RARE: options.rare = number_option(optarg); break;
 		case PID: options.pid = (int)number_option(optarg); break;
 		case CPU_FILE: options.cpu_file = optarg; break;
 		case TLS: options.tls = true; break;
@@ -668,6 +687,9 @@ int main(int argc, char **argv)
 		pool[i] = BUF_INIT(MESSAGE_MAX);
 		bench_message(options.first + i, options.size, &pool[i]);
 	}
+	rare_message = BUF_INIT(MESSAGE_MAX);
+	bench_message(options.first, RARE_SIZE, &rare_message);
+	buf_add(&rare_message, STR("It is " RARE_WORD ".\r\n"));
 	if (options.tls)
 		tls = wire_tls_context();
 	mix_settings = (struct mix_settings){ .host = options.host,

@@ -15,7 +15,7 @@
 
 _Noreturn void bench_die(const char *what, struct str detail)
 {
-	fprintf(stderr, "load: %s: %.*s\n", what, STR_ARG(detail));
+	fprintf(stderr, "%s: %s: %.*s\n", program_invocation_short_name, what, STR_ARG(detail));
 	exit(1);
 }
 
@@ -125,7 +125,9 @@ uint64_t wire_literal(struct str line)
 		return 0;
 	while (at > 0 && line.p[at - 1] != '{')
 		at--;
-	return str_to_u64(str_of(line.p + at, line.n - at - 1), UINT32_MAX, &n) == 0 ? n : 0;
+	struct str digits = str_of(line.p + at, line.n - at - 1);
+	digits.n -= str_ends(digits, STR("+"));
+	return str_to_u64(digits, UINT32_MAX, &n) == 0 ? n : 0;
 }
 
 uint64_t wire_until(struct wire *wire, struct str start, struct str expected)

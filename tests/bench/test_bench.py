@@ -1,10 +1,14 @@
 """The benchmarks run, at sizes that measure nothing, and say what they promise to say."""
 
+import contextlib
+import importlib.machinery
+import importlib.util
 import json
 import os
 import pathlib
 import re
 import subprocess
+import sys
 
 import pytest
 
@@ -43,11 +47,15 @@ def test_latency_tells_what_others_waited_and_what_the_shard_says():
         assert row["longest_turn_cpu_ms"] <= row["longest_turn_ms"], row
 
 
+def load(work, port, pid, pattern, *arguments):
+    """The load generator, whatever becomes of it."""
+    return subprocess.run([binary().parents[2] / "bench" / "load", work, "--json", "--port", str(port), "--password", "secret", "--pid", str(pid),
+                           "--pattern", f"{pattern}@{DOMAIN}", *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
+
+
 def mix(server, pattern, *arguments):
     """(result, what it said of commands that failed)"""
-    done = subprocess.run([binary().parents[2] / "bench" / "load", "mix", "--json", "--port", str(server.ports["imap"]), "--password", "secret",
-                           "--pid", str(server.process.pid), "--pattern", f"{pattern}@{DOMAIN}", *map(str, arguments)],
-                          capture_output=True, text=True, timeout=120, check=False)
+    done = load("mix", server.ports["imap"], server.process.pid, pattern, *arguments)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr
 
@@ -78,3 +86,116 @@ def test_many_clients_of_the_mixed_stress_share_accounts(server):
         server.add_account(f"many{number:04d}", "secret")
     told, _ = mix(server, "many%04u", "--count", 3000, "--connections", 10, "--users", 4)
     assert told["refused"] < 600  # two sessions of a mailbox may expunge what the other asks for
+
+
+# ------------------------------------------------------------------ --check
+
+
+def script(name):
+    """bench/NAME as a module: its verdicts are functions of the figures."""
+    path = PROJECT / "bench" / name
+    loader = importlib.machinery.SourceFileLoader(f"bench_{name}", str(path))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    sys.modules[loader.name] = module # dataclasses look their module up
+    loader.exec_module(module)
+    return module
+
+
+def test_growth_names_the_operations_that_grow_by_more_than_noise():
+    grown = script("growth").grown
+    row = {"operation": "one delivery", "axis": "messages", "cpu_ms": {1000: 1.0, 100000: 2.0, 1000000: 2.4}, "ratio": 2.4, "must_not_grow": True}
+    assert grown([row]) == []
+    [line] = grown([{**row, "ratio": 2.6}, {**row, "ratio": 9.0, "must_not_grow": False}, {**row, "ratio": None}])
+    assert line == "one delivery: 2.60 times the cost with 1000000 messages than with 1000, 2.5 at most"
+
+
+def test_growth_takes_more_shards_only_where_the_limit_of_open_files_asks_for_them():
+    shards_for = script("growth").shards_for
+    assert shards_for(10000, 20000) == shards_for(10000, 1048576) == 2
+    assert shards_for(10000, 5000) == 3
+    assert shards_for(10000, 2048) == 12
+    with pytest.raises(SystemExit, match="too few"):
+        shards_for(10000, 1024)
+
+
+def test_latency_names_turns_that_computed_too_long_and_waiting_beside_checkpoints():
+    over_limits = script("latency").over_limits
+    row = {"work": "COPY 1:*", "longest_turn_cpu_ms": 10.0, "longest_turn_cpu_in": "COPY", "p99_ms": 90.0, "checkpoints": False}
+    assert over_limits([row]) == []
+    assert over_limits([{**row, "longest_turn_cpu_ms": 12.34}]) == ["COPY 1:*: a turn computed for 12.3 ms, at most 10; COPY"]
+    assert over_limits([{**row, "p99_ms": 20.0, "checkpoints": True}]) == []
+    assert over_limits([{**row, "p99_ms": 20.5, "checkpoints": True}]) == ["COPY 1:*: 99 of 100 NOOPs took 20.5 ms, at most 20"]
+
+
+def test_compare_names_the_goals_that_are_not_reached_and_counts_the_floor_as_no_peer():
+    compare = script("compare")
+    medians = {row.work: {"mansio": row.goal, "floor": 0.0001, "cyrus": 50.0} for row in compare.ROWS}
+    assert compare.not_reached(medians) == []
+    row = next(row for row in compare.ROWS if row.work == "IMAP session")
+    judged = compare.judge(row, medians[row.work])
+    assert (judged["best_peer_name"], judged["floor"], judged["reached"]) == ("cyrus", 0.0001, True)
+    medians["IMAP session"]["mansio"] = 0.25
+    medians["LMTP deliveries, 32 connections"]["mansio"] = 7000
+    del medians["EXPUNGE, 20k"]["mansio"]
+    assert compare.not_reached(medians) == ["LMTP deliveries, 32 connections: 7000 a second, the goal is 8000",
+                                            "IMAP session: 0.2500 ms CPU, the goal is 0.1000", "EXPUNGE, 20k: - s CPU, the goal is 0.0200"]
+
+
+def test_a_bound_that_does_not_hold_is_said_and_is_the_exit_status(capsys):
+    complain = script("growth").bounds.complain
+    assert complain([]) == 0 and capsys.readouterr().err == ""
+    assert complain(["one delivery: 9 times"]) == 1
+    assert capsys.readouterr().err.endswith(": does not hold: one delivery: 9 times\n")
+
+
+# ------------------------------------------------------------------ the floor, and the rare word
+
+
+@pytest.fixture(scope="module")
+def floor():
+    candidate = script("compare").candidates.Floor(60)
+    with contextlib.ExitStack() as stack:
+        stack.callback(candidate.stop)
+        candidate.start()
+        yield candidate
+
+
+@pytest.mark.parametrize("work, port, account, count, options", [
+    ("lmtp", "lmtp", "user%04u", 300, ["--connections", 16, "--users", 20]),
+    ("session", "imap", "user%04u", 100, ["--connections", 8, "--users", 20]),
+    ("pop3", "pop3", "user%04u", 12, ["--connections", 4, "--users", 20]),
+    ("append", "imap", "archive", 20, ["--size", 8000]),
+    ("multiappend", "imap", "archive", 3, ["--size", 8000]),
+    ("bodies", "imap", "large", 2, []),
+    ("idle", "imap", "user%04u", 50, ["--users", 20]),
+])
+def test_the_floor_answers_the_load(floor, work, port, account, count, options):
+    done = load(work, floor.ports[port], floor.pid, account, "--count", count, *options)
+    assert done.returncode == 0, done.stderr + floor.log_tail()
+    told = json.loads(done.stdout)
+    assert told["count"] == count and told["cpu_ms"] > 0
+    if work == "bodies":
+        assert told["megabytes"] > 1
+
+
+def test_the_floor_keeps_what_it_was_given(floor):
+    bodies = floor.root / "bodies"
+    before = bodies.read_bytes().count(b"\r\n.\r\n")
+    assert load("lmtp", floor.ports["lmtp"], floor.pid, "user%04u", "--count", 30, "--users", 20).returncode == 0
+    assert bodies.read_bytes().count(b"\r\n.\r\n") == before + 30
+
+
+def test_the_rare_word_is_in_as_many_messages_as_asked_for(server):
+    account = server.add_account("rare", "secret")
+    assert load("lmtp", server.ports["lmtp"], server.process.pid, "rare", "--count", 30, "--rare", 10).returncode == 0
+    with server.imap(account) as client:
+        client.ok("SELECT INBOX")
+        assert client.ok("SEARCH BODY quarterly").untagged == [b"* SEARCH 6 16 26"]
+    assert load("text", server.ports["imap"], server.process.pid, "rare", "--count", 2).returncode == 0
+
+
+def test_a_search_that_finds_nothing_ends_the_measurement(server):
+    server.add_account("plain", "secret")
+    assert load("lmtp", server.ports["lmtp"], server.process.pid, "plain", "--count", 30).returncode == 0
+    done = load("text", server.ports["imap"], server.process.pid, "plain", "--count", 1)
+    assert done.returncode == 1 and "the rare word is in no message" in done.stderr
