@@ -104,7 +104,8 @@ class Fetchmail(Program):
             keep="no keep" if self.deletes else "keep"))
 
     def fetch(self):
-        self.home.run("fetchmail", "-f", self.config, "--nodetach", "-i", self.home.folder / "ids", expect=(0, 1))
+        self.home.run("fetchmail", "-f", self.config, "--nodetach", "--pidfile", self.home.folder / "pid",
+                      "-i", self.home.folder / "ids", expect=(0, 1))
 
 
 class Getmail(Program):
@@ -237,6 +238,7 @@ def fetch_twice_with_new_mail_between(server, account, program, stays, some=AWKW
     assert len(program.fetched()) == 2 * len(some)
 
 
+@pytest.mark.smoke
 @every_way
 @leaves_or_deletes
 def test_the_client_decides(server, account, program, deletes):

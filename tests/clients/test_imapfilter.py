@@ -84,6 +84,7 @@ def fill(server, account):
             for one in far_side(server, account)["INBOX"]}
 
 
+@pytest.mark.smoke
 def test_rules_sort_an_account(server, account, imapfilter):
     stored = fill(server, account)
     printed = imapfilter.run(RULES)

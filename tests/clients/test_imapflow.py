@@ -44,6 +44,7 @@ def modules():
     return installed / "node_modules"
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("service,qresync", [("imap", False), ("imaps", True)])
 def test_a_session_of_a_web_mailer(server, account, home, modules, service, qresync):
     mails = [NESTED] + [message(subject=subject, body=f"{subject} body, Grüße\r\n")

@@ -80,6 +80,7 @@ def subjects(mails):
     return {subject(mail): mail.flags for mail in mails}
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("tls", [False, True], ids=["STARTTLS", "IMAPS"])
 def test_a_person_reads_answers_files_and_deletes(server, account, home, program, tls):
     mutt = Mutt(program, home, server, account, tls)

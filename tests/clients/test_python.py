@@ -60,6 +60,7 @@ def test_smtplib_sends_what_email_makes(server, account, context):
     assert attachment.get_filename() == "Straße.bin" and attachment.get_content() == data
 
 
+@pytest.mark.smoke
 def test_imaplib_works_on_an_account(server, account, imap):
     mails = [NESTED] + [message(subject=f"number {number}") for number in range(4)]
     for data in mails:

@@ -132,6 +132,7 @@ def arrived(server, account):
     return sorted(body[body.index(b"\r\nFrom: ") + 2:] for body in bodies(far_side(server, account)["INBOX"]))
 
 
+@pytest.mark.smoke
 @ways(*PUBLIC, *SUBMISSION)
 def test_what_is_sent_arrives(server, account, program, way):
     friends = [server.add_account(), server.add_account()]

@@ -216,6 +216,7 @@ def fill(imap):
             imap.append(folder, message(subject=f"{folder} {number}", body="line\r\n" * 50 + "Grüße\r\n"), flags)
 
 
+@pytest.mark.smoke
 @programs("STARTTLS", "IMAPS")
 def test_a_tree_of_folders_stays_the_same_on_both_sides(sync, far):
     fill(far)

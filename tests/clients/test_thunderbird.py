@@ -195,6 +195,7 @@ def notices_what_others_change(server, account, mine):
 
 # ---------------------------------------------------------------------- sending
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("service,tls", [("submissions", "TLS"), ("submission", "STARTTLS")])
 def test_a_reply_is_submitted(server, account, set_up, service, tls):
     other = server.add_account()
