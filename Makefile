@@ -21,7 +21,7 @@ help:
 	@echo 'make build    the server: build/src/proc/mansio'
 	@echo 'make bench    the load generator and its figures; bench/compare, bench/growth, bench/latency --quick: more (README, Measure)'
 	@echo 'make crash CYCLES=10000  kill -9 of every process under load, and a ledger of what was acknowledged'
-	@echo 'make torture ROUNDS=10 CUTS=1000 SITES=200   storage calls and allocations that fail, power cuts; the same ledger'
+	@echo 'make torture ROUNDS=10 CUTS=1000 SITES=200   storage calls and allocations that fail, drawn and each in turn; power cuts; the same ledger'
 	@echo 'make model ROUNDS=1000   random IMAP and POP3 of eight clients against a model in memory'
 	@echo 'make honesty ACKNOWLEDGEMENTS=10000   a trace of system calls: nothing is acknowledged before its sync'
 	@echo 'make fuzz TARGET=name SECONDS=60   one fuzz target (or all) under libFuzzer, with clang'
@@ -65,6 +65,7 @@ torture:
 	@scripts/install-dependencies build test
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) tests/torture/torture.py --rounds $(or $(ROUNDS),1) --sites $(SITES) $(if $(SEED),--seed $(SEED))
+	@$(PYTHON) tests/torture/every.py
 	@$(PYTHON) tests/torture/powercut.py --cuts $(CUTS) $(if $(SEED),--seed $(SEED))
 
 model:

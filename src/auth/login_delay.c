@@ -9,6 +9,7 @@
 struct last_login {
 	uint64_t account; /* first bytes of its id; 0: unused */
 	uint64_t at_ms;
+	uint64_t session;
 };
 
 struct login_delay {
@@ -51,15 +52,31 @@ static struct last_login *find(struct login_delay *delay, uint64_t account)
 	return oldest;
 }
 
-bool login_delay_begin(struct login_delay *delay, const struct account_id *account, uint64_t now_ms)
+static uint64_t key_of(const struct account_id *account)
 {
 	uint64_t key;
+	memcpy(&key, account->bytes, sizeof key);
+	return key;
+}
+
+bool login_delay_begin(struct login_delay *delay, const struct account_id *account, uint64_t session, uint64_t now_ms)
+{
 	if (delay->delay_ms == 0)
 		return true;
-	memcpy(&key, account->bytes, sizeof key);
+	uint64_t key = key_of(account);
 	struct last_login *last = find(delay, key);
 	if (last->account == key && now_ms < last->at_ms + delay->delay_ms)
 		return false;
-	*last = (struct last_login){ key, now_ms };
+	*last = (struct last_login){ key, now_ms, session };
 	return true;
+}
+
+void login_delay_forget(struct login_delay *delay, const struct account_id *account, uint64_t session)
+{
+	if (delay->delay_ms == 0)
+		return;
+	uint64_t key = key_of(account);
+	struct last_login *last = find(delay, key);
+	if (last->account == key && last->session == session)
+		*last = (struct last_login){ 0 };
 }

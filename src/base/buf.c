@@ -63,6 +63,15 @@ void buf_add_u64(struct buf *b, uint64_t value)
 	buf_add(b, str_of(digits + at, sizeof digits - at));
 }
 
+void buf_add_hex(struct buf *b, struct str bytes)
+{
+	static const char DIGITS[] = "0123456789abcdef";
+	for (size_t i = 0; i < bytes.n; i++) {
+		unsigned char byte = (unsigned char)bytes.p[i];
+		buf_add(b, str_of((const char[]){ DIGITS[byte >> 4], DIGITS[byte & 15] }, 2));
+	}
+}
+
 void buf_addf(struct buf *b, const char *format, ...)
 {
 	va_list args, again;

@@ -32,6 +32,7 @@ static inline void buf_commit(struct buf *b, size_t n)
 void buf_add(struct buf *b, struct str s);
 void buf_add_byte(struct buf *b, char c);
 void buf_add_u64(struct buf *b, uint64_t value);
+void buf_add_hex(struct buf *b, struct str bytes); /* two lower-case digits for each */
 void buf_addf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Removes the first n bytes (moves the rest down). */

@@ -45,6 +45,8 @@ static void a_buffer_prints_and_consumes(void **state)
 	memcpy(room, "abc", 3);
 	buf_commit(&b, 3);
 	assert_true(str_eq(buf_str(&b), STR("abc")));
+	buf_add_hex(&b, str_of("\0\x9f\xff", 3));
+	assert_true(str_eq(buf_str(&b), STR("abc009fff")));
 	buf_addf(&b, "%200s", "");
 	assert_int_equal(buf_error(&b), ERR_LIMIT);
 	buf_free(&b);

@@ -87,6 +87,18 @@ int str_to_u64(struct str s, uint64_t max, uint64_t *out)
 	return 0;
 }
 
+int str_to_bytes(struct str s, unsigned char *out, size_t n)
+{
+	if (s.n % 2 != 0 || s.n / 2 != n)
+		return ERR_SYNTAX;
+	for (size_t i = 0; i < s.n; i++)
+		if (ascii_hex_value(s.p[i]) < 0)
+			return ERR_SYNTAX;
+	for (size_t i = 0; i < n; i++)
+		out[i] = (unsigned char)(ascii_hex_value(s.p[2 * i]) << 4 | ascii_hex_value(s.p[2 * i + 1]));
+	return 0;
+}
+
 /* Length of the UTF-8 character at p (1 to 4), or 0 if it is malformed. */
 static size_t utf8_length(const unsigned char *p, size_t n)
 {

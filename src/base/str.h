@@ -108,6 +108,9 @@ struct str str_cut(struct str *rest, char separator);
  * max. */
 int str_to_u64(struct str s, uint64_t max, uint64_t *out) __attribute__((warn_unused_result));
 
+/* Two hexadecimal digits of either case for each of n bytes, nothing else. ERR_SYNTAX. */
+int str_to_bytes(struct str s, unsigned char *out, size_t n) __attribute__((warn_unused_result));
+
 /* True when the slice is well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, at most U+10FFFF). */
 bool str_is_utf8(struct str s);
 

@@ -58,6 +58,18 @@ static void numbers_are_whole_and_bounded(void **state)
 	assert_int_equal(n, 7); /* untouched */
 }
 
+static void hexadecimal_digits_are_bytes(void **state)
+{
+	unsigned char out[3] = { 7, 7, 7 };
+	assert_int_equal(str_to_bytes(STR("00aBff"), out, 3), 0);
+	assert_memory_equal(out, "\x00\xab\xff", 3);
+	assert_int_equal(str_to_bytes(STR("1122"), out, 3), ERR_SYNTAX);
+	assert_int_equal(str_to_bytes(STR("1122334"), out, 3), ERR_SYNTAX);
+	assert_int_equal(str_to_bytes(STR("11223g"), out, 3), ERR_SYNTAX);
+	assert_memory_equal(out, "\x00\xab\xff", 3); /* untouched */
+	assert_int_equal(str_to_bytes(none, out, 0), 0);
+}
+
 static void utf8_is_what_rfc_3629_says(void **state)
 {
 	static const struct str good[] = { STR_INIT(""), STR_INIT("a\x7f"), STR_INIT("\xc2\x80"), STR_INIT("\xe0\xa0\x80"), STR_INIT("\xed\x9f\xbf"),
@@ -84,6 +96,7 @@ int main(void)
 		cmocka_unit_test(comparing_ignores_case_of_ascii_only),
 		cmocka_unit_test(finding_and_cutting),
 		cmocka_unit_test(numbers_are_whole_and_bounded),
+		cmocka_unit_test(hexadecimal_digits_are_bytes),
 		cmocka_unit_test(utf8_is_what_rfc_3629_says),
 		cmocka_unit_test(equal_slices_have_equal_hashes),
 	};

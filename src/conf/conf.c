@@ -274,8 +274,11 @@ static void check_together(struct reader *reader)
 	if (conf->login.failure_delay_ms > conf->login.failure_delay_max_ms)
 		report_setting(reader, CONF_login_failure_delay,
 			"login.failure_delay is more than login.failure_delay_max");
-	if (conf->imap.output_pause > conf->imap.output_max)
-		report_setting(reader, CONF_imap_output_pause, "imap.output_pause is more than imap.output_max");
+	/* Of both protocols: a command pauses behind what it wrote last, which must fit too. */
+	if (conf->imap.output_pause > conf->imap.output_max / 2)
+		report_setting(reader, CONF_imap_output_pause, "imap.output_pause is more than half of imap.output_max");
+	if (conf->imap.output_pause > conf->pop3.output_max / 2)
+		report_setting(reader, CONF_imap_output_pause, "imap.output_pause is more than half of pop3.output_max");
 	struct str delimiter = conf->smtp.recipient_delimiter;
 	if (delimiter.n == 1 && !memchr("+-_.=#~", delimiter.p[0], 7))
 		report_setting(reader, CONF_smtp_recipient_delimiter,

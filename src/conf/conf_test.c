@@ -286,7 +286,10 @@ static void settings_must_fit_together(void **state)
 		"t:1:1: server.restart_delay_min is more than server.restart_delay_max\n");
 	parse_bad("\nlogin.failure_delay = \"1m\"\n",
 		"t:2:1: login.failure_delay is more than login.failure_delay_max\n");
-	parse_bad("imap.output_pause = \"16MB\"\n", "t:1:1: imap.output_pause is more than imap.output_max\n");
+	parse_bad("imap.output_pause = \"2049KB\"\npop3.output_max = \"1GB\"\n",
+		"t:1:1: imap.output_pause is more than half of imap.output_max\n");
+	parse_bad("imap.output_pause = \"129KB\"\npop3.output_max = \"256KB\"\n",
+		"t:1:1: imap.output_pause is more than half of pop3.output_max\n");
 	parse_bad("smtp.recipient_delimiter = \"@\"\n",
 		"t:1:1: smtp.recipient_delimiter must be one of + - _ . = # ~\n");
 	parse_ok("listen.imaps = []\nsmtp.recipient_delimiter = \"\"\n", &conf);

@@ -148,7 +148,9 @@
 	X(DURATION, RESTART, pop3, login_delay, "0", 0, CONF_DAY,                                                      \
 	  "An account that comes again by POP3 within this time of its last login is told to come later; 0: no limit.") \
 	X(BOOL, LIVE, pop3, one_session, "false", 0, 0,                                                                \
-	  "Refuse a POP3 login while another POP3 session of the account is open.")                                    \
+	  "Refuse a POP3 login while another POP3 session of the account is open. If not, sessions go on side by "     \
+	  "side: each sees the messages, numbers, sizes and unique ids of its login until its end, and what others "   \
+	  "have removed can be retrieved for as long as it can be undeleted. What two have deleted is deleted once.")  \
 	X(POP3_MODE, LIVE, pop3, mode, "\"client\"", 0, 0,                                                              \
 	  "What becomes of messages that POP3 clients fetch, unless something else is said for a domain, an account "  \
 	  "or an app password (mansio account pop3). \"client\": what a client deletes is deleted. "                   \

@@ -7,7 +7,9 @@
 #define LOGIN_USER_MAX     320
 #define LOGIN_PASSWORD_MAX 1024
 
-enum { ACCESS_AUTH_LOGIN = 1, AUTH_ACCESS_LOGIN_REPLY = 2, AUTH_ACCESS_EXPIRE = 3 };
+/* TICKET_UNUSED: the body is the sealed ticket of a login that became no session, and does not count for LOGIN_TOO_SOON.
+ * Told where pop3.login_delay is set. */
+enum { ACCESS_AUTH_LOGIN = 1, AUTH_ACCESS_LOGIN_REPLY = 2, AUTH_ACCESS_EXPIRE = 3, ACCESS_AUTH_TICKET_UNUSED = 4 };
 
 struct login_request {
 	uint64_t request;  /* chosen by who asks, comes back in the reply */

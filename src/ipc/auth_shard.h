@@ -5,7 +5,8 @@
 
 #include "base/account_id.h"
 
-enum { AUTH_SHARD_ORDER = 1, SHARD_AUTH_ORDER_REPLY = 2 };
+/* TICKET_UNUSED: as ACCESS_AUTH_TICKET_UNUSED. */
+enum { AUTH_SHARD_ORDER = 1, SHARD_AUTH_ORDER_REPLY = 2, SHARD_AUTH_TICKET_UNUSED = 3 };
 
 enum account_order_kind {
 	ACCOUNT_CREATE,  /* with its limits; when it is there already, these are its limits from now on */

@@ -24,7 +24,6 @@
 #define FDS_A_MESSAGE  16                 /* room in recvmsg for more than we send at once: what is cut off would be lost */
 #define SEND_AT_ONCE   (1024 * 1024)
 #define REST_MS        10                 /* and the tick of the loop's timeouts on top */
-#define FD_SEND_MAX    256                /* duplicated and waiting to be sent */
 
 /* Output waiting: a list of blocks, each with frames one behind the other. A frame with a descriptor starts a block
  * of its own, so that the descriptor goes with the block's first byte. */
@@ -147,7 +146,7 @@ static int look_for_room(const struct ipc_channel *channel, size_t head, size_t 
 	if (!checked_add(head, payload, &body) || body > IPC_BODY_MAX)
 		return ERR_LIMIT;
 	if (channel->broken || channel->dead || channel->out_bytes + HEADER_SIZE + body > IPC_QUEUE_MAX ||
-	    (with_fd && channel->out_fds >= FD_SEND_MAX))
+	    (with_fd && channel->out_fds >= IPC_FDS_MAX))
 		return ERR_UNAVAILABLE;
 	return 0;
 }

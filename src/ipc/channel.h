@@ -10,6 +10,7 @@
 
 #define IPC_BODY_MAX   (1088 * 1024)     /* one message (1 MB of payload and what describes it); larger things travel as descriptors */
 #define IPC_QUEUE_MAX  (64 * 1024 * 1024) /* output queued for a slow peer; beyond it ipc_send says ERR_UNAVAILABLE */
+#define IPC_FDS_MAX    768                /* the same for descriptors: more than a role gets at its start, all in one turn */
 
 struct ipc_channel;
 

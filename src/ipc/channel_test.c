@@ -18,7 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define DESCRIPTORS 200
+#define DESCRIPTORS 704 /* what a role may get at its start: 256 listeners, and channels to 256 shards and 3 times 64 others */
 
 /* In the place of libc's: root is not held to the limit of descriptors in flight. */
 static bool refuse_descriptors;

@@ -105,7 +105,6 @@ static const int basic_calls[] = {
 	SCMP_SYS(lseek),
 	SCMP_SYS(fstat),
 	SCMP_SYS(close),
-	SCMP_SYS(fcntl),
 	SCMP_SYS(dup),
 	SCMP_SYS(sendfile),
 	SCMP_SYS(sendmsg),
@@ -157,6 +156,11 @@ static const int basic_calls[] = {
 	SCMP_SYS(exit_group),
 };
 
+/* What fcntl may do, F_SETFL aside: nothing that sends signals, as kill() would. */
+static const int basic_controls[] = { F_GETFL, F_GETFD, F_SETFD, F_DUPFD_CLOEXEC };
+/* Of SQLite. */
+static const int file_controls[] = { F_GETLK, F_SETLK };
+
 static const int file_calls[] = {
 	SCMP_SYS(open),       SCMP_SYS(openat),     SCMP_SYS(stat),
 	SCMP_SYS(lstat),      SCMP_SYS(newfstatat), SCMP_SYS(statx),
@@ -184,6 +188,16 @@ static int allow_calls(scmp_filter_ctx filter, const int *calls, size_t n)
 	return 0;
 }
 
+static int allow_controls(scmp_filter_ctx filter, const int *commands, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+		                     SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i])) != 0)
+			return ERR_UNSUPPORTED;
+	}
+	return 0;
+}
+
 /* Calls that are allowed with some arguments only. */
 static int allow_basics(scmp_filter_ctx filter)
 {
@@ -193,8 +207,12 @@ static int allow_basics(scmp_filter_ctx filter)
 	failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	failed |=
 		seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	/* libuv makes descriptors non-blocking with FIONBIO; stdio asks terminals for TCGETS. */
-	failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, FIONBIO));
+	/* Who has handed a connection on shares its flags still, and sendfile heeds nothing else: that no descriptor can be made
+	 * blocking again (nor begins so: allow_groups) keeps one role from stopping another. */
+	failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 2, SCMP_A1(SCMP_CMP_EQ, F_SETFL),
+	                           SCMP_A2(SCMP_CMP_MASKED_EQ, O_NONBLOCK | O_ASYNC, O_NONBLOCK));
+	err = err != 0 ? err : allow_controls(filter, basic_controls, COUNT_OF(basic_controls));
+	/* stdio asks terminals for TCGETS */
 	failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, FIONREAD));
 	failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, TCGETS));
 	/* abort() */
@@ -207,11 +225,15 @@ static int allow_groups(scmp_filter_ctx filter, uint32_t allow)
 {
 	int err = 0, failed = 0;
 	if (allow & SANDBOX_SOCKETS)
-		failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(accept4), 0);
+		failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(accept4), 1,
+		                           SCMP_A3(SCMP_CMP_MASKED_EQ, SOCK_NONBLOCK, SOCK_NONBLOCK));
 	if (allow & SANDBOX_SOCKETPAIR)
-		failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+		failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 2, SCMP_A0(SCMP_CMP_EQ, AF_UNIX),
+		                           SCMP_A1(SCMP_CMP_MASKED_EQ, SOCK_NONBLOCK, SOCK_NONBLOCK));
 	if (allow & SANDBOX_FILES)
 		err = allow_calls(filter, file_calls, COUNT_OF(file_calls));
+	if (allow & SANDBOX_FILES)
+		err = err != 0 ? err : allow_controls(filter, file_controls, COUNT_OF(file_controls));
 	else
 		/* fstat(3) of glibc */
 		failed |=

@@ -7,8 +7,8 @@
 
 /* Groups of system calls; every role gets the basics (memory, its open descriptors, clock, exit, signals). */
 enum {
-	SANDBOX_SOCKETS = 1,     /* accept, send/recvmsg on what it has; no socket(), bind(), connect() */
-	SANDBOX_SOCKETPAIR = 2,  /* socketpair(AF_UNIX): relays of TLS connections */
+	SANDBOX_SOCKETS = 1,     /* accept4, with SOCK_NONBLOCK, on what it has; no socket(), bind(), connect() */
+	SANDBOX_SOCKETPAIR = 2,  /* socketpair(AF_UNIX), with SOCK_NONBLOCK: relays of TLS connections */
 	SANDBOX_FILES = 4,       /* open and change files below the allowed folders (Landlock) */
 	SANDBOX_THREADS = 8,     /* clone for threads only */
 };
@@ -20,7 +20,8 @@ struct sandbox_path {
 
 /* Non-dumpable, no new privileges, then user and group (numeric; skipped when not root), then Landlock over `paths`
  * (none: no file at all), then seccomp. A kernel without Landlock is a warning (returned in *landlock_missing).
- * ERR_UNSUPPORTED when seccomp is not there. A forbidden call kills the process (SIGSYS). */
+ * ERR_UNSUPPORTED when seccomp is not there. A forbidden call kills the process (SIGSYS). No descriptor can be
+ * made blocking, or be told to send signals. */
 struct sandbox_rules {
 	uint32_t allow; /* SANDBOX_* */
 	const struct sandbox_path *paths;

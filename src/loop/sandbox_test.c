@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include "base/checked.h"
 #include "loop/helper.h"
 #include "loop/sandbox.h"
 #include "loop/stream.h"
@@ -16,6 +17,7 @@
 #include <fcntl.h>
 #include <openssl/ssl.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -69,9 +71,9 @@ static int make_socket(void *data)
 
 static int make_pair(void *data)
 {
+	const int *type = data;
 	int pair[2];
-	(void)data;
-	return socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+	return socketpair(AF_UNIX, *type, 0, pair);
 }
 
 static int run_shell(void *data)
@@ -94,22 +96,80 @@ static int fork_again(void *data)
 	return fork() >= 0 ? 0 : 1;
 }
 
+
+
+/* What fcntl is to do. */
+struct control {
+	int fd, command;
+	long argument;
+};
+
+static int control_descriptor(void *data)
+{
+	const struct control *control = data;
+	return fcntl(control->fd, control->command, control->argument) >= 0 ? 0 : 1;
+}
+
+static int block_by_ioctl(void *data)
+{
+	const int *fd = data;
+	int off = 0;
+	return ioctl(*fd, FIONBIO, &off);
+}
+
+static int accept_one(void *data)
+{
+	const int *flags = data;
+	return accept4(-1, NULL, NULL, *flags) < 0 && errno == EBADF ? 0 : 1;
+}
+
+/* A connection that was handed on keeps its flags with whoever handed it: were it made blocking, or sending signals,
+ * that would stop or end the process that has it now. */
+static void descriptors_stay_non_blocking_and_send_no_signals(void **state)
+{
+	NEEDS_SANDBOX(state);
+	const struct sandbox_rules nothing = { 0 }, sockets = { .allow = SANDBOX_SOCKETS };
+	const struct sandbox_rules pairs = { .allow = SANDBOX_SOCKETPAIR };
+	int pair[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	struct control allowed[] = {
+		{ pair[0], F_GETFL, 0 }, { pair[0], F_SETFL, O_NONBLOCK }, { pair[0], F_SETFL, O_NONBLOCK | O_APPEND },
+		{ pair[0], F_GETFD, 0 }, { pair[0], F_SETFD, FD_CLOEXEC }, { pair[0], F_DUPFD_CLOEXEC, 3 },
+	};
+	struct control forbidden[] = {
+		{ pair[0], F_SETFL, 0 }, { pair[0], F_SETFL, O_NONBLOCK | O_ASYNC }, { pair[0], F_SETOWN, getpid() },
+		{ pair[0], F_SETSIG, SIGKILL }, { pair[0], F_NOTIFY, 0 }, { pair[0], F_SETLEASE, F_RDLCK },
+	};
+	int blocking = SOCK_STREAM | SOCK_CLOEXEC, not_blocking = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+	int blocking_flags = SOCK_CLOEXEC, flags = SOCK_CLOEXEC | SOCK_NONBLOCK;
+	for (size_t i = 0; i < COUNT_OF(allowed); i++)
+		assert_int_equal(confined(&nothing, control_descriptor, &allowed[i], false), 0);
+	for (size_t i = 0; i < COUNT_OF(forbidden); i++)
+		assert_int_equal(confined(&nothing, control_descriptor, &forbidden[i], false), KILLED);
+	assert_int_equal(confined(&nothing, block_by_ioctl, &pair[0], false), KILLED);
+	assert_int_equal(confined(&pairs, make_pair, &not_blocking, false), 0);
+	assert_int_equal(confined(&pairs, make_pair, &blocking, false), KILLED);
+	assert_int_equal(confined(&sockets, accept_one, &flags, false), 0);
+	assert_int_equal(confined(&sockets, accept_one, &blocking_flags, false), KILLED);
+	close(pair[0]);
+	close(pair[1]);
+}
+
 static void a_forbidden_call_kills(void **state)
 {
 	NEEDS_SANDBOX(state);
 	char file[] = "/etc/passwd";
+	int pair_type = SOCK_STREAM | SOCK_NONBLOCK;
 	const struct sandbox_rules nothing = { 0 }, sockets = { .allow = SANDBOX_SOCKETS };
 	const struct sandbox_rules threads = { .allow = SANDBOX_THREADS };
 	assert_int_equal(confined(&nothing, open_file, file, false), KILLED);
 	assert_int_equal(confined(&nothing, make_socket, NULL, false), KILLED);
 	assert_int_equal(confined(&sockets, make_socket, NULL, false), KILLED);
-	assert_int_equal(confined(&sockets, make_pair, NULL, false), KILLED);
+	assert_int_equal(confined(&sockets, make_pair, &pair_type, false), KILLED);
 	assert_int_equal(confined(&nothing, run_shell, NULL, false), KILLED);
 	assert_int_equal(confined(&nothing, map_code, NULL, false), KILLED);
 	assert_int_equal(confined(&nothing, fork_again, NULL, false), KILLED);
 	assert_int_equal(confined(&threads, fork_again, NULL, false), KILLED);
-	const struct sandbox_rules pairs = { .allow = SANDBOX_SOCKETPAIR };
-	assert_int_equal(confined(&pairs, make_pair, NULL, false), 0);
 }
 
 struct files {
@@ -269,6 +329,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(a_forbidden_call_kills, skip_without_sandbox),
+		cmocka_unit_test_setup(descriptors_stay_non_blocking_and_send_no_signals, skip_without_sandbox),
 		cmocka_unit_test_setup(only_the_allowed_folders_are_open, skip_without_sandbox),
 		cmocka_unit_test_setup(the_work_of_a_role_is_possible_inside, skip_without_sandbox),
 		cmocka_unit_test_setup(the_user_is_dropped, skip_without_sandbox),

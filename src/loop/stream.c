@@ -290,6 +290,8 @@ static void shut_output(struct stream *stream)
 		return;
 	}
 	shutdown(stream->fd, SHUT_WR);
+	if (stream->finishing && !stream->hurried)
+		loop_timeout_set(stream->loop, &stream->timeout, stream->linger);
 	/* A paused stream may have input that its owner still wants: then the resume tells. */
 	if (stream->ended && (stream->finishing || !stream->paused))
 		tell_closed(stream, 0);
@@ -432,10 +434,20 @@ void stream_finish(struct stream *stream, uint64_t linger_ms)
 	if (!alive(stream) || stream->finishing)
 		return;
 	stream->finishing = true;
-	loop_timeout_set(stream->loop, &stream->timeout, MAX(linger_ms, UINT64_C(1)));
+	stream->linger = MAX(linger_ms, UINT64_C(1));
+	loop_timeout_set(stream->loop, &stream->timeout, stream->shut ? stream->linger : MAX(stream->linger, stream->write_timeout));
 	if (!stream->in_input)
 		buf_free(&stream->kept);
 	do_later(stream);
+}
+
+void stream_finish_soon(struct stream *stream, uint64_t milliseconds)
+{
+	if (!alive(stream) || stream->hurried)
+		return;
+	stream_finish(stream, milliseconds);
+	stream->hurried = true;
+	loop_timeout_set(stream->loop, &stream->timeout, MAX(milliseconds, UINT64_C(1)));
 }
 
 void stream_no_linger(struct stream *stream)
@@ -495,6 +507,11 @@ void stream_set_timeout(struct stream *stream, uint64_t milliseconds)
 bool stream_has_ended(const struct stream *stream)
 {
 	return stream->ended;
+}
+
+bool stream_has_input(const struct stream *stream)
+{
+	return stream->kept.n > 0;
 }
 
 uint64_t stream_idle_ms(const struct stream *stream)

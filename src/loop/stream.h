@@ -46,8 +46,12 @@ struct stream *stream_new(struct loop *loop, int fd, struct stream_limits limits
 void stream_free(struct stream **stream);
 
 /* Sends what is queued, shuts down the sending side, waits for the other side's end (so that the last answer is not
- * lost to a reset) and calls closed(); all that takes at most `linger_ms`. Input is ignored from now on. */
+ * lost to a reset) for at most `linger_ms`, and calls closed(). While something is queued the client has as long as ever
+ * (stream_set_write_timeout; at least `linger_ms` without progress). Input is ignored from now on. */
 void stream_finish(struct stream *stream, uint64_t linger_ms);
+/* For a server that stops: all that takes at most so many milliseconds, and what has not left then is lost. Hurries a
+ * finish that has begun, too. */
+void stream_finish_soon(struct stream *stream, uint64_t milliseconds);
 /* The other side has said its last word (LOGOUT, QUIT): a finish does not wait for its end, which costs three system
  * calls and a wake-up. */
 void stream_no_linger(struct stream *stream);
@@ -73,12 +77,13 @@ void stream_offer_again(struct stream *stream);
 void stream_set_timeout(struct stream *stream, uint64_t milliseconds);
 
 /* closed(ERR_TIMEOUT) when the socket has taken nothing for this many milliseconds although output waits for it,
- * whatever comes in meanwhile; 0: never. Output that is held or read from a disk does not wait for the socket;
- * stream_finish has a time of its own. */
+ * whatever comes in meanwhile; 0: never. Output that is held or read from a disk does not wait for the socket. */
 void stream_set_write_timeout(struct stream *stream, uint64_t milliseconds);
 
 /* The other side has ended its output: nothing comes any more but what is kept. Whether it still reads is not known. */
 bool stream_has_ended(const struct stream *stream);
+/* Input is kept that the owner has not taken yet. */
+bool stream_has_input(const struct stream *stream);
 
 /* Milliseconds since a byte came or went. */
 uint64_t stream_idle_ms(const struct stream *stream);

@@ -266,7 +266,8 @@ int stream_send(struct stream *stream, bool *sent)
 	if (outq_empty(&stream->out) || stream->fetch)
 		cork(stream, false);
 	if (total > 0) {
-		loop_timeout_touch(stream->loop, &stream->timeout);
+		if (!stream->hurried)
+			loop_timeout_touch(stream->loop, &stream->timeout);
 		loop_timeout_touch(stream->loop, &stream->stalled);
 	}
 	return 0;

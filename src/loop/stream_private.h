@@ -23,9 +23,10 @@ struct stream {
 	struct outq out;
 	struct buf kept; /* input not taken yet; no memory when empty */
 	struct loop_later later;
-	struct loop_timeout timeout; /* nothing comes or goes; while finishing: the linger */
+	struct loop_timeout timeout; /* nothing comes or goes; of a finish that is shut: the linger; hurried: all of it */
 	struct loop_timeout stalled; /* the socket takes nothing */
 	uint64_t write_timeout;      /* milliseconds of `stalled`; 0: never */
+	uint64_t linger;             /* milliseconds, of a finish */
 	struct cold_read *fetch;     /* the helper reads what is to be sent next */
 	uint64_t fetching, fetched;  /* bytes at the front of the queue that will be, were in the page cache by that */
 	SSL *ssl;
@@ -40,6 +41,7 @@ struct stream {
 	bool end_told;      /* ended() was called */
 	bool ending;        /* stream_end_output: shut the sending side down when the output has left */
 	bool finishing;     /* stream_finish: no input, close when the output has left */
+	bool hurried;       /* progress gives a finish no more time */
 	bool no_linger;     /* finished when the output has left */
 	bool shut;          /* our sending side is shut down */
 	bool blocked;       /* the socket took no more output */

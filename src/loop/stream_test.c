@@ -620,6 +620,60 @@ static void finish_does_not_wait_longer_than_told(void **state)
 	end(&s);
 }
 
+/* Pipelined answers behind LOGOUT or QUIT are as good as others. */
+static void a_finish_waits_for_who_takes_nothing_for_a_while(void **state)
+{
+	(void)state;
+	struct session s;
+	char *bytes = calloc(1, OUTPUT_MAX);
+	struct buf read_back = BUF_INIT(OUTPUT_MAX);
+	begin(&s);
+	stream_set_write_timeout(s.stream, TEST_PATIENCE_MS);
+	outq_add(stream_output(s.stream), str_of(bytes, OUTPUT_MAX));
+	stream_finish(s.stream, 100);
+	test_run(s.loop, 400);
+	assert_int_equal(s.closes, 0);
+	client_reads(&s, &read_back, OUTPUT_MAX);
+	assert_int_equal(read_back.n, OUTPUT_MAX);
+	/* Then it is the end that it has 100 ms for. */
+	TEST_UNTIL(s.loop, s.closes == 1);
+	assert_int_equal(s.closed_with, 0);
+	end(&s);
+	/* Who goes on taking nothing is given up all the same. */
+	begin(&s);
+	stream_set_write_timeout(s.stream, 200);
+	outq_add(stream_output(s.stream), str_of(bytes, OUTPUT_MAX));
+	stream_finish(s.stream, 100);
+	TEST_UNTIL(s.loop, s.closes == 1);
+	assert_int_equal(s.closed_with, ERR_TIMEOUT);
+	end(&s);
+	free(bytes);
+	buf_free(&read_back);
+}
+
+static void at_a_stop_nobody_gets_more_time_by_reading_slowly(void **state)
+{
+	(void)state;
+	struct session s;
+	char *bytes = calloc(1, OUTPUT_MAX), piece[10000];
+	begin(&s);
+	stream_set_write_timeout(s.stream, 10 * TEST_PATIENCE_MS);
+	outq_add(stream_output(s.stream), str_of(bytes, OUTPUT_MAX));
+	stream_finish(s.stream, 10 * TEST_PATIENCE_MS);
+	test_run(s.loop, 20);
+	stream_finish_soon(s.stream, 200);
+	uint64_t began = loop_now_ms(s.loop);
+	while (s.closes == 0 && loop_now_ms(s.loop) - began < TEST_PATIENCE_MS) {
+		assert_true(read(s.client, piece, sizeof piece) > 0);
+		test_run(s.loop, 20);
+		stream_finish_soon(s.stream, 200); /* nor by being told again */
+	}
+	assert_int_equal(s.closes, 1);
+	assert_int_equal(s.closed_with, ERR_TIMEOUT);
+	end(&s);
+	free(bytes);
+}
+
 static void a_stream_may_be_freed_inside_its_callbacks(void **state)
 {
 	(void)state;
@@ -710,6 +764,8 @@ int main(void)
 		cmocka_unit_test(finish_sends_shuts_down_and_waits_for_the_other_side),
 		cmocka_unit_test(a_finish_without_linger_closes_when_all_was_sent),
 		cmocka_unit_test(finish_does_not_wait_longer_than_told),
+		cmocka_unit_test(a_finish_waits_for_who_takes_nothing_for_a_while),
+		cmocka_unit_test(at_a_stop_nobody_gets_more_time_by_reading_slowly),
 		cmocka_unit_test(a_stream_may_be_freed_inside_its_callbacks),
 		cmocka_unit_test(detach_gives_descriptor_and_unread_bytes),
 	};

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "mail/mail_derive.h"
 #include "store/transfer.h"
 #include "syntax/header.h"
 
@@ -17,7 +18,7 @@
 #define READ_CHUNK        (256 * 1024)
 #define DERIVED_MAX       (4 * 1024 * 1024) /* each wire form of one message; the limits of the parser keep it far below */
 #define KEPT_HEADERS_MAX  8192              /* a larger selection is read from the message when it is asked for */
-#define HEADER_READ_MAX   (256 * 1024)
+#define HEADER_READ_MAX   DERIVE_HEADER_MAX
 #define FOREVER           UINT64_MAX
 
 struct mail_reader {
@@ -236,6 +237,27 @@ static int examined(struct mail_reader *reader, const struct mail_source *source
 	out->lines = message->lines;
 	int result = derive(reader, source, message, &out->derived);
 	return result == 0 && message->has_nul ? ERR_SYNTAX : result;
+}
+
+struct mail_reader *mail_reader_like(const struct mail_reader *reader)
+{
+	return mail_reader_new(&reader->limits);
+}
+
+void mail_derive_begin(struct mail_reader *reader, char last[2])
+{
+	mime_parser_reset(reader->parser);
+	last[0] = last[1] = '\0';
+}
+
+void mail_derive_feed(struct mail_reader *reader, struct str piece, char last[2])
+{
+	feed_piece(reader->parser, piece, last);
+}
+
+int mail_derive_end(struct mail_reader *reader, struct str head, const char last[2], struct message_arrival *out)
+{
+	return examined(reader, &(struct mail_source){ .bytes = head, .fd = -1 }, last, out);
 }
 
 int mail_examine(struct mail_reader *reader, const struct mail_source *source, struct message_arrival *out)

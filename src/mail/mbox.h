@@ -67,6 +67,11 @@ void mbox_reader_feed(struct mbox_reader *reader, struct str chunk);
 /* The file is over. */
 void mbox_reader_finish(struct mbox_reader *reader);
 
+/* During body(): these bytes belong to a field that stays, but that programs add or change when they rewrite the file:
+ * X-UIDL (POP3 servers), Lines (mutt), X-Evolution, X-Gmail-Labels. Whoever compares messages of two readings leaves
+ * it out. */
+bool mbox_reader_in_note(const struct mbox_reader *reader);
+
 /* True when a file that begins like this may be an mbox: its first line that is not blank begins with "From ". */
 bool mbox_is_likely(struct str beginning);
 

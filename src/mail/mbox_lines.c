@@ -103,16 +103,16 @@ void mbox_lines_finish(struct mbox_lines *lines, mbox_piece_function *give, void
 
 static const struct {
 	struct str name;
-	bool is_ours;
+	enum mbox_field_use use;
 } FIELDS[] = {
-#define MBOX_FIELD_ROW(name, text, is_ours) { STR_INIT(text), is_ours },
+#define MBOX_FIELD_ROW(name, text, use) { STR_INIT(text), use },
 	MBOX_FIELD_LIST(MBOX_FIELD_ROW)
 #undef MBOX_FIELD_ROW
 };
 
-bool mbox_field_is_ours(enum mbox_field field)
+enum mbox_field_use mbox_field_use(enum mbox_field field)
 {
-	return FIELDS[field].is_ours;
+	return FIELDS[field].use;
 }
 
 static enum mbox_field field_of(struct str name)

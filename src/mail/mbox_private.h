@@ -26,24 +26,30 @@ void mbox_lines_feed(struct mbox_lines *lines, struct str chunk, mbox_piece_func
 /* Gives what is left of a last line without its line end. */
 void mbox_lines_finish(struct mbox_lines *lines, mbox_piece_function *give, void *owner);
 
+/* OURS: belongs to the file and not to the message. NOTE: mbox_reader_in_note. */
+enum mbox_field_use { MBOX_KEPT, MBOX_OURS, MBOX_NOTE };
+
 #define MBOX_FIELD_LIST(X)                                                                                             \
-	X(MBOX_FIELD_NONE, "", false)                                                                                      \
-	X(MBOX_FIELD_DATE, "Date", false)                                                                                  \
-	X(MBOX_FIELD_SUBJECT, "Subject", false)                                                                            \
-	X(MBOX_FIELD_STATUS, "Status", true)                                                                               \
-	X(MBOX_FIELD_X_STATUS, "X-Status", true)                                                                           \
-	X(MBOX_FIELD_X_KEYWORDS, "X-Keywords", true)                                                                       \
-	X(MBOX_FIELD_MOZILLA_STATUS, "X-Mozilla-Status", true)                                                             \
-	X(MBOX_FIELD_MOZILLA_KEYS, "X-Mozilla-Keys", true)                                                                 \
-	X(MBOX_FIELD_MOZILLA_STATUS2, "X-Mozilla-Status2", true)                                                           \
-	X(MBOX_FIELD_X_IMAP, "X-IMAP", true)                                                                               \
-	X(MBOX_FIELD_X_IMAPBASE, "X-IMAPbase", true)                                                                       \
-	X(MBOX_FIELD_X_UID, "X-UID", true)                                                                                 \
-	X(MBOX_FIELD_X_UIDL, "X-UIDL", false)                                                                              \
-	X(MBOX_FIELD_CONTENT_LENGTH, "Content-Length", true)
+	X(MBOX_FIELD_NONE, "", MBOX_KEPT)                                                                                  \
+	X(MBOX_FIELD_DATE, "Date", MBOX_KEPT)                                                                              \
+	X(MBOX_FIELD_SUBJECT, "Subject", MBOX_KEPT)                                                                        \
+	X(MBOX_FIELD_STATUS, "Status", MBOX_OURS)                                                                          \
+	X(MBOX_FIELD_X_STATUS, "X-Status", MBOX_OURS)                                                                      \
+	X(MBOX_FIELD_X_KEYWORDS, "X-Keywords", MBOX_OURS)                                                                  \
+	X(MBOX_FIELD_MOZILLA_STATUS, "X-Mozilla-Status", MBOX_OURS)                                                        \
+	X(MBOX_FIELD_MOZILLA_KEYS, "X-Mozilla-Keys", MBOX_OURS)                                                            \
+	X(MBOX_FIELD_MOZILLA_STATUS2, "X-Mozilla-Status2", MBOX_OURS)                                                      \
+	X(MBOX_FIELD_X_IMAP, "X-IMAP", MBOX_OURS)                                                                          \
+	X(MBOX_FIELD_X_IMAPBASE, "X-IMAPbase", MBOX_OURS)                                                                  \
+	X(MBOX_FIELD_X_UID, "X-UID", MBOX_OURS)                                                                            \
+	X(MBOX_FIELD_X_UIDL, "X-UIDL", MBOX_NOTE)                                                                          \
+	X(MBOX_FIELD_CONTENT_LENGTH, "Content-Length", MBOX_OURS)                                                          \
+	X(MBOX_FIELD_LINES, "Lines", MBOX_NOTE)                                                                            \
+	X(MBOX_FIELD_X_EVOLUTION, "X-Evolution", MBOX_NOTE)                                                                \
+	X(MBOX_FIELD_GMAIL_LABELS, "X-Gmail-Labels", MBOX_NOTE)
 
 enum mbox_field {
-#define MBOX_FIELD_ENUM(name, text, is_ours) name,
+#define MBOX_FIELD_ENUM(name, text, use) name,
 	MBOX_FIELD_LIST(MBOX_FIELD_ENUM)
 #undef MBOX_FIELD_ENUM
 };
@@ -55,8 +61,7 @@ struct mbox_header {
 };
 /* True when a field begins (or the header ends) with this piece. */
 bool mbox_header_step(struct mbox_header *header, const struct mbox_piece *piece);
-/* Belongs to the file and not to the message. */
-bool mbox_field_is_ours(enum mbox_field field);
+enum mbox_field_use mbox_field_use(enum mbox_field field);
 
 static inline bool mbox_piece_is_blank(const struct mbox_piece *piece)
 {

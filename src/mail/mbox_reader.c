@@ -151,6 +151,9 @@ static void finish_field(struct mbox_reader *reader)
 	case MBOX_FIELD_X_IMAPBASE:
 	case MBOX_FIELD_X_UID:
 	case MBOX_FIELD_CONTENT_LENGTH:
+	case MBOX_FIELD_LINES:
+	case MBOX_FIELD_X_EVOLUTION:
+	case MBOX_FIELD_GMAIL_LABELS:
 		break;
 	}
 	buf_clear(&reader->value);
@@ -257,7 +260,7 @@ static void take_piece(void *owner, const struct mbox_piece *piece)
 	reader->after_blank = mbox_piece_is_blank(piece);
 	if (reader->header.inside)
 		read_header(reader, piece);
-	bool is_ours = reader->header.inside && mbox_field_is_ours(reader->header.field);
+	bool is_ours = reader->header.inside && mbox_field_use(reader->header.field) == MBOX_OURS;
 	if (!reader->after_blank && !is_ours)
 		tell_line(reader, piece);
 }
@@ -265,6 +268,11 @@ static void take_piece(void *owner, const struct mbox_piece *piece)
 void mbox_reader_feed(struct mbox_reader *reader, struct str chunk)
 {
 	mbox_lines_feed(&reader->lines, chunk, take_piece, reader);
+}
+
+bool mbox_reader_in_note(const struct mbox_reader *reader)
+{
+	return reader->header.inside && mbox_field_use(reader->header.field) == MBOX_NOTE;
 }
 
 void mbox_reader_finish(struct mbox_reader *reader)

@@ -154,6 +154,39 @@ static void a_reader_goes_on_at_a_message_and_counts_from_there(void **state)
 	seen_free(&file);
 }
 
+struct comparing {
+	struct mbox_reader *reader;
+	struct buf compared;
+};
+
+static void begin_nothing(void *owner)
+{
+}
+
+static void compare_body(void *owner, struct str bytes)
+{
+	struct comparing *comparing = owner;
+	if (!mbox_reader_in_note(comparing->reader))
+		buf_add(&comparing->compared, bytes);
+}
+
+static void end_nothing(void *owner, const struct mbox_message *message)
+{
+}
+
+static void what_programs_note_is_told_from_the_message(void **state)
+{
+	static const struct mbox_events COMPARING = { begin_nothing, compare_body, end_nothing };
+	struct comparing comparing = { .compared = BUF_INIT(4096) };
+	comparing.reader = mbox_reader_new(0, &COMPARING, &comparing);
+	mbox_reader_feed(comparing.reader, STR("From a@b " DATE "\nX-UIDL: 12\nSubject: 1\nlines: 4\nX-Gmail-Labels: a,\n\tb\n"
+	                                       "Status: RO\nX-Evolution: 1-2\n\nLines: 4\nX-UIDL: 12\n\n"));
+	mbox_reader_finish(comparing.reader);
+	mbox_reader_free(&comparing.reader);
+	assert_bytes(buf_str(&comparing.compared), STR("Subject: 1\r\n\r\nLines: 4\r\nX-UIDL: 12\r\n"));
+	buf_free(&comparing.compared);
+}
+
 static void line_ends_of_both_kinds_come_out_as_crlf(void **state)
 {
 	struct seen_file file;
@@ -335,6 +368,7 @@ int main(void)
 		cmocka_unit_test(a_from_line_is_one_when_it_ends_in_a_date),
 		cmocka_unit_test(messages_are_told_apart),
 		cmocka_unit_test(a_reader_goes_on_at_a_message_and_counts_from_there),
+		cmocka_unit_test(what_programs_note_is_told_from_the_message),
 		cmocka_unit_test(line_ends_of_both_kinds_come_out_as_crlf),
 		cmocka_unit_test(what_programs_keep_in_the_header_is_read_and_taken_out),
 		cmocka_unit_test(a_message_without_a_useful_from_line_has_the_date_of_its_header),

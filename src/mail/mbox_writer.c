@@ -89,7 +89,7 @@ static void put_piece(void *owner, const struct mbox_piece *piece)
 	bool is_folded = piece->quotes == 0 && piece->text.n > 0 && (piece->text.p[0] == ' ' || piece->text.p[0] == '\t');
 	begin(writer, !is_folded);
 	mbox_header_step(&writer->header, piece);
-	if (writer->header.inside && mbox_field_is_ours(writer->header.field))
+	if (writer->header.inside && mbox_field_use(writer->header.field) == MBOX_OURS)
 		return;
 	put_quotes(writer, piece->quotes + mbox_piece_is_from(piece));
 	buf_add(out, piece->text);

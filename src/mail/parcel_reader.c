@@ -443,6 +443,7 @@ static int add_entries(struct parcel_reader *reader, const struct parcel_entries
 	for (uint32_t i = 0; i < n && result == 0; i++)
 		claim(reader, list[i].message);
 	reader->counts.entries += result == 0 ? n + passed : 0;
+	reader->counts.passed += result == 0 ? passed : 0;
 	mem_free(list);
 	return result;
 }
@@ -536,8 +537,14 @@ static int end_exact(struct parcel_reader *reader)
 static int end_back(struct parcel_reader *reader)
 {
 	int result = end_all_staged(reader);
-	for (uint32_t i = 0; i < reader->n_mailboxes && result == 0; i++)
-		result = staged_replace(reader->mailboxes[i].staged);
+	for (uint32_t i = 0; i < reader->n_mailboxes && result == 0; i++) {
+		const struct incoming *mailbox = &reader->mailboxes[i];
+		result = staged_replace(mailbox->staged);
+		if (result < 0 && result != ERR_NOT_FOUND)
+			return wrong(reader, result, "the mailbox %.*s cannot be replaced (%s); all are as they were",
+			             STR_ARG(str_first(mailbox->name, 100)),
+			             result == ERR_CORRUPT ? "index.db is damaged: see mansio store salvage" : err_text(result));
+	}
 	return result;
 }
 

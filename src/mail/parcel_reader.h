@@ -9,9 +9,9 @@
  *
  * EXACT: the account is made as it was: ids, uids, modseqs, UIDVALIDITYs, logs. It is seen only when all of it is there:
  *        then it waits for account_create (store/transfer.h), or takes the place of a new and empty account of its id.
- * BACK:  each mailbox of the parcel takes the place of the one of its name, in one batch when all has come. What is
- *        there now goes to the undelete log; UIDVALIDITYs and ids of entries are new ones. The logs of the parcel are
- *        not looked at.
+ * BACK:  each mailbox of the parcel takes the place of the one of its name, be it damaged, in one batch when all has
+ *        come. What is there now, and can be read, goes to the undelete log; UIDVALIDITYs and ids of entries are new.
+ *        The logs of the parcel are not looked at.
  * ADD:   each entry is appended to the mailbox of its name, which is made when it is missing, under a new uid. An entry
  *        id that was never used stays. The account's quota holds. What was added before an error stays. */
 enum parcel_mode { PARCEL_EXACT, PARCEL_BACK, PARCEL_ADD };
@@ -30,6 +30,7 @@ struct parcel_counts {
 	uint64_t messages; /* that have come */
 	uint64_t bytes;    /* of these */
 	uint64_t entries;  /* that were made of them, or passed over (settings.source) */
+	uint64_t passed;   /* of these entries: passed over */
 	uint64_t refused;  /* messages of these that are too large or hold a NUL (ADD), and that were missing in the parcel */
 };
 

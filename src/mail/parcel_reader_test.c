@@ -1,93 +1,29 @@
 /* Tests of parcels between stores: an account that was written and read again is the same in every fact, which is
  * shown by writing it once more: the two parcels say the same (how entries are spread over frames aside). What is cut off is not applied; what is
  * hostile is an error. */
-#include "mail/parcel_reader.h"
+#include "mail/test_parcel.h"
 
 #include "base/checked.h"
 #include "base/mem.h"
-#include "store/test_store.h"
-#include "store/transfer.h"
 
 #include <setjmp.h>
-#include <sqlite3.h>
 #include <stdarg.h>
 #include <unistd.h>
 #include <xxhash.h>
 
 #include <cmocka.h>
 
-#define PARCEL_MAX  (64 * 1024 * 1024)
-#define MESSAGE_MAX (4 * 1024 * 1024)
-#define SEEDS       6
-#define STEPS       150
-
-struct test {
-	struct store_fixture from, to;
-	struct mail_settings settings;
-	struct account *account; /* in `from` */
-	struct buf parcel;
-	uint64_t random;
-};
-
-static struct test test;
-
-static int set_up(void **state)
-{
-	const struct mime_limits limits = MIME_LIMITS_DEFAULT;
-	test = (struct test){ .settings = { mail_reader_new(&limits), MESSAGE_MAX, 30 }, .parcel = BUF_INIT(PARCEL_MAX),
-		                  .random = 1 };
-	fixture_begin(&test.from);
-	fixture_open(&test.from);
-	fixture_begin(&test.to);
-	fixture_open(&test.to);
-	test.account = fixture_account(&test.from, 1);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	account_close(&test.account);
-	fixture_end(&test.from);
-	fixture_end(&test.to);
-	mail_reader_free(&test.settings.reader);
-	buf_free(&test.parcel);
-	return 0;
-}
-
-static uint32_t pick(uint32_t below)
-{
-	test.random = test.random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return (uint32_t)(test.random >> 33) % below;
-}
+#define SEEDS 6
+#define STEPS 150
 
 /* --- an account with everything in it --- */
-
-static uint32_t append(struct mailbox *mailbox, uint32_t n, uint8_t flags, struct str keyword)
-{
-	char text[256];
-	uint32_t uid = 0;
-	int length = snprintf(text, sizeof text, "Subject: message %u\r\n\r\n%.*s\r\n", n, (int)(n % 90),
-	                      "..................................................................................................");
-	struct mail_source source = { .bytes = str_of(text, (size_t)length), .fd = -1 };
-	struct mail_facts facts = { .flags = flags, .keywords = &keyword, .n_keywords = keyword.n > 0,
-		                        .internal_date = 1600000000 + n, .zone_minutes = (int16_t)(n % 3 * 60 - 60) };
-	assert_int_equal(mail_append(mailbox, &test.settings, &source, &facts, &uid), 0);
-	return uid;
-}
-
-static struct mailbox *named(const char *name)
-{
-	struct mailbox *mailbox = account_mailbox(test.account, str_from_c(name));
-	assert_non_null(mailbox);
-	return mailbox;
-}
 
 static void some_uids(struct mailbox *mailbox, struct set *out)
 {
 	uint32_t next = mailbox_uidnext(mailbox);
 	for (uint32_t i = 0; i < 3 && next > 1; i++) {
-		uint32_t first = 1 + pick(next);
-		set_add(out, first, first + pick(5));
+		uint32_t first = 1 + parcel_pick(next);
+		set_add(out, first, first + parcel_pick(5));
 	}
 }
 
@@ -95,124 +31,57 @@ static void one_step(uint32_t step)
 {
 	static const char *const names[] = { "INBOX", "Archive", "Sent", "Trash" };
 	static const char *const keywords[] = { "", "$Forwarded", "work", "a-long-keyword-of-somebody" };
-	struct mailbox *one = named(names[pick(4)]), *two = named(names[pick(4)]), *fresh;
+	struct mailbox *one = parcel_named(names[parcel_pick(4)]), *two = parcel_named(names[parcel_pick(4)]), *fresh;
 	struct set uids = SET_INIT, out = SET_INIT, more = SET_INIT;
-	struct flags_change change = { .mode = FLAGS_ADD, .flags = (uint8_t)(1u << pick(5)) };
+	struct flags_change change = { .mode = FLAGS_ADD, .flags = (uint8_t)(1u << parcel_pick(5)) };
 	char name[40];
 	assert_int_equal(mailbox_open(one), 0);
 	some_uids(one, &uids);
-	switch (pick(8)) {
+	switch (parcel_pick(8)) {
 	case 0:
 		assert_int_equal(mailbox_expunge(one, &uids, false, &out), 0);
 		break;
 	case 1:
 		if (one != two)
-			assert_int_equal(mailbox_copy(one, &uids, two, pick(2), 30, &out, &more), 0);
+			assert_int_equal(mailbox_copy(one, &uids, two, parcel_pick(2), 30, &out, &more), 0);
 		break;
 	case 2:
 	case 3:
 		assert_int_equal(mailbox_store(one, &uids, &change, 0, NULL), 0);
 		break;
 	case 4:
-		snprintf(name, sizeof name, "Folder %u/of %u", pick(5), step);
-		assert_int_equal(mailbox_create(test.account, str_from_c(name), SPECIAL_USE_NONE, 1000, &fresh), 0);
-		append(fresh, step, 0, STR(""));
-		assert_int_equal(account_subscribe(test.account, str_from_c(name), true), 0);
-		if (pick(3) == 0)
+		snprintf(name, sizeof name, "Folder %u/of %u", parcel_pick(5), step);
+		assert_int_equal(mailbox_create(parcel_test.account, str_from_c(name), SPECIAL_USE_NONE, 1000, &fresh), 0);
+		parcel_append(fresh, step, 0, STR(""));
+		assert_int_equal(account_subscribe(parcel_test.account, str_from_c(name), true), 0);
+		if (parcel_pick(3) == 0)
 			assert_int_equal(mailbox_delete(fresh), 0);
 		break;
 	default:
-		for (uint32_t i = pick(20); i > 0; i--)
-			append(one, step * 100 + i, (uint8_t)pick(32), str_from_c(keywords[pick(4)]));
+		for (uint32_t i = parcel_pick(20); i > 0; i--)
+			parcel_append(one, step * 100 + i, (uint8_t)parcel_pick(32), str_from_c(keywords[parcel_pick(4)]));
 	}
 	mailbox_close(one);
 	set_free(&uids);
 	set_free(&out);
 	set_free(&more);
-	fixture_settle(&test.from);
+	fixture_settle(&parcel_test.from);
 }
 
 static void fill(void)
 {
-	struct mailbox *inbox = named("INBOX");
+	struct mailbox *inbox = parcel_named("INBOX");
 	for (uint32_t i = 0; i < 300; i++)
-		append(inbox, i, (uint8_t)(i % 32), i % 7 ? STR("") : STR("seventh"));
+		parcel_append(inbox, i, (uint8_t)(i % 32), i % 7 ? STR("") : STR("seventh"));
 	for (uint32_t step = 0; step < STEPS; step++)
 		one_step(step);
 	mailbox_take_recent(inbox);
 	struct undelete_filter filter = { .mailbox = STR("INBOX") };
-	uint32_t restored;
-	bool more;
-	assert_int_equal(undelete_restore(test.account, &filter, &restored, &more), 0);
-	append(inbox, 99999, 0, STR(""));
-	fixture_settle(&test.from);
-}
-
-/* --- out and in --- */
-
-static void write_parcel(struct store_fixture *fixture, struct account *account, const struct parcel_filter *filter,
-                         struct buf *out)
-{
-	struct parcel_writer *writer = parcel_writer_new(account, filter);
-	struct parcel_maker *maker = parcel_writer_maker(writer);
-	bool done = false;
-	buf_clear(out);
-	while (!done) {
-		assert_int_equal(parcel_writer_step(writer, &done), 0);
-		buf_add(out, buf_str(&maker->out));
-		buf_consume(&maker->out, maker->out.n);
-	}
-	assert_int_equal(buf_error(out), 0);
-	parcel_writer_free(&writer);
-}
-
-static void write_all(struct buf *out)
-{
-	write_parcel(&test.from, test.account, &(struct parcel_filter){ .whole = true }, out);
-}
-
-static struct parcel_reader *new_reader(enum parcel_mode mode, uint32_t account)
-{
-	struct parcel_reader_settings settings = { .mail = test.settings, .max_mailboxes = 1000, .mode = mode,
-		                                       .spool_directory = str_from_c(test.to.directory),
-		                                       .account = fixture_account_id(account) };
-	return parcel_reader_new(test.to.store, &settings);
-}
-
-/* Feeds the bytes in pieces, with batches between them. */
-static int read_some(struct parcel_reader *reader, struct str bytes, bool *done)
-{
-	size_t used = 0, piece = 1000;
-	int result = 0;
-	*done = false;
-	while (bytes.n > 0 && result == 0 && !*done) {
-		result = parcel_reader_input(reader, str_first(bytes, piece), &used, done);
-		if (used == 0 && piece >= bytes.n)
-			break;
-		piece = used == 0 ? piece * 2 : 1000 + pick(100000);
-		bytes = str_from(bytes, used);
-		if (pick(3) == 0)
-			fixture_settle(&test.to);
-	}
-	fixture_settle(&test.to);
-	return result;
-}
-
-static int read_parcel(enum parcel_mode mode, uint32_t account, struct str bytes)
-{
-	struct parcel_reader *reader = new_reader(mode, account);
-	bool done;
-	int result = read_some(reader, bytes, &done);
-	assert_int_equal(done, result == 0);
-	parcel_reader_free(&reader);
-	return result;
-}
-
-static void idle_until_done(struct store_fixture *fixture)
-{
-	for (int i = 0; i < 10000 && store_idle_work(fixture->store); i++)
-		fixture_settle(fixture);
-	fixture_settle(fixture);
+	struct undelete_position position = { 0, 0 };
+	struct undelete_done done;
+	assert_int_equal(undelete_restore(parcel_test.account, &filter, &position, &done), 0);
+	parcel_append(inbox, 99999, 0, STR(""));
+	fixture_settle(&parcel_test.from);
 }
 
 static void assert_no_account(struct store_fixture *fixture, uint32_t number)
@@ -220,18 +89,6 @@ static void assert_no_account(struct store_fixture *fixture, uint32_t number)
 	struct account_id id = fixture_account_id(number);
 	struct account *account;
 	assert_int_equal(account_open(fixture->store, &id, &account), ERR_NOT_FOUND);
-}
-
-static void assert_checked(struct store_fixture *fixture, uint64_t messages)
-{
-	struct store_check *check = store_check_new(fixture->store, NULL, NULL);
-	bool done = false;
-	while (!done)
-		assert_int_equal(store_check_step(check, &done), 0);
-	assert_int_equal(store_check_totals(check)->damaged, 0);
-	if (messages)
-		assert_true(store_check_totals(check)->messages >= messages);
-	store_check_free(&check);
 }
 
 /* --- what a parcel says --- */
@@ -339,29 +196,29 @@ static void an_account_that_moved_is_the_same_in_every_fact(void **state)
 {
 	struct account_id id = fixture_account_id(1);
 	struct buf again = BUF_INIT(PARCEL_MAX);
-	for (test.random = 1; test.random <= SEEDS;) {
-		uint64_t seed = test.random;
+	for (parcel_test.random = 1; parcel_test.random <= SEEDS;) {
+		uint64_t seed = parcel_test.random;
 		fill();
-		write_all(&test.parcel);
-		assert_int_equal(read_parcel(PARCEL_EXACT, 1, buf_str(&test.parcel)), 0);
-		assert_no_account(&test.to, 1); /* it waits for its owner's word */
-		fixture_reopen(&test.to);
-		assert_no_account(&test.to, 1);
-		assert_int_equal(account_create(test.to.store, &id), 0);
-		fixture_settle(&test.to);
+		parcel_write_all(&parcel_test.parcel);
+		assert_int_equal(parcel_read(PARCEL_EXACT, 1, buf_str(&parcel_test.parcel)), 0);
+		assert_no_account(&parcel_test.to, 1); /* it waits for its owner's word */
+		fixture_reopen(&parcel_test.to);
+		assert_no_account(&parcel_test.to, 1);
+		assert_int_equal(account_create(parcel_test.to.store, &id), 0);
+		fixture_settle(&parcel_test.to);
 		struct account *moved;
-		assert_int_equal(account_open(test.to.store, &id, &moved), 0);
-		struct account_counts before = account_counts(test.account), after = account_counts(moved);
+		assert_int_equal(account_open(parcel_test.to.store, &id, &moved), 0);
+		struct account_counts before = account_counts(parcel_test.account), after = account_counts(moved);
 		assert_int_equal(before.messages, after.messages);
 		assert_int_equal(before.bytes, after.bytes);
-		write_parcel(&test.to, moved, &(struct parcel_filter){ .whole = true }, &again);
-		assert_say_the_same(&test.parcel, &again);
-		assert_checked(&test.to, 1);
+		parcel_write(&parcel_test.to, moved, &(struct parcel_filter){ .whole = true }, &again);
+		assert_say_the_same(&parcel_test.parcel, &again);
+		parcel_assert_checked(&parcel_test.to, 1);
 		account_close(&moved);
-		test.random = seed + 1;
-		tear_down(state);
-		set_up(state);
-		test.random = seed + 1;
+		parcel_test.random = seed + 1;
+		parcel_tear_down(state);
+		parcel_set_up(state);
+		parcel_test.random = seed + 1;
 	}
 	buf_free(&again);
 }
@@ -373,46 +230,46 @@ static void a_parcel_that_is_cut_leaves_nothing(void **state)
 	const struct parcel_frame *frame;
 	size_t at = 0, used;
 	fill();
-	write_all(&test.parcel);
-	while (at < test.parcel.n) {
+	parcel_write_all(&parcel_test.parcel);
+	while (at < parcel_test.parcel.n) {
 		set_add(&starts, (uint32_t)at, (uint32_t)at);
-		assert_int_equal(parcel_next(taker, str_from(buf_str(&test.parcel), at), &frame, &used), 0);
+		assert_int_equal(parcel_next(taker, str_from(buf_str(&parcel_test.parcel), at), &frame, &used), 0);
 		at += used;
 	}
 	for (uint64_t i = 0; i < set_count(&starts); i += 1 + i / 12) {
-		struct parcel_reader *reader = new_reader(PARCEL_EXACT, 1);
+		struct parcel_reader *reader = parcel_new_reader(PARCEL_EXACT, 1);
 		uint32_t end;
 		bool done;
 		assert_true(set_at(&starts, i, &end));
-		assert_int_equal(read_some(reader, str_first(buf_str(&test.parcel), end), &done), 0);
+		assert_int_equal(parcel_read_some(reader, str_first(buf_str(&parcel_test.parcel), end), &done), 0);
 		assert_false(done);
 		parcel_reader_free(&reader);
-		assert_no_account(&test.to, 1);
+		assert_no_account(&parcel_test.to, 1);
 		if (i % 2)
-			fixture_reopen(&test.to);
-		idle_until_done(&test.to);
+			fixture_reopen(&parcel_test.to);
+		parcel_idle(&parcel_test.to);
 	}
-	assert_int_equal(read_parcel(PARCEL_EXACT, 1, buf_str(&test.parcel)), 0);
-	assert_checked(&test.to, 0);
+	assert_int_equal(parcel_read(PARCEL_EXACT, 1, buf_str(&parcel_test.parcel)), 0);
+	parcel_assert_checked(&parcel_test.to, 0);
 	parcel_taker_free(&taker);
 	set_free(&starts);
 }
 
 static void a_new_and_empty_account_gives_its_place_and_a_used_one_does_not(void **state)
 {
-	struct account *empty = fixture_account(&test.to, 1), *used = fixture_account(&test.to, 2);
+	struct account *empty = fixture_account(&parcel_test.to, 1), *used = fixture_account(&parcel_test.to, 2);
 	fixture_add(account_mailbox(used, STR("INBOX")), 1, 0, NULL);
-	fixture_settle(&test.to);
+	fixture_settle(&parcel_test.to);
 	fill();
-	write_all(&test.parcel);
-	assert_int_equal(read_parcel(PARCEL_EXACT, 1, buf_str(&test.parcel)), 0);
+	parcel_write_all(&parcel_test.parcel);
+	assert_int_equal(parcel_read(PARCEL_EXACT, 1, buf_str(&parcel_test.parcel)), 0);
 	assert_true(account_is_gone(empty));
-	assert_int_equal(read_parcel(PARCEL_EXACT, 2, buf_str(&test.parcel)), ERR_EXISTS);
+	assert_int_equal(parcel_read(PARCEL_EXACT, 2, buf_str(&parcel_test.parcel)), ERR_EXISTS);
 	assert_false(account_is_gone(used));
 	account_close(&empty);
 	account_close(&used);
-	empty = fixture_account(&test.to, 1);
-	assert_int_equal(account_counts(empty).messages, account_counts(test.account).messages);
+	empty = fixture_account(&parcel_test.to, 1);
+	assert_int_equal(account_counts(empty).messages, account_counts(parcel_test.account).messages);
 	account_close(&empty);
 }
 
@@ -422,33 +279,33 @@ static void a_leaving_account_is_unseen_until_it_is_taken_back(void **state)
 	struct buf before = BUF_INIT(PARCEL_MAX);
 	struct account *leaving, *back;
 	fill();
-	mailbox_take_recent(named("Sent")); /* a page that waits to be written */
-	write_all(&before);
-	assert_int_equal(account_leave(test.from.store, &id), 0);
-	assert_int_equal(account_leave(test.from.store, &id), 0);
-	fixture_settle(&test.from);
-	assert_true(account_is_gone(test.account));
-	account_close(&test.account);
-	assert_no_account(&test.from, 1);
-	fixture_reopen(&test.from);
-	assert_no_account(&test.from, 1);
-	assert_int_equal(account_open_leaving(test.from.store, &id, &leaving), 0);
-	write_parcel(&test.from, leaving, &(struct parcel_filter){ .whole = true }, &test.parcel);
+	mailbox_take_recent(parcel_named("Sent")); /* a page that waits to be written */
+	parcel_write_all(&before);
+	assert_int_equal(account_leave(parcel_test.from.store, &id), 0);
+	assert_int_equal(account_leave(parcel_test.from.store, &id), 0);
+	fixture_settle(&parcel_test.from);
+	assert_true(account_is_gone(parcel_test.account));
+	account_close(&parcel_test.account);
+	assert_no_account(&parcel_test.from, 1);
+	fixture_reopen(&parcel_test.from);
+	assert_no_account(&parcel_test.from, 1);
+	assert_int_equal(account_open_leaving(parcel_test.from.store, &id, &leaving), 0);
+	parcel_write(&parcel_test.from, leaving, &(struct parcel_filter){ .whole = true }, &parcel_test.parcel);
 	account_close(&leaving);
-	assert_say_the_same(&test.parcel, &before);
-	assert_int_equal(read_parcel(PARCEL_EXACT, 1, buf_str(&test.parcel)), 0);
-	assert_int_equal(account_create(test.from.store, &id), 0);
-	fixture_settle(&test.from);
-	assert_int_equal(account_open(test.from.store, &id, &back), 0);
-	append(account_mailbox(back, STR("INBOX")), 5, 0, STR(""));
-	fixture_settle(&test.from);
+	assert_say_the_same(&parcel_test.parcel, &before);
+	assert_int_equal(parcel_read(PARCEL_EXACT, 1, buf_str(&parcel_test.parcel)), 0);
+	assert_int_equal(account_create(parcel_test.from.store, &id), 0);
+	fixture_settle(&parcel_test.from);
+	assert_int_equal(account_open(parcel_test.from.store, &id, &back), 0);
+	parcel_append(account_mailbox(back, STR("INBOX")), 5, 0, STR(""));
+	fixture_settle(&parcel_test.from);
 	account_close(&back);
 	uint64_t messages, bytes;
-	assert_int_equal(account_destroy(test.to.store, &id, &messages, &bytes), 0);
-	fixture_settle(&test.to);
-	idle_until_done(&test.to);
-	assert_int_equal(account_create(test.to.store, &id), 0);
-	assert_int_equal(account_open(test.to.store, &id, &back), 0);
+	assert_int_equal(account_destroy(parcel_test.to.store, &id, &messages, &bytes), 0);
+	fixture_settle(&parcel_test.to);
+	parcel_idle(&parcel_test.to);
+	assert_int_equal(account_create(parcel_test.to.store, &id), 0);
+	assert_int_equal(account_open(parcel_test.to.store, &id, &back), 0);
 	assert_int_equal(account_counts(back).messages, 0);
 	account_close(&back);
 	buf_free(&before);
@@ -459,11 +316,11 @@ static void a_rolled_back_account_has_the_mail_of_then_and_new_uidvalidities(voi
 	struct account_id id = fixture_account_id(1);
 	struct account *account;
 	fill();
-	write_all(&test.parcel);
-	assert_int_equal(read_parcel(PARCEL_EXACT, 1, buf_str(&test.parcel)), 0);
-	assert_int_equal(account_create(test.to.store, &id), 0);
-	fixture_settle(&test.to);
-	assert_int_equal(account_open(test.to.store, &id, &account), 0);
+	parcel_write_all(&parcel_test.parcel);
+	assert_int_equal(parcel_read(PARCEL_EXACT, 1, buf_str(&parcel_test.parcel)), 0);
+	assert_int_equal(account_create(parcel_test.to.store, &id), 0);
+	fixture_settle(&parcel_test.to);
+	assert_int_equal(account_open(parcel_test.to.store, &id, &account), 0);
 	struct mailbox *inbox = account_mailbox(account, STR("INBOX"));
 	struct set all = SET_INIT, expunged = SET_INIT;
 	uint32_t uidvalidity = mailbox_facts(inbox)->uidvalidity;
@@ -472,9 +329,9 @@ static void a_rolled_back_account_has_the_mail_of_then_and_new_uidvalidities(voi
 	uint32_t count = mailbox_count(inbox);
 	uint64_t modseq = mailbox_modseq(inbox);
 	assert_int_equal(mailbox_expunge(inbox, &all, false, &expunged), 0);
-	append(inbox, 4711, 0, STR(""));
-	fixture_settle(&test.to);
-	assert_int_equal(read_parcel(PARCEL_BACK, 1, buf_str(&test.parcel)), 0);
+	parcel_append(inbox, 4711, 0, STR(""));
+	fixture_settle(&parcel_test.to);
+	assert_int_equal(parcel_read(PARCEL_BACK, 1, buf_str(&parcel_test.parcel)), 0);
 	assert_true(mailbox_is_gone(inbox));
 	mailbox_close(inbox);
 	inbox = account_mailbox(account, STR("INBOX"));
@@ -484,13 +341,10 @@ static void a_rolled_back_account_has_the_mail_of_then_and_new_uidvalidities(voi
 	assert_true(mailbox_modseq(inbox) > modseq);
 	mailbox_close(inbox);
 	struct undelete_filter filter = { .mailbox = STR("INBOX") };
-	uint32_t restored = 0, n = 1;
-	for (bool more = true; more; restored += n)
-		assert_int_equal(undelete_restore(account, &filter, &n, &more), 0);
-	assert_true(restored >= count + 1);
-	fixture_settle(&test.to);
-	idle_until_done(&test.to);
-	assert_checked(&test.to, 1);
+	assert_true(parcel_undelete_all(account, &filter) >= count + 1);
+	fixture_settle(&parcel_test.to);
+	parcel_idle(&parcel_test.to);
+	parcel_assert_checked(&parcel_test.to, 1);
 	account_close(&account);
 	set_free(&all);
 	set_free(&expunged);
@@ -498,14 +352,14 @@ static void a_rolled_back_account_has_the_mail_of_then_and_new_uidvalidities(voi
 
 static void added_mail_keeps_flags_keywords_and_dates(void **state)
 {
-	struct account *account = fixture_account(&test.to, 3);
+	struct account *account = fixture_account(&parcel_test.to, 3);
 	uint64_t before = account_counts(account).messages;
 	fill();
-	write_all(&test.parcel);
-	assert_int_equal(read_parcel(PARCEL_ADD, 3, buf_str(&test.parcel)), 0);
-	assert_int_equal(account_counts(account).messages, before + account_counts(test.account).messages);
-	assert_int_equal(account_counts(account).bytes, account_counts(test.account).bytes);
-	struct mailbox *old = named("INBOX"), *fresh = account_mailbox(account, STR("INBOX"));
+	parcel_write_all(&parcel_test.parcel);
+	assert_int_equal(parcel_read(PARCEL_ADD, 3, buf_str(&parcel_test.parcel)), 0);
+	assert_int_equal(account_counts(account).messages, before + account_counts(parcel_test.account).messages);
+	assert_int_equal(account_counts(account).bytes, account_counts(parcel_test.account).bytes);
+	struct mailbox *old = parcel_named("INBOX"), *fresh = account_mailbox(account, STR("INBOX"));
 	assert_int_equal(mailbox_open(old), 0);
 	assert_int_equal(mailbox_open(fresh), 0);
 	struct entry_cursor a = entry_seek(old, 0), b = entry_seek(fresh, 0);
@@ -523,73 +377,73 @@ static void added_mail_keeps_flags_keywords_and_dates(void **state)
 	}
 	mailbox_close(old);
 	mailbox_close(fresh);
-	fixture_settle(&test.to);
-	idle_until_done(&test.to);
-	assert_checked(&test.to, 1);
+	fixture_settle(&parcel_test.to);
+	parcel_idle(&parcel_test.to);
+	parcel_assert_checked(&parcel_test.to, 1);
 	account_close(&account);
 }
 
 static void an_import_that_is_cut_off_leaves_no_message_without_an_entry(void **state)
 {
-	struct account *account = fixture_account(&test.to, 3);
+	struct account *account = fixture_account(&parcel_test.to, 3);
 	struct account_id id = fixture_account_id(3);
 	uint64_t messages, bytes;
 	fill();
-	write_all(&test.parcel);
-	for (size_t n = test.parcel.n / 7; n < test.parcel.n; n += test.parcel.n / 7) {
-		struct parcel_reader *reader = new_reader(n % 2 ? PARCEL_ADD : PARCEL_BACK, 3);
+	parcel_write_all(&parcel_test.parcel);
+	for (size_t n = parcel_test.parcel.n / 7; n < parcel_test.parcel.n; n += parcel_test.parcel.n / 7) {
+		struct parcel_reader *reader = parcel_new_reader(n % 2 ? PARCEL_ADD : PARCEL_BACK, 3);
 		bool done;
-		assert_int_equal(read_some(reader, str_first(buf_str(&test.parcel), n), &done), 0);
+		assert_int_equal(parcel_read_some(reader, str_first(buf_str(&parcel_test.parcel), n), &done), 0);
 		parcel_reader_free(&reader);
-		idle_until_done(&test.to);
+		parcel_idle(&parcel_test.to);
 	}
-	assert_int_equal(account_destroy(test.to.store, &id, &messages, &bytes), 0);
-	fixture_settle(&test.to);
+	assert_int_equal(account_destroy(parcel_test.to.store, &id, &messages, &bytes), 0);
+	fixture_settle(&parcel_test.to);
 	account_close(&account);
-	idle_until_done(&test.to);
+	parcel_idle(&parcel_test.to);
 	struct store_statistics statistics;
-	store_statistics(test.to.store, &statistics);
-	assert_checked(&test.to, 0);
+	store_statistics(parcel_test.to.store, &statistics);
+	parcel_assert_checked(&parcel_test.to, 0);
 }
 
 static void a_quota_stops_an_import(void **state)
 {
 	struct account_id id = fixture_account_id(3);
-	struct account *account = fixture_account(&test.to, 3);
-	assert_int_equal(account_set_quota(test.to.store, &id, &(struct account_quota){ .messages = 100, .bytes = 0 }), 0);
+	struct account *account = fixture_account(&parcel_test.to, 3);
+	assert_int_equal(account_set_quota(parcel_test.to.store, &id, &(struct account_quota){ .messages = 100, .bytes = 0 }), 0);
 	fill();
-	write_all(&test.parcel);
-	assert_int_equal(read_parcel(PARCEL_ADD, 3, buf_str(&test.parcel)), ERR_LIMIT);
+	parcel_write_all(&parcel_test.parcel);
+	assert_int_equal(parcel_read(PARCEL_ADD, 3, buf_str(&parcel_test.parcel)), ERR_LIMIT);
 	assert_true(account_counts(account).messages <= 100);
 	account_close(&account);
 }
 
 static void damage_makes_one_message_missing_or_ends_a_move(void **state)
 {
-	struct mailbox *inbox = named("INBOX");
+	struct mailbox *inbox = parcel_named("INBOX");
 	struct message_cursor cursor;
 	struct message_row row;
 	int fd, result = 0;
 	uint64_t offset;
 	bool done = false;
 	for (uint32_t i = 0; i < 10; i++)
-		append(inbox, 500 + i, 0, STR(""));
-	fixture_settle(&test.from);
+		parcel_append(inbox, 500 + i, 0, STR(""));
+	fixture_settle(&parcel_test.from);
 	assert_int_equal(mailbox_open(inbox), 0);
-	message_cursor_begin(&cursor, test.account);
+	message_cursor_begin(&cursor, parcel_test.account);
 	assert_int_equal(message_cursor_get(&cursor, entry_find(inbox, 4)->message, &row), 0);
-	assert_int_equal(message_file(test.account, &row, &fd, &offset), 0);
+	assert_int_equal(message_file(parcel_test.account, &row, &fd, &offset), 0);
 	message_cursor_end(&cursor);
 	assert_int_equal(pwrite(fd, "X", 1, (off_t)offset + 12), 1);
 	mailbox_close(inbox);
-	write_parcel(&test.from, test.account, &(struct parcel_filter){ .whole = false }, &test.parcel);
-	struct parcel_reader *reader = new_reader(PARCEL_EXACT, 1);
-	assert_int_equal(read_some(reader, buf_str(&test.parcel), &done), 0);
+	parcel_write(&parcel_test.from, parcel_test.account, &(struct parcel_filter){ .whole = false }, &parcel_test.parcel);
+	struct parcel_reader *reader = parcel_new_reader(PARCEL_EXACT, 1);
+	assert_int_equal(parcel_read_some(reader, buf_str(&parcel_test.parcel), &done), 0);
 	assert_true(done);
 	assert_int_equal(parcel_reader_counts(reader).refused, 1);
 	assert_int_equal(parcel_reader_counts(reader).entries, 9);
 	parcel_reader_free(&reader);
-	struct parcel_writer *writer = parcel_writer_new(test.account, &(struct parcel_filter){ .whole = true });
+	struct parcel_writer *writer = parcel_writer_new(parcel_test.account, &(struct parcel_filter){ .whole = true });
 	for (done = false; !done && result == 0;)
 		result = parcel_writer_step(writer, &done);
 	assert_int_equal(result, ERR_CORRUPT);
@@ -599,30 +453,17 @@ static void damage_makes_one_message_missing_or_ends_a_move(void **state)
 
 static void a_damaged_page_leaves_out_its_entries_alone(void **state)
 {
-	struct mailbox *inbox = named("INBOX");
+	struct mailbox *inbox = parcel_named("INBOX");
 	struct parcel_reader *reader;
-	sqlite3 *db;
-	char path[100];
 	bool done;
 	for (uint32_t i = 0; i < 3 * 120 + 7; i++)
-		append(inbox, i, 0, STR(""));
-	fixture_settle(&test.from);
-	account_close(&test.account);
-	store_close(&test.from.store);
-	snprintf(path, sizeof path, "%s/index.db", test.from.directory);
-	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db,
-	                              "UPDATE page SET entries = substr(entries, 1, 300) "
-	                              "WHERE key = (SELECT min(key) + 1 FROM page)",
-	                              NULL, NULL, NULL),
-	                 SQLITE_OK);
-	assert_int_equal(sqlite3_changes(db), 1);
-	sqlite3_close(db);
-	fixture_open(&test.from);
-	test.account = fixture_account(&test.from, 1);
-	write_parcel(&test.from, test.account, &(struct parcel_filter){ .whole = false }, &test.parcel);
-	reader = new_reader(PARCEL_EXACT, 1);
-	assert_int_equal(read_some(reader, buf_str(&test.parcel), &done), 0);
+		parcel_append(inbox, i, 0, STR(""));
+	account_close(&parcel_test.account);
+	parcel_change_rows(&parcel_test.from, CUT_SECOND_PAGE);
+	parcel_test.account = fixture_account(&parcel_test.from, 1);
+	parcel_write(&parcel_test.from, parcel_test.account, &(struct parcel_filter){ .whole = false }, &parcel_test.parcel);
+	reader = parcel_new_reader(PARCEL_EXACT, 1);
+	assert_int_equal(parcel_read_some(reader, buf_str(&parcel_test.parcel), &done), 0);
 	assert_true(done);
 	assert_int_equal(parcel_reader_counts(reader).entries, 2 * 120 + 7);
 	assert_int_equal(parcel_reader_counts(reader).refused, 1);
@@ -635,7 +476,7 @@ static void hostile_parcels_are_errors(void **state)
 	static const enum parcel_mode modes[] = { PARCEL_EXACT, PARCEL_BACK, PARCEL_ADD };
 	struct parcel_entries *entries = mem_alloc(1, sizeof *entries);
 	struct parcel_mailbox *mailbox = mem_alloc(1, sizeof *mailbox);
-	struct account *account = fixture_account(&test.to, 5);
+	struct account *account = fixture_account(&parcel_test.to, 5);
 	for (uint32_t kind = 0; kind < 14; kind++) {
 		struct parcel_maker maker;
 		struct parcel_begin begin = { .uidvalidity = 5, .modseq = 50, .next = 50, .quota = { -1, -1 } };
@@ -666,21 +507,21 @@ static void hostile_parcels_are_errors(void **state)
 		parcel_put_end(&maker);
 		assert_int_equal(buf_error(&maker.out), 0);
 		for (size_t i = 0; i < COUNT_OF(modes); i++) {
-			struct parcel_reader *reader = new_reader(modes[i], modes[i] == PARCEL_EXACT ? 9 : 5);
+			struct parcel_reader *reader = parcel_new_reader(modes[i], modes[i] == PARCEL_EXACT ? 9 : 5);
 			bool done;
-			int result = read_some(reader, buf_str(&maker.out), &done);
+			int result = parcel_read_some(reader, buf_str(&maker.out), &done);
 			assert_true(result < 0 || (modes[i] != PARCEL_EXACT && done));
 			assert_true(result == 0 || parcel_reader_problem(reader).n > 0);
 			parcel_reader_free(&reader);
 		}
-		assert_no_account(&test.to, 9);
-		idle_until_done(&test.to);
+		assert_no_account(&parcel_test.to, 9);
+		parcel_idle(&parcel_test.to);
 		set_free(&uids);
 		buf_free(&bytes);
 		parcel_maker_free(&maker);
 	}
-	assert_int_equal(test.to.voids, 0); /* nobody else's batch was rolled back for it */
-	assert_checked(&test.to, 0);
+	assert_int_equal(parcel_test.to.voids, 0); /* nobody else's batch was rolled back for it */
+	parcel_assert_checked(&parcel_test.to, 0);
 	account_close(&account);
 	mem_free(entries);
 	mem_free(mailbox);
@@ -688,18 +529,18 @@ static void hostile_parcels_are_errors(void **state)
 
 static void what_goes_on_meanwhile_is_all_in_or_all_out(void **state)
 {
-	struct mailbox *inbox = named("INBOX"), *archive = named("Archive");
+	struct mailbox *inbox = parcel_named("INBOX"), *archive = parcel_named("Archive");
 	struct set uids = SET_INIT, source = SET_INIT, target = SET_INIT;
 	struct parcel_writer *writer;
 	bool done = false;
 	for (uint32_t i = 0; i < 1000; i++)
-		append(inbox, i, 0, STR(""));
-	fixture_settle(&test.from);
-	writer = parcel_writer_new(test.account, &(struct parcel_filter){ .whole = true });
+		parcel_append(inbox, i, 0, STR(""));
+	fixture_settle(&parcel_test.from);
+	writer = parcel_writer_new(parcel_test.account, &(struct parcel_filter){ .whole = true });
 	struct parcel_maker *maker = parcel_writer_maker(writer);
 	for (uint32_t i = 0; !done; i++) {
 		assert_int_equal(parcel_writer_step(writer, &done), 0);
-		buf_add(&test.parcel, buf_str(&maker->out));
+		buf_add(&parcel_test.parcel, buf_str(&maker->out));
 		buf_consume(&maker->out, maker->out.n);
 		if (i < 200) {
 			set_clear(&uids);
@@ -707,13 +548,13 @@ static void what_goes_on_meanwhile_is_all_in_or_all_out(void **state)
 			set_clear(&target);
 			set_add(&uids, 1 + i * 5, 3 + i * 5);
 			assert_int_equal(mailbox_copy(inbox, &uids, archive, true, 10, &source, &target), 0);
-			append(inbox, 7000 + i, 0, STR(""));
-			fixture_settle(&test.from);
+			parcel_append(inbox, 7000 + i, 0, STR(""));
+			fixture_settle(&parcel_test.from);
 		}
 	}
 	parcel_writer_free(&writer);
-	struct parcel_reader *reader = new_reader(PARCEL_EXACT, 1);
-	assert_int_equal(read_some(reader, buf_str(&test.parcel), &done), 0);
+	struct parcel_reader *reader = parcel_new_reader(PARCEL_EXACT, 1);
+	assert_int_equal(parcel_read_some(reader, buf_str(&parcel_test.parcel), &done), 0);
 	assert_true(done);
 	assert_true(parcel_reader_counts(reader).entries >= 1000);
 	assert_int_equal(parcel_reader_counts(reader).entries, parcel_reader_counts(reader).messages);
@@ -726,18 +567,18 @@ static void what_goes_on_meanwhile_is_all_in_or_all_out(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(an_account_that_moved_is_the_same_in_every_fact, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_parcel_that_is_cut_leaves_nothing, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_new_and_empty_account_gives_its_place_and_a_used_one_does_not, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_leaving_account_is_unseen_until_it_is_taken_back, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_rolled_back_account_has_the_mail_of_then_and_new_uidvalidities, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(added_mail_keeps_flags_keywords_and_dates, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(an_import_that_is_cut_off_leaves_no_message_without_an_entry, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_quota_stops_an_import, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(damage_makes_one_message_missing_or_ends_a_move, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_damaged_page_leaves_out_its_entries_alone, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(hostile_parcels_are_errors, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(what_goes_on_meanwhile_is_all_in_or_all_out, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_account_that_moved_is_the_same_in_every_fact, parcel_set_up, parcel_tear_down),
+		cmocka_unit_test_setup_teardown(a_parcel_that_is_cut_leaves_nothing, parcel_set_up, parcel_tear_down),
+		cmocka_unit_test_setup_teardown(a_new_and_empty_account_gives_its_place_and_a_used_one_does_not, parcel_set_up, parcel_tear_down),
+		cmocka_unit_test_setup_teardown(a_leaving_account_is_unseen_until_it_is_taken_back, parcel_set_up, parcel_tear_down),
+		cmocka_unit_test_setup_teardown(a_rolled_back_account_has_the_mail_of_then_and_new_uidvalidities, parcel_set_up, parcel_tear_down),
+		cmocka_unit_test_setup_teardown(added_mail_keeps_flags_keywords_and_dates, parcel_set_up, parcel_tear_down),
+		cmocka_unit_test_setup_teardown(an_import_that_is_cut_off_leaves_no_message_without_an_entry, parcel_set_up, parcel_tear_down),
+		cmocka_unit_test_setup_teardown(a_quota_stops_an_import, parcel_set_up, parcel_tear_down),
+		cmocka_unit_test_setup_teardown(damage_makes_one_message_missing_or_ends_a_move, parcel_set_up, parcel_tear_down),
+		cmocka_unit_test_setup_teardown(a_damaged_page_leaves_out_its_entries_alone, parcel_set_up, parcel_tear_down),
+		cmocka_unit_test_setup_teardown(hostile_parcels_are_errors, parcel_set_up, parcel_tear_down),
+		cmocka_unit_test_setup_teardown(what_goes_on_meanwhile_is_all_in_or_all_out, parcel_set_up, parcel_tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -119,6 +119,13 @@ static int by_id(const void *a, const void *b)
 	              sizeof(struct account_id));
 }
 
+static int by_id_and_state(const void *a, const void *b)
+{
+	int64_t x = ((const struct salvage_account_row *)a)->removed, y = ((const struct salvage_account_row *)b)->removed;
+	int order = by_id(a, b);
+	return order != 0 ? order : (x > y) - (x < y);
+}
+
 static const struct salvage_known *known_account(const struct salvage_settings *settings, const struct account_id *id)
 {
 	size_t low = 0, high = settings->n_known;
@@ -237,7 +244,7 @@ static void drop_nameless(struct salvage_index *index)
 			index->accounts[n++] = index->accounts[i];
 	index->n_accounts = n;
 	if (n)
-		qsort(index->accounts, n, sizeof *index->accounts, by_id);
+		qsort(index->accounts, n, sizeof *index->accounts, by_id_and_state);
 }
 
 static int do_accounts(struct salvage *salvage)

@@ -190,17 +190,10 @@ static struct page *page_of(struct found_mailbox *mailbox)
 	return mailbox->pages[mailbox->n_pages - 1];
 }
 
-/* No bit beyond the names. */
-static void trim_keywords(struct keyword_bits *keywords, uint32_t n)
-{
-	for (uint32_t bit = n; bit < KEYWORDS_MAX; bit++)
-		keywords->word[bit / 64] &= ~(UINT64_C(1) << (bit % 64));
-}
-
 static void add_entry(struct found *found, struct found_mailbox *mailbox, struct page *page, struct entry entry,
                       struct keyword_bits keywords)
 {
-	trim_keywords(&keywords, mailbox && mailbox->row ? mailbox->row->n_keywords : 0);
+	keywords_trim(&keywords, mailbox && mailbox->row ? mailbox->row->n_keywords : 0);
 	entry.flags &= FLAGS_ALL;
 	if (!take_id(found, entry.id))
 		entry.id = 0; /* gets one in the end */

@@ -39,26 +39,6 @@ int store_folder_lock(const char *directory, int *fd)
 
 /* --- the file "store" --- */
 
-static void print_hex(struct buf *out, const unsigned char *bytes, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		buf_addf(out, "%02x", bytes[i]);
-	buf_add_byte(out, '\n');
-}
-
-static int parse_hex(struct str text, unsigned char *out, size_t n)
-{
-	if (text.n != 2 * n)
-		return ERR_CORRUPT;
-	for (size_t i = 0; i < n; i++) {
-		int high = ascii_hex_value(text.p[2 * i]), low = ascii_hex_value(text.p[2 * i + 1]);
-		if (high < 0 || low < 0)
-			return ERR_CORRUPT;
-		out[i] = (unsigned char)(high << 4 | low);
-	}
-	return 0;
-}
-
 /* Lines "key = value" in a fixed order, after comment lines. */
 static struct str value_of(struct str *rest, struct str key)
 {
@@ -79,8 +59,8 @@ int store_identity_parse(struct str text, struct store_identity *out)
 		return ERR_CORRUPT;
 	if (format != STORE_FORMAT)
 		return ERR_UNSUPPORTED;
-	if (parse_hex(value_of(&text, STR("id")), identity.id, sizeof identity.id) != 0 ||
-	    parse_hex(value_of(&text, STR("secret")), identity.secret, sizeof identity.secret) != 0 ||
+	if (str_to_bytes(value_of(&text, STR("id")), identity.id, sizeof identity.id) != 0 ||
+	    str_to_bytes(value_of(&text, STR("secret")), identity.secret, sizeof identity.secret) != 0 ||
 	    str_to_u64(value_of(&text, STR("shards")), UINT16_MAX, &shards) != 0 || shards == 0)
 		return ERR_CORRUPT;
 	identity.shards = (uint16_t)shards;
@@ -114,10 +94,10 @@ static int write_identity(int folder, const struct store_identity *identity)
 	struct buf text = BUF_INIT(STORE_TEXT_MAX);
 	buf_add(&text, STR("# Made once, when the store was made. Do not edit.\n"));
 	buf_addf(&text, "format = %d\nid = ", STORE_FORMAT);
-	print_hex(&text, identity->id, sizeof identity->id);
-	buf_add(&text, STR("secret = "));
-	print_hex(&text, identity->secret, sizeof identity->secret);
-	buf_addf(&text, "shards = %u\n", (unsigned)identity->shards);
+	buf_add_hex(&text, str_of((const char *)identity->id, sizeof identity->id));
+	buf_add(&text, STR("\nsecret = "));
+	buf_add_hex(&text, str_of((const char *)identity->secret, sizeof identity->secret));
+	buf_addf(&text, "\nshards = %u\n", (unsigned)identity->shards);
 	int err = buf_error(&text);
 	int fd = openat(folder, STORE_FILE_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)

@@ -150,7 +150,10 @@ struct account *account_new(struct store *store, const struct account_id *id)
 
 int account_load(struct account *account, struct str key)
 {
+	struct store *store = account->store;
 	int result = find_row(account, key);
+	if (store->committed > store_durable(store)) /* it may have been in that batch, before it was dropped with a void one */
+		account->batch = store->committed;
 	if (result == 0)
 		result = load_mailboxes(account);
 	if (result == 0)
@@ -310,6 +313,24 @@ int account_save(struct account *account)
 struct account_counts account_counts(const struct account *account)
 {
 	return account->counts;
+}
+
+int account_recount(struct account *account)
+{
+	struct account_counts counts = { 0, 0 };
+	int result = 0;
+	for (size_t i = 0; i < account->n_mailboxes && result == 0; i++) {
+		struct mailbox *mailbox = account->mailboxes[i];
+		result = view_load(mailbox, VIEW_FULL);
+		counts.messages += result == 0 ? mailbox->count : 0;
+		counts.bytes += result == 0 ? mailbox->size : 0;
+		result = result == ERR_CORRUPT ? 0 : result;
+	}
+	if (result == 0) {
+		account->counts = counts;
+		account->row_dirty = true;
+	}
+	return result;
 }
 
 struct account_counts account_limits(const struct account *account)

@@ -1,17 +1,22 @@
 /* check.c: reads everything, a few milliseconds at a time, while the store serves: each page of entries decodes and
  * its entries have their messages, of the size that they say; the account counts them rightly; each message is where
- * its row says, in a record that names it, with the bytes that came in. Only tells; changes nothing. What is moved by
- * compaction while it is read is read again at its new place. */
+ * its row says, in a record that names it, with the bytes that came in, of which the row says what mail/ says of them
+ * (struct check_reader). What else index.db says is checked on a snapshot: index_check.c. Only tells; changes nothing.
+ * What is moved by compaction while it is read is read again at its new place. */
 #include "store/internal.h"
 
 #include "base/checked.h"
 #include "base/clock.h"
+
+#include <inttypes.h>
 
 #define CHECK_SLICE_US 4000
 #define PIECE          ((size_t)256 * 1024)
 #define AHEAD          32 /* messages whose bytes are asked for before they are read */
 #define NAMED_MAX      1000 /* damaged messages of an account whose mailboxes are looked up */
 #define TOLD_AT_ONCE   100
+#define DAMAGE_MAX     100000 /* that is told; further damage, and further notes, are only counted */
+#define NOTES_MAX      1000
 #define COUNT_TRIES    3  /* of an account that is written meanwhile: then its counters are not compared */
 
 struct place {
@@ -61,6 +66,7 @@ struct store_check {
 	uint64_t read;   /* bytes of ahead[next] */
 	uint64_t checksum;
 	struct body_sum *sum; /* NULL: not begun */
+	struct check_reader reader; /* zero: none */
 	char *room;
 	struct damaged *damaged; /* messages of the account, by number */
 	size_t n_damaged, n_told;
@@ -94,22 +100,43 @@ const struct check_totals *store_check_totals(const struct store_check *check)
 	return &check->totals;
 }
 
+void store_check_read_by(struct store_check *check, const struct check_reader *reader)
+{
+	check->reader = *reader;
+}
+
 static void tell(struct store_check *check, const struct check_damage *damage, int64_t mailbox)
 {
 	struct check_damage named = *damage;
+	uint64_t *told = damage->is_note ? &check->totals.notes : &check->totals.damaged;
+	if ((*told)++ >= (damage->is_note ? NOTES_MAX : DAMAGE_MAX))
+		return;
 	DB_USING(find, check->store->sql.check_mailbox);
 	db_bind_int(find, 1, mailbox);
 	if (mailbox != 0 && db_step(find) == DB_ROW)
 		named.mailbox = db_column_text(find, 0);
-	check->totals.damaged++;
 	check->damage(check->owner, &named);
 }
 
+/* Damage in index.db: the row of a table whose key (or number) this is. */
+static void tell_row(struct store_check *check, const char *table, int64_t key, struct check_damage damage,
+                     const char *problem)
+{
+	bool is_account = strcmp(table, "account") == 0;
+	damage.account = check->id;
+	damage.table = table;
+	damage.problem = problem;
+	snprintf(damage.row, sizeof damage.row, "%s = %" PRId64, is_account ? "number" : "key", key);
+	tell(check, &damage, is_account || check->run >= check->n_runs ? 0 : check->runs[check->run].mailbox);
+}
+
 /* Told when it is known which entry has it, unless there are too many. */
-static void note_message(struct store_check *check, const struct place *place, const char *problem)
+static void note_message(struct store_check *check, const struct place *place, const char *problem, bool is_note)
 {
 	struct check_damage damage = { .account = check->id, .message = (uint64_t)place->key & NUMBER_MAX,
-		                           .segment = place->segment, .offset = place->offset, .problem = problem };
+		                           .segment = place->segment, .offset = place->offset, .table = "message",
+		                           .problem = problem, .is_note = is_note };
+	snprintf(damage.row, sizeof damage.row, "key = %" PRId64, place->key);
 	if (check->n_damaged == NAMED_MAX) {
 		tell(check, &damage, 0);
 		return;
@@ -131,6 +158,8 @@ static int list_runs(struct store_check *check)
 		check->runs[check->n_runs++] =
 			(struct checked_run){ db_column_int(list, 0), db_column_int(list, 1), (uint32_t)db_column_int(list, 2) };
 	}
+	if (row < 0)
+		check->n_runs = 0;
 	return row;
 }
 
@@ -159,6 +188,12 @@ static int begin_pages(struct store_check *check)
 	return result == 0 ? list_runs(check) : result;
 }
 
+static void begin_messages(struct store_check *check)
+{
+	check->n_ahead = check->next = 0;
+	check->phase = CHECK_MESSAGES;
+}
+
 /* All pages were read: once more, when the account was written meanwhile. */
 static int end_pages(struct store_check *check)
 {
@@ -171,11 +206,9 @@ static int end_pages(struct store_check *check)
 		return begin_pages(check);
 	if (quiet && check->is_whole &&
 	    (now.counts.messages != check->counted.messages || now.counts.bytes != check->counted.bytes))
-		tell(check, &(struct check_damage){ .account = check->id, .problem = "its counters are not those of its entries" },
-		     0);
+		tell_row(check, "account", check->account, (struct check_damage){ 0 }, "its counters are not those of its entries");
 	check->totals.entries += check->counted.messages;
-	check->n_ahead = check->next = 0;
-	check->phase = CHECK_MESSAGES;
+	begin_messages(check);
 	return 0;
 }
 
@@ -205,17 +238,18 @@ static int next_account(struct store_check *check, bool *done)
 static int check_entry(struct store_check *check, const struct entry *entry)
 {
 	DB_USING(find, check->store->sql.message_place);
-	struct check_damage damage = { .account = check->id, .message = entry->message, .uid = entry->uid };
+	struct check_damage damage = { .message = entry->message, .uid = entry->uid };
+	const char *problem = NULL;
 	db_bind_int(find, 1, account_key(check->account, entry->message));
 	int row = db_step(find);
 	if (row < 0)
 		return row;
 	if (row == DB_DONE)
-		damage.problem = "an entry of a mailbox has no message";
+		problem = "an entry of a mailbox has no message";
 	else if ((uint64_t)db_column_int(find, 2) != entry_size(entry))
-		damage.problem = "an entry of a mailbox has another size than its message";
-	if (damage.problem)
-		tell(check, &damage, check->runs[check->run].mailbox);
+		problem = "an entry of a mailbox has another size than its message";
+	if (problem)
+		tell_row(check, "page", check->at, damage, problem);
 	return 0;
 }
 
@@ -263,9 +297,7 @@ static int check_page(struct store_check *check)
 	if (broken) {
 		check->is_whole = false;
 		if (check->tries == 0)
-			tell(check, &(struct check_damage){ .account = check->id,
-			                                    .problem = "a page of a mailbox's entries cannot be read" },
-			     check->runs[check->run].mailbox);
+			tell_row(check, "page", check->at, (struct check_damage){ 0 }, "a page of a mailbox's entries cannot be read");
 	}
 	if (page)
 		result = check_entries(check, page);
@@ -312,6 +344,13 @@ static void tell_some(struct store_check *check)
 
 /* --- messages --- */
 
+static void end_account(struct store_check *check)
+{
+	check->phase = check->n_damaged ? CHECK_NAMES : CHECK_ACCOUNT;
+	check->run = 0;
+	check->at = 0;
+}
+
 /* The places of the next messages of the account; the disk may fetch them meanwhile. */
 static int look_ahead(struct store_check *check)
 {
@@ -328,11 +367,8 @@ static int look_ahead(struct store_check *check)
 		check->last = place->key;
 		bodylog_will_read(check->store->bodies, place->segment, place->offset, MIN(place->size, (uint64_t)PIECE));
 	}
-	if (row == DB_DONE && check->n_ahead == 0) {
-		check->phase = check->n_damaged ? CHECK_NAMES : CHECK_ACCOUNT;
-		check->run = 0;
-		check->at = 0;
-	}
+	if (row == DB_DONE && check->n_ahead == 0)
+		end_account(check);
 	return MIN(row, 0);
 }
 
@@ -368,6 +404,8 @@ static const char *begin_message(struct store_check *check, const struct place *
 	    memcmp(&record.account, &check->id, sizeof record.account) != 0)
 		return "its record is another message's";
 	check->sum = body_sum_new();
+	if (check->reader.begin)
+		check->reader.begin(check->reader.owner);
 	check->checksum = record.checksum;
 	check->read = 0;
 	return NULL;
@@ -379,28 +417,78 @@ static const char *read_message(struct store_check *check, const struct place *p
 	if (bodylog_read(check->store->bodies, place->segment, place->offset + check->read, check->room, n) < 0)
 		return "its bytes cannot be read";
 	body_sum_add(check->sum, str_of(check->room, n));
+	if (check->reader.feed)
+		check->reader.feed(check->reader.owner, str_of(check->room, n));
 	check->read += n;
 	check->totals.bytes += n;
 	*done = check->read == place->size;
 	return *done && body_sum_end(&check->sum) != check->checksum ? "its bytes are not those that came in" : NULL;
 }
 
+/* Its bytes are those that came in: does its row say what they say? */
+static const char *compare_row(struct store_check *check, const struct place *place, bool *is_note)
+{
+	DB_USING(find, check->store->sql.check_row);
+	struct message_row row;
+	if (!check->reader.compare)
+		return NULL;
+	db_bind_int(find, 1, place->key);
+	if (db_step(find) != DB_ROW)
+		return NULL;
+	message_row_read(find, &row);
+	return check->reader.compare(check->reader.owner, &row, is_note);
+}
+
 static void check_message(struct store_check *check)
 {
 	struct place *place = &check->ahead[check->next];
-	bool done = false;
+	bool done = false, is_note = false;
 	const char *problem = check->sum ? NULL : begin_message(check, place);
 	if (!problem)
 		problem = read_message(check, place, &done);
 	if (problem || done)
 		(void)body_sum_end(&check->sum);
+	if (!problem && done)
+		problem = compare_row(check, place, &is_note);
 	if (problem && !is_unchanged(check, place))
 		return;
 	if (problem)
-		note_message(check, place, problem);
+		note_message(check, place, problem, is_note);
 	if (problem || done) {
 		check->totals.messages++;
 		check->next++;
+	}
+}
+
+/* A page of index.db cannot be read: that is told, and what it would have led to is left out. */
+static void pass_over(struct store_check *check, bool *done)
+{
+	struct check_damage damage = { 0 };
+	check->is_whole = false;
+	switch (check->phase) {
+	case CHECK_ACCOUNT:
+		check->id = (struct account_id){ { 0 } };
+		tell_row(check, "account", check->account, damage, "accounts behind this one cannot be read");
+		*done = true;
+		break;
+	case CHECK_PAGES:
+		if (check->run >= check->n_runs) {
+			tell_row(check, "account", check->account, damage, "what mailboxes it has cannot be read");
+			begin_messages(check);
+		} else if (check->tries == 0) {
+			tell_row(check, "page", check->at, damage, "pages of a mailbox's entries cannot be read from here on");
+		}
+		check->run++;
+		check->at = 0;
+		break;
+	case CHECK_MESSAGES:
+		tell_row(check, "message", check->last, damage, "messages of this account cannot be read from here on");
+		end_account(check);
+		break;
+	case CHECK_NAMES:
+		check->run++;
+		check->at = 0;
+		break;
 	}
 }
 
@@ -431,6 +519,10 @@ int store_check_step(struct store_check *check, bool *done)
 			if (check->n_told > 0)
 				return result; /* the owner may send what it heard */
 			break;
+		}
+		if (result == ERR_CORRUPT) {
+			pass_over(check, done);
+			result = 0;
 		}
 	}
 	return result;

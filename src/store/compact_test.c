@@ -76,42 +76,24 @@ static void copy(struct mailbox *from, uint32_t uid, struct mailbox *to, bool mo
 	set_free(&target);
 }
 
-static int64_t ask(struct store_test *test, const char *sql)
-{
-	int64_t value = -1;
-	assert_int_equal(db_query_int(&test->fixture.store->db, sql, &value), 0);
-	return value;
-}
-
 static int64_t messages(struct store_test *test)
 {
-	return ask(test, "SELECT count(*) FROM message");
-}
-
-/* Background work until there is none. */
-static void work(struct store_test *test)
-{
-	uint32_t rounds = 0;
-	while (store_idle_work(test->fixture.store)) {
-		fixture_settle(&test->fixture);
-		assert_true(++rounds < ROUNDS_MAX);
-	}
-	fixture_settle(&test->fixture);
+	return fixture_ask(&test->fixture, "SELECT count(*) FROM message");
 }
 
 static void work_fast(struct store_test *test)
 {
 	store_compact_now(test->fixture.store);
-	work(test);
+	fixture_work(&test->fixture);
 	assert_false(store_is_compacting(test->fixture.store));
 }
 
 /* The counters of every segment are what the rows say. */
 static void assert_counters(struct store_test *test)
 {
-	assert_int_equal(ask(test, "SELECT count(*) FROM segment AS s WHERE messages <> (SELECT count(*) FROM message WHERE segment = s.number) "
+	assert_int_equal(fixture_ask(&test->fixture, "SELECT count(*) FROM segment AS s WHERE messages <> (SELECT count(*) FROM message WHERE segment = s.number) "
 	                           "OR bytes <> (SELECT total(size) FROM message WHERE segment = s.number)"), 0);
-	assert_int_equal(ask(test, "SELECT count(*) FROM message WHERE segment NOT IN (SELECT number FROM segment)"), 0);
+	assert_int_equal(fixture_ask(&test->fixture, "SELECT count(*) FROM message WHERE segment NOT IN (SELECT number FROM segment)"), 0);
 }
 
 static bool segment_exists(struct store_test *test, uint32_t number)
@@ -131,13 +113,13 @@ static void expunged_entries_stay_for_their_window_and_no_longer(void **state)
 	fixture_settle(&test->fixture);
 	expunge(test->inbox, 1, 1);
 	fixture_settle(&test->fixture);
-	work(test);
-	assert_int_equal(ask(test, "SELECT count(*) FROM expunged"), 1);
+	fixture_work(&test->fixture);
+	assert_int_equal(fixture_ask(&test->fixture, "SELECT count(*) FROM expunged"), 1);
 	assert_int_equal(messages(test), 2);
 	clock_shift(2 * DAY);
-	work(test);
-	assert_int_equal(ask(test, "SELECT count(*) FROM expunged"), 0);
-	assert_int_equal(ask(test, "SELECT count(*) FROM forgotten"), 0);
+	fixture_work(&test->fixture);
+	assert_int_equal(fixture_ask(&test->fixture, "SELECT count(*) FROM expunged"), 0);
+	assert_int_equal(fixture_ask(&test->fixture, "SELECT count(*) FROM forgotten"), 0);
 	assert_int_equal(messages(test), 1);
 	assert_counters(test);
 	assert_whole(test, test->inbox, 2, 2, BODY);
@@ -154,7 +136,7 @@ static void a_message_lives_while_another_entry_has_it(void **state)
 	expunge(test->inbox, 1, 4);
 	fixture_settle(&test->fixture);
 	clock_shift(2 * DAY);
-	work(test);
+	fixture_work(&test->fixture);
 	assert_int_equal(messages(test), 2);
 	assert_whole(test, test->archive, 1, 1, BODY);
 	assert_whole(test, test->archive, 2, 2, BODY);
@@ -169,9 +151,9 @@ static void counters_do_not_fall_back_when_the_last_rows_go(void **state)
 	uint64_t next = test->account->next, modseq = test->account->modseq;
 	fixture_settle(&test->fixture);
 	clock_shift(40 * DAY);
-	work(test);
+	fixture_work(&test->fixture);
 	assert_int_equal(messages(test), 0);
-	assert_int_equal(ask(test, "SELECT count(*) FROM change"), 0);
+	assert_int_equal(fixture_ask(&test->fixture, "SELECT count(*) FROM change"), 0);
 	store_test_reopen(test);
 	assert_true(test->account->next >= next);
 	assert_true(test->account->modseq >= modseq);
@@ -189,7 +171,7 @@ static void begin_sweep(struct store_test *test)
 	expunge(test->inbox, 1, 1);
 	fixture_settle(&test->fixture);
 	clock_shift(2 * DAY);
-	while (ask(test, "SELECT count(*) FROM forgotten") == 0) {
+	while (fixture_ask(&test->fixture, "SELECT count(*) FROM forgotten") == 0) {
 		assert_true(store_idle_work(test->fixture.store));
 		fixture_settle(&test->fixture);
 	}
@@ -203,7 +185,7 @@ static void an_entry_that_moves_while_a_sweep_looks_is_seen(void **state)
 	begin_sweep(test);
 	copy(test->archive, 1, test->inbox, true); /* behind the back of whoever has looked at INBOX already */
 	fixture_settle(&test->fixture);
-	work(test);
+	fixture_work(&test->fixture);
 	assert_int_equal(messages(test), 1);
 	assert_whole(test, test->inbox, 2, 1, BODY);
 }
@@ -214,9 +196,9 @@ static void an_entry_that_is_expunged_while_a_sweep_looks_can_be_undeleted(void 
 	begin_sweep(test);
 	expunge(test->archive, 1, 1);
 	fixture_settle(&test->fixture);
-	work(test);
+	fixture_work(&test->fixture);
 	assert_int_equal(messages(test), 1);
-	assert_int_equal(ask(test, "SELECT count(*) FROM expunged"), 1);
+	assert_int_equal(fixture_ask(&test->fixture, "SELECT count(*) FROM expunged"), 1);
 }
 
 static void entries_that_are_in_memory_only_are_seen(void **state)
@@ -226,7 +208,7 @@ static void entries_that_are_in_memory_only_are_seen(void **state)
 	sweep_stop(test->fixture.store);
 	test->fixture.store->swept_to = 0;
 	copy(test->archive, 1, test->inbox, true); /* its page is not written yet */
-	work(test);
+	fixture_work(&test->fixture);
 	assert_int_equal(messages(test), 1);
 	assert_whole(test, test->inbox, 2, 1, BODY);
 }
@@ -246,12 +228,12 @@ static void a_copy_in_steps_makes_the_sweep_wait(void **state)
 	expunge(test->inbox, 1, 1);
 	fixture_settle(&test->fixture);
 	clock_shift(2 * DAY);
-	work(test);
+	fixture_work(&test->fixture);
 	assert_int_equal(messages(test), 1);
 	assert_int_equal(mailbox_copy_end(copying, &source, &target), 0);
 	mailbox_copy_free(&copying);
 	fixture_settle(&test->fixture);
-	work(test);
+	fixture_work(&test->fixture);
 	assert_int_equal(messages(test), 1);
 	assert_whole(test, test->archive, 1, 1, BODY);
 	set_free(&all);
@@ -266,7 +248,7 @@ static void a_page_that_cannot_be_read_keeps_the_messages_of_its_account(void **
 	sweep_stop(test->fixture.store);
 	test->fixture.store->swept_to = 0;
 	assert_int_equal(db_exec(&test->fixture.store->db, "UPDATE page SET entries = x'00'"), 0);
-	work(test);
+	fixture_work(&test->fixture);
 	assert_int_equal(messages(test), 1);
 }
 
@@ -307,7 +289,7 @@ static void segments_that_are_mostly_dead_are_emptied_and_removed(void **state)
 	assert_true(before.segments >= 4);
 	assert_int_equal(before.dead_bytes, 0);
 	thin_out(test, 60);
-	work(test);
+	fixture_work(&test->fixture);
 	store_statistics(test->fixture.store, &after);
 	assert_false(segment_exists(test, 1));
 	assert_true(after.segments < before.segments);
@@ -325,7 +307,7 @@ static void segments_that_are_half_alive_wait_for_the_command(void **state)
 	expunge(test->inbox, 1, 3);
 	fixture_settle(&test->fixture);
 	clock_shift(2 * DAY);
-	work(test);
+	fixture_work(&test->fixture);
 	assert_int_equal(messages(test), 37);
 	assert_true(segment_exists(test, 1));
 	work_fast(test);
@@ -349,7 +331,7 @@ static void large_messages_are_moved_piece_by_piece(void **state)
 	expunge(test->inbox, 3, 3);
 	fixture_settle(&test->fixture);
 	clock_shift(2 * DAY);
-	work(test);
+	fixture_work(&test->fixture);
 	assert_false(segment_exists(test, 1));
 	assert_whole(test, test->inbox, 2, 2, large);
 	assert_counters(test);
@@ -366,18 +348,18 @@ static void a_damaged_record_stays_with_its_segment(void **state)
 	fill_segments(test, 60);
 	thin_out(test, 60);
 	snprintf(path, sizeof path, "%s/body/000001.seg", test->fixture.directory);
-	int64_t offset = ask(test, "SELECT offset FROM message WHERE key & 1099511627775 = 10");
+	int64_t offset = fixture_ask(&test->fixture, "SELECT offset FROM message WHERE key & 1099511627775 = 10");
 	FILE *segment = fopen(path, "r+");
 	assert_non_null(segment);
 	fseek(segment, (long)offset + 100, SEEK_SET);
 	fputc('!', segment);
 	fclose(segment);
-	work(test);
+	fixture_work(&test->fixture);
 	store_statistics(test->fixture.store, &statistics);
 	assert_int_equal(statistics.segments_damaged, 1);
 	assert_true(segment_exists(test, 1));
 	assert_false(segment_exists(test, 2));
-	assert_int_equal(ask(test, "SELECT messages FROM segment WHERE number = 1"), 1);
+	assert_int_equal(fixture_ask(&test->fixture, "SELECT messages FROM segment WHERE number = 1"), 1);
 	for (uint32_t i = 20; i <= 60; i += 10)
 		assert_whole(test, test->inbox, i, i, BODY);
 	assert_counters(test);
@@ -388,13 +370,13 @@ static void a_voided_batch_loses_nothing_that_was_moved_in_it(void **state)
 	struct store_test *test = *state;
 	fill_segments(test, 60);
 	thin_out(test, 60);
-	while (ask(test, "SELECT count(*) FROM message") > 6) {
+	while (fixture_ask(&test->fixture, "SELECT count(*) FROM message") > 6) {
 		assert_true(store_idle_work(test->fixture.store));
 		fixture_settle(&test->fixture);
 	}
-	while (ask(test, "SELECT min(segment) FROM message") == 1) {
+	while (fixture_ask(&test->fixture, "SELECT min(segment) FROM message") == 1) {
 		assert_true(store_idle_work(test->fixture.store));
-		if (ask(test, "SELECT min(segment) FROM message") != 1)
+		if (fixture_ask(&test->fixture, "SELECT min(segment) FROM message") != 1)
 			break;
 		fixture_settle(&test->fixture);
 	}
@@ -453,7 +435,7 @@ static void space_of_a_destroyed_account_comes_back(void **state)
 	account_close(&other);
 	assert_int_equal(account_destroy(test->fixture.store, &id, &n, &bytes), 0);
 	fixture_settle(&test->fixture);
-	work(test);
+	fixture_work(&test->fixture);
 	assert_false(segment_exists(test, 1));
 	assert_whole(test, test->inbox, 1, 1, BODY);
 	assert_counters(test);
@@ -465,6 +447,8 @@ struct found {
 	uint32_t n;
 	uint64_t messages[10];
 	const char *problems[10];
+	char rows[10][CHECK_ROW_MAX];
+	uint32_t segments[10];
 };
 
 static void note_damage(void *owner, const struct check_damage *damage)
@@ -472,6 +456,8 @@ static void note_damage(void *owner, const struct check_damage *damage)
 	struct found *found = owner;
 	assert_true(found->n < 10);
 	found->messages[found->n] = damage->message;
+	found->segments[found->n] = damage->segment;
+	memcpy(found->rows[found->n], damage->row, sizeof damage->row);
 	found->problems[found->n++] = damage->problem;
 }
 
@@ -494,7 +480,7 @@ static void a_whole_store_is_found_whole(void **state)
 	add_sized(test->inbox, 61, 3 * 1024 * 1024);
 	assert_int_equal(check(test, &totals).n, 0); /* what is not written yet as well */
 	thin_out(test, 60);
-	work(test);
+	fixture_work(&test->fixture);
 	assert_int_equal(check(test, &totals).n, 0);
 	assert_int_equal(totals.messages, 7);
 	assert_int_equal(totals.entries, 7);
@@ -505,11 +491,11 @@ static void scribble(struct store_test *test, uint32_t message, long from_body)
 {
 	char sql[128], path[128];
 	snprintf(sql, sizeof sql, "SELECT segment FROM message WHERE key & 1099511627775 = %u", message);
-	snprintf(path, sizeof path, "%s/body/%06u.seg", test->fixture.directory, (unsigned)ask(test, sql));
+	snprintf(path, sizeof path, "%s/body/%06u.seg", test->fixture.directory, (unsigned)fixture_ask(&test->fixture, sql));
 	snprintf(sql, sizeof sql, "SELECT offset FROM message WHERE key & 1099511627775 = %u", message);
 	FILE *segment = fopen(path, "r+");
 	assert_non_null(segment);
-	fseek(segment, (long)ask(test, sql) + from_body, SEEK_SET);
+	fseek(segment, (long)fixture_ask(&test->fixture, sql) + from_body, SEEK_SET);
 	fputc('!', segment);
 	fclose(segment);
 }
@@ -534,6 +520,10 @@ static void each_damage_is_named_and_nothing_else(void **state)
 	assert_string_equal(found.problems[2], "its bytes are not those that came in");
 	assert_string_equal(found.problems[3], "it has no readable record");
 	assert_string_equal(found.problems[5], "the file of its segment is missing");
+	assert_int_equal(found.segments[0], 0); /* in index.db */
+	assert_string_equal(found.rows[0], "key = 4294967296");
+	assert_string_equal(found.rows[1], "number = 1");
+	assert_int_equal(found.segments[5], 999);
 	assert_int_equal(totals.messages, 19);
 	for (uint32_t i = 13; i <= 20; i++)
 		assert_whole(test, test->inbox, i, i, BODY);
@@ -555,7 +545,7 @@ static void a_store_of_version_1_gets_its_counters(void **state)
 	fixture_open(&test->fixture);
 	store_test_open_account(test);
 	assert_counters(test);
-	assert_int_equal(ask(test, "SELECT sum(messages) FROM segment"), 20);
+	assert_int_equal(fixture_ask(&test->fixture, "SELECT sum(messages) FROM segment"), 20);
 	assert_whole(test, test->inbox, 7, 7, BODY);
 }
 

@@ -13,35 +13,17 @@
 struct copy {
 	struct mailbox *from, *to;
 	bool move;
-	uint32_t max_keywords;
-	int16_t bits[KEYWORDS_MAX]; /* bit in `from` to bit in `to`; UNMAPPED: not looked up yet, DROPPED: no room */
+	struct keyword_map keywords;
 	uint64_t modseq;
 	uint32_t now;
 };
 
-enum { UNMAPPED = -1, DROPPED = -2 };
-
 /* The keywords of an entry as bits of the other mailbox. */
 static int translate_keywords(struct copy *copy, const struct keyword_bits *from, struct keyword_bits *to)
 {
-	if (copy->from == copy->to || !keywords_any(from)) {
-		*to = *from;
-		return 0;
-	}
-	*to = (struct keyword_bits){ { 0 } };
-	for (uint32_t bit = 0; bit < copy->from->n_keywords; bit++) {
-		if (!(from->word[bit / 64] >> (bit % 64) & 1))
-			continue;
-		if (copy->bits[bit] == UNMAPPED) {
-			uint32_t there;
-			int result = keyword_add(copy->to, copy->from->keywords[bit], copy->max_keywords, &there);
-			if (result < 0 && result != ERR_LIMIT)
-				return result;
-			copy->bits[bit] = result < 0 ? (int16_t)DROPPED : (int16_t)there;
-		}
-		if (copy->bits[bit] >= 0)
-			to->word[copy->bits[bit] / 64] |= UINT64_C(1) << (copy->bits[bit] % 64);
-	}
+	if (copy->from != copy->to && keywords_any(from))
+		return keyword_map_bits(&copy->keywords, copy->from->keywords, copy->from->n_keywords, from, to);
+	*to = *from;
 	return 0;
 }
 
@@ -82,10 +64,9 @@ static int leave_source(struct mailbox *from, const struct set *source)
 static struct copy copy_new(struct mailbox *from, struct mailbox *to, bool move, uint32_t max_keywords)
 {
 	struct copy copy = {
-		.from = from, .to = to, .move = move, .max_keywords = max_keywords, .now = (uint32_t)clock_wall_seconds()
+		.from = from, .to = to, .move = move, .now = (uint32_t)clock_wall_seconds()
 	};
-	for (size_t i = 0; i < KEYWORDS_MAX; i++)
-		copy.bits[i] = UNMAPPED;
+	keyword_map_begin(&copy.keywords, to, max_keywords);
 	return copy;
 }
 

@@ -89,7 +89,8 @@ void deliveries_forgotten(struct store *store, bool committed)
 		confirmed->n -= confirmed->in_batch;
 		memmove(confirmed->list, confirmed->list + confirmed->in_batch, confirmed->n * sizeof confirmed->list[0]);
 	}
-	confirmed->in_batch = 0;
-	for (size_t i = 0; i < confirmed->n && !committed; i++)
+	if (committed || store->committed <= store_durable(store)) /* else they went with the batch before, whose sync is awaited */
+		confirmed->in_batch = 0;
+	for (size_t i = confirmed->in_batch; i < confirmed->n && !committed; i++)
 		confirmed->list[i].again = false;
 }

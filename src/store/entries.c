@@ -253,8 +253,7 @@ static int write_expunged(struct mailbox *mailbox, const struct page *record, ui
 	return expunged_write(mailbox->account, mailbox->facts.number, record, modseq, clock_wall_seconds());
 }
 
-/* Writes the entries at `uids` to the undelete log, in chunks, each under a modseq of its own; *modseq is the last. */
-static int log_expunged(struct mailbox *mailbox, const struct set *uids, uint64_t *modseq)
+int entries_log(struct mailbox *mailbox, const struct set *uids, uint64_t *modseq)
 {
 	struct slot_walk walk = { .mailbox = mailbox, .uids = uids };
 	struct page *page, *record = page_new(mailbox, 0, 0);
@@ -306,6 +305,18 @@ static int page_goes(struct mailbox *mailbox, struct page *page, struct gone_pag
 	return result;
 }
 
+/* The page, made the mailbox's own: where a past has it, that one keeps it as it is. */
+static struct page *page_to_change(struct mailbox *mailbox, uint32_t at)
+{
+	struct page *page = mailbox->pages[at];
+	if (page->pasts == 0)
+		return page;
+	mailbox->pages[at] = page_copy(page);
+	page_unmark_dirty(page);
+	page_free(&page);
+	return mailbox->pages[at];
+}
+
 /* A page without entries goes, unless it is the last, which keeps the mailbox's counters. */
 int entries_remove(struct mailbox *mailbox, const struct set *uids, uint64_t modseq)
 {
@@ -320,6 +331,7 @@ int entries_remove(struct mailbox *mailbox, const struct set *uids, uint64_t mod
 		for (uint32_t k = 0; k < page->n && !apart; k++)
 			any |= gone[k] = set_has(uids, page->entries[k].uid);
 		if (any) {
+			page = page_to_change(mailbox, i);
 			messages_gone += page->n;
 			bytes_gone += page->bytes;
 			page_remove(page, gone);
@@ -379,7 +391,7 @@ int mailbox_expunge(struct mailbox *mailbox, const struct set *uids, bool delete
 		return result;
 	}
 	uint64_t modseq = account_next_modseq(account);
-	result = log_expunged(mailbox, expunged, &modseq);
+	result = entries_log(mailbox, expunged, &modseq);
 	if (result == 0)
 		result = entries_remove(mailbox, expunged, modseq);
 	if (result == 0)

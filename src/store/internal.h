@@ -75,6 +75,7 @@
 	X(check_counters, "SELECT modseq, messages, bytes FROM account WHERE number = ?1")                                 \
 	X(check_messages, "SELECT key, segment, offset, size FROM message WHERE key > ?1 AND key <= ?2 ORDER BY key LIMIT ?3") \
 	X(check_mailbox, "SELECT name FROM mailbox WHERE number = ?1")                                                        \
+	X(check_row, "SELECT * FROM message WHERE key = ?1")                                                                \
 	X(account_number, "SELECT number FROM account WHERE id = ?1")                                                      \
 	X(message_place, "SELECT segment, offset, size FROM message WHERE key = ?1")                                       \
 	X(message_move, "UPDATE message SET segment = ?2, offset = ?3 WHERE key = ?1")                                     \
@@ -100,7 +101,7 @@
 	X(removed_mailboxes, "DELETE FROM mailbox WHERE account = ?1")                                                     \
 	X(removed_subscriptions, "DELETE FROM subscription WHERE account = ?1")                                            \
 	X(removed_account_end, "DELETE FROM account WHERE number = ?1")                                                    \
-	X(next_account, "SELECT min(number) FROM account WHERE number > ?1")                                               \
+	X(next_account, "SELECT min(number) FROM account WHERE number > ?1 AND removed IN (0, 3)")                         \
 	X(oldest_delivery, "SELECT min(time) FROM delivery")                                                               \
 	X(oldest_change, "SELECT time FROM change WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT 1")                       \
 	X(oldest_expunged, "SELECT time FROM expunged WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT 1")                   \
@@ -152,13 +153,15 @@ struct store {
 	uint64_t view_bytes;
 	uint64_t n_accounts;
 	uint64_t voids;                  /* batches that were voided */
+	uint64_t committed;              /* the last batch before the last that was voided: accounts may be loaded again that rest on it */
 	uint32_t written_segment;        /* what the segment table says */
 	uint64_t written_end;
-	int64_t added_messages, added_bytes; /* rows that point to the current segment since, and their sizes */
+	int64_t added_messages, added_bytes; /* rows that point to the current segment since, less those that went, and their sizes */
 	struct sweep *sweep;             /* under way; NULL: none */
 	struct compaction *compaction;   /* NULL: never begun */
 	struct store_snapshot *snapshot; /* NULL: none */
 	int64_t swept_to;                /* key that the table forgotten was worked off to, in this round */
+	uint8_t upkeep_turn;             /* of maintenance.c: which chore had the last slice */
 	bool compact_now;                /* as fast as possible, whatever is dead */
 	struct text_sweep *text_sweep;   /* under way; NULL: none */
 	bool text_dead;                  /* rows of messages went since the last one; true at start */
@@ -279,12 +282,14 @@ void account_drop(struct account *account); /* out of the table: gone for everyb
 void account_evict(struct store *store);
 void account_used(struct account *account);
 int account_save(struct account *account) MUST_CHECK;
+int account_recount(struct account *account) MUST_CHECK; /* its counters, from all mailboxes; what is damaged does not count. In a batch that was begun. Reads everything: not for what happens often */
 int account_fill(struct account *account) MUST_CHECK; /* a new one's first mailboxes; an error leaves the batch to be voided */
 uint64_t account_next_modseq(struct account *account);
 struct account *account_new(struct store *store, const struct account_id *id) __attribute__((returns_nonnull));
 int account_load(struct account *account, struct str key) MUST_CHECK; /* everything of the row with this id, which is not its own when it is parked */
 
 /* parking.c */
+enum parked { PARKED_ARRIVING = 2, PARKED_ARRIVED = 3, PARKED_LEAVING = 4 }; /* account.removed, and the first byte of its id there */
 int account_unpark(struct store *store, const struct account_id *id) MUST_CHECK; /* an ARRIVED or LEAVING one lives; ERR_NOT_FOUND */
 int account_find_number(struct store *store, const struct account_id *id, int64_t *number) MUST_CHECK; /* parked or not; 0: none */
 int account_destroy_parked(struct store *store, const struct account_id *id) MUST_CHECK;
@@ -316,11 +321,30 @@ struct mailbox *mailbox_new(struct account *account, const struct mailbox_facts 
 void mailbox_free(struct mailbox **mailbox);
 int mailbox_insert(struct account *account, struct str name, enum special_use use, struct mailbox **out) MUST_CHECK;
 int mailbox_insert_as(struct account *account, const struct mailbox_facts *facts, const struct str *keywords, uint32_t n_keywords, struct mailbox **out) MUST_CHECK; /* without a run */
+int runs_remove(struct store *store, uint32_t mailbox) MUST_CHECK; /* by its number, and their pages; 0: those that are not attached */
 int mailbox_check_name(struct str name) MUST_CHECK; /* ERR_LIMIT, ERR_SYNTAX */
 int mailbox_remove(struct mailbox *mailbox) MUST_CHECK; /* with INBOX too: its entries go to the undelete log. Held by none of the caller's */
+/* The same of one that another replaces, and that may be damaged (view_load_readable): what can be read of it goes to the undelete
+ * log. *damaged: account_recount is due when the other is there. The batch was begun; an error leaves it to be voided. */
+int mailbox_replaced(struct mailbox *mailbox, bool *damaged) MUST_CHECK;
+
+/* Keyword bits of one mailbox, or of one that is gone, as those of another. Names that are missing there are made when the
+ * first entry has them, up to `max`; those beyond it are left out, as are bits without a name. */
+struct keyword_map {
+	struct mailbox *to;
+	uint32_t max;
+	int16_t bits[KEYWORDS_MAX]; /* own */
+};
+void keyword_map_begin(struct keyword_map *map, struct mailbox *to, uint32_t max);
+int keyword_map_bits(struct keyword_map *map, const struct str *names, size_t n_names, const struct keyword_bits *from,
+                     struct keyword_bits *to) MUST_CHECK; /* names: of the bits that are given; the same each time, but for new ones */
 
 /* view.c */
 int view_load(struct mailbox *mailbox, enum view_state wanted) MUST_CHECK;
+/* The view as far as its rows make sense; *damaged: entries are missing in it. Only for a mailbox that is to go
+ * (mailbox_replaced), in a batch that was begun, which is voided when that fails. ERR_CORRUPT: SQLite itself cannot read a
+ * row; it allows no write in that transaction any more. */
+int view_load_readable(struct mailbox *mailbox, bool *damaged) MUST_CHECK;
 void view_drop(struct mailbox *mailbox);
 bool view_is_dirty(const struct mailbox *mailbox);
 struct page *view_page_for_append(struct mailbox *mailbox);
@@ -341,12 +365,16 @@ void entries_append(struct mailbox *mailbox, const struct entry *entry, const st
 void entries_select(const struct mailbox *mailbox, const struct set *uids, bool deleted_only, struct set *out); /* those that are there (and \Deleted) */
 void entries_sum(const struct mailbox *mailbox, const struct set *uids, struct account_counts *out); /* of those that are there */
 int entries_remove(struct mailbox *mailbox, const struct set *uids, uint64_t modseq) MUST_CHECK; /* `uids` is not empty */
+int entries_log(struct mailbox *mailbox, const struct set *uids, uint64_t *modseq) MUST_CHECK; /* into the undelete log, in chunks, each under a modseq of its own; *modseq: of the first, and then of the last */
 
 /* change.c */
 int change_insert_row(struct account *account, uint32_t mailbox, uint64_t modseq, enum change_kind kind, int64_t time, const struct set *uids) MUST_CHECK;
 int change_write(struct mailbox *mailbox, uint64_t modseq, enum change_kind kind, const struct set *uids,
                  uint64_t origin) MUST_CHECK;
 void changes_forget(struct mailbox *mailbox);
+
+/* undelete.c */
+int expunged_rewrite(struct account *account, int64_t key, const struct page *page) MUST_CHECK; /* the log's row has these entries now; without any it goes */
 
 /* migration.c: index.db from version 2 to 3 */
 int sizes_into_entries(struct db *db) MUST_CHECK;
@@ -359,6 +387,9 @@ enum guard_finding {
 };
 int guard_index(struct str directory, enum guard_finding *out) MUST_CHECK;
 int guard_segments(struct str directory, uint32_t *last) MUST_CHECK; /* the largest number of one with anything in it; 0: none */
+
+/* message.c */
+void message_row_read(sqlite3_stmt *row, struct message_row *out); /* all of one that stands on SELECT * FROM message */
 
 /* maintenance.c */
 int message_rows_removed(struct store *store, sqlite3_stmt *removing, int64_t *n) MUST_CHECK; /* runs a DELETE FROM message ... RETURNING segment, size */
@@ -392,6 +423,7 @@ int parcel_put_remembered(struct store *store, uint32_t number, uint32_t there, 
 
 /* sweep.c */
 void sweep_stop(struct store *store);
+void sweep_stop_of(struct store *store, int64_t account); /* its rows are being removed */
 int sweep_begin(struct store *store, bool *any) MUST_CHECK; /* picks what to do next; *any: there is some */
 int sweep_step(struct store *store) MUST_CHECK;             /* a slice; may write, in the open batch */
 void sweep_keep_one(struct sweep *sweep, const struct account *account, uint64_t message);
@@ -423,6 +455,7 @@ void compact_space(const struct store *store, struct store_statistics *out);
 /* snapshot.c */
 void snapshot_committed(struct store *store); /* between two batches */
 bool snapshot_pins(const struct store *store); /* no segment may be removed */
+bool snapshot_is_copying(const struct store *store); /* it waits for the end of all filling; what is reserved later lies behind its ends */
 
 /* delivery.c */
 int deliveries_forget(struct store *store) MUST_CHECK; /* in prepare */

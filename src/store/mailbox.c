@@ -252,33 +252,42 @@ int mailbox_create(struct account *account, struct str name, enum special_use us
 
 /* --- delete --- */
 
+static int remove_pages(struct store *store, uint32_t mailbox)
+{
+	struct statements *sql = &store->sql;
+	DB_USING(runs, sql->run_list);
+	int row;
+	db_bind_int(runs, 1, mailbox);
+	while ((row = db_step(runs)) == DB_ROW) {
+		int64_t first = run_key(db_column_int(runs, 0), 0);
+		db_bind_int(sql->page_remove, 1, first);
+		db_bind_int(sql->page_remove, 2, first | UINT32_MAX);
+		int result = db_run(sql->page_remove);
+		if (result < 0)
+			return result;
+	}
+	return row;
+}
+
+int runs_remove(struct store *store, uint32_t mailbox)
+{
+	int result = remove_pages(store, mailbox);
+	db_bind_int(store->sql.run_remove, 1, mailbox);
+	return result == 0 ? db_run(store->sql.run_remove) : result;
+}
+
 static int remove_rows(struct mailbox *mailbox)
 {
 	struct statements *sql = &mailbox->account->store->sql;
-	int row;
-	{
-		DB_USING(runs, sql->run_list);
-		db_bind_int(runs, 1, mailbox->facts.number);
-		while ((row = db_step(runs)) == DB_ROW) {
-			int64_t first = run_key(db_column_int(runs, 0), 0);
-			db_bind_int(sql->page_remove, 1, first);
-			db_bind_int(sql->page_remove, 2, first | UINT32_MAX);
-			int result = db_run(sql->page_remove);
-			if (result < 0)
-				return result;
-		}
-	}
-	db_bind_int(sql->run_remove, 1, mailbox->facts.number);
 	db_bind_int(sql->mailbox_remove, 1, mailbox->facts.number);
 	db_bind_int(sql->hidden_remove, 1, mailbox->facts.number);
 	db_bind_int(sql->due_forget, 1, mailbox->facts.number);
-	if (row == DB_DONE)
-		row = db_run(sql->run_remove);
-	if (row == DB_DONE)
-		row = db_run(sql->hidden_remove);
-	if (row == DB_DONE)
-		row = db_run(sql->due_forget);
-	return row == DB_DONE ? db_run(sql->mailbox_remove) : row;
+	int result = runs_remove(mailbox->account->store, mailbox->facts.number);
+	if (result == 0)
+		result = db_run(sql->hidden_remove);
+	if (result == 0)
+		result = db_run(sql->due_forget);
+	return result == 0 ? db_run(sql->mailbox_remove) : result;
 }
 
 static void forget(struct mailbox *mailbox)
@@ -324,6 +333,31 @@ int mailbox_remove(struct mailbox *mailbox)
 	set_free(&all);
 	set_free(&expunged);
 	mailbox_close(mailbox);
+	if (result == 0)
+		forget(mailbox);
+	return result;
+}
+
+/* A view that lacks entries must never be seen: it goes in any case, with the mailbox or with the batch. */
+int mailbox_replaced(struct mailbox *mailbox, bool *damaged)
+{
+	struct account *account = mailbox->account;
+	struct set all = SET_INIT, there = SET_INIT;
+	int result = view_load_readable(mailbox, damaged);
+	if (result < 0)
+		return result;
+	set_add(&all, 1, UINT32_MAX);
+	entries_select(mailbox, &all, false, &there);
+	uint64_t modseq = there.n > 0 ? account_next_modseq(account) : 0;
+	if (there.n > 0)
+		result = entries_log(mailbox, &there, &modseq);
+	account_count_removed(account, mailbox->count, mailbox->size);
+	for (uint32_t i = 0; i < mailbox->n_pages; i++)
+		page_unmark_dirty(mailbox->pages[i]);
+	if (result == 0)
+		result = remove_rows(mailbox);
+	set_free(&all);
+	set_free(&there);
 	if (result == 0)
 		forget(mailbox);
 	return result;
@@ -561,5 +595,35 @@ int keyword_add(struct mailbox *mailbox, struct str name, uint32_t max, uint32_t
 	if (result < 0)
 		return store_void(mailbox->account->store, result);
 	*bit = (uint32_t)mailbox->n_keywords - 1;
+	return 0;
+}
+
+enum { UNMAPPED = -1, DROPPED = -2 };
+
+void keyword_map_begin(struct keyword_map *map, struct mailbox *to, uint32_t max)
+{
+	map->to = to;
+	map->max = max;
+	for (size_t i = 0; i < KEYWORDS_MAX; i++)
+		map->bits[i] = UNMAPPED;
+}
+
+int keyword_map_bits(struct keyword_map *map, const struct str *names, size_t n_names, const struct keyword_bits *from,
+                     struct keyword_bits *to)
+{
+	*to = (struct keyword_bits){ { 0 } };
+	for (size_t bit = 0; bit < n_names; bit++) {
+		if (!(from->word[bit / 64] >> (bit % 64) & 1))
+			continue;
+		if (map->bits[bit] == UNMAPPED) {
+			uint32_t there;
+			int result = keyword_add(map->to, names[bit], map->max, &there);
+			if (result < 0 && result != ERR_LIMIT)
+				return result;
+			map->bits[bit] = result < 0 ? (int16_t)DROPPED : (int16_t)there;
+		}
+		if (map->bits[bit] >= 0)
+			to->word[map->bits[bit] / 64] |= UINT64_C(1) << (map->bits[bit] % 64);
+	}
 	return 0;
 }

@@ -9,6 +9,7 @@
 #define SLICE_ROWS    200 /* about two milliseconds */
 #define ACCOUNTS_LOOK 100 /* for what is past its time, in one slice */
 #define SLICE_ENTRIES 1000 /* of the undelete log, in one slice; a row is not split */
+#define PRUNE_SLICE_US 3000 /* of one account after the other */
 #define COMPACT_SPACE (BODYLOG_BUFFER_MAX + 1) /* that must be free for compaction, which needs some before it gives some */
 
 /* Runs a DELETE ... LIMIT over a range of keys; *removed grows by what went. */
@@ -22,15 +23,30 @@ static int remove_range(struct store *store, sqlite3_stmt *statement, int64_t fi
 	return result;
 }
 
+/* A row that pointed to a segment is gone. The current one may have no row of its own yet: what this batch changes of its
+ * counters is gathered in memory (store.c). */
+static int segment_loses(struct store *store, int64_t segment, int64_t size)
+{
+	uint32_t current;
+	uint64_t end;
+	bodylog_position(store->bodies, &current, &end);
+	if (segment == current) {
+		store->added_messages--;
+		store->added_bytes -= size;
+		return 0;
+	}
+	db_bind_int(store->sql.segment_less, 1, segment);
+	db_bind_int(store->sql.segment_less, 2, 1);
+	db_bind_int(store->sql.segment_less, 3, size);
+	return db_run(store->sql.segment_less);
+}
+
 int message_rows_removed(struct store *store, sqlite3_stmt *removing, int64_t *n)
 {
 	DB_USING(gone, removing);
 	int row;
 	while ((row = db_step(gone)) == DB_ROW) {
-		db_bind_int(store->sql.segment_less, 1, db_column_int(gone, 0));
-		db_bind_int(store->sql.segment_less, 2, 1);
-		db_bind_int(store->sql.segment_less, 3, db_column_int(gone, 1));
-		int result = db_run(store->sql.segment_less);
+		int result = segment_loses(store, db_column_int(gone, 0), db_column_int(gone, 1));
 		if (result < 0)
 			return result;
 		++*n;
@@ -90,11 +106,13 @@ static int run_for(sqlite3_stmt *statement, int64_t account)
 	return db_run(statement);
 }
 
-/* One slice of a destroyed account, in an order that can stop anywhere; its row goes last. */
+/* One slice of a destroyed account, in an order that can stop anywhere; its row goes last. Its number may then come again:
+ * no sweep may go on with it. */
 static int remove_account(struct store *store, int64_t account)
 {
 	struct statements *sql = &store->sql;
 	int64_t removed = 0, first = account_key(account, 0), last = first | NUMBER_MAX;
+	sweep_stop_of(store, account);
 	int result = remove_first_run(store, account, &removed);
 	if (result == 0 && removed == 0)
 		result = remove_messages(store, first, last, &removed);
@@ -139,7 +157,8 @@ static int has_old(sqlite3_stmt *first_time, int64_t account, int64_t oldest, bo
 }
 
 /* The next account that has changes or expunged entries from before these times, of those behind pruned_to; 0: none
- * of the next ACCOUNTS_LOOK. */
+ * of the next ACCOUNTS_LOOK. Not one that is destroyed, arrives or leaves (store/parking.c): entries of one that arrives are
+ * in no row that a sweep could see, and one that leaves is being sent as it was. */
 static int find_aged(struct store *store, int64_t oldest_change, int64_t oldest_expunged, int64_t *account)
 {
 	struct statements *sql = &store->sql;
@@ -301,6 +320,37 @@ static bool work_due(struct store *store)
 	return any && result == 0;
 }
 
+/* At least one account, and more while there is time. */
+static int prune_some(struct store *store, struct chores *chores)
+{
+	uint64_t end_us = clock_monotonic_us() + PRUNE_SLICE_US;
+	int result;
+	do {
+		result = prune_account(store, chores->aged, chores->oldest_change, chores->oldest_expunged);
+		if (result == 0)
+			result = find_aged(store, chores->oldest_change, chores->oldest_expunged, &chores->aged);
+	} while (result == 0 && chores->aged && clock_monotonic_us() < end_us);
+	return result;
+}
+
+/* Those that fill a slice take turns, for none of them may ever come to an end: on a busy store there is always something
+ * to prune. */
+static int take_turn(struct store *store, struct chores *chores)
+{
+	enum { PRUNE, SWEEP, COMPACT, TURNS };
+	const bool due[TURNS] = { [PRUNE] = chores->aged != 0, [SWEEP] = chores->sweep, [COMPACT] = chores->compact_writes };
+	for (int i = 0; i < TURNS; i++) {
+		store->upkeep_turn = (store->upkeep_turn + 1) % TURNS;
+		if (due[store->upkeep_turn])
+			break;
+	}
+	if (!due[store->upkeep_turn])
+		return 0;
+	if (store->upkeep_turn == PRUNE)
+		return prune_some(store, chores);
+	return store->upkeep_turn == SWEEP ? sweep_step(store) : compact_step(store);
+}
+
 static bool work_once(struct store *store)
 {
 	struct chores chores;
@@ -323,12 +373,8 @@ static bool work_once(struct store *store)
 		result = arrivals_remove_dropped(store);
 	if (result == 0 && chores.deliveries)
 		result = forget_old_deliveries(store, chores.oldest_delivery);
-	if (result == 0 && chores.aged)
-		result = prune_account(store, chores.aged, chores.oldest_change, chores.oldest_expunged);
-	else if (result == 0 && chores.sweep)
-		result = sweep_step(store);
-	else if (result == 0 && chores.compact_writes)
-		result = compact_step(store);
+	if (result == 0)
+		result = take_turn(store, &chores);
 	if (result < 0)
 		result = store_void(store, result);
 	return result == 0;

@@ -74,14 +74,20 @@ static void read_numbers(sqlite3_stmt *row, struct message_row *out)
 	out->lines = (uint64_t)db_column_int(row, 8);
 }
 
+void message_row_read(sqlite3_stmt *row, struct message_row *out)
+{
+	*out = (struct message_row){ .number = (uint64_t)db_column_int(row, 0) & NUMBER_MAX };
+	read_numbers(row, out);
+	out->derived = (struct message_derived){ db_column_blob(row, 9), db_column_blob(row, 10), db_column_blob(row, 11),
+		                                     db_column_blob(row, 12), db_column_blob(row, 13) };
+}
+
 static void read_row(const struct message_cursor *cursor, sqlite3_stmt *row, struct message_row *out)
 {
 	*out = (struct message_row){ .number = cursor->at };
 	switch (cursor->part) {
 	case MESSAGE_WHOLE:
-		read_numbers(row, out);
-		out->derived = (struct message_derived){ db_column_blob(row, 9), db_column_blob(row, 10), db_column_blob(row, 11),
-			                                     db_column_blob(row, 12), db_column_blob(row, 13) };
+		message_row_read(row, out);
 		break;
 	case MESSAGE_LISTING:
 		out->internal_date = db_column_int(row, 1);

@@ -40,9 +40,57 @@ void page_free(struct page **pointer)
 	*pointer = NULL;
 	if (!page)
 		return;
+	if (page->pasts > 0) {
+		page->pasts--;
+		return;
+	}
 	mem_free(page->entries);
 	mem_free(page->keywords);
 	mem_free(page);
+}
+
+struct page *page_copy(const struct page *page)
+{
+	struct page *copy = mem_alloc(1, sizeof *copy);
+	*copy = *page;
+	copy->pasts = 0;
+	copy->dirty_next = NULL;
+	copy->dirty_link = NULL;
+	copy->size = MAX(page->n, 1u);
+	copy->entries = mem_alloc(copy->size, sizeof *copy->entries);
+	if (page->n)
+		memcpy(copy->entries, page->entries, page->n * sizeof *copy->entries);
+	copy->keywords = page->words ? mem_alloc((size_t)copy->size * page->words, sizeof *copy->keywords) : NULL;
+	if (page->words)
+		memcpy(copy->keywords, page->keywords, (size_t)page->n * page->words * sizeof *copy->keywords);
+	return copy;
+}
+
+uint32_t page_slot(const struct page *page, uint32_t uid)
+{
+	uint32_t low = 0, high = page->n;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		if (page->entries[middle].uid < uid)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+uint32_t pages_find(struct page *const *pages, uint32_t n, uint32_t uid)
+{
+	uint32_t low = 0, high = n;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		const struct page *page = pages[middle];
+		if (page->n > 0 && page->entries[page->n - 1].uid < uid)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < n && pages[low]->n == 0 ? n : low;
 }
 
 static void make_room(struct page *page, uint32_t n)
@@ -240,6 +288,8 @@ int page_decode(struct str blob, uint64_t run_modseq, struct page *page)
 	if (wide > KEYWORD_WORDS * 8 || blob.n != PAGE_HEADER_SIZE + (size_t)n * (form->entry_bytes + wide))
 		return ERR_CORRUPT;
 	uint64_t modseq = get(&at, 8);
+	if (modseq >> NUMBER_BITS != 0)
+		return ERR_CORRUPT;
 	page->modseq = MAX(modseq, run_modseq);
 	page->uidnext = (uint32_t)get(&at, 4);
 	page->recent = (uint32_t)get(&at, 4);

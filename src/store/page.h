@@ -26,10 +26,22 @@ struct page {
 	uint64_t *keywords; /* entry i: words * i */
 	struct page *dirty_next, **dirty_link; /* in the store's list of pages to write */
 	struct mailbox *mailbox;
+	uint32_t pasts;    /* that have it too (past.c): entries are added here, and change, but none leaves */
 };
 
 struct page *page_new(struct mailbox *mailbox, uint64_t key, uint32_t uid_base) __attribute__((returns_nonnull));
+/* Lets go of it; it is freed when neither the mailbox nor a past has it any more. */
 void page_free(struct page **page);
+
+/* A page of the same entries, that nobody else has and that is in no list. */
+struct page *page_copy(const struct page *page) __attribute__((returns_nonnull));
+
+/* The place of the first entry with this uid or a larger one; page->n if none. */
+uint32_t page_slot(const struct page *page, uint32_t uid);
+
+/* The first of `n` pages, in order of uids, that has an entry with this uid or a larger one; n if none. Only the last
+ * page may have no entries. */
+uint32_t pages_find(struct page *const *pages, uint32_t n, uint32_t uid);
 
 /* Appends an entry; its uid must be larger than all here. */
 void page_add(struct page *page, const struct entry *entry, const struct keyword_bits *keywords);
@@ -44,6 +56,14 @@ void page_encode(const struct page *page, struct buf *out);
 
 /* Fills an empty page. ERR_CORRUPT when the blob is not one that page_encode made: lengths, order of uids, bounds. */
 int page_decode(struct str blob, uint64_t run_modseq, struct page *page) MUST_CHECK;
+
+/* No bit from the n-th on stays. */
+static inline void keywords_trim(struct keyword_bits *bits, size_t n)
+{
+	for (size_t i = 0; i < KEYWORD_WORDS; i++)
+		if (n < (i + 1) * 64)
+			bits->word[i] &= n > i * 64 ? (UINT64_C(1) << (n - i * 64)) - 1 : 0;
+}
 
 static inline bool keywords_any(const struct keyword_bits *bits)
 {

@@ -169,6 +169,8 @@ static void damaged_blobs_are_refused(void **state)
 	assert_int_equal(decode_changed(buf_str(&blob), 0, 9), ERR_CORRUPT);   /* version */
 	assert_int_equal(decode_changed(buf_str(&blob), 1, 33), ERR_CORRUPT);  /* keyword bytes */
 	assert_int_equal(decode_changed(buf_str(&blob), 2, 21), ERR_CORRUPT);  /* entries */
+	assert_int_equal(decode_changed(buf_str(&blob), 9, 1), ERR_CORRUPT);   /* a modseq of more than 40 bits */
+	assert_int_equal(decode_changed(buf_str(&blob), 11, 0x80), ERR_CORRUPT);
 	assert_int_equal(decode_changed(buf_str(&blob), 20 + 4, 0), ERR_CORRUPT); /* second uid below the first */
 	assert_int_equal(decode_changed(buf_str(&blob), 20 + 79, 0xff), 0);
 	buf_add_byte(&blob, 0);

@@ -213,6 +213,7 @@ void parcel_put_answer(struct buf *out, const struct parcel_answer *m)
 	wire_put_u64(out, m->messages);
 	wire_put_u64(out, m->entries);
 	wire_put_u64(out, m->refused);
+	wire_put_u64(out, m->passed);
 	if (m->type == PARCEL_RESULT) {
 		wire_put_u32(out, (uint32_t)m->result);
 		wire_put_short(out, str_first(m->text, PARCEL_TEXT_MAX));
@@ -236,6 +237,7 @@ int parcel_answer_next(struct str bytes, struct parcel_answer *out, size_t *used
 	m.messages = wire_get_u64(&r);
 	m.entries = wire_get_u64(&r);
 	m.refused = wire_get_u64(&r);
+	m.passed = wire_get_u64(&r);
 	if (m.type == PARCEL_RESULT) {
 		m.result = (int32_t)wire_get_u32(&r);
 		m.text = wire_get_short(&r, PARCEL_TEXT_MAX);

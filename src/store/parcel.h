@@ -209,9 +209,9 @@ struct str parcel_problem(const struct parcel_taker *taker, uint64_t *offset);
 
 struct parcel_answer {
 	enum parcel_type type;
-	/* ACK, RESULT: that have come and are on disk (with an error: those stay, where the mode says so), and messages of these
-	 * that were refused or missing. */
-	uint64_t messages, entries, refused;
+	/* ACK, RESULT: that have come and are on disk (with an error: those stay, where the mode says so), messages of these
+	 * that were refused or missing, and entries that had come before and were passed over. */
+	uint64_t messages, entries, refused, passed;
 	int32_t result;   /* RESULT: 0 or negative enum err; the last frame */
 	struct str text;  /* RESULT: for people, what was wrong and what to do */
 };

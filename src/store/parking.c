@@ -9,8 +9,6 @@
 
 #include <sys/random.h>
 
-enum parked { PARKED_ARRIVING = 2, PARKED_ARRIVED = 3, PARKED_LEAVING = 4 };
-
 #define RANDOM_BYTES (PARKED_KEY_MAX - 1 - ACCOUNT_ID_SIZE)
 
 /* The key of an account that is not ARRIVING. */
@@ -134,6 +132,19 @@ int account_open_leaving(struct store *store, const struct account_id *id, struc
 
 /* --- living again, or for the first time here --- */
 
+/* An account whose row was changed in the batch that is open is part of that: whoever sees it waits, and it is dropped
+ * when the batch is voided. */
+static int join_batch(struct store *store, const struct account_id *id)
+{
+	struct account *account;
+	int result = account_open(store, id, &account);
+	if (result < 0)
+		return result;
+	result = store_begin(account, 0);
+	account_close(&account);
+	return result;
+}
+
 int account_unpark(struct store *store, const struct account_id *id)
 {
 	static const enum parked states[] = { PARKED_ARRIVED, PARKED_LEAVING };
@@ -148,14 +159,8 @@ int account_unpark(struct store *store, const struct account_id *id)
 	}
 	if (result < 0 || n == 0)
 		return result < 0 ? result : ERR_NOT_FOUND;
-	struct account *account;
 	text_remove(store, id);
-	result = account_open(store, id, &account);
-	if (result == 0)
-		result = store_begin(account, 0); /* whoever sees it waits for this batch */
-	if (result == 0)
-		account_close(&account);
-	return result;
+	return join_batch(store, id);
 }
 
 int account_destroy_parked(struct store *store, const struct account_id *id)
@@ -273,6 +278,8 @@ int arrival_end(struct account *account)
 		              lives ? 0 : PARKED_ARRIVED, &n);
 	if (result == 0 && n != 1)
 		result = ERR_CORRUPT;
+	if (result == 0 && lives)
+		result = join_batch(store, &account->id);
 	return result < 0 ? store_void(store, result) : 0;
 }
 

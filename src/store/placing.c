@@ -11,7 +11,7 @@
  * Nothing is written while a batch is sealed, for a sync that is under way would count as having seen it.
  *
  * In one piece, when the message is added, is copied what comes while the segment is full already, so that the next
- * one can begin, and while a snapshot is made, which waits for the end of all filling. */
+ * one can begin, and while index.db is copied for a snapshot, which waits for the end of all filling. */
 #include "store/internal.h"
 
 #include "base/checked.h"
@@ -136,7 +136,7 @@ int placing_step(struct placing *p, struct account *account, struct str mailbox,
 		return 0;
 	if (p->reserved && !is_valid(p, account))
 		forget(p);
-	if (!p->reserved && (bodylog_is_full(p->store->bodies) || snapshot_pins(p->store))) {
+	if (!p->reserved && (bodylog_is_full(p->store->bodies) || snapshot_is_copying(p->store))) {
 		*done = true;
 		return 0;
 	}

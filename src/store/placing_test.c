@@ -242,6 +242,26 @@ static void a_full_segment_and_a_snapshot_want_it_in_one_piece(void **state)
 	free_large(&large);
 }
 
+/* A backup copies the segments then, which may take hours. */
+static void a_snapshot_that_is_made_lets_it_be_copied_ahead_again(void **state)
+{
+	struct store_test *test = begin(state, SEGMENT);
+	struct placing *placing = placing_new(test->fixture.store);
+	struct large large;
+	make_large(&large, 'a');
+	assert_int_equal(store_snapshot_begin(test->fixture.store), 0);
+	for (bool done = false; !done; fixture_settle(&test->fixture))
+		assert_int_equal(store_snapshot_step(test->fixture.store, &done), 0);
+	assert_false(step(test, placing, &large));
+	while (!step(test, placing, &large))
+		fixture_settle(&test->fixture);
+	uint32_t uid = add(test, &placing, &large);
+	fixture_settle(&test->fixture);
+	store_snapshot_end(test->fixture.store);
+	assert_whole(test, uid, &large);
+	free_large(&large);
+}
+
 static void a_file_that_changes_is_refused(void **state)
 {
 	struct store_test *test = begin(state, SEGMENT);
@@ -297,6 +317,7 @@ int main(void)
 		TEST(a_voided_batch_makes_it_begin_anew),
 		TEST(nothing_is_written_while_a_batch_is_sealed),
 		TEST(a_full_segment_and_a_snapshot_want_it_in_one_piece),
+		TEST(a_snapshot_that_is_made_lets_it_be_copied_ahead_again),
 		TEST(a_file_that_changes_is_refused),
 		TEST(a_message_without_an_entry_takes_its_place_too),
 	};

@@ -151,13 +151,6 @@ static void discard_later(struct store_test *test, uint32_t first, uint32_t last
 	set_free(&uids);
 }
 
-static void work(struct store_test *test)
-{
-	while (store_idle_work(test->fixture.store))
-		fixture_settle(&test->fixture);
-	fixture_settle(&test->fixture);
-}
-
 static void what_is_due_is_deleted_and_nothing_before(void **state)
 {
 	struct store_test *test = *state;
@@ -168,16 +161,16 @@ static void what_is_due_is_deleted_and_nothing_before(void **state)
 	discard_later(test, 2501, 2600, false, now + 5 * DAY); /* the first date of 2501 stands */
 	assert_int_equal(rows_of(test, "pop3_due"), 3);
 	clock_shift(DAY);
-	work(test);
+	fixture_work(&test->fixture);
 	assert_int_equal(count_in(test->inbox), 3000);
 	clock_shift(2 * DAY + POP3_DUE_STEP);
-	work(test);
+	fixture_work(&test->fixture);
 	assert_int_equal(count_in(test->inbox), 499);
 	assert_int_equal(count_in(account_mailbox(test->account, STR("Trash"))), 1);
 	assert_int_equal(rows_of(test, "pop3_due"), 1);
 	store_test_reopen(test);
 	clock_shift(5 * DAY + POP3_DUE_STEP);
-	work(test);
+	fixture_work(&test->fixture);
 	assert_int_equal(count_in(test->inbox), 400);
 	assert_int_equal(rows_of(test, "pop3_due"), 0);
 }
@@ -187,21 +180,21 @@ static void what_a_wrong_clock_has_deleted_can_be_undeleted(void **state)
 {
 	struct store_test *test = *state;
 	struct undelete_filter all = { .n_ids = 0 };
-	uint32_t restored;
-	bool more;
+	struct undelete_position position = { 0, 0 };
+	struct undelete_done done;
 	fill(test, 4);
 	discard_later(test, 1, 3, false, clock_wall_seconds() + 30 * DAY);
 	clock_shift(365 * DAY);
-	work(test);
+	fixture_work(&test->fixture);
 	assert_int_equal(count_in(test->inbox), 1);
-	work(test);
+	fixture_work(&test->fixture);
 	clock_shift(0);
-	work(test);
-	assert_int_equal(undelete_restore(test->account, &all, &restored, &more), 0);
-	assert_int_equal(restored, 3);
+	fixture_work(&test->fixture);
+	assert_int_equal(undelete_restore(test->account, &all, &position, &done), 0);
+	assert_int_equal(done.restored, 3);
 	fixture_settle(&test->fixture);
 	clock_shift(365 * DAY);
-	work(test);
+	fixture_work(&test->fixture);
 	assert_int_equal(count_in(test->inbox), 4); /* what came back has no date */
 }
 
@@ -227,7 +220,7 @@ static void what_cannot_go_to_its_trash_waits_and_nothing_waits_for_it(void **st
 	assert_int_equal(db_exec(&test->fixture.store->db, sql), 0);
 	store_test_reopen(test);
 	clock_shift(3 * DAY);
-	work(test);
+	fixture_work(&test->fixture);
 	other = fixture_account(&test->fixture, 2);
 	assert_int_equal(count_in(account_mailbox(other, STR("INBOX"))), 0);
 	assert_int_equal(count_in(test->inbox), 1);
@@ -241,17 +234,17 @@ static void what_others_have_taken_away_is_not_looked_for(void **state)
 	struct store_test *test = *state;
 	struct set uids = range(1, 2), gone = SET_INIT, to = SET_INIT;
 	struct undelete_filter all = { .n_ids = 0 };
-	uint32_t restored;
-	bool more;
+	struct undelete_position position = { 0, 0 };
+	struct undelete_done done;
 	fill(test, 4);
 	discard_later(test, 1, 4, false, clock_wall_seconds() + DAY);
 	assert_int_equal(mailbox_copy(test->inbox, &uids, test->archive, true, 10, &gone, &to), 0);
 	fixture_settle(&test->fixture);
 	discard(test, 3, 3, false);
-	assert_int_equal(undelete_restore(test->account, &all, &restored, &more), 0);
+	assert_int_equal(undelete_restore(test->account, &all, &position, &done), 0);
 	fixture_settle(&test->fixture);
 	clock_shift(DAY + POP3_DUE_STEP);
-	work(test);
+	fixture_work(&test->fixture);
 	assert_int_equal(count_in(test->archive), 2);
 	assert_int_equal(count_in(test->inbox), 1); /* what was undeleted; 4 was due */
 	set_free(&uids);
@@ -279,7 +272,7 @@ static void rows_go_with_mailbox_and_account(void **state)
 	fixture_settle(&test->fixture);
 	assert_int_equal(rows_of(test, "pop3_hidden"), 1);
 	assert_int_equal(account_destroy(test->fixture.store, &id, &messages, &bytes), 0);
-	work(test);
+	fixture_work(&test->fixture);
 	assert_int_equal(rows_of(test, "pop3_hidden"), 0);
 	assert_int_equal(rows_of(test, "pop3_due"), 0);
 	assert_int_equal(rows_of(test, "pop3_uidl"), 0);
@@ -334,10 +327,10 @@ static void a_foreign_id_goes_when_its_entry_cannot_come_back(void **state)
 	mailbox_close(test->inbox);
 	assert_int_equal(uidl_keep(test->account, id, STR("one")), 0);
 	discard(test, 1, 1, false);
-	work(test);
+	fixture_work(&test->fixture);
 	assert_int_equal(rows_of(test, "pop3_uidl"), 1);
 	clock_shift(400 * DAY);
-	work(test);
+	fixture_work(&test->fixture);
 	assert_int_equal(rows_of(test, "pop3_uidl"), 0);
 }
 

@@ -38,6 +38,9 @@ struct session {
 	uint32_t which;
 	struct known known;
 	struct model_mailbox seen;
+	struct mailbox_past *past; /* since it looked anew; also over the end of the mailbox in memory */
+	struct entry at_first[MODEL_ENTRIES];
+	uint32_t n_at_first;
 };
 
 struct test {
@@ -64,6 +67,29 @@ static void look_anew(struct test *t, struct session *session)
 	session->which = pick(t, N_MAILBOXES);
 	mailbox_know_all(t->mailboxes[session->which], &session->known);
 	session->seen = t->model.mailboxes[session->which];
+	mailbox_past_free(&session->past);
+	session->past = mailbox_past_new(t->mailboxes[session->which]);
+	struct entry_cursor cursor = entry_seek(t->mailboxes[session->which], 0);
+	const struct entry *entry;
+	session->n_at_first = 0;
+	while ((entry = entry_next(&cursor)))
+		session->at_first[session->n_at_first++] = *entry;
+}
+
+/* What the session had when it looked anew is there still, in order; entries that came later may stand in between. */
+static void assert_past_stays(const struct session *session)
+{
+	struct past_cursor cursor = past_seek(session->past, 0);
+	for (uint32_t i = 0; i < session->n_at_first; i++) {
+		const struct entry *then = &session->at_first[i], *now = past_next(&cursor);
+		while (now && now->uid < then->uid)
+			now = past_next(&cursor);
+		assert_non_null(now);
+		assert_true(now->uid == then->uid && now->id == then->id && now->message == then->message);
+		assert_true(entry_size(now) == entry_size(then) && now->open_end == then->open_end);
+		if (i % 16 == 0)
+			assert_ptr_equal(past_find(session->past, then->uid), now);
+	}
 }
 
 static void open_all(struct test *t)
@@ -411,9 +437,11 @@ static void take_step(struct test *t)
 		void_batch(t);
 		break;
 	}
-	for (uint32_t i = 0; i < N_SESSIONS; i++)
+	for (uint32_t i = 0; i < N_SESSIONS; i++) {
+		assert_past_stays(&t->sessions[i]);
 		if (pick(t, 4) == 0)
 			session_looks(t, &t->sessions[i]);
+	}
 	assert_like_model(t, 0);
 	assert_like_model(t, 1);
 	assert_counters_like_model(t);
@@ -434,8 +462,10 @@ static void run_seed(uint64_t seed)
 	for (test.step = 0; test.step < STEPS; test.step++)
 		take_step(&test);
 	close_all(&test);
-	for (uint32_t i = 0; i < N_SESSIONS; i++)
+	for (uint32_t i = 0; i < N_SESSIONS; i++) {
 		set_free(&test.sessions[i].known.uids);
+		mailbox_past_free(&test.sessions[i].past);
+	}
 	fixture_end(&test.fixture);
 }
 

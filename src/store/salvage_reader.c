@@ -135,20 +135,29 @@ static bool add_place(void **rows, size_t *n, size_t size)
 	return true;
 }
 
+/* Of an account that is here, or is on its way to or from another shard with all that it has: which of the two shards has it,
+ * the directory says. */
+static bool read_account_id(int64_t removed, struct str id, struct account_id *out)
+{
+	bool parked = (removed == PARKED_ARRIVED || removed == PARKED_LEAVING) && id.n > 0 && id.p[0] == removed;
+	id = parked ? str_from(id, 1) : id;
+	if (id.n != sizeof out->bytes || (removed != 0 && !parked))
+		return false;
+	memcpy(out->bytes, id.p, id.n);
+	return true;
+}
+
 static void read_account(void *owner, sqlite3_stmt *row)
 {
 	struct salvage_index *index = owner;
-	struct str id = db_column_blob(row, 1);
-	struct salvage_account_row account = { .number = db_column_int(row, 0), .removed = db_column_int(row, 2) != 0,
+	struct salvage_account_row account = { .number = db_column_int(row, 0), .removed = db_column_int(row, 2),
 		                               .uidvalidity = (uint64_t)db_column_int(row, 3),
 		                               .modseq = (uint64_t)db_column_int(row, 4),
 		                               .next = (uint64_t)db_column_int(row, 5),
 		                               .quota = { QUOTA_DEFAULT, QUOTA_DEFAULT } };
 	if (sqlite3_column_count(row) > 6)
 		account.quota = (struct account_quota){ limit_at(row, 6), limit_at(row, 7) };
-	account.has_id = id.n == sizeof account.id && !account.removed;
-	if (account.has_id)
-		memcpy(&account.id, id.p, sizeof account.id);
+	account.has_id = read_account_id(account.removed, db_column_blob(row, 1), &account.id);
 	if (account.number <= 0 || account.number > ACCOUNT_NUMBER_MAX)
 		tell(index, true, "table account: a row has the number %lld", (long long)account.number);
 	else if (add_place((void **)&index->accounts, &index->n_accounts, sizeof account))

@@ -7,8 +7,8 @@
 
 struct salvage_account_row {
 	int64_t number;
-	bool has_id; /* false: only other rows speak of this number, or it was destroyed */
-	bool removed;
+	bool has_id; /* false: only other rows speak of this number, or it was destroyed, or was not all here yet */
+	int64_t removed; /* 0, or what stood there: of two rows with one id the smaller one counts (store/parking.c) */
 	struct account_id id;
 	uint64_t uidvalidity, modseq, next;
 	struct account_quota quota;

@@ -37,6 +37,11 @@ bool snapshot_pins(const struct store *store)
 	return store->snapshot != NULL;
 }
 
+bool snapshot_is_copying(const struct store *store)
+{
+	return store->snapshot && !store->snapshot->copied && store->snapshot->result == 0;
+}
+
 static void step(struct store *store, uint64_t slice_us)
 {
 	struct store_snapshot *snapshot = store->snapshot;

@@ -121,16 +121,6 @@ static void holds_all_that_was_durable_before_and_only_whole_batches(void **stat
 	assert_false(has_file(test, STORE_SNAPSHOT_FILE));
 }
 
-/* Until nothing is left to do, or it rests. */
-static void work(struct store_test *test)
-{
-	for (int round = 0; store_idle_work(test->fixture.store); round++) {
-		fixture_settle(&test->fixture);
-		assert_true(round < ROUNDS_MAX);
-	}
-	fixture_settle(&test->fixture);
-}
-
 static void no_segment_goes_while_it_lasts(void **state)
 {
 	struct store_test *test = *state;
@@ -149,12 +139,12 @@ static void no_segment_goes_while_it_lasts(void **state)
 	fixture_settle(&test->fixture);
 	clock_shift(3 * DAY);
 	store_compact_now(store);
-	work(test);
+	fixture_work(&test->fixture);
 	assert_true(has_file(test, "body/000001.seg") && has_file(test, "body/000002.seg"));
 	assert_int_equal(assert_bytes_are_there(test), 200);
 	store_snapshot_end(store);
 	store_compact_now(store);
-	work(test);
+	fixture_work(&test->fixture);
 	assert_false(has_file(test, "body/000001.seg") || has_file(test, "body/000002.seg"));
 }
 

@@ -349,15 +349,69 @@ int staged_end(struct staged *staged)
 
 /* --- in place of another --- */
 
-/* What was expunged from the old mailbox goes back into the new one, when it is undeleted. */
-static int inherit_log(struct account *account, uint32_t from, uint32_t to)
+/* A mailbox that is replaced: what its rows in the undelete log mean. */
+struct replaced {
+	uint32_t number;
+	struct str *keywords; /* each owned */
+	size_t n_keywords;
+};
+
+static void remember_replaced(struct replaced *replaced, const struct mailbox *old)
 {
+	*replaced = (struct replaced){ .number = old->facts.number, .n_keywords = old->n_keywords,
+		                           .keywords = mem_alloc(old->n_keywords + 1, sizeof *replaced->keywords) };
+	for (size_t i = 0; i < old->n_keywords; i++)
+		replaced->keywords[i] = str_of(mem_copy(old->keywords[i]), old->keywords[i].n);
+}
+
+static void free_replaced(struct replaced *replaced)
+{
+	for (size_t i = 0; i < replaced->n_keywords; i++)
+		mem_free((char *)replaced->keywords[i].p);
+	mem_free(replaced->keywords);
+}
+
+/* A row of the log whose keyword bits are those of the old mailbox. One that cannot be read stays: nobody can undelete
+ * it. */
+static int translate_row(const struct replaced *replaced, struct keyword_map *map, sqlite3_stmt *row)
+{
+	struct page *page = page_new(NULL, 0, 0);
+	int result = 0;
+	bool any = page_decode(db_column_blob(row, 3), 0, page) == 0 && page->words > 0;
+	for (uint32_t i = 0; i < page->n && any && result == 0; i++) {
+		struct keyword_bits before, now;
+		page_keywords(page, i, &before);
+		result = keyword_map_bits(map, replaced->keywords, replaced->n_keywords, &before, &now);
+		page_set_keywords(page, i, &now);
+	}
+	if (any && result == 0)
+		result = expunged_rewrite(map->to->account, db_column_int(row, 0), page);
+	page_free(&page);
+	return result;
+}
+
+/* What was expunged from the old mailbox goes back into the new one, with its keywords, when it is undeleted. Reads the
+ * whole log of the account, if the old mailbox had keywords. */
+static int inherit_log(const struct replaced *replaced, struct mailbox *to)
+{
+	struct account *account = to->account;
+	struct keyword_map map;
 	sqlite3_stmt *statement = account->store->sql.expunged_to;
 	db_bind_int(statement, 1, make_key(account, 0));
 	db_bind_int(statement, 2, make_key(account, NUMBER_MAX));
-	db_bind_int(statement, 3, from);
-	db_bind_int(statement, 4, to);
-	return db_run(statement);
+	db_bind_int(statement, 3, replaced->number);
+	db_bind_int(statement, 4, to->facts.number);
+	int row = DB_ROW, result = db_run(statement);
+	keyword_map_begin(&map, to, KEYWORDS_MAX);
+	if (result < 0 || replaced->n_keywords == 0)
+		return result;
+	DB_USING(rows, account->store->sql.expunged_list);
+	db_bind_int(rows, 1, make_key(account, 0));
+	db_bind_int(rows, 2, make_key(account, NUMBER_MAX));
+	while (result == 0 && (row = db_step(rows)) == DB_ROW)
+		if (db_column_int(rows, 1) == to->facts.number)
+			result = translate_row(replaced, &map, rows);
+	return result < 0 ? result : MIN(row, 0);
 }
 
 static int attach(struct staged *staged, struct mailbox *mailbox)
@@ -373,28 +427,40 @@ static int attach(struct staged *staged, struct mailbox *mailbox)
 	return db_run(statement);
 }
 
+static int insert_in_place(struct staged *staged, struct mailbox_facts *facts, struct mailbox **out)
+{
+	struct account *account = staged->account;
+	if (!use_is_free(account, facts->special_use))
+		facts->special_use = SPECIAL_USE_NONE;
+	facts->uidvalidity = ++account->uidvalidity;
+	account->row_dirty = true;
+	int result = mailbox_insert_as(account, facts, staged->keywords, staged->n_keywords, out);
+	return result == 0 ? attach(staged, *out) : result;
+}
+
 int staged_replace(struct staged *staged)
 {
 	struct account *account = staged->account;
 	struct str name = buf_str(&staged->name);
 	struct mailbox *old = account_mailbox(account, name), *fresh = NULL;
 	struct mailbox_facts facts = { .name = name, .special_use = old ? old->facts.special_use : staged->special_use };
-	uint32_t before = old ? old->facts.number : 0;
+	struct replaced replaced = { 0 };
+	bool damaged = false;
 	int result = store_begin(account, 0);
-	if (result == 0 && old)
-		result = mailbox_remove(old);
 	if (result < 0)
 		return result;
-	if (!use_is_free(account, facts.special_use))
-		facts.special_use = SPECIAL_USE_NONE;
-	facts.uidvalidity = ++account->uidvalidity;
-	account->row_dirty = true;
-	result = mailbox_insert_as(account, &facts, staged->keywords, staged->n_keywords, &fresh);
+	if (old) {
+		remember_replaced(&replaced, old);
+		result = mailbox_replaced(old, &damaged);
+	}
 	if (result == 0)
-		result = attach(staged, fresh);
-	if (result == 0 && before)
-		result = inherit_log(account, before, fresh->facts.number);
-	return result < 0 ? store_void(account->store, result) : 0;
+		result = insert_in_place(staged, &facts, &fresh);
+	if (result == 0 && replaced.number)
+		result = inherit_log(&replaced, fresh);
+	if (result == 0 && damaged)
+		result = account_recount(account);
+	free_replaced(&replaced);
+	return result < 0 && !account->gone ? store_void(account->store, result) : result;
 }
 
 /* --- rows of the logs --- */

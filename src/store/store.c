@@ -71,7 +71,7 @@ static int write_segment_end(struct store *store)
 	uint32_t segment;
 	uint64_t end;
 	bodylog_position(store->bodies, &segment, &end);
-	if (segment == store->written_segment && end == store->written_end && store->added_messages == 0)
+	if (segment == store->written_segment && end == store->written_end && store->added_messages == 0 && store->added_bytes == 0)
 		return 0;
 	db_bind_int(store->sql.segment_write, 1, segment);
 	db_bind_int(store->sql.segment_write, 2, (int64_t)end);
@@ -122,6 +122,7 @@ static void gate_voided(void *owner, uint64_t batch, int err)
 	struct store *store = owner;
 	struct account *account = store->newest, *older;
 	store->voids++;
+	store->committed = gate_last(store->gate);
 	store->touched = NULL;
 	for (; account; account = older) {
 		older = account->older;
@@ -181,25 +182,6 @@ static void finalize_statements(struct store *store)
 #undef STATEMENT_FINALIZE
 }
 
-/* Copies and moves that were under way when the last run ended: their runs were never attached. */
-static int discard_stagings(struct store *store)
-{
-	struct statements *sql = &store->sql;
-	int row;
-	DB_USING(runs, sql->run_list);
-	db_bind_int(runs, 1, 0);
-	while ((row = db_step(runs)) == DB_ROW) {
-		int64_t first = run_key(db_column_int(runs, 0), 0);
-		db_bind_int(sql->page_remove, 1, first);
-		db_bind_int(sql->page_remove, 2, first | UINT32_MAX);
-		int result = db_run(sql->page_remove);
-		if (result < 0)
-			return result;
-	}
-	db_bind_int(sql->run_remove, 1, 0);
-	return row == DB_DONE ? db_run(sql->run_remove) : row;
-}
-
 static int open_database(struct store *store, struct str path, const char **what)
 {
 	struct db_options options = { .cache_kb = store->settings.database_cache_kb, .page_size = DATABASE_PAGE,
@@ -217,7 +199,7 @@ static int open_database(struct store *store, struct str path, const char **what
 	if (result == 0)
 		result = prepare_statements(store);
 	if (result == 0)
-		result = discard_stagings(store);
+		result = runs_remove(store, 0); /* of copies and moves that were under way when the last run ended */
 	/* accounts whose parcels had not come to their end (store/parking.c) */
 	return result == 0 ? db_exec(&store->db, "UPDATE account SET removed = 1, id = randomblob(24) WHERE removed = 2")
 	                   : result;

@@ -239,6 +239,23 @@ void entry_keywords(const struct mailbox *mailbox, const struct entry *entry, st
 /* All uids of an open mailbox and its modseq, as a session that has been told everything knows it. */
 void mailbox_know_all(const struct mailbox *mailbox, struct known *out);
 
+/* The entries of an open mailbox as they are now, for a session that is to see the same until its end (POP3): what
+ * leaves the mailbox later stays in here. Their uids, sizes, ids and messages count, flags and modseqs may be newer; what
+ * came later may be in here too. Costs a pointer for every 120 entries, and 4 KB for each such page once entries have left
+ * it, shared by all who have it. May outlive the mailbox; says nothing of whether a message can still be read. */
+struct mailbox_past;
+struct mailbox_past *mailbox_past_new(const struct mailbox *mailbox) __attribute__((returns_nonnull));
+void mailbox_past_free(struct mailbox_past **past);
+
+/* Walks it like a mailbox; a write does not end the walk. */
+struct past_cursor {
+	const struct mailbox_past *past;
+	uint32_t page, slot;
+};
+struct past_cursor past_seek(const struct mailbox_past *past, uint32_t uid);
+const struct entry *past_next(struct past_cursor *cursor);
+const struct entry *past_find(const struct mailbox_past *past, uint32_t uid); /* NULL if not there */
+
 /* The 1-based sequence number of a position among the entries now (not a session's view): entries with a smaller
  * uid, plus 1. */
 uint32_t mailbox_count_below(const struct mailbox *mailbox, uint32_t uid);
@@ -352,18 +369,24 @@ struct undelete_position {
 };
 
 /* Calls each for at most `max` entries, in the order in which they were expunged; slices and entries are valid
- * during the call, which may read messages but not write. ERR_IO. */
+ * during the call, which may read messages but not write. Fewer, or none, when it has looked at much of the log for them.
+ * ERR_IO. */
 int undelete_list(struct account *account, const struct undelete_filter *filter, struct undelete_position *position,
                   uint32_t max, void (*each)(void *owner, const struct expunged_entry *expunged),
                   void *owner) MUST_CHECK;
 
-/* Puts entries back, at least UNDELETE_AT_ONCE where there are as many (a row of the log is not split, and has at
- * most 1000): as new entries at the end of the mailbox that they were in, or of INBOX when that is gone; with their
- * flags, \Deleted aside, their keywords (not into INBOX) and their entry ids. *more: call again. ERR_LIMIT at the
- * end of uids. */
+struct undelete_done {
+	uint32_t restored;
+	uint32_t damaged; /* that were asked for and stay in the log: they have no message, or their mailbox cannot be read */
+};
+
+/* Puts entries back: as new entries at the end of the mailbox that they were in, or of INBOX when that is gone; with
+ * their flags, \Deleted aside, their keywords (not into INBOX) and their entry ids. Of one call: UNDELETE_AT_ONCE and
+ * the rest of a row of the log (at most 1000), or fewer when it has looked at much of the log for them; *position as in
+ * undelete_list. ERR_LIMIT at the end of uids. */
 #define UNDELETE_AT_ONCE 500
-int undelete_restore(struct account *account, const struct undelete_filter *filter, uint32_t *restored,
-                     bool *more) MUST_CHECK;
+int undelete_restore(struct account *account, const struct undelete_filter *filter, struct undelete_position *position,
+                     struct undelete_done *done) MUST_CHECK;
 
 /* --- messages --- */
 

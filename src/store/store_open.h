@@ -94,26 +94,42 @@ void store_snapshot_end(struct store *store);
 
 /* --- checking --- */
 
+#define CHECK_ROW_MAX 128
+
 struct check_damage {
-	struct account_id account;
-	uint64_t message;     /* number in the account; 0: the damage is in a mailbox's entries */
-	uint32_t segment;     /* where its bytes should be */
-	uint64_t offset;
-	const char *problem;  /* "it has no readable record"; static */
+	struct account_id account; /* zero: of no account, or not known */
+	uint64_t message;     /* number in the account; 0: the damage is not one message's */
+	uint32_t segment;     /* where its bytes should be; 0: the damage is in index.db */
+	uint64_t offset;      /* in the file of the segment, or in index.db when a page of that is damaged */
+	const char *table;    /* of index.db; NULL: in a segment, or in no table */
+	char row[CHECK_ROW_MAX]; /* which of the table, "key = 42"; empty: not known */
+	const char *problem;  /* "it has no readable record"; valid during the call */
 	struct str mailbox;   /* that has it, or one of them; empty: none, or not known */
 	uint32_t uid;         /* its uid there; 0: not known */
+	bool is_note;         /* strange, but it may be right: no damage */
 };
 
 struct check_totals {
-	uint64_t accounts, entries, messages, bytes, damaged;
+	uint64_t accounts, entries, messages, bytes, damaged, notes;
 };
 
-/* Reads everything while the store goes on: see check.c. damage() is called for each damaged message from within
- * store_check_step, a slice of a few milliseconds; *done: all was read. Errors are the database's own: the check
- * cannot go on. Free it before the store. */
+/* What knows mail: is fed with the bytes of one message after the other. */
+struct check_reader {
+	void (*begin)(void *owner);
+	void (*feed)(void *owner, struct str bytes);
+	/* All of it was fed. NULL, or what of the row is not as the bytes are, static; *is_note: that may be right. */
+	const char *(*compare)(void *owner, const struct message_row *row, bool *is_note);
+	void *owner;
+};
+
+/* Reads everything while the store goes on: see check.c. damage() is called for each thing that is damaged (of very many
+ * only for the first; all are in the totals) from within store_check_step, a slice of a few milliseconds; *done: all was
+ * read. Errors are the database's own, damage of index.db aside: the check cannot go on. Free it before the store. */
 typedef void check_damage_fn(void *owner, const struct check_damage *damage);
 struct store_check *store_check_new(struct store *store, check_damage_fn *damage, void *owner)
 	__attribute__((returns_nonnull));
+/* Compares rows of messages with their bytes as well, by a reader that is freed after the check. */
+void store_check_read_by(struct store_check *check, const struct check_reader *reader);
 int store_check_step(struct store_check *check, bool *done) MUST_CHECK;
 const struct check_totals *store_check_totals(const struct store_check *check);
 void store_check_free(struct store_check **check);

@@ -499,6 +499,31 @@ static void delivery_keys_are_kept_until_confirmed_or_old(void **state)
 
 /* --- batches that never happened --- */
 
+/* Its row went with a batch that is committed, and stands anew in one after that which was voided. */
+static void a_delivery_key_that_is_stored_again_after_a_void_batch_stays(void **state)
+{
+	struct test *test = *state;
+	const unsigned char key[DELIVERY_KEY_BYTES] = "key";
+	struct store *store = test->fixture.store;
+	assert_int_equal(delivery_remember(store, test->account, key), 0);
+	fixture_settle(&test->fixture);
+	delivery_confirm(store, key);
+	create(test, "anything");
+	store_turn(store);
+	assert_true(store_writable(store) && test->fixture.sync_fd >= 0);
+	assert_false(is_known(test, key));
+	assert_int_equal(delivery_remember(store, test->account, key), 0);
+	gate_void(store->gate, ERR_NO_SPACE);
+	account_close(&test->account);
+	test->account = fixture_account(&test->fixture, 1);
+	assert_false(is_known(test, key));
+	assert_int_equal(delivery_remember(store, test->account, key), 0);
+	fixture_settle(&test->fixture);
+	create(test, "something");
+	fixture_settle(&test->fixture);
+	assert_true(is_known(test, key));
+}
+
 static void a_voided_batch_drops_the_accounts_in_it_only(void **state)
 {
 	struct test *test = *state;
@@ -525,6 +550,24 @@ static void a_voided_batch_drops_the_accounts_in_it_only(void **state)
 	account_close(&other);
 	reopen(test);
 	assert_int_equal(count(find(test, "INBOX")), 1);
+}
+
+/* Its output must not say what a batch brought whose sync is still awaited. */
+static void an_account_that_is_loaded_again_waits_for_the_sync_in_flight(void **state)
+{
+	struct test *test = *state;
+	create(test, "in-flight");
+	uint64_t batch = store_batch(test->fixture.store);
+	store_turn(test->fixture.store);
+	assert_true(store_writable(test->fixture.store) && store_durable(test->fixture.store) < batch);
+	create(test, "void");
+	gate_void(test->fixture.store->gate, ERR_NO_SPACE);
+	account_close(&test->account);
+	test->account = fixture_account(&test->fixture, 1);
+	assert_non_null(find(test, "in-flight"));
+	assert_int_equal(account_batch(test->account), batch);
+	fixture_settle(&test->fixture);
+	assert_true(store_durable(test->fixture.store) >= batch);
 }
 
 static void a_batch_that_cannot_be_prepared_is_voided(void **state)
@@ -588,7 +631,9 @@ int main(void)
 		TEST(two_cursors_do_not_disturb_each_other),
 		TEST(a_file_that_changed_since_it_was_parsed_is_refused),
 		TEST(delivery_keys_are_kept_until_confirmed_or_old),
+		TEST(a_delivery_key_that_is_stored_again_after_a_void_batch_stays),
 		TEST(a_voided_batch_drops_the_accounts_in_it_only),
+		TEST(an_account_that_is_loaded_again_waits_for_the_sync_in_flight),
 		TEST(a_batch_that_cannot_be_prepared_is_voided),
 		TEST(nothing_is_written_while_sealed),
 	};

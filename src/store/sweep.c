@@ -7,8 +7,8 @@
  * Why none is missed: a message without any entry never gets one again, because entries are only made of entries.
  * While a sweep looks, an entry may come to stand where it has looked already (a copy, a move, an expunge, an
  * undelete): each of these says so (sweep_keep). What is in memory and not yet in rows when it begins is looked at
- * in memory; where a copy in steps holds entries of its own (account.copyings), the account waits for the next
- * round. A page that cannot be read ends the sweep of its account: nothing is removed on doubt.
+ * in memory; where a copy in steps holds entries of its own (account.copyings), and while the account arrives with a
+ * parcel, it waits for the next round. A page that cannot be read ends the sweep of its account: nothing is removed on doubt.
  *
  * Crash safety: all is derived from rows; a sweep that is cut off begins again. Removing rows and emptying the list
  * are one batch. A voided batch ends the sweep that is under way, for it may have seen rows that never were. */
@@ -45,6 +45,12 @@ void sweep_stop(struct store *store)
 	mem_free(sweep->kept);
 	mem_free(sweep->runs);
 	mem_free(sweep);
+}
+
+void sweep_stop_of(struct store *store, int64_t account)
+{
+	if (store->sweep && store->sweep->account == account)
+		sweep_stop(store);
 }
 
 static void keep(struct sweep *sweep, uint64_t message)
@@ -105,6 +111,9 @@ static int list_runs(struct store *store, struct sweep *sweep)
 
 static bool copies_in_steps(const struct store *store, int64_t number)
 {
+	for (const struct account *account = store->arriving; account; account = account->bucket_next)
+		if (account->number == number && !account->gone)
+			return true;
 	for (const struct account *account = store->newest; account; account = account->older)
 		if (account->number == number)
 			return account->copyings > 0;
@@ -245,13 +254,9 @@ static int remove_some(struct store *store, struct sweep *sweep)
 	return result;
 }
 
-int sweep_step(struct store *store)
+static int go_on(struct store *store, struct sweep *sweep, uint64_t end_us)
 {
-	struct sweep *sweep = store->sweep;
-	uint64_t end_us = clock_monotonic_us() + SWEEP_SLICE_US;
 	int result = 0;
-	if (!sweep)
-		return 0;
 	switch (sweep->phase) {
 	case SWEEP_PAGES:
 		result = look_at_pages(store, sweep, end_us);
@@ -270,5 +275,16 @@ int sweep_step(struct store *store)
 		sweep_stop(store);
 		return 0;
 	}
+	return result;
+}
+
+int sweep_step(struct store *store)
+{
+	uint64_t end_us = clock_monotonic_us() + SWEEP_SLICE_US;
+	int result = 0;
+	do {
+		if (store->sweep)
+			result = go_on(store, store->sweep, end_us);
+	} while (store->sweep && result == 0 && clock_monotonic_us() < end_us);
 	return result;
 }

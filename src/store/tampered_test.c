@@ -1,5 +1,6 @@
 /* tampered_test.c: index.db changed behind the store's back, one value at a time, in every table: whatever stands there,
  * the store opens or says why not, each call answers, and nothing is read or written beyond its bounds (sanitizers). */
+#include "store/index_check.h"
 #include "store/internal.h"
 #include "store/pop3.h"
 #include "store/test_store.h"
@@ -270,8 +271,7 @@ static uint64_t use_account(struct store_fixture *fixture, uint32_t number)
 	struct account *account;
 	struct mailbox *const *list;
 	uint64_t sum = 0;
-	uint32_t restored;
-	bool more;
+	struct undelete_done done;
 	if (account_open(fixture->store, &id, &account) < 0)
 		return 0;
 	size_t n = account_mailboxes(account, &list);
@@ -287,11 +287,32 @@ static uint64_t use_account(struct store_fixture *fixture, uint32_t number)
 			fixture_settle(fixture);
 	}
 	if (!account_is_gone(account) && undelete_list(account, &filter, &position, 100, note_expunged, &sum) == 0 &&
-	    store_writable(fixture->store) && undelete_restore(account, &filter, &restored, &more) == 0)
-		sum += restored;
+	    store_writable(fixture->store) &&
+	    undelete_restore(account, &filter, &(struct undelete_position){ 0, 0 }, &done) == 0)
+		sum += done.restored;
 	account_close(&account);
 	if (!fixture->failed)
 		fixture_settle(fixture);
+	return sum;
+}
+
+/* The check of a snapshot, which the command line reads. */
+static uint64_t read_index(struct store_fixture *fixture)
+{
+	char path[96], bodies[96];
+	struct index_check *index;
+	uint64_t sum = 0;
+	bool done = false;
+	snprintf(path, sizeof path, "%s/" STORE_SNAPSHOT_FILE, fixture->directory);
+	snprintf(bodies, sizeof bodies, "%s/body", fixture->directory);
+	int result = store_snapshot_begin(fixture->store);
+	for (int i = 0; i < CHECK_SLICES && result == 0 && !done; i++)
+		result = store_snapshot_step(fixture->store, &done);
+	if (done && index_check_open(str_from_c(path), str_from_c(bodies), note_damage, &sum, &index) == 0) {
+		index_check_run(index);
+		index_check_free(&index);
+	}
+	store_snapshot_end(fixture->store);
 	return sum;
 }
 
@@ -303,6 +324,7 @@ static uint64_t use_store(struct store_fixture *fixture)
 	for (int i = 0; i < CHECK_SLICES && !done && store_check_step(check, &done) == 0; i++)
 		;
 	store_check_free(&check);
+	sum += read_index(fixture);
 	for (uint32_t number = 1; number <= ACCOUNTS && !fixture->failed; number++)
 		sum += use_account(fixture, number);
 	store_compact_now(fixture->store);

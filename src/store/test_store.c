@@ -1,5 +1,6 @@
 /* test_store.c: see test_store.h. A step that fails aborts the test with a line that says which. */
 #include "store/test_store.h"
+#include "store/internal.h"
 
 #include "base/checked.h"
 #include "base/clock.h"
@@ -9,6 +10,8 @@
 #include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define WORK_ROUNDS_MAX 20000
 
 static void must(bool worked, const char *what)
 {
@@ -115,6 +118,22 @@ void fixture_settle(struct store_fixture *fixture)
 		store_turn(fixture->store);
 	while (fixture_sync(fixture, 0));
 	must(fixture->failed || store_is_idle(fixture->store), "settling");
+}
+
+void fixture_work(struct store_fixture *fixture)
+{
+	for (int rounds = 0; store_idle_work(fixture->store); rounds++) {
+		fixture_settle(fixture);
+		must(rounds < WORK_ROUNDS_MAX, "coming to an end of background work");
+	}
+	fixture_settle(fixture);
+}
+
+int64_t fixture_ask(struct store_fixture *fixture, const char *sql)
+{
+	int64_t value = -1;
+	must(db_query_int(&fixture->store->db, sql, &value) == 0, sql);
+	return value;
 }
 
 void fixture_reopen(struct store_fixture *fixture)

@@ -26,6 +26,10 @@ void fixture_open(struct store_fixture *fixture);
 int fixture_try_open(struct store_fixture *fixture) MUST_CHECK;
 /* Seals and syncs until all that was written is durable. */
 void fixture_settle(struct store_fixture *fixture);
+/* Background work, each slice settled, until there is none. */
+void fixture_work(struct store_fixture *fixture);
+/* One number from index.db as the store sees it now. */
+int64_t fixture_ask(struct store_fixture *fixture, const char *sql);
 /* Completes the sync that is in flight with this result; false when there is none. */
 bool fixture_sync(struct store_fixture *fixture, int result);
 /* Settles, closes and opens again. */

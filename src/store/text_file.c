@@ -55,14 +55,15 @@ void text_name(const struct account_id *id, const char *suffix, char out[TEXT_NA
 
 void text_remove(struct store *store, const struct account_id *id)
 {
+	static const char *const suffixes[] = { ".index", ".text", ".new" /* text_sweep.c */ };
 	char name[TEXT_NAME_MAX];
 	int folder = text_folder(store, false);
 	if (folder < 0)
 		return;
-	text_name(id, ".index", name);
-	unlinkat(folder, name, 0);
-	text_name(id, ".text", name);
-	unlinkat(folder, name, 0);
+	for (size_t i = 0; i < COUNT_OF(suffixes); i++) {
+		text_name(id, suffixes[i], name);
+		unlinkat(folder, name, 0);
+	}
 	close(folder);
 }
 

@@ -107,6 +107,8 @@ int staged_entries(struct staged *staged, const struct parcel_entry *list, const
                    uint32_t n) MUST_CHECK;
 /* No more entries come. */
 int staged_end(struct staged *staged) MUST_CHECK;
+/* A mailbox that is damaged is replaced too; what can be read of it goes to the undelete log. Any error voids the batch, and
+ * with it what was replaced before in the same batch. */
 int staged_replace(struct staged *staged) MUST_CHECK;
 uint32_t staged_number(const struct staged *staged); /* of an ARRIVING account's mailbox */
 /* What was not put in place is removed later. */

@@ -66,14 +66,15 @@ static struct listed list(struct store_test *test, const struct undelete_filter 
 
 static uint32_t restore(struct store_test *test, const struct undelete_filter *filter)
 {
-	uint32_t all = 0, n;
-	bool more;
+	struct undelete_position position = { 0, 0 };
+	uint32_t all = 0;
+	struct undelete_done done;
 	do {
-		assert_int_equal(undelete_restore(test->account, filter, &n, &more), 0);
-		all += n;
+		assert_int_equal(undelete_restore(test->account, filter, &position, &done), 0);
+		all += done.restored;
 		fixture_settle(&test->fixture);
 		assert_counters(test);
-	} while (more);
+	} while (position.row != 0);
 	return all;
 }
 
@@ -197,16 +198,110 @@ static void what_comes_back_while_a_sweep_looks_keeps_its_message(void **state)
 static void a_voided_restore_has_not_happened(void **state)
 {
 	struct store_test *test = *state;
-	uint32_t n;
-	bool more;
+	struct undelete_position position = { 0, 0 };
+	struct undelete_done done;
 	fixture_add(test->inbox, 1, 0, NULL);
 	expunge(test, test->inbox, 1, 1);
-	assert_int_equal(undelete_restore(test->account, &everything, &n, &more), 0);
+	assert_int_equal(undelete_restore(test->account, &everything, &position, &done), 0);
 	assert_true(store_void(test->fixture.store, ERR_NO_SPACE) < 0);
 	account_close(&test->account);
 	store_test_open_account(test);
 	assert_int_equal(count(test->inbox), 0);
 	assert_int_equal(list(test, &everything, 10).n, 1);
+}
+
+/* As a log has them that a damaged or an older store left: nothing may put back a bit that the mailbox has no name for. */
+static void a_keyword_bit_without_a_name_does_not_come_back(void **state)
+{
+	struct store_test *test = *state;
+	struct keyword_bits keywords = { { UINT64_C(1) << 5, 1 } };
+	uint32_t bit;
+	assert_int_equal(keyword_add(test->inbox, STR("known"), MANY, &bit), 0);
+	keywords.word[0] |= UINT64_C(1) << bit;
+	struct page *page = page_new(NULL, 0, 0);
+	fixture_add(test->inbox, 1, 0, NULL);
+	struct entry entry = *entry_at(test->inbox, 1);
+	expunge(test, test->inbox, 1, 1);
+	page_add(page, &entry, &keywords);
+	struct listed listed = list(test, &everything, 10);
+	assert_int_equal(listed.n, 1);
+	int64_t key;
+	assert_int_equal(db_query_int(&test->fixture.store->db, "SELECT max(key) FROM expunged", &key), 0);
+	assert_int_equal(store_begin(test->account, 0), 0);
+	assert_int_equal(expunged_rewrite(test->account, key, page), 0);
+	fixture_settle(&test->fixture);
+	assert_int_equal(restore(test, &everything), 1);
+	store_test_reopen(test);
+	assert_int_equal(count(test->inbox), 1);
+	entry_keywords(test->inbox, entry_at(test->inbox, 2), &keywords);
+	assert_int_equal(keywords.word[0], UINT64_C(1) << bit);
+	assert_int_equal(keywords.word[1], 0);
+	page_free(&page);
+}
+
+static void a_damaged_mailbox_keeps_nothing_of_another_from_coming_back(void **state)
+{
+	struct store_test *test = *state;
+	struct undelete_position position = { 0, 0 };
+	struct undelete_done done;
+	fixture_add(test->archive, 1, 0, NULL);
+	fixture_add(test->archive, 2, 0, NULL);
+	fixture_add(test->inbox, 3, 0, NULL);
+	uint64_t id = entry_at(test->inbox, 1)->id;
+	expunge(test, test->archive, 1, 1); /* its row comes first */
+	expunge(test, test->inbox, 1, 1);
+	char sql[200];
+	snprintf(sql, sizeof sql, "UPDATE page SET entries = x'00' WHERE key >> 32 = (SELECT number FROM run WHERE mailbox = %u)",
+	         mailbox_facts(test->archive)->number);
+	assert_int_equal(db_exec(&test->fixture.store->db, sql), 0);
+	store_test_reopen(test);
+	assert_int_equal(mailbox_open(test->archive), ERR_CORRUPT);
+	struct undelete_filter one = { .ids = &id, .n_ids = 1 };
+	assert_int_equal(undelete_restore(test->account, &one, &position, &done), 0);
+	assert_int_equal(done.restored, 1);
+	assert_int_equal(done.damaged, 0); /* what was not asked for does not count */
+	fixture_settle(&test->fixture);
+	assert_int_equal(count(test->inbox), 1);
+	assert_int_equal(undelete_restore(test->account, &everything, &position, &done), 0);
+	assert_int_equal(done.restored, 0);
+	assert_int_equal(done.damaged, 1);
+	assert_int_equal(position.row, 0);
+	fixture_settle(&test->fixture);
+	assert_int_equal(list(test, &everything, 10).n, 1);
+}
+
+static void a_long_log_is_looked_through_in_steps(void **state)
+{
+	struct store_test *test = *state;
+	struct undelete_position position = { 0, 0 };
+	struct undelete_done done;
+	uint32_t restored = 0, steps = 0;
+	uint64_t last = 0;
+	for (uint32_t i = 1; i <= MANY; i++) {
+		struct set uids = SET_INIT, gone = SET_INIT;
+		fixture_add(test->inbox, i, 0, NULL);
+		last = entry_at(test->inbox, i)->id;
+		set_add(&uids, i, i);
+		assert_int_equal(mailbox_expunge(test->inbox, &uids, false, &gone), 0); /* a row of its own */
+		set_free(&uids);
+		set_free(&gone);
+	}
+	fixture_settle(&test->fixture);
+	struct undelete_filter one = { .ids = &last, .n_ids = 1 }, other = { .mailbox = STR("Archive") };
+	do {
+		assert_int_equal(undelete_restore(test->account, &one, &position, &done), 0);
+		restored += done.restored;
+		steps++;
+	} while (position.row != 0);
+	assert_int_equal(restored, 1);
+	assert_true(steps > 1 && steps < 10);
+	for (steps = 0; steps == 0 || position.row != 0; steps++) {
+		struct listed none = { 0 };
+		assert_int_equal(undelete_list(test->account, &other, &position, MANY, note, &none), 0);
+		assert_int_equal(none.n, 0);
+	}
+	assert_true(steps > 1 && steps < 10);
+	assert_int_equal(list(test, &everything, MANY).n, MANY - 1);
 }
 
 int main(void)
@@ -218,6 +313,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(many_come_back_in_steps_and_stay, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(what_comes_back_while_a_sweep_looks_keeps_its_message, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(a_voided_restore_has_not_happened, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(a_keyword_bit_without_a_name_does_not_come_back, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(a_damaged_mailbox_keeps_nothing_of_another_from_coming_back, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(a_long_log_is_looked_through_in_steps, store_test_set_up, store_test_tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

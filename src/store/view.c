@@ -43,6 +43,7 @@ struct run {
 /* Pages before those that are in memory, as far as they were read. They cannot change meanwhile: whoever wants to
  * change them reads the rest first. */
 struct view_loading {
+	bool *damaged;        /* what cannot be read is passed over, and told here; NULL: it ends the loading */
 	struct run *runs;
 	uint32_t n_runs, run; /* run: the one that is read */
 	uint64_t next;        /* key in that run to go on at */
@@ -123,11 +124,12 @@ static bool keywords_are_known(const struct mailbox *mailbox, const struct page 
 	return known;
 }
 
-static int read_page(struct mailbox *mailbox, const struct run *run, sqlite3_stmt *row, struct page **out)
+/* anyhow: its keywords are not looked at. */
+static int read_page(struct mailbox *mailbox, const struct run *run, bool anyhow, sqlite3_stmt *row, struct page **out)
 {
 	struct page *page = page_new(mailbox, (uint64_t)db_column_int(row, 0), run->uid_base);
 	int result = page_decode(db_column_blob(row, 1), run->modseq, page);
-	if (result == 0 && (page->n > PAGE_ENTRIES || !keywords_are_known(mailbox, page)))
+	if (result == 0 && (page->n > PAGE_ENTRIES || (!anyhow && !keywords_are_known(mailbox, page))))
 		result = ERR_CORRUPT;
 	if (result < 0)
 		page_free(&page);
@@ -160,7 +162,7 @@ static int load_tail(struct mailbox *mailbox)
 	if (row < 0)
 		return row;
 	if (row == DB_ROW) {
-		int result = read_page(mailbox, &run, pages, &page);
+		int result = read_page(mailbox, &run, false, pages, &page);
 		if (result < 0)
 			return result;
 		if (page->uidnext == 0 || (page->n > 0 && page->entries[page->n - 1].uid >= page->uidnext)) {
@@ -197,14 +199,32 @@ static int list_runs(struct mailbox *mailbox, struct run **out, uint32_t *n)
 	return row;
 }
 
+static void take_page(struct view_loading *loading, struct page *page)
+{
+	loading->last_uid = page->entries[page->n - 1].uid;
+	if ((loading->n & (loading->n - 1)) == 0)
+		loading->pages = mem_resize(loading->pages, loading->n ? loading->n * 2 : 1, sizeof(struct page *));
+	loading->pages[loading->n++] = page;
+}
+
+/* Do the entries of the page lie between those before it and those in memory? */
+static bool page_fits(const struct mailbox *mailbox, const struct page *page)
+{
+	const struct view_loading *loading = mailbox->loading;
+	const struct page *first = mailbox->pages[0];
+	return page->n > 0 && page->entries[0].uid > loading->last_uid &&
+	       (!loading->damaged || first->n == 0 || page->entries[page->n - 1].uid < first->entries[0].uid);
+}
+
 /* At most `max` further pages of the run that is read; uids must go on growing. *done: it has no more, or what follows
  * is in memory. */
 static int load_run(struct mailbox *mailbox, uint32_t max, bool *done)
 {
 	DB_USING(pages, mailbox->account->store->sql.page_list);
 	struct view_loading *loading = mailbox->loading;
+	const struct run *run = &loading->runs[loading->run];
 	int row = DB_ROW;
-	bind_pages(pages, &loading->runs[loading->run], loading->next);
+	bind_pages(pages, run, loading->next);
 	for (uint32_t n = 0; n < max && (row = db_step(pages)) == DB_ROW; n++) {
 		struct page *page;
 		loading->next = (uint64_t)db_column_int(pages, 0);
@@ -212,17 +232,16 @@ static int load_run(struct mailbox *mailbox, uint32_t max, bool *done)
 			*done = true;
 			return 0;
 		}
-		int result = read_page(mailbox, &loading->runs[loading->run], pages, &page);
-		if (result < 0)
-			return result;
-		if (page->n == 0 || page->entries[0].uid <= loading->last_uid) {
-			page_free(&page);
-			return ERR_CORRUPT;
+		int result = read_page(mailbox, run, loading->damaged != NULL, pages, &page);
+		if (result == 0 && page_fits(mailbox, page)) {
+			take_page(loading, page);
+			continue;
 		}
-		loading->last_uid = page->entries[page->n - 1].uid;
-		if ((loading->n & (loading->n - 1)) == 0)
-			loading->pages = mem_resize(loading->pages, loading->n ? loading->n * 2 : 1, sizeof(struct page *));
-		loading->pages[loading->n++] = page;
+		if (result == 0)
+			page_free(&page);
+		if (!loading->damaged)
+			return ERR_CORRUPT;
+		*loading->damaged = true;
 	}
 	*done = row == DB_DONE;
 	return row < 0 ? row : 0;
@@ -249,14 +268,16 @@ static int join_pages(struct mailbox *mailbox)
 	return 0;
 }
 
-/* Of the pages before those that are in memory, about `max`. They are all there when the view is VIEW_FULL. */
-static int load_rest(struct mailbox *mailbox, uint32_t max)
+/* Of the pages before those that are in memory, about `max`. They are all there when the view is VIEW_FULL. `damaged` as in
+ * view_loading. */
+static int load_rest(struct mailbox *mailbox, uint32_t max, bool *damaged)
 {
 	struct view_loading *loading = mailbox->loading;
 	int result = 0;
 	bool done = false;
 	if (!loading) {
 		loading = mailbox->loading = mem_alloc(1, sizeof *loading);
+		loading->damaged = damaged;
 		result = list_runs(mailbox, &loading->runs, &loading->n_runs);
 	}
 	uint32_t end = max < UINT32_MAX - loading->n ? loading->n + max : UINT32_MAX;
@@ -283,8 +304,21 @@ int view_load(struct mailbox *mailbox, enum view_state wanted)
 	if (mailbox->view == VIEW_NONE)
 		result = load_tail(mailbox);
 	if (result == 0 && wanted == VIEW_FULL && mailbox->view != VIEW_FULL)
-		result = load_rest(mailbox, UINT32_MAX);
+		result = load_rest(mailbox, UINT32_MAX, NULL);
 	return result;
+}
+
+int view_load_readable(struct mailbox *mailbox, bool *damaged)
+{
+	int result = view_load(mailbox, VIEW_FULL);
+	*damaged = result == ERR_CORRUPT;
+	if (!*damaged)
+		return result;
+	if (mailbox->view == VIEW_NONE) { /* in place of the last page, one that is in no run */
+		push_page(mailbox, page_new(mailbox, 0, 0));
+		mailbox->view = VIEW_TAIL;
+	}
+	return load_rest(mailbox, UINT32_MAX, damaged);
 }
 
 static void hold(struct mailbox *mailbox)
@@ -314,7 +348,7 @@ int mailbox_open_step(struct mailbox *mailbox, bool *done)
 {
 	int result = view_load(mailbox, VIEW_TAIL); /* a void batch may have dropped it */
 	if (result == 0 && mailbox->view != VIEW_FULL)
-		result = load_rest(mailbox, SLICE_PAGES);
+		result = load_rest(mailbox, SLICE_PAGES, NULL);
 	if (result == 0)
 		*done = mailbox->view == VIEW_FULL;
 	return result;
@@ -402,36 +436,14 @@ uint64_t mailbox_modseq(const struct mailbox *mailbox)
 /* The first page that has an entry with this uid or a larger one; n_pages if none. */
 uint32_t view_page_of(const struct mailbox *mailbox, uint32_t uid)
 {
-	uint32_t low = 0, high = mailbox->n_pages;
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2;
-		const struct page *page = mailbox->pages[middle];
-		if (page->n > 0 && page->entries[page->n - 1].uid < uid)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < mailbox->n_pages && mailbox->pages[low]->n == 0 ? mailbox->n_pages : low;
-}
-
-static uint32_t slot_of(const struct page *page, uint32_t uid)
-{
-	uint32_t low = 0, high = page->n;
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2;
-		if (page->entries[middle].uid < uid)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return pages_find(mailbox->pages, mailbox->n_pages, uid);
 }
 
 struct entry_cursor entry_seek(const struct mailbox *mailbox, uint32_t uid)
 {
 	struct entry_cursor cursor = { mailbox, view_page_of(mailbox, uid), 0 };
 	if (cursor.page < mailbox->n_pages)
-		cursor.slot = slot_of(mailbox->pages[cursor.page], uid);
+		cursor.slot = page_slot(mailbox->pages[cursor.page], uid);
 	return cursor;
 }
 
@@ -458,7 +470,7 @@ void entry_keywords(const struct mailbox *mailbox, const struct entry *entry, st
 {
 	uint32_t at = mailbox->n_keywords ? view_page_of(mailbox, entry->uid) : mailbox->n_pages;
 	if (at < mailbox->n_pages)
-		page_keywords(mailbox->pages[at], slot_of(mailbox->pages[at], entry->uid), out);
+		page_keywords(mailbox->pages[at], page_slot(mailbox->pages[at], entry->uid), out);
 	else
 		*out = (struct keyword_bits){ { 0 } };
 }
@@ -466,7 +478,7 @@ void entry_keywords(const struct mailbox *mailbox, const struct entry *entry, st
 uint32_t mailbox_count_below(const struct mailbox *mailbox, uint32_t uid)
 {
 	uint32_t at = view_page_of(mailbox, uid);
-	return at < mailbox->n_pages ? mailbox->below[at] + slot_of(mailbox->pages[at], uid) : mailbox->count;
+	return at < mailbox->n_pages ? mailbox->below[at] + page_slot(mailbox->pages[at], uid) : mailbox->count;
 }
 
 void mailbox_counts(const struct mailbox *mailbox, struct mailbox_counts *out)

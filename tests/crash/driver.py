@@ -207,8 +207,23 @@ class Run:
             self.counts += ledger.counts
             self.settled += ledger.settled
             ledger.close()
+        is_good = is_good and self._is_whole(server)
         server.stop()
         return is_good
+
+    @staticmethod
+    def _is_whole(server):
+        """What `store check` says when all is over; a shard may just be starting again."""
+        answers = []
+
+        def answered():
+            answers.append(server.cli("store", "check", "--json", check=False))
+            return answers[-1].returncode in (0, 1)
+
+        server.wait_for(answered, "store check to answer")
+        if answers[-1].returncode:
+            print(f"wrong: store check: {answers[-1].stdout}")
+        return answers[-1].returncode == 0
 
     def _keep(self, server):
         self.evidence.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ from . import server, wire
 ROLES = ("supervisor", "access", "smtp", "auth", "authwork", "shard")
 SETUP, LISTENER, PEER, KEYS, START, STOP, STATUS = 1, 2, 3, 4, 5, 6, 7
 READY, CHILD_STATUS, PEER_LOST = 32, 33, 35
-ACCOUNT_CREATE = 0
+ACCOUNT_CREATE, ACCOUNT_FORGET_LOGIN = 0, 4
 IMAP, POP3 = 0, 1          # protocols of a hand-over
 RIGHT_IMAP, RIGHT_POP3 = 1, 2
 OK, NO_ACCOUNT, NO_SPACE, QUOTA, REFUSED, UNAVAILABLE = range(6)
@@ -176,9 +176,11 @@ class Role:
 
     # ------------------------------------------------------------------ what others say to a shard
 
-    def ticket(self, account, session, shard=0, rights=RIGHT_IMAP, lifetime=30, user=b"user@example.test", key=None):
+    def ticket(self, account, session, shard=0, rights=RIGHT_IMAP, lifetime=30, user=b"user@example.test", key=None,
+               login=0):
+        """login: 0 is the password of the account, others are app passwords."""
         fields = account + struct.pack("<HIQq", shard, rights, session, int(time.time()) + lifetime) + short(user)
-        fields += struct.pack("<Q", 0)  # the password of the account
+        fields += struct.pack("<Q", login)
         if rights & RIGHT_POP3:
             fields += struct.pack("<BHBB", 0, 30, 0, 0) + short(b"INBOX")  # the policy of POP3: the default
         return fields + hmac.new(key or self.key, fields, hashlib.sha256).digest()
@@ -189,9 +191,9 @@ class Role:
         assert (kind, struct.unpack_from("<Qi", body)) == (2, (7, 0))
 
 
-def account_order(request, kind, account, messages=-1, size=-1):
+def account_order(request, kind, account, messages=-1, size=-1, login=0):
     """Limits: -1 is the server's default."""
-    return struct.pack("<QB", request, kind) + account + struct.pack("<qqQ", messages, size, 0)
+    return struct.pack("<QB", request, kind) + account + struct.pack("<qqQ", messages, size, login)
 
 
 def account_order_reply(request, result):

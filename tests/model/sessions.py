@@ -308,28 +308,31 @@ class ImapClient:
 
 
 class Pop3Client:
-    """A maildrop as it was at the login; what is marked goes at QUIT. RFC 1939"""
+    """A maildrop as it was at the login, also what has left it since; what is marked goes at QUIT. RFC 1939"""
 
     def __init__(self, name, server, account, world):
         self.name = name
         self.world = world
         self.inbox = world.mailboxes["INBOX"]
         self.uids = list(self.inbox.messages)
+        self.tokens = [message.token for message in self.inbox.messages.values()]
         self.marked = set()
         self.pop3 = server.pop3(account)
-        assert len(self.pop3.uidl()) == len(self.uids)
+        self.ids = self.pop3.uidl()
+        assert list(self.ids) == list(range(1, len(self.uids) + 1))
 
     def close(self):
         self.pop3.close()
 
     def retrieve(self, number):
-        uid = self.uids[number - 1]
-        is_there = uid in self.inbox.messages and uid not in self.marked
+        is_there = self.uids[number - 1] not in self.marked
         answer = self.pop3.command(f"TOP {number} 0")
         note(f"{self.name}: TOP {number} -> {answer}")
         assert answer.startswith(b"+OK" if is_there else b"-ERR"), f"TOP {number}: {answer}"
         if is_there:
-            assert TOKEN.search(self.pop3.read_multiline()).group(1) == self.inbox.messages[uid].token
+            assert TOKEN.search(self.pop3.read_multiline()).group(1) == self.tokens[number - 1]
+        left = {one: uid for one, uid in self.ids.items() if self.uids[one - 1] not in self.marked}
+        assert self.pop3.uidl() == left and self.pop3.stat()[0] == len(left)
 
     def mark(self, number):
         answer = self.pop3.command(f"DELE {number}")

@@ -7,6 +7,7 @@ one message of SASL PLAIN, in base64) are those of the account; \\0 and the like
 
 import base64
 import collections
+import re
 
 # ---------------------------------------------------------------------- states
 
@@ -50,12 +51,30 @@ def err(code):
 
 # ---------------------------------------------------------------------- commands
 
-# {command: how its arguments look}
+_NUMBER = r" +\d+ *"
+_TEXT = r" [ -~]{1,248}"  # a line has 255 octets at most, its CRLF too (RFC 2449 section 4)
+
+# {command: (a pattern for what stands behind its keyword when that is well-formed, whatever comes of it;
+#            has it arguments: may they be missing?)}
 COMMANDS = {
-    "AUTH": "mechanism [response]", "CAPA": "", "DELE": "message", "LANG": "[language]", "LIST": "[message]",
-    "NOOP": "", "PASS": "password", "QUIT": "", "RETR": "message", "RSET": "", "STAT": "", "STLS": "",
-    "TOP": "message lines", "UIDL": "[message]", "USER": "name", "UTF8": "",
+    "AUTH": (r" (PLAIN|LOGIN)( [\w+/={}]+)?", True), "CAPA": (r" *", False), "DELE": (_NUMBER, True),
+    "LANG": (r" (\*|en(-GB)?)", True), "LIST": (_NUMBER, True), "NOOP": (r" *", False), "PASS": (_TEXT, True),
+    "QUIT": (r" *", False), "RETR": (_NUMBER, True), "RSET": (r" *", False), "STAT": (r" *", False),
+    "STLS": (r" *", False), "TOP": (_NUMBER + _NUMBER, True), "UIDL": (_NUMBER, True), "USER": (_TEXT, True),
+    "UTF8": (r" *", False),
 }
+GOOD, BAD, MISSING = "good", "bad", "missing"
+
+
+def arguments(line):
+    """(command, of which kind its arguments are) of a command line."""
+    command = line.split(" ")[0].upper()
+    pattern, has_any = COMMANDS[command]
+    rest = line[len(command):]
+    if has_any and not rest.strip(" "):
+        return command, MISSING
+    return command, GOOD if re.fullmatch(pattern, rest, re.IGNORECASE) else BAD
+
 
 # No message has such a number. Numbers that would be 1 if somebody dropped bits of them are among them.
 NO_SUCH_MESSAGE = ("0", "4", "00", "4294967297", "18446744073709551617", "9" * 40)
@@ -73,7 +92,7 @@ RULES = [
     Rule("1939 section 3", "a keyword stands at the beginning of a line",
          STATES, ("", " ", " QUIT", "\tQUIT"), ERR),
     Rule("1939 section 3", "a command consists of printable ASCII: NUL and a CR alone make none",
-         (GREETED, OPEN), ("CAPA\0", "QUIT\0", "CAPA\rQUIT", "USER a\0b", "LIST 1\0", "\0"), ERR),
+         (GREETED, OPEN), ("CAPA\0", "QUIT\0", "CAPA\rQUIT", "USER a\0b", "PASS a\0b", "LIST 1\0", "\0"), ERR),
     Rule("1939 section 3", "keywords are known in any case",
          TRANSACTION, ("noop", "NoOp", "rset", "sTAT"), OK),
     Rule("1939 section 3", "and before login",
@@ -93,6 +112,9 @@ RULES = [
     Rule("1939 section 3", "what works on the maildrop is answered -ERR before login",
          AUTHORIZATION, ("STAT", "LIST", "LIST 1", "RETR 1", "RETR", "DELE 1", "DELE", "NOOP", "RSET", "TOP 1 0", "TOP",
                          "UIDL", "UIDL 1"), ERR),
+    Rule("1939 section 3", "with whatever arguments",
+         AUTHORIZATION, ("STAT x", "STAT 1", "LIST x", "LIST 1 2", "RETR x", "RETR 1 2", "DELE x", "DELE 1 2", "NOOP x",
+                         "RSET x", "TOP 1 x", "TOP x 0", "TOP 1 2 3", "UIDL x", "UIDL 1 2"), ERR),
     Rule("1939 section 3", "what logs in is answered -ERR after login",
          TRANSACTION, ("USER {user}", "USER", "PASS {password}", "PASS"), ERR),
     Rule("5034 section 4", "after a successful login no AUTH may follow",
@@ -119,7 +141,7 @@ RULES = [
          (GREETED, ENCRYPTED, WIDE), ("PASS {password}", "PASS", "PASS wrong"), ERR),
     Rule("2595 section 2.3", "where passwords need TLS, they are refused without it",
          (LOCKED,), ("USER {user}", "USER", "PASS {password}", "PASS", "AUTH PLAIN {plain}", "AUTH PLAIN",
-                     "AUTH LOGIN", "AUTH"), ERR),
+                     "AUTH LOGIN", "AUTH", "AUTH FROB", "AUTH PLAIN !!!!"), ERR),
 
     # ------------------------------------------------------------ AUTH
     Rule("5034 section 4", "PLAIN with an initial response",
@@ -284,7 +306,9 @@ RULES = [
     Rule("2449 section 4", "and after login",
          (OPEN,), ("RETR " + "1".rjust(248, "0"),), LINES),
     Rule("1939 section 3", "a line beyond any limit is one bad command, however long it is",
-         (GREETED, NAMED, CHALLENGED, OPEN, EMPTY), ("USER " + "x" * 100000, "\0" * 70000, "NOOP" + " " * 300000), ERR),
+         STATES + (CHALLENGED,), ("USER " + "x" * 100000, "PASS " + "x" * 100000), ERR),
+    Rule("1939 section 3", "whatever it is made of",
+         (GREETED, NAMED, CHALLENGED, OPEN, EMPTY), ("\0" * 70000, "NOOP" + " " * 300000), ERR),
 ]
 
 

@@ -1,8 +1,8 @@
 """The life of a session: how it begins, how several go side by side, and that QUIT alone removes mail (RFC 1939
 sections 4 to 6). What each command is answered stands in pop3_specification.py.
 
-How sessions of one account live together is told in mansio.toml(5), at pop3.one_session: there is no lock of the
-maildrop, but each session sees it as it was at its login."""
+How sessions of one account live together is told in mansio.toml(5), at pop3.one_session, and in docs/pop3.md ("Several
+sessions at once"): there is no lock of the maildrop, but each session sees it as it was at its login."""
 
 import base64
 import contextlib
@@ -161,22 +161,96 @@ def test_marks_are_seen_by_their_session_alone(server, account):
         first.error("RETR 1")
 
 
-def test_a_message_that_another_session_removed_is_an_error_and_numbers_stay(server, account):
-    deliver(server, account, "one", "two", "three")
-    with server.pop3(account) as second:
-        with server.pop3(account) as first:
-            first.ok("DELE 1")
-            first.ok("QUIT")
-        for line in ("RETR 1", "TOP 1 0", "LIST 1"):
-            second.error(line)
-        assert second.stat()[0] == 2 and sorted(second.uidl()) == [2, 3]
-        assert [line.split()[0] for line in second.multiline("LIST").splitlines()] == [b"2", b"3"]
-        assert b"Subject: two" in second.multiline("RETR 2")
-        second.ok("DELE 1")
-        second.ok("DELE 2")
-        second.ok("QUIT")
+def listings(pop3):
+    """All that a session is told of its messages without reading one."""
+    singles = [pop3.ok(f"{command} {number}") for command in ("LIST", "UIDL") for number in pop3.uidl()]
+    return pop3.stat(), pop3.multiline("LIST"), pop3.multiline("UIDL"), singles
+
+
+def remove_by_pop3(server, account):
     with server.pop3(account) as pop3:
-        assert pop3.stat()[0] == 1 and b"Subject: three" in pop3.multiline("RETR 1")
+        pop3.ok("DELE 1")
+        pop3.ok("DELE 3")
+        pop3.ok("QUIT")
+
+
+def remove_by_imap(server, account):
+    with server.imap(account) as imap:
+        imap.select()
+        imap.ok("STORE 1,3 +FLAGS.SILENT (\\Deleted)")
+        imap.ok("EXPUNGE")
+
+
+def move_by_imap(server, account):
+    with server.imap(account) as imap:
+        imap.select()
+        imap.ok("MOVE 1,3 Archive")
+
+
+@pytest.mark.parametrize("remove", [remove_by_pop3, remove_by_imap, move_by_imap])
+def test_what_others_remove_stays_for_a_session_until_its_end(server, account, remove):
+    """RFC 1939 sections 3 and 5: message-numbers, sizes and unique-ids hold for the session, which would have kept
+    others away by a lock. What can still be read (here within store.undelete_window) is sent."""
+    deliver(server, account, "one", "two", "three")
+    with server.pop3(account) as pop3:
+        before = listings(pop3)
+        assert before[0][0] == 3
+        remove(server, account)
+        deliver(server, account, "four")
+        assert listings(pop3) == before
+        for number, subject in enumerate((b"one", b"two", b"three"), 1):
+            assert b"Subject: " + subject in pop3.multiline(f"RETR {number}")
+            assert b"Subject: " + subject in pop3.multiline(f"TOP {number} 0")
+        pop3.ok("DELE 1")
+        assert pop3.stat()[0] == 2 and sorted(pop3.uidl()) == [2, 3]
+        pop3.error("RETR 1")
+        pop3.ok("RSET")
+        assert listings(pop3) == before
+        pop3.ok("DELE 1")
+        pop3.ok("DELE 2")
+        pop3.ok("QUIT")
+    with server.pop3(account) as pop3:
+        assert pop3.stat()[0] == 1 and b"Subject: four" in pop3.multiline("RETR 1")
+
+
+def forgotten(server, pop3):
+    """Whether message 1 has no bytes any more, and so none of those that were removed with it has."""
+    server.cli("store", "compact")
+    if pop3.command("TOP 1 0").startswith(b"-ERR"):
+        return True
+    pop3.read_multiline()
+    return False
+
+
+def test_what_cannot_be_read_any_more_is_an_error_and_is_listed_still(forgetful):
+    account = forgetful.add_account()
+    deliver(forgetful, account, "one", "two", "three")
+    with forgetful.pop3(account) as pop3:
+        before = listings(pop3)
+        remove_by_imap(forgetful, account)
+        forgetful.wait_for(lambda: forgotten(forgetful, pop3), "the store to forget what was removed")
+        for line in ("RETR 1", "TOP 3 0"):
+            assert b"removed meanwhile" in pop3.error(line)
+        assert listings(pop3) == before
+        assert b"Subject: two" in pop3.multiline("RETR 2")
+        pop3.ok("DELE 1")
+        pop3.ok("QUIT")
+    assert count(forgetful, account) == 1
+
+
+def test_a_message_that_has_moved_is_not_removed_where_it_went(fresh_server):
+    """It is another mailbox's: DELE and delete mode have nothing to remove."""
+    server = fresh_server()
+    account = server.add_account()
+    server.cli("account", "pop3", account.address, "--mode", "delete")
+    deliver(server, account, "one", "two", "three")
+    with server.pop3(account) as pop3:
+        move_by_imap(server, account)
+        pop3.multiline("RETR 1")
+        pop3.ok("DELE 3")
+        pop3.ok("QUIT")
+    with server.imap(account) as imap:
+        assert imap.status("Archive", "MESSAGES")[b"MESSAGES"] == 2 and imap.status("INBOX", "MESSAGES")[b"MESSAGES"] == 1
 
 
 def test_what_two_sessions_have_marked_is_removed_once_and_both_are_told_well(server, account):
@@ -195,8 +269,7 @@ def test_imap_goes_on_side_by_side(server, account):
         imap.select()
         imap.ok("STORE 1 +FLAGS.SILENT (\\Deleted)")
         imap.ok("EXPUNGE")
-        pop3.error("RETR 1")
-        assert b"Subject: two" in pop3.multiline("RETR 2")
+        assert pop3.stat()[0] == 3 and b"Subject: two" in pop3.multiline("RETR 2")
         pop3.ok("DELE 2")
         pop3.ok("QUIT")
         assert imap.ok("NOOP").numbered(b"EXPUNGE") == [1]

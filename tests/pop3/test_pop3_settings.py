@@ -78,6 +78,24 @@ def test_an_account_that_has_waited_comes_in_again(fresh_server):
     server.wait_for(lambda: logs_in(server, account), "the delay to be over")
 
 
+@pytest.mark.parametrize("service", ["pop3", "pop3s"])
+def test_a_login_that_became_no_session_does_not_count(fresh_server, service):
+    server = fresh_server({"pop3": {"login_delay": "1h"}, "imap": {"max_sessions_per_account": 1}})
+    account, other = server.add_account(), server.add_account()
+    with server.imap(account) as imap, server.pop3(None, service) as pop3:
+        imap.select()
+        pop3.error(f"AUTH PLAIN {plain(account)}", code="SYS/TEMP")  # too many sessions
+    server.wait_for(lambda: logs_in(server, account), "a login whose forerunner was refused")
+    server.cli("account", "pop3", other.address, "--mailbox", "Nowhere")
+    with server.pop3(None, service) as pop3:
+        pop3.error(f"AUTH PLAIN {plain(other)}", code="SYS/PERM")
+    server.cli("account", "pop3", other.address, "--mailbox", "INBOX")
+    server.wait_for(lambda: logs_in(server, other), "a login whose forerunner found no mailbox")
+    for one in (account, other):
+        with server.pop3() as pop3:
+            pop3.error(f"AUTH PLAIN {plain(one)}", code="LOGIN-DELAY")
+
+
 # ---------------------------------------------------------------------- pop3.utf8
 
 WIDE = "Subject: Grüße\r\nFrom: Jürgen <jürgen@example.net>\r\n\r\n.Grüße\r\n".encode()

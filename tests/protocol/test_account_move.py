@@ -1,6 +1,8 @@
 """`mansio account move`: an account goes to another shard while the server runs; all of it, once, whatever ends."""
 
+import contextlib
 import random
+import re
 import signal
 import subprocess
 import threading
@@ -90,6 +92,157 @@ def test_a_session_ends_and_may_come_again(server):
         assert b"moved" in line
     with server.imap(account) as imap:
         assert imap.status("INBOX", "MESSAGES")[b"MESSAGES"] > 0
+
+
+# ---------------------------------------------------------------------- sessions that the move ends
+# Each begins something, and gives what is to be looked at behind the move: its client has seen an end in order.
+
+SMALL = 40
+LARGE = b"x" * 78 + b"\r\n"
+
+
+def end_of(imap):
+    """Reads on until the server closes; the responses, of which the last is BYE. A response that is cut fails."""
+    responses = []
+    while not responses or not responses[-1].startswith(b"* BYE"):
+        responses.append(imap.read_response())
+    assert b"moved" in responses[-1] and not imap.line.unread and imap.line.closed()
+    return responses
+
+
+def imap_over_tls(server, account):
+    imap = server.imap(account, "imaps")
+    imap.select()
+    imap.line.send(b"x IDLE\r\n")
+    assert imap.line.read_line().startswith(b"+")
+    return imap, lambda: end_of(imap)
+
+
+def imap_after_starttls(server, account):
+    imap = server.imap()
+    imap.start_tls(server.certificate)
+    imap.login(account)
+    imap.select()
+    return imap, lambda: end_of(imap)
+
+
+def imap_with_half_a_literal(server, account):
+    """What was to be appended is not there, whole or in part."""
+    imap = server.imap(account)
+    imap.line.send(b"x APPEND INBOX {1000}\r\n")
+    assert imap.line.read_line().startswith(b"+")
+    imap.line.send(b"Subject: half\r\n\r\n" + b"x" * 400)
+    return imap, lambda: end_of(imap)
+
+
+def imap_with_half_a_large_literal(server, account):
+    """The same, of a message that is kept in a file while it comes in."""
+    imap = server.imap(account)
+    imap.line.send(b"x APPEND INBOX {4000000}\r\n")
+    assert imap.line.read_line().startswith(b"+")
+    imap.line.send(b"Subject: half\r\n\r\n" + LARGE * 30000)
+    return imap, lambda: end_of(imap)
+
+
+def imap_in_the_middle_of_a_line(server, account):
+    imap = server.imap(account)
+    imap.line.send(b"x STAT")
+    return imap, lambda: end_of(imap)
+
+
+def imap_in_a_long_fetch(service):
+    def begin(server, account):
+        """The client reads nothing until the move is over, more than every buffer holds."""
+        imap = server.imap(account, service)
+        imap.select()
+        imap.line.send(b"x FETCH 1:* (UID FLAGS BODY.PEEK[] BODY.PEEK[TEXT])\r\n" * 30)
+        assert re.match(rb"\* 1 FETCH \(UID 1 .*\)$", imap.read_response(), re.DOTALL)
+
+        def end():
+            fetched = [one for one in end_of(imap)[:-1] if b" FETCH (" in one]
+            assert 0 < len(fetched) < 30 * SMALL and all(one.endswith(b")") for one in fetched)
+
+        return imap, end
+    begin.__name__ = f"{service}_in_a_long_fetch"
+    return begin
+
+
+def pop3_with_marks(service):
+    def begin(server, account):
+        """Only QUIT deletes."""
+        pop3 = server.pop3(account, service)
+        for number in range(1, 11):
+            pop3.ok(f"DELE {number}")
+
+        def end():
+            with contextlib.suppress(OSError):
+                pop3.line.send(b"QUIT\r\n")
+            assert pop3.line.closed()
+
+        return pop3, end
+    begin.__name__ = f"{service}_with_marks"
+    return begin
+
+
+def pop3_in_a_long_retr(server, account):
+    pop3 = server.pop3(account)
+    for number in (1, 2):
+        pop3.ok(f"DELE {number}")
+    sent = pop3.multiline("RETR 3")
+    pop3.line.send(b"RETR 3\r\n" * 2000)
+
+    def end():
+        """Whole answers, until the server closes; it says nothing of its own (RFC 1939 section 3)."""
+        answers = 0
+        with contextlib.suppress(wire.Closed):
+            while pop3.line.read_line().startswith(b"+OK"):
+                try:
+                    assert pop3.read_multiline() == sent
+                except wire.Closed:
+                    raise AssertionError("an answer was cut") from None
+                answers += 1
+        assert not pop3.line.unread and 0 < answers < 2000
+
+    return pop3, end
+
+
+@pytest.mark.parametrize("begin", [imap_over_tls, imap_after_starttls, imap_with_half_a_literal, imap_with_half_a_large_literal,
+                                   imap_in_the_middle_of_a_line, imap_in_a_long_fetch("imap"), imap_in_a_long_fetch("imaps"),
+                                   pop3_with_marks("pop3"), pop3_with_marks("pop3s"), pop3_in_a_long_retr],
+                         ids=lambda begin: begin.__name__)
+def test_a_session_ends_in_order_whatever_it_does_and_all_is_there_at_its_next_login(server, account, begin):
+    with server.imap(account) as imap:
+        for n in range(SMALL):
+            imap.append("INBOX", message(n, 20000))
+    before = whole(server, account)
+    client, end = begin(server, account)
+    with client:
+        move(server, account)
+        assert whole(server, account) == before, "the next login comes at once, and finds everything"
+        end()
+    assert whole(server, account) == before
+    server.deliver(account, message(SMALL))
+    assert numbers(server, account) == sorted(map(str, range(SMALL + 1)))
+
+
+def whole(server, account):
+    """Flags and bytes by uid, and unique ids."""
+    with server.imap(account) as imap, server.pop3(account) as pop3:
+        return imap.contents(), pop3.uidl()
+
+
+@pytest.mark.parametrize("kind", ["lmtp", "smtp"])
+def test_a_message_that_is_half_sent_when_its_account_moves_is_to_be_sent_again(server, account, kind):
+    """Senders do, of themselves (RFC 5321 section 4.5.4.1); then it is there once."""
+    data = wire.dot_stuffed(message(1, 300000))
+    with getattr(server, kind)() as client:
+        client.begin("sender@example.net", [account.address])
+        client.line.send(data[:150000])
+        move(server, account)
+        client.line.send(data[150000:])
+        assert client.read()[0] == 451
+        client.send_message("sender@example.net", [account.address], message(1, 300000))
+    assert numbers(server, account) == ["1"]
 
 
 def test_mail_that_comes_meanwhile_arrives_once(server):

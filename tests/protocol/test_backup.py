@@ -1,9 +1,11 @@
 """Backups while mail comes in, and restoring all of it, an account, a mailbox, or one message."""
 
+import collections
 import concurrent.futures
 import contextlib
 import itertools
 import json
+import re
 import sqlite3
 import subprocess
 import threading
@@ -493,6 +495,106 @@ def test_one_message_comes_back_beside_the_others(served):
     done = served.cli_json("restore", folder(served), "--account", account.address, "--mailbox", "inbox",
                            "--message", "1,8:10")
     assert done["entries"] == 4
+
+
+def restore_messages(server, account, uids_, check=True):
+    return server.cli("restore", folder(server), "--account", account.address, "--mailbox", "INBOX", "--message", uids_,
+                      "--json", check=check)
+
+
+@pytest.mark.parametrize("wrong", ["1,2,999", "1,x", "1:", "2,,x", "500:600"])
+def test_nothing_comes_back_when_one_of_the_messages_is_not_there(served, wrong):
+    account = served.add_account()
+    lived(served, account)
+    backup(served)
+    before = contents(served, account)
+    done = restore_messages(served, account, wrong, check=False)
+    assert done.returncode in (2, 3) and "error" in json.loads(done.stdout)
+    assert contents(served, account) == before
+
+
+def test_the_same_message_comes_back_once(served):
+    """A command that was interrupted, or is given once more with further messages, adds what is missing."""
+    account = served.add_account()
+    lived(served, account)
+    first, second = contents(served, account)[:2]
+    backup(served)
+    with served.imap(account) as imap:
+        imap.ok("SELECT INBOX")
+        expunge(imap, "1:2")
+        imap.ok("CREATE Other")
+    left = contents(served, account)
+    done = json.loads(restore_messages(served, account, "1,1,1").stdout)
+    assert done["entries"] == 1 and done["again"] == 0 and contents(served, account) == [*left, first]
+    done = json.loads(restore_messages(served, account, "1:2").stdout)
+    assert done["entries"] == 2 and done["again"] == 1 and contents(served, account) == [*left, first, second]
+    # what went since is not put back again, and whoever asks for it hears where it is
+    with served.imap(account) as imap:
+        imap.ok("SELECT INBOX")
+        expunge(imap, "13:*")
+    said = served.cli("restore", folder(served), "--account", account.address, "--mailbox", "INBOX", "--message", "2")
+    assert "restored 0 messages" in said.stdout and "undelete" in said.stderr and contents(served, account) == left
+    served.cli("undelete", "restore", account.address, "--since", "1h")
+    assert second in contents(served, account)
+    # another backup is another source
+    backup(served)
+    there = contents(served, account)
+    restore_messages(served, account, "3")
+    assert len(contents(served, account)) == len(there) + 1
+
+
+def test_what_was_expunged_before_a_restore_keeps_its_keywords(served):
+    """The names behind the keyword bits of the undelete log are those of the mailbox that was replaced."""
+    account = served.add_account()
+    for i in range(1, 4):
+        served.deliver(account, message(i))
+    with served.imap(account) as imap:
+        imap.ok("SELECT INBOX")
+        imap.ok("UID STORE 1 +FLAGS (First)")
+        backup(served)
+        imap.ok("UID STORE 2 +FLAGS (Second)")
+        imap.ok("UID STORE 3 +FLAGS (First Third)")
+        expunge(imap, "3")
+    served.cli("restore", folder(served), "--account", account.address)
+    with served.imap(account) as imap:
+        imap.ok("SELECT INBOX")
+        imap.ok("UID STORE 2 +FLAGS (Between)")
+    served.cli("undelete", "restore", account.address)
+    served.stop()
+    served.start()
+    kept = {bytes(flag) for flags in uids(served, account).values() for flag in flags} - {b"\\Recent"}
+    assert kept == {b"First", b"Second", b"Third", b"Between"}
+    by_subject = collections.defaultdict(list)
+    for one in contents(served, account):
+        by_subject[re.search(rb"Subject: number (.)", one.body)[1]].append(set(one.flags) - {b"\\Recent"})
+    assert by_subject == {b"1": [{b"First"}] * 2, b"2": [{b"Between"}, {b"Second"}],
+                          b"3": [set(), {b"First", b"Third"}]}
+    assert served.cli_json("store", "check")["damaged"] == 0
+
+
+def test_a_damaged_mailbox_is_restored_with_all_others_or_none(served):
+    account = served.add_account()
+    lived(served, account)
+    inbox, sent = contents(served, account), contents(served, account, "Sent")
+    backup(served)
+    with served.imap(account) as imap:
+        imap.append("Sent", message(55))
+    served.stop()
+    with contextlib.closing(sqlite3.connect(served.directory / "shards" / "00" / "index.db")) as database:
+        database.execute("UPDATE page SET entries = x'00' WHERE key >> 32 IN (SELECT run.number FROM run JOIN mailbox "
+                         "ON mailbox.number = run.mailbox WHERE name = 'INBOX')")
+        database.commit()
+    served.start()
+    with served.imap(account) as imap:
+        assert imap.command("SELECT INBOX").status == b"NO"
+    served.cli("restore", folder(served), "--account", account.address)
+    assert contents(served, account) == inbox and contents(served, account, "Sent") == sent
+    served.deliver(account, message(56))
+    assert len(contents(served, account)) == len(inbox) + 1
+    assert served.cli_json("store", "check")["damaged"] == 0
+    served.stop()  # what only the damaged entries knew is not lost
+    one, = served.cli_json("store", "salvage", "0", "--dry-run")
+    assert one["report"]["returned"] == len(inbox) - 1  # one was in Sent, too
 
 
 def test_an_account_that_was_removed_comes_back_under_a_new_one(served):

@@ -57,3 +57,31 @@ def test_cold_bodies_come_whole_and_stop_nobody(fresh_server):
     with server.pop3(account) as pop3:
         for number, body in enumerate(bodies, 1):
             assert pop3.multiline(f"RETR {number}") == body
+
+
+def asks_cold(server, pop3, line, wanted):
+    """Whether something was fetched for this command; not always: what drops pages may have them read again."""
+    if not drop_from_page_cache(server):
+        pytest.skip("this file system does not tell what is in the page cache")
+    before = cold_reads(server)
+    if wanted is None:
+        pop3.error(line, code="UTF8")
+    else:
+        assert pop3.multiline(line) == wanted
+    return cold_reads(server) > before
+
+
+def test_pop3_reads_no_cold_body_on_the_loop(fresh_server):
+    """What is cut or dot-stuffed, and the header that is looked at for UTF-8, goes through the shard's memory."""
+    server = fresh_server({"server": {"shards": 1}, "pop3": {"utf8": True}})
+    account = server.add_account()
+    stuffed = message(body="".join(f".{number:06}\r\n" for number in range(40_000)))
+    plain = message(body="line\r\n" * 50_000)
+    wide = "Subject: Gr\u00fc\u00dfe\r\n\r\n".encode() + b"line\r\n" * 50_000
+    top = plain[:plain.index(b"\r\n\r\n") + 4] + b"line\r\n" * 3
+    with server.imap(account) as imap:
+        for one in (stuffed, plain, wide):
+            imap.append("INBOX", one)
+    with server.pop3(account) as pop3:
+        for line, wanted in (("RETR 1", stuffed), ("TOP 2 3", top), ("RETR 3", None)):
+            server.wait_for(lambda: asks_cold(server, pop3, line, wanted), f"{line} to ask for what is cold")

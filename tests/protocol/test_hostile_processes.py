@@ -125,6 +125,27 @@ def test_a_malformed_message_costs_access_its_channel_only(shard, what):
     theirs.close()
 
 
+def hand_over(shard, session, ticket):
+    """The first answer."""
+    ours, theirs = socket.socketpair()
+    shard.peers["access"].send(1, roles.handover(session, ticket), theirs.fileno())
+    theirs.close()
+    with wire.Line(ours) as client:
+        return client.read_line()
+
+
+def test_the_ticket_of_a_removed_app_password_opens_nothing_however_many_were_removed(shard):
+    tickets = {login: shard.ticket(ACCOUNT, login, login=login) for login in range(1, 101)}
+    for login in tickets:
+        shard.peers["auth"].send(1, roles.account_order(login, roles.ACCOUNT_FORGET_LOGIN, ACCOUNT, login=login))
+        assert struct.unpack_from("<Qi", shard.peers["auth"].receive()[1]) == (login, 0)
+    for login, ticket in tickets.items():
+        assert hand_over(shard, login, ticket).startswith(b"a1 NO [UNAVAILABLE]")
+    assert_serves(shard)
+    # made later
+    assert hand_over(shard, 200, shard.ticket(ACCOUNT, 200, login=200, lifetime=40)).startswith(b"a1 OK")
+
+
 def odd_descriptors():
     memory = os.memfd_create("x")
     reader, writer = os.pipe()

@@ -86,7 +86,7 @@ def test_lists_of_courier(server, account, tmp_path, state):
     found = ids(server, account)
     assert found[NAMES[0]] == b"UID4-1275660208" and found[NAMES[1]] == NAMES[1].encode()
     other = server.add_account()
-    import_(server, other, tmp_path / "box", state, "--uidl", "%v-%u")
+    import_(server, other, tmp_path / "box", tmp_path / "other", "--uidl", "%v-%u")
     assert ids(server, other)[NAMES[2]] == b"1275660208-6"
 
 
@@ -116,7 +116,7 @@ def test_an_id_is_unique_in_the_account(server, account, tmp_path, state):
     maildir(tmp_path / "box", NAMES)
     write(tmp_path / "ids", "".join(f"{name} same\n" for name in NAMES))
     import_(server, account, tmp_path / "box", state, "--uidl-file", tmp_path / "ids")
-    import_(server, account, tmp_path / "box", state, "--uidl-file", tmp_path / "ids")
+    import_(server, account, tmp_path / "box", state, "--uidl-file", tmp_path / "ids", "--again")
     with server.pop3(account) as pop3:
         found = list(pop3.uidl().values())
     assert len(found) == 6 and len(set(found)) == 6 and found.count(b"same") == 1

@@ -2,7 +2,9 @@
 nothing else. The ledger is what clients saw before."""
 
 import collections
+import contextlib
 import hashlib
+import json
 import os
 import pathlib
 import random
@@ -134,10 +136,18 @@ def snapshot(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def expected_exit(report):
+    """1 where messages were lost, or may have been: in a damaged segment, and index.db does not say which."""
+    segments = any(one["file"].startswith("body/") for one in report["damage"])
+    return int(report["lost_entries"] > 0 or (segments and report["index_damaged"]))
+
+
 def salvage(server):
     """Salvages the only shard; gives the report, and the folder where the damaged one is now."""
     before = snapshot(shard_of(server))
-    one, = server.cli_json("store", "salvage")
+    done = server.cli("store", "salvage", "--json", check=False)
+    one, = json.loads(done.stdout)
+    assert done.returncode == expected_exit(one["report"])
     kept = pathlib.Path(one["kept"])
     assert snapshot(kept) == before, "the damaged shard was changed"
     assert not (shard_of(server).parent / "00.salvage").exists()
@@ -462,14 +472,91 @@ def test_accounts_without_a_directory_are_kept_and_named(stopped, ledger):
     assert directory.read_bytes() == b"\0" * 8192
 
 
-def test_people_read_what_was_done(stopped, ledger):
-    segment = shard_of(stopped) / "body" / "000001.seg"
+def damage_a_message(shard):
+    segment = shard / "body" / "000001.seg"
     content = bytearray(segment.read_bytes())
     content[5000:5400] = bytes(400)
     segment.write_bytes(content)
-    said = stopped.cli("store", "salvage").stdout
+
+
+def test_people_read_what_was_done(stopped, ledger):
+    damage_a_message(shard_of(stopped))
+    done = stopped.cli("store", "salvage", check=False)
+    assert done.returncode == 1 and done.stderr == ""
+    said = done.stdout
     assert "body/000001.seg at " in said and "lost: person0@example.test, INBOX, uid" in said
     assert "UIDVALIDITY" in said and "rm -r " in said
+
+
+def test_the_exit_status_says_that_a_message_is_lost(stopped, ledger):
+    """Also when it only looks; and where index.db, too, does not say what a damaged place held."""
+    damage_a_message(shard_of(stopped))
+    done = stopped.cli("store", "salvage", "--dry-run", "--json", check=False)
+    one, = json.loads(done.stdout)
+    assert done.returncode == 1 and one["report"]["lost_entries"] > 0
+    for path in shard_of(stopped).glob("index.db*"):
+        path.unlink()
+    done = stopped.cli("store", "salvage", "--dry-run", "--json", check=False)
+    one, = json.loads(done.stdout)
+    assert done.returncode == 1 and one["report"]["lost_entries"] == 0
+
+
+# ---------------------------------------------------------------- accounts on their way to another shard
+
+
+def change_index(shard, statement, values):
+    """Without a checkpoint, as a server that was killed leaves it: with its log."""
+    paths = [shard / "index.db", shard / "index.db-wal"]
+    with contextlib.closing(sqlite3.connect(paths[0])) as database:
+        assert database.execute(statement, values).rowcount == 1
+        database.commit()
+        left = [path.read_bytes() for path in paths]
+    for path, content in zip(paths, left):
+        path.write_bytes(content)
+    subprocess.run(["chown", f"--reference={paths[0]}", paths[1]], check=True)
+
+
+def change_directory(server, statement, values):
+    with contextlib.closing(sqlite3.connect(pathlib.Path(server.directory) / "auth" / "directory.db")) as database:
+        rows = database.execute(statement, values).fetchall()
+        database.commit()
+        return rows
+
+
+def identity(server, account):
+    (found,), = change_directory(server, "SELECT account FROM address WHERE local = ?", [account.address.partition("@")[0]])
+    return found
+
+
+def park(server, account, state, more=b""):
+    """As `mansio account move` leaves the row when the server ends in the middle (store/parking.c)."""
+    id_ = identity(server, account)
+    change_index(shard_of(server), "UPDATE account SET removed = ?, id = ? WHERE id = ?",
+                 [state, bytes([state]) + id_ + more, id_])
+
+
+@pytest.mark.parametrize("state", [3, 4], ids=["arrived", "leaving"])
+def test_an_account_in_mid_move_is_whole_where_the_directory_has_it(stopped, ledger, state):
+    park(stopped, ledger.accounts[0], state)
+    report, kept = salvage(stopped)
+    assert report["damage"] == [] and report["lost"] == [] and report["returned"] == 0
+    assert serve_and_compare(stopped, ledger, kept) == ledger.seen
+    assert uidls(stopped, ledger.accounts[0]) == ledger.uidls[ledger.accounts[0].address]
+
+
+def test_an_account_that_has_moved_away_is_left_out(stopped, ledger):
+    account = ledger.accounts[0]
+    park(stopped, account, 4)
+    change_directory(stopped, "UPDATE account SET shard = 1 WHERE id = ?", [identity(stopped, account)])
+    report, _ = salvage(stopped)
+    assert report["skipped_accounts"] == 1 and report["accounts"] == 2 and report["lost"] == []
+
+
+def test_an_account_that_had_not_all_arrived_comes_back_as_its_messages_say(stopped, ledger):
+    """Its rows are a part only, but when the directory says that it lives here, nothing that is here is left out."""
+    park(stopped, ledger.accounts[0], 2, bytes(8))
+    _, kept = salvage(stopped)
+    serve_and_compare(stopped, ledger, kept)
 
 
 def test_an_account_like_before_is_usable(stopped, ledger):

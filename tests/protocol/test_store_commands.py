@@ -73,7 +73,7 @@ def test_one_message_is_put_back_by_its_id(server):
         imap.ok("SELECT INBOX")
         expunge(imap, "1:3")
     second = expunged(server, account)[1]
-    assert server.cli_json("undelete", "restore", account.address, "--id", second["id"]) == {"restored": 1}
+    assert server.cli_json("undelete", "restore", account.address, "--id", second["id"])["restored"] == 1
     assert messages(server, account) == 1
     assert [one["subject"] for one in expunged(server, account)] == ["Grüße 1", "Grüße 3"]
     done = server.cli("undelete", "restore", account.address, "--id", second["id"], check=False)

@@ -10,11 +10,12 @@ import os
 import pathlib
 import shutil
 import struct
+import typing
 
 # As in journal.c.
 RECORD = struct.Struct("=IIQQQ")
 MAGIC = 0x4c4e524a
-WRITE, TRUNCATE, SYNC_BEGIN, SYNC_END, CREATE, MAKE_FOLDER, UNLINK, RENAME = range(1, 9)
+WRITE, TRUNCATE, SYNC_BEGIN, SYNC_END, CREATE, MAKE_FOLDER, UNLINK, RENAME, HOLE, UNKNOWN = range(1, 11)
 SECTOR = 512
 
 
@@ -61,6 +62,11 @@ class Node:
         return 1
 
 
+class Hole(typing.NamedTuple):
+    """So many zeros, as far as the file goes."""
+    size: int
+
+
 class File(Node):
     def __init__(self, data, status=None):
         super().__init__(status)
@@ -68,6 +74,10 @@ class File(Node):
 
     def apply(self, at, data):
         """data: None where the file is given the size `at`."""
+        if isinstance(data, Hole):
+            data = bytes(max(0, min(data.size, len(self.data) - at)))
+            self.data[at:at + len(data)] = data
+            return
         if data is None:
             del self.data[at:]
         self.data.extend(bytes(max(0, at - len(self.data))))
@@ -75,7 +85,7 @@ class File(Node):
             self.data[at:at + len(data)] = data
 
     def tear(self, luck, at, data):
-        if data is None:
+        if data is None or isinstance(data, Hole):
             return super().tear(luck, at, data)
         lost, start = 0, 0
         while start < len(data):
@@ -156,6 +166,7 @@ class Disk:
             at += length
 
     def _record(self, number, kind, node, inode, value, data, begun):
+        assert kind != UNKNOWN, f"the server made a call that the journal does not know: {data.decode()}"
         if kind in (CREATE, MAKE_FOLDER):
             folder, name = self.nodes.get(value), data[:-1].decode()
             if folder is not None:
@@ -166,6 +177,8 @@ class Disk:
             return  # not in this folder
         elif kind == WRITE:
             node.add(number, value, data)
+        elif kind == HOLE:
+            node.add(number, value, Hole(struct.unpack("=Q", data)[0]))
         elif kind == TRUNCATE:
             node.add(number, value, None)
         elif kind == SYNC_BEGIN:

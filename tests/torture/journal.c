@@ -5,7 +5,10 @@
  * A write is journaled when it was done, a sync when it begins and when it was done: what a sync covers stands before
  * its beginning. So a record is never too early, and a process that is killed in between leaves one too few, which is
  * what a power cut at that moment would leave. Each record is one write to a file in append mode: whole, and in one
- * order for all threads and processes. Files without a name and what is no file are left out. */
+ * order for all threads and processes. Files without a name and what is no file are left out.
+ *
+ * Calls that change or sync files in a way that disk.py does not know are journaled by name and end the process: a
+ * journal without them would excuse the server. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,13 +18,15 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 /* As in disk.py. */
-enum kind { WRITE = 1, TRUNCATE, SYNC_BEGIN, SYNC_END, CREATE, MAKE_FOLDER, UNLINK, RENAME };
+enum kind { WRITE = 1, TRUNCATE, SYNC_BEGIN, SYNC_END, CREATE, MAKE_FOLDER, UNLINK, RENAME, HOLE, UNKNOWN };
 
 #define MAGIC      0x4c4e524au
 #define PIECES_MAX 64
@@ -82,6 +87,21 @@ static bool is_file(int fd, uint64_t *inode)
 	errno = before;
 	*inode = is ? status.st_ino : 0;
 	return is;
+}
+
+static void unknown(const char *name)
+{
+	struct iovec text = { (void *)name, strlen(name) };
+	add(UNKNOWN, 0, 0, &text, 1, text.iov_len);
+	abort();
+}
+
+/* A call on a file that nobody here understands. */
+static void refuse(int fd, const char *name)
+{
+	uint64_t inode;
+	if (fd != journal && is_file(fd, &inode))
+		unknown(name);
 }
 
 /* --- names --- */
@@ -228,6 +248,8 @@ int renameat(int from, const char *old, int to, const char *new)
 int renameat2(int from, const char *old, int to, const char *new, unsigned flags)
 {
 	NEXT(renameat2);
+	if (journal >= 0 && flags != 0)
+		unknown("renameat2");
 	return renamed(next(from, old, to, new, flags), from, old, to, new);
 }
 
@@ -302,6 +324,80 @@ int ftruncate64(int fd, off64_t size)
 	NEXT(ftruncate64);
 	return truncated(next(fd, size), fd, size);
 }
+
+/* A hole is as many zeros; the size stays. */
+int fallocate64(int fd, int mode, off64_t from, off64_t n)
+{
+	uint64_t inode, length = (uint64_t)n;
+	NEXT(fallocate64);
+	if (mode != (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
+		refuse(fd, "fallocate");
+	int result = next(fd, mode, from, n);
+	if (result == 0 && is_file(fd, &inode))
+		add(HOLE, inode, (uint64_t)from, &(struct iovec){ &length, sizeof length }, 1, sizeof length);
+	return result;
+}
+
+/* --- what disk.py does not know --- */
+
+int fallocate(int fd, int mode, off_t from, off_t n)
+{
+	return fallocate64(fd, mode, from, n);
+}
+
+#define DEFINE_UNKNOWN(result, name, parameters, arguments, fd)                                                        \
+	result name parameters                                                                                         \
+	{                                                                                                              \
+		NEXT(name);                                                                                            \
+		refuse(fd, #name);                                                                                     \
+		return next arguments;                                                                                 \
+	}
+
+DEFINE_UNKNOWN(int, posix_fallocate, (int fd, off_t from, off_t n), (fd, from, n), fd)
+DEFINE_UNKNOWN(int, posix_fallocate64, (int fd, off64_t from, off64_t n), (fd, from, n), fd)
+DEFINE_UNKNOWN(ssize_t, pwritev2, (int fd, const struct iovec *pieces, int n, off_t at, int flags),
+               (fd, pieces, n, at, flags), fd)
+DEFINE_UNKNOWN(ssize_t, pwritev64v2, (int fd, const struct iovec *pieces, int n, off64_t at, int flags),
+               (fd, pieces, n, at, flags), fd)
+DEFINE_UNKNOWN(ssize_t, copy_file_range, (int from, off64_t *there, int to, off64_t *here, size_t n, unsigned flags),
+               (from, there, to, here, n, flags), to)
+DEFINE_UNKNOWN(ssize_t, splice, (int from, off64_t *there, int to, off64_t *here, size_t n, unsigned flags),
+               (from, there, to, here, n, flags), to)
+DEFINE_UNKNOWN(ssize_t, sendfile, (int to, int from, off_t *at, size_t n), (to, from, at, n), to)
+DEFINE_UNKNOWN(ssize_t, sendfile64, (int to, int from, off64_t *at, size_t n), (to, from, at, n), to)
+DEFINE_UNKNOWN(int, sync_file_range, (int fd, off64_t from, off64_t n, unsigned flags), (fd, from, n, flags), fd)
+
+int syncfs(int fd)
+{
+	NEXT(syncfs);
+	if (journal >= 0)
+		unknown("syncfs");
+	return next(fd);
+}
+
+/* Of a mapping the writes are not seen. */
+void *mmap64(void *where, size_t n, int protection, int flags, int fd, off64_t at)
+{
+	NEXT(mmap64);
+	if ((flags & MAP_SHARED) && (protection & PROT_WRITE))
+		refuse(fd, "mmap");
+	return next(where, n, protection, flags, fd, at);
+}
+
+#define DEFINE_UNKNOWN_NAME(name, parameters, arguments)                                                               \
+	int name parameters                                                                                            \
+	{                                                                                                              \
+		NEXT(name);                                                                                            \
+		if (journal >= 0)                                                                                      \
+			unknown(#name);                                                                                \
+		return next arguments;                                                                                 \
+	}
+
+DEFINE_UNKNOWN_NAME(link, (const char *old, const char *new), (old, new))
+DEFINE_UNKNOWN_NAME(linkat, (int from, const char *old, int to, const char *new, int flags),
+                    (from, old, to, new, flags))
+DEFINE_UNKNOWN_NAME(truncate, (const char *path, off_t size), (path, size))
+DEFINE_UNKNOWN_NAME(truncate64, (const char *path, off64_t size), (path, size))
 
 /* --- syncs --- */
 

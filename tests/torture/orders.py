@@ -9,14 +9,14 @@ import struct
 from harness.server import binary
 
 # As in preload.c.
-ROLES = ["supervisor", "auth", "authwork", "access", "smtp", "shard"]
+ROLES = ["supervisor", "auth", "authwork", "access", "smtp", "shard", "command"]
 INDEXES = 4
 KINDS = ["open", "spool", "write", "read", "fsync", "fsync-folder", "ftruncate", "unlink", "mkdir", "fallocate",
-         "statfs", "malloc"]
-KIND_SLOTS = 16
+         "statfs", "malloc", "rename", "stat", "lseek", "opendir", "mmap"]
+KIND_SLOTS = 32
 ORDER = struct.Struct("=qqqqq")  # wait, times, fault, hits, calls
 ERRORS = ["ENOSPC", "EIO", "EDQUOT", "EMFILE", "EINTR", "ENOMEM"]
-FAULTS = {"short": -1, "full": -2, **{name: getattr(errno, name) for name in ERRORS}}
+FAULTS = {"short": -1, "full": -2, "lie": -3, "held": -4, **{name: getattr(errno, name) for name in ERRORS}}
 FOR_EVER = 1 << 40
 
 

@@ -5,6 +5,7 @@
  * here allocates or locks.
  *
  * Only calls on storage count as writes and reads: regular files that are not the log. */
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -20,6 +22,7 @@
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 /* As in orders.py. */
@@ -36,32 +39,39 @@ enum kind {
 	FALLOCATE,
 	STATFS,
 	MALLOC,
-	KINDS = 16,
+	RENAME,
+	STAT, /* of a name, or of an open file */
+	LSEEK,
+	OPENDIR,
+	MMAP, /* of a file */
+	KINDS = 32,
 };
-enum { SHORT = -1, FULL = -2 }; /* faults that are no errno: half of the bytes; no space is free */
+/* Faults that are no errno: half of the bytes; no space is free; not done, and said to be; done when the order is
+ * cancelled. */
+enum { SHORT = -1, FULL = -2, LIE = -3, HELD = -4 };
 
 #define INDEXES 4
 
 struct order {
 	_Atomic int64_t wait;  /* 0: no order; else the call of this number from now is the first to fail */
 	_Atomic int64_t times; /* that fail then */
-	_Atomic int64_t fault; /* errno, SHORT or FULL */
+	_Atomic int64_t fault; /* errno, SHORT, FULL, LIE or HELD */
 	_Atomic int64_t hits;  /* calls that failed */
 	_Atomic int64_t calls; /* all calls */
 };
 
-static const char *const roles[] = { "supervisor", "auth", "authwork", "access", "smtp", "shard" };
+static const char *const roles[] = { "supervisor", "auth", "authwork", "access", "smtp", "shard", "command" };
 #define ROLES (sizeof roles / sizeof roles[0])
 
 static struct order *orders; /* of this process; written once, before main */
 
-/* The constructor's arguments are main's: `mansio serve ...` or `mansio role NAME INDEX`. */
+/* The constructor's arguments are main's: `mansio serve ...`, `mansio role NAME INDEX`, or another command. */
 __attribute__((constructor)) static void find_orders(int argc, char **argv)
 {
 	const char *path = getenv("MANSIO_ORDERS");
 	size_t role = ROLES, index = 0;
-	if (path && argc > 1 && strcmp(argv[1], "serve") == 0)
-		role = 0;
+	if (path && argc > 1)
+		role = strcmp(argv[1], "serve") == 0 ? 0 : ROLES - 1;
 	if (path && argc > 3 && strcmp(argv[1], "role") == 0) {
 		for (role = 0; role < ROLES && strcmp(argv[2], roles[role]) != 0; role++)
 			;
@@ -182,6 +192,36 @@ int mkdirat(int folder, const char *path, mode_t mode)
 	return fails(MKDIR) ? -1 : next(folder, path, mode);
 }
 
+int rename(const char *old, const char *new)
+{
+	NEXT(rename);
+	return fails(RENAME) ? -1 : next(old, new);
+}
+
+int renameat(int from, const char *old, int to, const char *new)
+{
+	NEXT(renameat);
+	return fails(RENAME) ? -1 : next(from, old, to, new);
+}
+
+int renameat2(int from, const char *old, int to, const char *new, unsigned flags)
+{
+	NEXT(renameat2);
+	return fails(RENAME) ? -1 : next(from, old, to, new, flags);
+}
+
+DIR *opendir(const char *path)
+{
+	NEXT(opendir);
+	return fails(OPENDIR) ? NULL : next(path);
+}
+
+DIR *fdopendir(int fd)
+{
+	NEXT(fdopendir);
+	return fails(OPENDIR) ? NULL : next(fd);
+}
+
 int unlink(const char *path)
 {
 	NEXT(unlink);
@@ -249,20 +289,77 @@ ssize_t sendfile64(int to, int from, off64_t *at, size_t n)
 	return some < 0 ? -1 : next(to, from, at, (size_t)some);
 }
 
+off64_t lseek64(int fd, off64_t at, int whence)
+{
+	NEXT(lseek64);
+	return orders && is_storage(fd) && fails(LSEEK) ? -1 : next(fd, at, whence);
+}
+
+void *mmap64(void *where, size_t n, int protection, int flags, int fd, off64_t at)
+{
+	NEXT(mmap64);
+	return orders && is_storage(fd) && fails(MMAP) ? MAP_FAILED : next(where, n, protection, flags, fd, at);
+}
+
+/* ---- what is there */
+
+int stat64(const char *path, struct stat64 *out)
+{
+	NEXT(stat64);
+	return fails(STAT) ? -1 : next(path, out);
+}
+
+int lstat64(const char *path, struct stat64 *out)
+{
+	NEXT(lstat64);
+	return fails(STAT) ? -1 : next(path, out);
+}
+
+int fstatat64(int folder, const char *path, struct stat64 *out, int flags)
+{
+	NEXT(fstatat64);
+	return fails(STAT) ? -1 : next(folder, path, out, flags);
+}
+
+int fstat64(int fd, struct stat64 *out)
+{
+	NEXT(fstat64);
+	return orders && is_storage(fd) && fails(STAT) ? -1 : next(fd, out);
+}
+
 /* ---- syncs, sizes, space */
+
+static int not_synced(int fault)
+{
+	if (fault == LIE)
+		return 0;
+	errno = fault;
+	return -1;
+}
 
 int fsync(int fd)
 {
 	struct stat status;
 	NEXT(fsync);
 	bool is_folder = orders && fstat(fd, &status) == 0 && S_ISDIR(status.st_mode);
-	return fails(is_folder ? FSYNC_FOLDER : FSYNC) ? -1 : next(fd);
+	int fault = fault_of(is_folder ? FSYNC_FOLDER : FSYNC);
+	return fault ? not_synced(fault) : next(fd);
 }
 
 int fdatasync(int fd)
 {
 	NEXT(fdatasync);
-	return fails(FSYNC) ? -1 : next(fd);
+	int fault = fault_of(FSYNC);
+	while (fault == HELD && atomic_load(&orders[FSYNC].wait) != 0)
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	return fault && fault != HELD ? not_synced(fault) : next(fd);
+}
+
+int syncfs(int fd)
+{
+	NEXT(syncfs);
+	int fault = fault_of(FSYNC);
+	return fault ? not_synced(fault) : next(fd);
 }
 
 int ftruncate(int fd, off_t size)
@@ -277,9 +374,9 @@ int ftruncate64(int fd, off64_t size)
 	return fails(FTRUNCATE) ? -1 : next(fd, size);
 }
 
-int fallocate(int fd, int mode, off_t from, off_t n)
+int fallocate64(int fd, int mode, off64_t from, off64_t n)
 {
-	NEXT(fallocate);
+	NEXT(fallocate64);
 	return fails(FALLOCATE) ? -1 : next(fd, mode, from, n);
 }
 

@@ -2,11 +2,25 @@
 
 import os
 import random
+import signal
+import struct
+import subprocess
+import sys
 
 import disk
 import pytest
 
+from powercut import library
+
 pytestmark = pytest.mark.plain
+
+
+def always(fate):
+    class Luck(random.Random):
+        def choice(self, _):
+            return fate
+
+    return Luck(1)
 
 
 class Journal:
@@ -33,11 +47,7 @@ class Journal:
             self.add(disk.SYNC_END, inode, self.syncs)
 
     def cut(self, fate):
-        class Luck(random.Random):
-            def choice(self, _):
-                return fate
-
-        self.disk.cut(Luck(1))
+        self.disk.cut(always(fate))
         return {one.name: one.read_bytes() for one in self.path.iterdir()}
 
 
@@ -111,3 +121,59 @@ def test_a_torn_write_has_whole_sectors(journal):
     old = [OLD[max(start, 100):min(start + disk.SECTOR, 2100)] for start in range(0, 2100, disk.SECTOR)]
     new = [b"n" * len(one) for one in sectors]
     assert all(one in pair for one, *pair in zip(sectors, old, new)) and sectors not in (old, new)
+
+
+def test_a_hole_is_zeros_and_leaves_the_size(journal):
+    journal.add(disk.HOLE, journal.old, 2990, struct.pack("=Q", 100))
+    assert journal.cut(disk.Fate.KEPT) == {"old": OLD[:2990] + bytes(10)}
+
+
+# ---------------------------------------------------------------------- the journal itself
+
+@pytest.fixture
+def watched(tmp_path):
+    """watched(statements): a program under the journal's preload, with a file open as fd; gives its exit status and the
+    folder's disk."""
+    store = tmp_path / "store"
+    store.mkdir()
+    (store / "old").write_bytes(OLD)
+    one = disk.Disk(store, tmp_path / "journal")
+    one.begin()
+
+    def run(statements):
+        program = "import os, mmap, ctypes; c = ctypes.CDLL(None); fd = os.open('old', os.O_RDWR)\n" + statements
+        environment = {"LD_PRELOAD": str(library()), "MANSIO_JOURNAL": str(one.journal)}
+        return subprocess.run([sys.executable, "-c", program], cwd=store, env=environment, check=False).returncode, one
+
+    return run
+
+
+HOLE = "c.fallocate64(fd, 3, ctypes.c_long(1000), ctypes.c_long(500))"
+UNKNOWN = {
+    "fallocate": "c.fallocate64(fd, 0, ctypes.c_long(0), ctypes.c_long(100))",
+    "posix_fallocate": "os.posix_fallocate(fd, 0, 100)",
+    "copy_file_range": "os.copy_file_range(fd, fd, 10, 0, 100)",
+    "sendfile": "os.sendfile(fd, fd, 0, 10)",
+    "pwritev": "os.pwritev(fd, [b'x'], 0, os.RWF_DSYNC)",
+    "sync_file_range": "c.sync_file_range(fd, ctypes.c_long(0), ctypes.c_long(0), 0)",
+    "syncfs": "c.syncfs(fd)",
+    "mmap": "mmap.mmap(fd, 100)",
+    "linkat": "c.linkat(-100, b'old', -100, b'new', 0)",
+    "truncate": "os.truncate('old', 10)",
+}
+
+
+@pytest.mark.skipif(not library().exists(), reason="no preload: the server is not from a build folder")
+class TestJournal:
+    def test_what_it_writes_down_is_what_was_done(self, watched):
+        status, one = watched("os.pwrite(fd, b'new', 0)\nos.fsync(fd)\n" + HOLE)
+        assert status == 0
+        one.cut(always(disk.Fate.KEPT))
+        assert (one.path / "old").read_bytes() == b"new" + OLD[3:1000] + bytes(500) + OLD[1500:]
+
+    @pytest.mark.parametrize("call", UNKNOWN)
+    def test_a_call_that_it_does_not_know_ends_the_process_and_the_run(self, watched, call):
+        status, one = watched(UNKNOWN[call])
+        assert status == -signal.SIGABRT
+        with pytest.raises(AssertionError, match=call):
+            one.cut(always(disk.Fate.KEPT))

@@ -4,27 +4,11 @@ import pytest
 
 from harness import wire
 from harness.material import message
-from harness.server import Server
 
-from orders import FOR_EVER, Orders, library
+from orders import FOR_EVER, library
 
 pytestmark = [pytest.mark.plain,
               pytest.mark.skipif(not library().exists(), reason="the server is not from a build folder")]
-
-
-@pytest.fixture
-def world(tmp_path):
-    tmp_path.chmod(0o711)
-    orders = Orders(tmp_path)
-    orders.path.chmod(0o666)
-    server = Server({"server": {"shards": 1}}, environment=orders.environment())
-    try:
-        server.start()
-        server.add_domain()
-        yield server, orders
-    finally:
-        orders.cancel("shard", 0, "write")
-        server.close()
 
 
 COMMANDS = {

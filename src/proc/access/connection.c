@@ -83,6 +83,7 @@ static void connection_free(struct connection *c)
 		log_at(c->relay ? LOG_INFO : LOG_DEBUG, "disconnect", LOG_ID(c->id), LOG_C("peer", c->peer.text),
 		       LOG_U("milliseconds", loop_now_ms(role->process->loop) - c->accepted_ms));
 		address_count_give(role->addresses, c->peer.text);
+		access_ticket_unused(role, buf_str(&c->ticket));
 	}
 	forget_login(c);
 	relay_free(&c->relay);
@@ -195,7 +196,10 @@ static void settle(struct connection *c)
 		try_hand_over(c);
 		return;
 	case CONNECTION_CLOSING:
-		stream_finish(c->stream, c->role->stopping ? STOP_LINGER_MS : LINGER_MS);
+		if (c->role->stopping)
+			stream_finish_soon(c->stream, STOP_LINGER_MS);
+		else
+			stream_finish(c->stream, LINGER_MS);
 		return;
 	}
 }
@@ -257,6 +261,7 @@ static enum login_verdict take_answer(struct connection *c, int result, const st
 	case LOGIN_OK:
 		if (!peers_channel(role->peers, PEER_SHARD(reply->shard))) {
 			log_login(c, "shard-away");
+			access_ticket_unused(c->role, reply->ticket);
 			return LOGIN_VERDICT_UNAVAILABLE;
 		}
 		c->shard = reply->shard;
@@ -277,12 +282,16 @@ static enum login_verdict take_answer(struct connection *c, int result, const st
 	return LOGIN_VERDICT_UNAVAILABLE;
 }
 
-static void on_answer(void *owner, int result, const void *reply)
+static void on_answer(void *owner, int result, const void *message)
 {
 	struct connection *c = owner;
+	const struct login_reply *reply = message;
 	c->call = 0;
-	if (c->state != CONNECTION_LOGIN)
+	if (c->state != CONNECTION_LOGIN) {
+		if (result == 0)
+			access_ticket_unused(c->role, reply->ticket);
 		return;
+	}
 	enum login_verdict verdict = take_answer(c, result, reply);
 	c->role->count[c->engine->protocol].logins += verdict == LOGIN_VERDICT_OK;
 	c->role->count[c->engine->protocol].failures += verdict == LOGIN_VERDICT_DENIED;

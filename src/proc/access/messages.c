@@ -3,13 +3,22 @@
 
 #include "base/log.h"
 
+void access_ticket_unused(struct access_role *role, struct str ticket)
+{
+	struct ipc_channel *auth = peers_channel(role->peers, PEER_AUTH);
+	if (role->process->conf.pop3.login_delay_ms == 0 || ticket.n == 0 || !auth)
+		return;
+	if (ipc_send(auth, ACCESS_AUTH_TICKET_UNUSED, ticket, -1) < 0)
+		log_warning("unused-ticket-not-told");
+}
+
 static int on_login_reply(struct access_role *role, struct str body)
 {
 	struct login_reply reply;
 	int err = login_reply_decode(body, &reply);
 	/* An answer that nobody waits for any more is no error. */
-	if (err == 0)
-		ipc_call_end(role->calls, PEER_AUTH, reply.request, &reply);
+	if (err == 0 && !ipc_call_end(role->calls, PEER_AUTH, reply.request, &reply))
+		access_ticket_unused(role, reply.ticket);
 	return err;
 }
 

@@ -53,6 +53,9 @@ void access_settings(struct access_role *role);
 /* messages.c; their owner is the role. */
 extern const struct peers_events access_peers_events;
 
+/* The login of this ticket, or of an answer that nobody waits for any more, becomes no session here: auth is told. */
+void access_ticket_unused(struct access_role *role, struct str ticket);
+
 /* connection.c: the role's listeners lead here; the descriptor becomes the connection's. */
 void access_connection_accept(struct access_role *role, enum service service, int fd, const struct peer_address *peer);
 /* `mansio who` and `mansio kick`: connections before login; after it, their shard tells of them. */

@@ -54,7 +54,8 @@ struct fixture {
 	uint16_t ports[SERVICE_COUNT];
 	struct client client;
 	SSL_CTX *client_context;
-	unsigned questions;
+	unsigned questions, unused;
+	uint64_t asked_request;
 	uint64_t asked_session;
 	uint32_t asked_right;
 	bool asked_tls;
@@ -97,15 +98,29 @@ static void assert_status(struct fixture *f, const char *line)
 
 /* --- auth and shards --- */
 
+static void auth_answers(struct fixture *f, const struct login_reply *reply)
+{
+	struct buf out = BUF_INIT(4096);
+	login_reply_encode(reply, &out);
+	assert_int_equal(ipc_send(f->auth, AUTH_ACCESS_LOGIN_REPLY, buf_str(&out), -1), 0);
+	buf_free(&out);
+}
+
 /* alice is in shard 0, bob in shard 1, with any password but "wrong"; others are not there. */
 static int auth_message(void *owner, uint16_t type, struct str body, int *fd)
 {
 	struct fixture *f = owner;
 	struct login_request request;
 	(void)fd;
+	if (type == ACCESS_AUTH_TICKET_UNUSED) {
+		assert_true(str_eq(body, STR("a ticket")));
+		f->unused++;
+		return 0;
+	}
 	assert_int_equal(type, ACCESS_AUTH_LOGIN);
 	assert_int_equal(login_request_decode(body, &request), 0);
 	f->questions++;
+	f->asked_request = request.request;
 	f->asked_session = request.session;
 	f->asked_right = request.right;
 	f->asked_tls = request.tls;
@@ -118,10 +133,7 @@ static int auth_message(void *owner, uint16_t type, struct str body, int *fd)
 	struct login_reply reply = { .request = request.request, .result = LOGIN_DENIED };
 	if ((alice || bob) && !str_eq(request.password, STR("wrong")))
 		reply = (struct login_reply){ request.request, LOGIN_OK, bob, STR("a ticket") };
-	struct buf out = BUF_INIT(4096);
-	login_reply_encode(&reply, &out);
-	assert_int_equal(ipc_send(f->auth, AUTH_ACCESS_LOGIN_REPLY, buf_str(&out), -1), 0);
-	buf_free(&out);
+	auth_answers(f, &reply);
 	return 0;
 }
 
@@ -494,6 +506,24 @@ static void while_auth_or_a_shard_is_away_clients_try_again(void **state)
 	talk(f, "USER alice\r\nPASS x\r\n", "-ERR [SYS/TEMP]");
 }
 
+static void a_login_that_becomes_no_session_is_told_to_auth(void **state)
+{
+	struct fixture *f = *state;
+	f->process.conf.pop3.login_delay_ms = 1000;
+	client_connect(f, SERVICE_POP3);
+	wait_for(f, "+OK ");
+	ipc_channel_free(&f->shards[0].channel);
+	talk(f, "USER alice\r\nPASS x\r\n", "-ERR [SYS/TEMP]");
+	TEST_UNTIL(f->process.loop, f->unused == 1);
+	/* An answer that nobody waits for any more. */
+	auth_answers(f, &(struct login_reply){ f->asked_request, LOGIN_OK, 1, STR("a ticket") });
+	TEST_UNTIL(f->process.loop, f->unused == 2);
+	say(f, "USER bob\r\nPASS x\r\n");
+	wait_handovers(f, 1, 1);
+	test_run(f->process.loop, 20);
+	assert_int_equal(f->unused, 2);
+}
+
 static void an_address_has_so_many_connections(void **state)
 {
 	struct fixture *f = *state;
@@ -662,6 +692,7 @@ int main(void)
 		TEST(pop3_goes_the_same_way),
 		TEST(a_failed_login_waits_and_too_many_close),
 		TEST(while_auth_or_a_shard_is_away_clients_try_again),
+		TEST(a_login_that_becomes_no_session_is_told_to_auth),
 		TEST(an_address_has_so_many_connections),
 		TEST(tls_is_relayed_both_ways),
 		TEST(a_tls_client_may_end_its_side_first),

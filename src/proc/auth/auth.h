@@ -119,6 +119,7 @@ void pop3_tell_expire(struct auth *auth, struct auth_peer *access);
 
 /* --- login.c, resolve.c: the messages of access and smtp. Negative: malformed, drop the peer. --- */
 int login_message(struct auth_peer *peer, uint16_t type, struct str body) MUST_CHECK;
+int login_ticket_unused(struct auth *auth, struct str body) MUST_CHECK; /* from access, or a shard */
 int resolve_message(struct auth_peer *peer, uint16_t type, struct str body) MUST_CHECK;
 
 /* --- orders.c: accounts that begin and end in shards --- */

@@ -76,7 +76,7 @@ static void begin(struct auth *auth, uint64_t number)
 {
 	struct auth_backup *backup = auth->backup;
 	if (backup->waiter) {
-		answer(auth, number, ERR_UNAVAILABLE, STR("another backup is under way"));
+		answer(auth, number, ERR_UNAVAILABLE, STR("another backup or check is under way"));
 		return;
 	}
 	end(backup);

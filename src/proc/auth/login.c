@@ -86,11 +86,6 @@ static void admit(struct auth *auth, struct auth_peer *asker, const struct login
 		send_smtp_reply(asker, &(struct smtp_login_reply){ request->request, LOGIN_OK, account->id, app_password });
 		return;
 	}
-	if (request->right == TICKET_POP3 &&
-	    !login_delay_begin(auth->pop3_delay, &account->id, loop_now_ms(auth->process->loop))) {
-		refuse(auth, asker, request->request, LOGIN_TOO_SOON);
-		return;
-	}
 	struct ticket ticket = {
 		.account = account->id,
 		.shard = account->shard,
@@ -108,6 +103,9 @@ static void admit(struct auth *auth, struct auth_peer *asker, const struct login
 	ticket_seal(&ticket, auth->tickets, &sealed);
 	if (buf_error(&sealed)) {
 		refuse(auth, asker, request->request, LOGIN_UNAVAILABLE);
+	} else if (request->right == TICKET_POP3 && !login_delay_begin(auth->pop3_delay, &account->id, request->session,
+								       loop_now_ms(auth->process->loop))) {
+		refuse(auth, asker, request->request, LOGIN_TOO_SOON);
 	} else {
 		auth->counters.logins++;
 		send_reply(asker, &(struct login_reply){
@@ -118,6 +116,15 @@ static void admit(struct auth *auth, struct auth_peer *asker, const struct login
 		});
 	}
 	buf_free(&sealed);
+}
+
+int login_ticket_unused(struct auth *auth, struct str body)
+{
+	struct ticket ticket;
+	int err = ticket_open(body, auth->tickets, clock_wall_seconds(), &ticket);
+	if (err == 0 && ticket.rights == TICKET_POP3)
+		login_delay_forget(auth->pop3_delay, &ticket.account, ticket.session);
+	return err == ERR_DENIED ? 0 : err; /* its time is over */
 }
 
 static void free_login(struct login *login)

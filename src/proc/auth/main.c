@@ -4,6 +4,7 @@
 #include "auth/password.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "ipc/auth_shard.h"
 #include "ipc/smtp_auth.h"
 #include "ipc/ticket.h"
 #include "proc/roles.h"
@@ -33,7 +34,8 @@ static int open_directory(struct auth *auth)
 	if (!err)
 		err = directory_open(buf_str(&auth->folder), &settings, OPEN_WAIT_MS, &auth->directory, &what);
 	if (err)
-		log_error("directory-not-opened", LOG_C("what", what), LOG_S("directory", buf_str(&auth->folder)),
+		log_error("directory-not-opened", LOG_C("file", "auth/" DIRECTORY_FILE), LOG_C("what", what),
+		          LOG_S("directory", buf_str(&auth->folder)),
 		          LOG_ERR(err),
 		          LOG_C("action", err == ERR_UNSUPPORTED ? "it was written by a newer version of mansio; run that one"
 		                          : err == ERR_CORRUPT   ? "stop the server and restore this file from a backup"
@@ -135,13 +137,13 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 		return ERR_CORRUPT;
 	switch (peer->role) {
 	case ROLE_ACCESS:
-		return login_message(peer, type, body);
+		return type == ACCESS_AUTH_TICKET_UNUSED ? login_ticket_unused(peer->auth, body) : login_message(peer, type, body);
 	case ROLE_SMTP:
 		return type == SMTP_AUTH_LOGIN ? login_message(peer, type, body) : resolve_message(peer, type, body);
 	case ROLE_AUTHWORK:
 		return passwords_message(peer, type, body);
 	case ROLE_SHARD:
-		return orders_message(peer, type, body);
+		return type == SHARD_AUTH_TICKET_UNUSED ? login_ticket_unused(peer->auth, body) : orders_message(peer, type, body);
 	case ROLE_SUPERVISOR:
 	case ROLE_AUTH:
 	case ROLE_COUNT:

@@ -80,9 +80,11 @@ static int each_name(int parent, const char *name, int (*each)(void *owner, int 
 
 /* --- opening --- */
 
+#define MARK_NEW BACKUP_MARK ".new"
+
 static int is_there(void *owner, int folder, const char *name)
 {
-	return ERR_EXISTS;
+	return strcmp(name, MARK_NEW) == 0 ? 0 : ERR_EXISTS;
 }
 
 static int make_mark(struct repository *repository, const char *store, struct buf *problem)
@@ -94,7 +96,10 @@ static int make_mark(struct repository *repository, const char *store, struct bu
 	int n = snprintf(text, sizeof text,
 	                 "# A folder of backups, made by mansio backup. Do not edit.\nformat = %d\nstore = %s\n",
 	                 BACKUP_FORMAT, store);
-	int result = write_file(repository->folder, BACKUP_MARK, str_of(text, (size_t)n));
+	/* Whole or not there: a mark that could not be written would stand in the way of the next try. */
+	int result = write_file(repository->folder, MARK_NEW, str_of(text, (size_t)n));
+	if (result == 0 && renameat(repository->folder, MARK_NEW, repository->folder, BACKUP_MARK) < 0)
+		result = err_from_errno(errno);
 	if (result == 0 && fsync(repository->folder) < 0)
 		result = ERR_IO;
 	return result < 0 ? backup_fail(problem, result, "cannot write in %s: %m", repository->path) : 0;

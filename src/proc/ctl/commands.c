@@ -362,7 +362,7 @@ const struct ctl_command CTL_COMMANDS[] = {
 	  "--mailbox --since --id" },
 	{ "export", NULL, CONTROL_PARCEL_READ, 1, 1, ctl_run_export, CTL_HELP_EXPORT, "--to --format --layout --mailbox" },
 	{ "import", NULL, CONTROL_PARCEL_WRITE, 2, 2, ctl_run_import, CTL_HELP_IMPORT,
-	  "--format --mailbox --state --uidl --uidl-file" },
+	  "--again --format --mailbox --state --uidl --uidl-file" },
 	{ "store", "check", CONTROL_STORE_CHECK, 0, 0, ctl_run_store_check, CTL_HELP_STORE_CHECK },
 	{ "store", "compact", CONTROL_STORE_COMPACT, 0, 0, ctl_run_store_compact, CTL_HELP_STORE_COMPACT },
 	{ "store", "salvage", CONTROL_STATUS, 0, CTL_ARGUMENTS_MAX, ctl_run_store_salvage, CTL_HELP_STORE_SALVAGE,

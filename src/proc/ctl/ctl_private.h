@@ -174,6 +174,11 @@ int ctl_become_owner(const char *folder) MUST_CHECK;
  * what was said. */
 int ctl_name_damage(struct ctl *ctl, struct buf *damage);
 
+/* --- check_index.c --- */
+/* Checks the indexes of all shards and the directory, on snapshots: appends what is wrong to the array `damage`, which is
+ * open, unless a shard has told the same already; *damaged and *notes grow. What keeps it from checking is damage too. */
+void ctl_check_indexes(struct ctl *ctl, struct buf *damage, uint64_t *damaged, uint64_t *notes);
+
 /* --- salvage.c --- */
 int ctl_run_store_salvage(struct ctl *ctl, const struct ctl_command *command);
 

@@ -245,7 +245,7 @@ static int mbox_read_back(struct export *x, const struct export_message *message
 
 /* --- the end --- */
 
-static int finish_file(struct export *x, const struct export_mailbox *mailbox)
+static int sync_file(struct export *x, const struct export_mailbox *mailbox)
 {
 	char path[PATH_ROOM];
 	partial_path(mailbox, path);
@@ -253,8 +253,33 @@ static int finish_file(struct export *x, const struct export_mailbox *mailbox)
 	int err = fd < 0 || fsync(fd) < 0 ? err_from_errno(errno) : 0;
 	if (fd >= 0)
 		close(fd);
-	if (!err && renameat(x->folder_fd, path, x->folder_fd, mailbox->path) < 0)
+	return err;
+}
+
+/* Its name, or that of a file that is not whole again. */
+static int name_file(struct export *x, const struct export_mailbox *mailbox, bool is_whole)
+{
+	char path[PATH_ROOM];
+	if (!mailbox->path)
+		return 0;
+	partial_path(mailbox, path);
+	const char *from = is_whole ? path : mailbox->path, *to = is_whole ? mailbox->path : path;
+	return renameat(x->folder_fd, from, x->folder_fd, to) < 0 ? err_from_errno(errno) : 0;
+}
+
+/* All or none: a file that has its name would make the same command refuse to go on. */
+static int name_files(struct export *x)
+{
+	uint32_t named = 0;
+	int err = 0;
+	while (named < x->n_mailboxes && !err) {
+		err = name_file(x, &x->mailboxes[named], true);
+		named += err == 0;
+	}
+	if (!err && syncfs(x->folder_fd) < 0)
 		err = err_from_errno(errno);
+	while (err && named-- > 0)
+		(void)!name_file(x, &x->mailboxes[named], false);
 	return err;
 }
 
@@ -263,10 +288,8 @@ static int mbox_finish(struct export *x)
 	int err = leave_file(x, writing_of(x));
 	for (uint32_t i = 0; i < x->n_mailboxes && !err; i++)
 		if (x->mailboxes[i].path)
-			err = finish_file(x, &x->mailboxes[i]);
-	if (!err && syncfs(x->folder_fd) < 0)
-		err = err_from_errno(errno);
-	return err;
+			err = sync_file(x, &x->mailboxes[i]);
+	return err ? err : name_files(x);
 }
 
 static void mbox_close(struct export *x)

@@ -56,7 +56,7 @@ const char CTL_HELP_RESTORE[] =
 	"\n"
 	"Or, with --account, mail of one account into the running server. Each mailbox of the backup takes the place of the\n"
 	"one of its name: what is there now can be undeleted for a while, and clients read the mailbox anew. With --message,\n"
-	"the messages are added to their mailbox, and nothing else changes.\n"
+	"the messages are added to their mailbox, each once, and nothing else changes.\n"
 	"\n"
 	"  --account ADDRESS   the account, which must be there (see mansio account add)\n"
 	"  --mailbox NAME      only this mailbox of it; may be given several times\n"

@@ -1,6 +1,6 @@
 /* import.c: `mansio import`: mail of another program (Maildir, mbox) into an account, while the server serves. Owns
- * struct import. Interrupted at whatever moment, the same command goes on where the server had come to; nothing comes in
- * twice (import.h says why). */
+ * struct import. Given again, the same command goes on where the server had come to, or brings what is new; nothing
+ * comes in twice (import.h says why). */
 #include "proc/ctl/import.h"
 
 #include "base/checked.h"
@@ -121,6 +121,7 @@ static void print_json(const struct import *x)
 	json_field_string(&out, "source", str_from_c(x->source));
 	json_field_u64(&out, "mailboxes", x->n_targets);
 	json_field_u64(&out, "messages", x->durable.imported);
+	json_field_u64(&out, "there_already", x->there_already);
 	json_field_bool(&out, "resumed", x->resumed);
 	json_field_u64(&out, "too_large", x->too_large);
 	json_field_u64(&out, "refused", x->refused);
@@ -141,6 +142,7 @@ static int print_summary(const struct import *x)
 		uint64_t n;
 		const char *what;
 	} NOTES[] = {
+		{ x->there_already, "there already, by an import before" },
 		{ x->too_large, "left out, larger than imap.max_message_size" },
 		{ x->refused, "left out, refused by the server" },
 		{ unreadable, "left out, could not be read" },
@@ -174,24 +176,17 @@ static int connect_parcel(struct import *x)
 	return EXIT_DONE;
 }
 
-/* How much of the source an earlier run has done. */
-static uint64_t bytes_before(const struct import *x)
-{
-	uint64_t bytes = x->at.offset;
-	for (size_t i = 0; i < x->n_items && i < x->at.item; i++)
-		bytes += x->items[i] == IMPORT_GONE ? 0 : x->scan.files[x->items[i]].size;
-	return bytes;
-}
-
 static int prepare(struct import *x)
 {
 	int err = import_state_open(x);
+	progress_begin(&x->progress, "reading", 0, "messages");
 	if (!err)
 		err = import_scan(x);
-	if (err)
-		return err;
-	import_order(x);
-	err = import_state_save_list(x);
+	progress_end(&x->progress);
+	if (!err)
+		err = import_order(x);
+	if (!err)
+		err = import_state_save_list(x);
 	if (!err)
 		err = import_state_save(x);
 	if (!err && x->resumed)
@@ -203,18 +198,22 @@ static int prepare(struct import *x)
 static int transfer(struct import *x)
 {
 	progress_begin(&x->progress, "importing", x->scan.bytes, "messages");
-	progress_skip(&x->progress, bytes_before(x), x->at.imported);
+	progress_skip(&x->progress, x->bytes_done, x->at.imported);
 	int err = import_begin(x);
 	if (!err)
 		err = x->is_maildir ? import_maildir(x) : import_mbox(x);
 	if (!err)
 		err = import_finish(x);
 	progress_end(&x->progress);
-	if (err)
-		(void)!import_state_save(x);
-	else
-		import_state_remove(x);
-	return err;
+	if (!err)
+		return import_state_save(x);
+	int before = err;
+	struct buf problem = x->problem; /* what is told is why it ended */
+	x->problem = BUF_INIT(problem.max);
+	(void)!import_state_save(x);
+	buf_free(&x->problem);
+	x->problem = problem;
+	return before;
 }
 
 static void clean_up(struct import *x)
@@ -225,7 +224,9 @@ static void clean_up(struct import *x)
 	mem_free(x->items);
 	mem_free(x->source);
 	mem_free(x->state_path);
-	buf_free(&x->list_text);
+	buf_free(&x->remembered);
+	buf_free(&x->list);
+	set_free(&x->left);
 	buf_free(&x->problem);
 	if (x->source_fd >= 0)
 		close(x->source_fd);
@@ -238,7 +239,8 @@ int ctl_run_import(struct ctl *ctl, const struct ctl_command *command)
 	struct import *x = mem_alloc(1, sizeof *x);
 	int err = 0;
 	*x = (struct import){ .ctl = ctl, .account = ctl->arguments[0], .source_fd = -1, .state_fd = -1,
-		                  .list_text = BUF_INIT(LIST_MAX), .problem = BUF_INIT(4 * IMPORT_PATH_MAX),
+		                  .remembered = BUF_INIT(LIST_MAX), .list = BUF_INIT(LIST_MAX),
+		                  .problem = BUF_INIT(4 * IMPORT_PATH_MAX),
 		                  .max_size = ctl->conf.imap.max_message_size, .spool = { .fd = -1 }, .sender = { .fd = -1 } };
 	ctl_reply_init(&x->reply);
 	int result = read_mailbox(x);

@@ -1,35 +1,39 @@
 /* import.h: what the files of `mansio import` share. One struct import a run.
  *
  *     import.c        the command line, and what is said in the end
- *     import_scan.c   the folders and files that there are, in an order that stays
- *     import_state.c  how far an import has come, for the next run
+ *     import_scan.c   the folders and messages that there are
+ *     import_order.c  which of them are to be imported, by what earlier runs remember
+ *     import_state.c  that memory, in files; import_record.c: as text
  *     import_names.c  which mailbox a folder becomes
  *     import_mbox.c, import_maildir.c    files into messages
  *     import_uidl.c   the unique ids that POP3 clients know them by
  *     import_send.c   messages into the parcel, and what the server says of them
  *
- * Nothing comes in twice and nothing is left out, wherever a run ends. Each message has a number, its place in the
- * order of the source, which is the same in every run (the list beside the state sees to that); the parcel is marked
- * with a number drawn at the first run. The server keeps both with what it has stored, and passes over what it has
- * already. The state, which says from where on to send, may therefore be behind; it is never ahead, since it follows
- * what the server says is on disk. */
+ * Nothing comes in twice and nothing is left out, wherever a run ends and however often the same is imported. Each
+ * message that is known has a line in the list, and with it a number that it keeps and no other message ever gets; what
+ * is imported, or will be, is decided by lines alone. The record says up to which number all is done with, and which
+ * of these lines were left out and are to be tried again. It follows what the server says is on
+ * disk, so it may be behind, and is never ahead. The server keeps the numbers of what it has stored, together with one
+ * drawn at the first run, and passes over what it has already.
+ *
+ * A message is the same when it has the same name up to the colon (Maildir), or the same bytes (mbox; without what
+ * programs note in its header), in the same folder; or in another, when it is gone from the one where it was. Of
+ * several that are the same, the first is the first that is remembered, and so on. */
 #ifndef PROC_CTL_IMPORT_H
 #define PROC_CTL_IMPORT_H
 
 #include "mail/mail.h"
 #include "proc/ctl/ctl_private.h"
+#include "proc/ctl/import_record.h"
 #include "proc/ctl/parcel.h"
 #include "proc/ctl/progress.h"
 #include "syntax/date.h"
 
-#define IMPORT_PATH_MAX 4096
-
 /* How far it has come: everything in front of it is done with. */
 struct import_position {
-	uint64_t number;   /* messages looked at */
-	uint64_t item;     /* files finished, of the list */
-	uint64_t offset;   /* in the next one (mbox) */
+	uint64_t number;   /* of a line in the list */
 	uint64_t imported; /* messages sent to the server */
+	uint64_t again;    /* the message that was sent, when an earlier run had left it out; else 0 */
 };
 
 /* A folder of a Maildir, or an mbox file. */
@@ -38,25 +42,32 @@ struct import_folder {
 	struct buf mailbox;  /* where its mail goes */
 };
 
-/* A message of a Maildir; for an mbox file there is one, without a name. */
+/* A message; without a name: the folder itself. */
 struct import_file {
 	uint32_t folder;
-	bool is_new;    /* in new/ */
-	bool is_listed; /* in the list of an earlier run */
-	char *name;
-	uint64_t size;
+	uint32_t n_listed; /* of the first of several that are the same: how many of them the list has */
+	bool is_new;       /* Maildir: in new/ */
+	bool is_listed;    /* in the list of an earlier run */
+	char *name;        /* Maildir: of the file; mbox: the digest of the message */
+	uint64_t size, offset; /* mbox: where it is in the file */
 };
 
 struct import_scan {
 	struct import_folder *folders;
 	uint32_t n_folders;
-	struct import_file *files; /* sorted by folder, then time */
+	struct import_file *files; /* sorted by folder, then name; of the same name by offset */
 	size_t n_files;
-	uint64_t bytes;
+	uint64_t bytes, messages;
 	uint64_t unreadable; /* names that the list cannot have */
 };
 
 #define IMPORT_GONE SIZE_MAX
+
+/* A line that is not done with yet. */
+struct import_item {
+	size_t file; /* index of scan.files, or IMPORT_GONE */
+	uint64_t number;
+};
 
 struct import_target; /* import_send.c: a mailbox of the parcel */
 
@@ -82,15 +93,22 @@ struct import {
 	bool is_maildir, is_file;
 	int source_fd;      /* the folder; of a file: where it is */
 	struct import_scan scan;
-	size_t *items;      /* the list: indexes of scan.files, or IMPORT_GONE */
-	size_t n_items;
-	struct buf list_text; /* of the list, its lines */
-	/* state */
+	struct import_item *items; /* in order of their numbers */
+	size_t n_items, next_item;
+	const struct import_file *file; /* of the item at hand; NULL: it is gone */
+	uint64_t number;    /* its own; at.number is that of the last one in order */
+	/* what is remembered */
+	struct buf remembered; /* lines of the list, as it was */
+	struct buf list;       /* as it is now */
+	struct set left;       /* lines that were left out and are to be tried again, by the next run at the latest */
+	uint64_t before, next; /* as in struct import_record */
+	uint64_t there_already; /* messages of the source that are of imports before this one */
+	bool complete;
 	char *state_path;
 	int state_fd; /* locked */
 	unsigned char transfer[ACCOUNT_ID_SIZE];
 	char account_id[64];
-	struct import_position durable; /* on the server's disk; what the state says */
+	struct import_position durable; /* on the server's disk; what the record says */
 	struct import_position at;      /* of the message being read: when it is done with */
 	bool resumed;
 	uint64_t saved_ms;
@@ -134,17 +152,29 @@ int import_fail(struct import *x, int err, const char *format, ...) __attribute_
 
 /* --- import_scan.c --- */
 int import_scan(struct import *x) MUST_CHECK;
+/* Takes file->name. */
+void import_add_file(struct import_scan *scan, const struct import_file *file);
 void import_scan_free(struct import_scan *scan);
-/* Sets x->items by the list of an earlier run in x->list_text, and adds to it what is new. */
-void import_order(struct import *x);
+/* Of a message of a Maildir, below the source. */
+void import_file_path(const struct import *x, const struct import_file *file, char out[2 * IMPORT_PATH_MAX]);
+/* The name that a message has in the list. */
+struct str import_name_of(const struct import_file *file);
 /* Is there a Maildir, or a folder with one in it? */
 bool import_looks_like_maildir(const char *path);
 
+/* --- import_order.c --- */
+/* Sets x->items and x->list by what is remembered and what there is. */
+int import_order(struct import *x) MUST_CHECK;
+/* The next message to import (x->file), x->at is on it; folders on the way are told. NULL: there is none, or *err. */
+const struct import_file *import_next(struct import *x, int *err);
+/* The item at hand is left out, to be tried again by the next run that is begun. why: told to people, with the place of
+ * the message; NULL: nothing is. */
+int import_leave(struct import *x, const char *why) MUST_CHECK;
+
 /* --- import_state.c --- */
-int import_state_open(struct import *x) MUST_CHECK; /* before import_order: reads the list */
+int import_state_open(struct import *x) MUST_CHECK; /* what earlier runs remember; nobody else uses it from now on */
 int import_state_save_list(struct import *x) MUST_CHECK;
 int import_state_save(struct import *x) MUST_CHECK;
-void import_state_remove(struct import *x);
 
 /* --- import_names.c --- */
 /* The mailbox that the mail of a folder goes to: `folder` is its decoded name, "INBOX" for the source itself. */
@@ -160,7 +190,10 @@ struct str import_uidl_find(struct import *x, const struct import_folder *folder
 struct str import_uidl_of_field(const struct import *x, struct str value);
 void import_uidl_free(struct import *x);
 
-/* --- import_mbox.c, import_maildir.c: from x->at on, to the end --- */
+/* --- import_mbox.c, import_maildir.c --- */
+/* Adds the messages of that file to the scan. */
+int import_mbox_scan(struct import *x, uint32_t folder) MUST_CHECK;
+/* What import_next gives, to the end. */
 int import_mbox(struct import *x) MUST_CHECK;
 int import_maildir(struct import *x) MUST_CHECK;
 
@@ -168,9 +201,9 @@ int import_maildir(struct import *x) MUST_CHECK;
 void import_message_begin(struct import *x);
 /* Bytes of it; LF without CR becomes CRLF, NUL becomes '?'. */
 int import_message_add(struct import *x, struct str bytes) MUST_CHECK;
-/* The message is whole and goes to the server. x->at is behind it. */
+/* The message is whole and goes to the server. x->at is on it. */
 int import_message_send(struct import *x, const struct import_facts *facts) MUST_CHECK;
-/* A mailbox of that name is wanted, whether or not anything is in it. */
+/* A mailbox of that name is wanted, whether or not anything is in it, and a subscription of it. */
 int import_mailbox_send(struct import *x, struct str mailbox) MUST_CHECK;
 int import_begin(struct import *x) MUST_CHECK;
 /* Everything was sent: waits until it is on disk. */

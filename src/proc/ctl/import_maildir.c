@@ -1,6 +1,6 @@
-/* import_maildir.c: the files of a Maildir into messages, in the order of the list. Flags are in a file's name, keywords
- * in dovecot-keywords beside the folder, the internal date is the file's time. A file that has left since the scan is
- * counted and passed over; one that moved (its flags changed just now) is found again by the next run. */
+/* import_maildir.c: the files of a Maildir into messages. Flags are in a file's name, keywords in dovecot-keywords
+ * beside the folder, the internal date is the file's time. A file that has left since the scan is counted and left for
+ * the next run, which finds it again when it only moved (its flags changed just now). */
 #include "proc/ctl/import.h"
 
 #include "mail/maildir.h"
@@ -39,7 +39,7 @@ static void enter_folder(struct maildir_import *m, uint32_t index)
 static int open_message(struct import *x, const struct import_file *file, struct stat *about)
 {
 	char path[2 * IMPORT_PATH_MAX];
-	snprintf(path, sizeof path, "%s/%s/%s", x->scan.folders[file->folder].path, file->is_new ? "new" : "cur", file->name);
+	import_file_path(x, file, path);
 	int fd = openat(x->source_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd >= 0 && fstat(fd, about) == 0 && S_ISREG(about->st_mode))
 		return fd;
@@ -87,12 +87,12 @@ static int send_message(struct maildir_import *m, const struct import_file *file
 	return import_message_send(x, &facts);
 }
 
-static void tell_unreadable(struct import *x, const struct import_file *file)
+static int leave_unreadable(struct import *x)
 {
+	char why[200];
+	snprintf(why, sizeof why, "cannot be read (%m)");
 	x->unreadable++;
-	progress_end(&x->progress);
-	fprintf(stderr, "mansio: cannot read %s/%s/%s/%s: %m; left out\n", x->source, x->scan.folders[file->folder].path,
-	        file->is_new ? "new" : "cur", file->name);
+	return import_leave(x, why);
 }
 
 static int import_one(struct maildir_import *m, const struct import_file *file)
@@ -100,44 +100,30 @@ static int import_one(struct maildir_import *m, const struct import_file *file)
 	struct import *x = m->x;
 	struct stat about;
 	int fd = open_message(x, file, &about);
-	if (fd < 0) {
-		x->gone += errno == ENOENT;
-		if (errno != ENOENT)
-			tell_unreadable(x, file);
-		return 0;
+	if (fd < 0 && errno == ENOENT) {
+		x->gone++;
+		return import_leave(x, NULL);
 	}
+	if (fd < 0)
+		return leave_unreadable(x);
 	enter_folder(m, file->folder);
 	int err = read_message(x, fd);
-	close(fd);
-	if (err == ERR_IO && x->problem.n == 0) { /* this one cannot be read: the others go on */
-		tell_unreadable(x, file);
-		return 0;
-	}
-	if (!err)
+	bool failed = err == ERR_IO && x->problem.n == 0; /* this one cannot be read: the others go on */
+	if (failed)
+		err = leave_unreadable(x);
+	else if (!err)
 		err = send_message(m, file, &about);
+	close(fd);
 	return err;
 }
 
 int import_maildir(struct import *x)
 {
 	struct maildir_import m = { .x = x, .folder = NO_FOLDER, .text = BUF_INIT(KEYWORDS_TEXT) };
+	const struct import_file *file;
 	int err = 0;
-	for (uint32_t i = 0; i < x->scan.n_folders && !err; i++)
-		err = import_mailbox_send(x, buf_str(&x->scan.folders[i].mailbox));
-	for (size_t i = 0; i < x->n_items && !err; i++) {
-		const struct import_file *file = x->items[i] == IMPORT_GONE ? NULL : &x->scan.files[x->items[i]];
-		if (file)
-			x->bytes_done += file->size;
-		if (i < x->at.item)
-			continue;
-		x->at.item = i + 1;
-		x->at.number = i + 1;
-		if (file)
-			err = import_one(&m, file);
-		else
-			x->gone++;
-		progress_set(&x->progress, x->bytes_done, x->at.imported);
-	}
+	while ((file = import_next(x, &err)))
+		err = import_one(&m, file);
 	buf_free(&m.text);
 	return err;
 }

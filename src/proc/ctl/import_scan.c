@@ -1,6 +1,5 @@
-/* import_scan.c: the files that there are to import, and their order: folder by folder, in each by time. The order of
- * the first run is kept in a list, one line "FOLDER<tab>NAME" for each file, since flags change names and mail comes and
- * goes between two runs; what is new stands at its end. Links are not followed. */
+/* import_scan.c: the folders and messages that there are to import, sorted by folder and name. Links are not
+ * followed. */
 #include "proc/ctl/import.h"
 
 #include "base/checked.h"
@@ -18,6 +17,15 @@
 #define DEPTH_MAX  40
 #define PROBE_SIZE 512
 
+void import_add_file(struct import_scan *scan, const struct import_file *file)
+{
+	if ((scan->n_files & (scan->n_files - 1)) == 0)
+		scan->files = mem_resize(scan->files, scan->n_files ? scan->n_files * 2 : 1, sizeof *scan->files);
+	scan->files[scan->n_files++] = *file;
+	scan->bytes += file->size;
+	scan->messages += file->name[0] != '\0';
+}
+
 static uint32_t add_folder(struct import *x, const char *path, struct str name)
 {
 	struct import_scan *scan = &x->scan;
@@ -26,15 +34,8 @@ static uint32_t add_folder(struct import *x, const char *path, struct str name)
 	struct import_folder *folder = &scan->folders[scan->n_folders];
 	*folder = (struct import_folder){ mem_copy(str_from_c(path)), BUF_INIT(MAILBOX_NAME_MAX) };
 	import_mailbox_name(x, name, &folder->mailbox);
+	import_add_file(scan, &(struct import_file){ .folder = scan->n_folders, .name = mem_copy(STR("")) });
 	return scan->n_folders++;
-}
-
-static void add_file(struct import_scan *scan, const struct import_file *file)
-{
-	if ((scan->n_files & (scan->n_files - 1)) == 0)
-		scan->files = mem_resize(scan->files, scan->n_files ? scan->n_files * 2 : 1, sizeof *scan->files);
-	scan->files[scan->n_files++] = *file;
-	scan->bytes += file->size;
 }
 
 static bool fits_the_list(struct str name)
@@ -97,7 +98,7 @@ static int list_messages(struct import *x, uint32_t folder, const char *path, bo
 		}
 		struct import_file file = { .folder = folder, .is_new = is_new, .name = mem_copy(str_from_c(item->d_name)),
 			                        .size = size_of(dirfd(dir), item->d_name) };
-		add_file(&x->scan, &file);
+		import_add_file(&x->scan, &file);
 	}
 	closedir(dir);
 	return 0;
@@ -183,7 +184,7 @@ static bool is_empty_mbox_name(struct str name)
 }
 
 /* A file that is an mbox, or an empty one by its name. */
-static bool is_mbox(int parent, const char *path, const char *name, uint64_t *size)
+static bool is_mbox(int parent, const char *path, const char *name)
 {
 	char beginning[PROBE_SIZE];
 	struct stat about;
@@ -197,14 +198,7 @@ static bool is_mbox(int parent, const char *path, const char *name, uint64_t *si
 	if (fstat(fd, &about) == 0 && S_ISREG(about.st_mode))
 		n = pread(fd, beginning, sizeof beginning, 0);
 	close(fd);
-	*size = n < 0 ? 0 : (uint64_t)about.st_size;
 	return n == 0 ? is_empty_mbox_name(written) : n > 0 && mbox_is_likely(str_of(beginning, (size_t)n));
-}
-
-static void add_mbox(struct import *x, const char *path, struct str name, uint64_t size)
-{
-	add_file(&x->scan, &(struct import_file){ .folder = add_folder(x, path, name), .name = mem_copy(STR("")),
-		                                      .size = size });
 }
 
 static int scan_mboxes(struct import *x, const char *path, unsigned depth)
@@ -215,15 +209,14 @@ static int scan_mboxes(struct import *x, const char *path, unsigned depth)
 		return import_fail(x, ERR_IO, "cannot read %s/%s: %m", x->source, path);
 	for (struct dirent *item; !err && (item = readdir(dir));) {
 		char inside[IMPORT_PATH_MAX];
-		uint64_t size;
 		if (item->d_name[0] == '.' || !join(path, item->d_name, inside))
 			continue;
 		if (is_folder(x->source_fd, inside)) {
 			err = depth + 1 < DEPTH_MAX ? scan_mboxes(x, inside, depth + 1) : 0;
-		} else if (is_mbox(x->source_fd, inside, item->d_name, &size)) {
+		} else if (is_mbox(x->source_fd, inside, item->d_name)) {
 			struct buf name = BUF_INIT(64 * 1024);
 			folder_name_read(str_from_c(inside), FOLDER_MBOX, &name);
-			add_mbox(x, inside, buf_str(&name), size);
+			err = import_mbox_scan(x, add_folder(x, inside, buf_str(&name)));
 			buf_free(&name);
 		}
 	}
@@ -238,36 +231,70 @@ static int scan_file(struct import *x)
 	const char *slash = strrchr(x->source, '/'), *path = slash ? slash + 1 : x->source;
 	struct str address = x->account, user = str_cut(&address, '@');
 	struct buf name = BUF_INIT(64 * 1024);
-	uint64_t size;
-	if (!is_mbox(x->source_fd, path, "mbox", &size))
+	if (!is_mbox(x->source_fd, path, "mbox"))
 		return import_fail(x, ERR_SYNTAX, "%s is no mbox: it does not begin with a line \"From \"", x->source);
 	folder_name_read(str_from_c(path), FOLDER_MBOX, &name);
 	bool is_inbox = x->mailbox.n > 0 || str_ieq(buf_str(&name), STR("mbox")) || str_ieq(buf_str(&name), user);
-	add_mbox(x, path, is_inbox ? STR("INBOX") : buf_str(&name), size);
+	uint32_t folder = add_folder(x, path, is_inbox ? STR("INBOX") : buf_str(&name));
 	buf_free(&name);
-	return 0;
+	return import_mbox_scan(x, folder);
 }
 
 /* --- order --- */
 
-static int compare_places(const char *folder_a, struct str name_a, const char *folder_b, struct str name_b)
+void import_file_path(const struct import *x, const struct import_file *file, char out[2 * IMPORT_PATH_MAX])
 {
-	int order = str_cmp(str_from_c(folder_a), str_from_c(folder_b));
-	return order ? order : maildir_name_compare(name_a, name_b);
+	snprintf(out, 2 * IMPORT_PATH_MAX, "%s/%s/%s", x->scan.folders[file->folder].path, file->is_new ? "new" : "cur",
+	         file->name);
 }
 
-static struct str unique_of(const struct import_file *file)
+struct str import_name_of(const struct import_file *file)
 {
-	struct maildir_name name;
-	return maildir_name_parse(str_from_c(file->name), &name) == 0 ? name.unique : STR("");
+	struct str rest = str_from_c(file->name);
+	return str_cut(&rest, ':');
 }
 
 static int compare_files(const void *a, const void *b, void *owner)
 {
 	const struct import_scan *scan = owner;
 	const struct import_file *first = a, *second = b;
-	return compare_places(scan->folders[first->folder].path, unique_of(first), scan->folders[second->folder].path,
-	                      unique_of(second));
+	int order = str_cmp(str_from_c(scan->folders[first->folder].path), str_from_c(scan->folders[second->folder].path));
+	if (order == 0)
+		order = maildir_name_compare(import_name_of(first), import_name_of(second));
+	return order ? order : first->offset < second->offset ? -1 : first->offset > second->offset;
+}
+
+static bool is_there(const struct import *x, const struct import_file *file)
+{
+	char path[2 * IMPORT_PATH_MAX];
+	struct stat about;
+	import_file_path(x, file, path);
+	return fstatat(x->source_fd, path, &about, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* A file whose flags change while its folder is read is seen under both names: the one that it has not is none. */
+static void drop_renamed(struct import *x)
+{
+	struct import_scan *scan = &x->scan;
+	size_t kept = 0;
+	for (size_t i = 0; i < scan->n_files; i++) {
+		bool like_last = kept > 0 && compare_files(&scan->files[kept - 1], &scan->files[i], scan) == 0;
+		if (!like_last) {
+			scan->files[kept++] = scan->files[i];
+			continue;
+		}
+		bool last_is_there = is_there(x, &scan->files[kept - 1]);
+		if (last_is_there && is_there(x, &scan->files[i])) {
+			scan->files[kept++] = scan->files[i];
+			continue;
+		}
+		struct import_file *none = last_is_there ? &scan->files[i] : &scan->files[kept - 1];
+		scan->bytes -= none->size;
+		scan->messages--;
+		mem_free(none->name);
+		scan->files[kept - 1] = last_is_there ? scan->files[kept - 1] : scan->files[i];
+	}
+	scan->n_files = kept;
 }
 
 int import_scan(struct import *x)
@@ -281,6 +308,8 @@ int import_scan(struct import *x)
 		return import_fail(x, ERR_NOT_FOUND, "there is no mail in %s: neither a Maildir nor an mbox", x->source);
 	if (!err && x->scan.n_files)
 		qsort_r(x->scan.files, x->scan.n_files, sizeof *x->scan.files, compare_files, &x->scan);
+	if (!err && x->is_maildir)
+		drop_renamed(x);
 	return err;
 }
 
@@ -294,55 +323,4 @@ void import_scan_free(struct import_scan *scan)
 	}
 	mem_free(scan->files);
 	mem_free(scan->folders);
-}
-
-/* The file that a line of the list means. */
-static size_t find_file(const struct import_scan *scan, struct str line)
-{
-	struct str name = line, path = str_cut(&name, '\t');
-	size_t low = 0, high = scan->n_files;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		const struct import_file *file = &scan->files[middle];
-		int order = str_cmp(path, str_from_c(scan->folders[file->folder].path));
-		if (order == 0)
-			order = maildir_name_compare(name, unique_of(file));
-		if (order == 0)
-			return middle;
-		if (order < 0)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return IMPORT_GONE;
-}
-
-static void add_item(struct import *x, size_t file)
-{
-	if ((x->n_items & (x->n_items - 1)) == 0)
-		x->items = mem_resize(x->items, x->n_items ? x->n_items * 2 : 1, sizeof *x->items);
-	x->items[x->n_items++] = file;
-}
-
-void import_order(struct import *x)
-{
-	struct str rest = buf_str(&x->list_text);
-	while (rest.n > 0) {
-		size_t file = find_file(&x->scan, str_cut(&rest, '\n'));
-		if (file != IMPORT_GONE && x->scan.files[file].is_listed)
-			file = IMPORT_GONE; /* a line that stands there twice */
-		if (file != IMPORT_GONE)
-			x->scan.files[file].is_listed = true;
-		add_item(x, file);
-	}
-	for (size_t i = 0; i < x->scan.n_files; i++) {
-		const struct import_file *file = &x->scan.files[i];
-		if (file->is_listed)
-			continue;
-		buf_add(&x->list_text, str_from_c(x->scan.folders[file->folder].path));
-		buf_add_byte(&x->list_text, '\t');
-		buf_add(&x->list_text, unique_of(file));
-		buf_add_byte(&x->list_text, '\n');
-		add_item(x, i);
-	}
 }

@@ -53,6 +53,13 @@ static int refused(struct import *x, int err)
 	return import_fail(x, err, "%.*s%s", STR_ARG(why), is_lost ? "; run the same command again to go on" : "");
 }
 
+/* It was left out by an earlier run, and is on disk now. */
+static void forget_left(struct import *x, const struct import_position *position)
+{
+	if (position->again)
+		set_remove(&x->left, (uint32_t)position->again, (uint32_t)position->again);
+}
+
 /* The first so many messages of the parcel are in their mailboxes, on disk. */
 static int acknowledge(struct import *x)
 {
@@ -61,6 +68,8 @@ static int acknowledge(struct import *x)
 		return import_fail(x, ERR_CORRUPT, "the server's answer cannot be right; is it of another version?");
 	if (n == 0)
 		return 0;
+	for (uint64_t i = 0; i < n; i++)
+		forget_left(x, &x->waiting[x->first_waiting + i]);
 	x->durable = x->waiting[x->first_waiting + n - 1];
 	x->first_waiting += n;
 	x->n_waiting -= n;
@@ -86,7 +95,7 @@ static int flush(struct import *x)
 
 int import_begin(struct import *x)
 {
-	struct parcel_begin begin = { .next = 1, .messages = x->scan.n_files, .bytes = x->scan.bytes };
+	struct parcel_begin begin = { .next = 1, .messages = x->scan.messages, .bytes = x->scan.bytes };
 	x->piece = BUF_INIT(PIECE_MAX);
 	parcel_put_begin(&x->sender.maker, &begin);
 	return flush(x);
@@ -149,8 +158,6 @@ static int tell_mailbox(struct import *x, struct import_target *target)
 		                                .n_keywords = target->n_keywords };
 	memcpy(mailbox->keywords, target->keywords, target->n_keywords * sizeof *mailbox->keywords);
 	parcel_put_mailbox(&x->sender.maker, mailbox);
-	if (!target->number)
-		parcel_put_subscription(&x->sender.maker, target->name);
 	target->number = mailbox->number;
 	target->n_told = target->n_keywords;
 	mem_free(mailbox);
@@ -159,7 +166,10 @@ static int tell_mailbox(struct import *x, struct import_target *target)
 
 int import_mailbox_send(struct import *x, struct str mailbox)
 {
-	return tell_mailbox(x, find_target(x, mailbox));
+	int err = tell_mailbox(x, find_target(x, mailbox));
+	if (!err)
+		parcel_put_subscription(&x->sender.maker, mailbox);
+	return err ? err : make_room(x);
 }
 
 static int push_position(struct import *x)
@@ -174,6 +184,7 @@ static int push_position(struct import *x)
 		memmove(x->waiting, x->waiting + x->first_waiting, x->n_waiting * sizeof *x->waiting);
 		x->first_waiting = 0;
 	}
+	x->at.again = set_has(&x->left, (uint32_t)x->number) ? x->number : 0;
 	x->waiting[x->first_waiting + x->n_waiting++] = x->at;
 	return 0;
 }
@@ -272,7 +283,7 @@ static int put_message(struct import *x, const struct import_target *target, con
 	struct body_sum *sum = body_sum_new();
 	int err = make_room(x);
 	bool good = each_piece(x, add_to_sum, sum);
-	struct parcel_message message = { .number = x->at.number, .size = x->spool.length,
+	struct parcel_message message = { .number = x->number, .size = x->spool.length,
 		                              .internal_date = facts->date.seconds,
 		                              .zone_minutes = (int16_t)facts->date.zone_minutes,
 		                              .checksum = body_sum_end(&sum), .mailbox = target->number };
@@ -283,22 +294,17 @@ static int put_message(struct import *x, const struct import_target *target, con
 	return good || err ? err : import_fail(x, ERR_IO, "cannot read a temporary file (see $TMPDIR): %m");
 }
 
-static int refuse_large(struct import *x, const struct import_facts *facts)
-{
-	x->too_large++;
-	progress_end(&x->progress);
-	fprintf(stderr, "mansio: message %" PRIu64 ", for mailbox %.*s, is larger than imap.max_message_size; left out\n",
-	        x->at.number, STR_ARG(facts->mailbox));
-	return 0;
-}
-
 int import_message_send(struct import *x, const struct import_facts *facts)
 {
 	struct import_target *target = find_target(x, facts->mailbox);
-	struct parcel_entry entry = { .message = x->at.number, .flags = facts->flags };
+	struct parcel_entry entry = { .message = x->number, .flags = facts->flags };
 	int err = spool_piece(x);
-	if (err || x->is_too_large)
-		return err ? err : refuse_large(x, facts);
+	if (err)
+		return err;
+	if (x->is_too_large) {
+		x->too_large++;
+		return import_leave(x, "is larger than imap.max_message_size");
+	}
 	x->with_nul += x->has_nul;
 	x->at.imported++;
 	set_keywords(target, facts, &entry.keywords);
@@ -334,8 +340,10 @@ int import_finish(struct import *x)
 	if (err || told)
 		return err ? refused(x, err) : told;
 	x->refused = x->n_waiting;
-	x->durable = x->at;
-	x->durable.imported -= x->refused;
+	for (size_t i = 0; i < x->n_waiting; i++)
+		forget_left(x, &x->waiting[x->first_waiting + i]);
+	x->durable = (struct import_position){ .number = x->next - 1, .imported = x->at.imported - x->refused };
+	x->complete = true;
 	return 0;
 }
 

@@ -1,15 +1,12 @@
-/* import_state.c: how far an import has come, in a file that the next run reads: what is on the server's disk, and from
- * where on to send. Beside it, NAME.list, the order of the files (import_scan.c). The state is replaced as a whole and
- * follows the server; a run holds a lock on NAME.lock. When the import is complete all of them go.
- *
- *     {"form":1,"transfer":"32 hex digits","account":"id","source":"/absolute/path","mailbox":"","format":"mbox",
- *      "number":N,"item":N,"offset":N,"imported":N}
+/* import_state.c: what an import remembers, in two files: the record, which is replaced as a whole and follows the
+ * server, and beside it NAME.list, which is written when a run begins (import_record.h says what stands in them). They
+ * stay when the import is complete, for the next one of the same. A run holds a lock on NAME.lock.
  *
  * By default they lie in $XDG_STATE_HOME/mansio (~/.local/state/mansio), since the source may be read-only. */
 #include "proc/ctl/import.h"
 
 #include "base/checked.h"
-#include "base/json.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/random.h"
 #include "db/bodylog.h"
@@ -20,9 +17,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define STATE_FORM 1
-#define STATE_MAX  (64 * 1024)
 
 /* --- where it is --- */
 
@@ -37,11 +31,12 @@ static int make_folders(struct import *x, const char *path)
 	return 0;
 }
 
-/* A name that is the same whenever the same is imported into the same. */
+/* A name that is the same whenever the same is imported into the same, by whatever address; an account that was made
+ * anew is another one. */
 static uint64_t name_of(const struct import *x)
 {
 	struct body_sum *sum = body_sum_new();
-	const struct str parts[] = { x->account, x->mailbox, str_from_c(x->source) };
+	const struct str parts[] = { str_from_c(x->account_id), x->mailbox, str_from_c(x->source) };
 	for (size_t i = 0; i < COUNT_OF(parts); i++) {
 		body_sum_add(sum, parts[i]);
 		body_sum_add(sum, STR("\n"));
@@ -76,46 +71,53 @@ static void beside(const struct import *x, const char *ending, char path[IMPORT_
 
 /* --- reading --- */
 
-static bool read_hex(struct str text, unsigned char *out, size_t n)
-{
-	if (text.n != n * 2)
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		int high = ascii_hex_value(text.p[2 * i]), low = ascii_hex_value(text.p[2 * i + 1]);
-		if (high < 0 || low < 0)
-			return false;
-		out[i] = (unsigned char)(high << 4 | low);
-	}
-	return true;
-}
-
 static struct str format_of(const struct import *x)
 {
 	return x->is_maildir ? STR("maildir") : STR("mbox");
 }
 
-static int take_state(struct import *x, const struct json_value *state)
+static void print_record(const struct import *x, struct buf *out)
 {
-	if (json_u64(json_member(state, "form")) != STATE_FORM ||
-	    !read_hex(json_string(json_member(state, "transfer")), x->transfer, sizeof x->transfer))
-		return import_fail(x, ERR_CORRUPT, "%s is not the state of an import; remove it to begin anew", x->state_path);
-	if (!str_eq(json_string(json_member(state, "source")), str_from_c(x->source)))
-		return import_fail(x, ERR_EXISTS, "%s is the state of an import from elsewhere", x->state_path);
-	if (!str_eq(json_string(json_member(state, "account")), str_from_c(x->account_id)))
-		return import_fail(x, ERR_EXISTS, "%s is the state of an import into another account, or into one that was made "
-		                   "anew since; remove it to begin anew", x->state_path);
-	if (!str_eq(json_string(json_member(state, "mailbox")), x->mailbox) ||
-	    !str_eq(json_string(json_member(state, "format")), format_of(x)))
-		return import_fail(x, ERR_EXISTS, "%s is the state of an import with another --mailbox or --format; give the same, "
-		                   "or remove it to begin anew", x->state_path);
-	x->durable = (struct import_position){
-		.number = json_u64(json_member(state, "number")),
-		.item = json_u64(json_member(state, "item")),
-		.offset = json_u64(json_member(state, "offset")),
-		.imported = json_u64(json_member(state, "imported")),
-	};
-	x->resumed = true;
+	struct import_record record = { .account = str_from_c(x->account_id),
+		                            .source = str_from_c(x->source),
+		                            .mailbox = x->mailbox,
+		                            .format = format_of(x),
+		                            .number = x->durable.number,
+		                            .before = x->before,
+		                            .next = x->next,
+		                            .imported = x->durable.imported,
+		                            .complete = x->complete,
+		                            .left = x->left };
+	memcpy(record.transfer, x->transfer, sizeof record.transfer);
+	import_record_print(&record, out);
+}
+
+/* The record is of this import. `mine`: as this one would be read back, for paths may have bytes that JSON cannot. */
+static int check_record(struct import *x, const struct import_record *record, const struct import_record *mine)
+{
+	if (!str_eq(record->source, mine->source))
+		return import_fail(x, ERR_EXISTS, "%s is of an import from elsewhere; say --again to import everything and use it "
+		                   "for this", x->state_path);
+	if (!str_eq(record->account, mine->account))
+		return import_fail(x, ERR_EXISTS, "%s is of an import into another account, or into one that was made anew since; "
+		                   "say --again to import everything", x->state_path);
+	if (!str_eq(record->mailbox, mine->mailbox) || !str_eq(record->format, mine->format))
+		return import_fail(x, ERR_EXISTS, "%s is of an import with another --mailbox or --format; give the same, or say "
+		                   "--again to import everything", x->state_path);
 	return 0;
+}
+
+/* A run that is complete is where this one begins; one that is not goes on. */
+static void take_record(struct import *x, struct import_record *record)
+{
+	memcpy(x->transfer, record->transfer, sizeof x->transfer);
+	x->left = record->left;
+	record->left = SET_INIT;
+	x->next = record->next;
+	x->before = record->complete ? record->next - 1 : record->before;
+	x->durable = (struct import_position){ .number = record->complete ? x->before : record->number,
+		                                   .imported = record->complete ? 0 : record->imported };
+	x->resumed = !record->complete;
 }
 
 static int lock(struct import *x)
@@ -130,51 +132,64 @@ static int lock(struct import *x)
 	return 0;
 }
 
-int import_state_open(struct import *x)
+static int read_record(struct import *x)
 {
 	char list[IMPORT_PATH_MAX];
-	struct buf text = BUF_INIT(STATE_MAX);
-	struct arena arena = ARENA_INIT(STATE_MAX);
-	struct json_value *state;
+	struct buf text = BUF_INIT(IMPORT_RECORD_MAX), own = BUF_INIT(IMPORT_RECORD_MAX);
+	struct arena arena = ARENA_INIT(2 * IMPORT_ARENA_MAX);
+	struct import_record record = { .left = SET_INIT }, mine = { .left = SET_INIT };
+	int err = 0;
+	beside(x, ".list", list);
+	print_record(x, &own);
+	if (!ctl_read_file(x->state_path, &text) || import_record_parse(buf_str(&text), &arena, &record) < 0 ||
+	    import_record_parse(buf_str(&own), &arena, &mine) < 0 || !ctl_read_file(list, &x->remembered))
+		err = import_fail(x, ERR_CORRUPT, "%s or %s cannot be read; say --again to import everything", x->state_path, list);
+	if (!err)
+		err = check_record(x, &record, &mine);
+	if (!err)
+		take_record(x, &record);
+	set_free(&record.left);
+	set_free(&mine.left);
+	arena_free(&arena);
+	buf_free(&text);
+	buf_free(&own);
+	return err;
+}
+
+int import_state_open(struct import *x)
+{
 	int err = find_path(x);
 	if (!err)
 		err = lock(x);
 	if (err)
 		return err;
 	random_bytes(x->transfer, sizeof x->transfer);
-	if (access(x->state_path, F_OK) == 0) {
-		beside(x, ".list", list);
-		if (!ctl_read_file(x->state_path, &text) || json_parse(buf_str(&text), &arena, &state) < 0 ||
-		    !ctl_read_file(list, &x->list_text))
-			err = import_fail(x, ERR_CORRUPT, "%s or %s cannot be read: remove them to begin anew", x->state_path, list);
-		else
-			err = take_state(x, state);
-	}
+	x->next = 1;
+	if (!ctl_flag(x->ctl, "--again") && access(x->state_path, F_OK) == 0)
+		err = read_record(x);
 	x->at = x->durable;
-	arena_free(&arena);
-	buf_free(&text);
 	return err;
 }
 
 /* --- writing --- */
 
-/* The whole file under another name first: at no moment there is half of one. */
+/* The whole file under another name first: at no moment there is half of one. What was written is on disk afterwards:
+ * what the server has stored must not be sent under another number. */
 static int replace_file(struct import *x, const char *path, struct str text)
 {
 	char partial[IMPORT_PATH_MAX + 16];
 	snprintf(partial, sizeof partial, "%s.partial", path);
 	int fd = open(partial, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
-	bool good = fd >= 0;
-	while (good && text.n > 0) {
-		ssize_t n = write(fd, text.p, text.n);
-		good = n > 0 || (n < 0 && errno == EINTR);
-		text = str_from(text, n > 0 ? (size_t)n : 0);
-	}
-	good = good && fsync(fd) == 0;
+	bool good = fd >= 0 && file_write(fd, text) == 0 && fsync(fd) == 0;
 	if (fd >= 0)
 		good = close(fd) == 0 && good;
 	if (!good || rename(partial, path) < 0)
 		return import_fail(x, ERR_IO, "cannot write %s: %m", path);
+	char *slash = strrchr(partial, '/');
+	if (slash)
+		slash[slash == partial] = '\0';
+	if (file_sync_folder(AT_FDCWD, slash ? partial : ".") < 0)
+		return import_fail(x, ERR_IO, "cannot write the folder of %s: %m", path);
 	return 0;
 }
 
@@ -182,41 +197,15 @@ int import_state_save_list(struct import *x)
 {
 	char path[IMPORT_PATH_MAX];
 	beside(x, ".list", path);
-	if (x->list_text.failed)
-		return import_fail(x, ERR_LIMIT, "there are too many files in %s", x->source);
-	return replace_file(x, path, buf_str(&x->list_text));
+	return replace_file(x, path, buf_str(&x->list));
 }
 
 int import_state_save(struct import *x)
 {
-	char transfer[2 * ACCOUNT_ID_SIZE + 1];
-	struct buf text = BUF_INIT(STATE_MAX);
-	for (size_t i = 0; i < sizeof x->transfer; i++)
-		snprintf(transfer + 2 * i, 3, "%02x", x->transfer[i]);
-	json_begin_object(&text);
-	json_field_u64(&text, "form", STATE_FORM);
-	json_field_string(&text, "transfer", str_from_c(transfer));
-	json_field_string(&text, "account", str_from_c(x->account_id));
-	json_field_string(&text, "source", str_from_c(x->source));
-	json_field_string(&text, "mailbox", x->mailbox);
-	json_field_string(&text, "format", format_of(x));
-	json_field_u64(&text, "number", x->durable.number);
-	json_field_u64(&text, "item", x->durable.item);
-	json_field_u64(&text, "offset", x->durable.offset);
-	json_field_u64(&text, "imported", x->durable.imported);
-	json_end_object(&text);
-	buf_add_byte(&text, '\n');
-	int err = replace_file(x, x->state_path, buf_str(&text));
+	struct buf text = BUF_INIT(IMPORT_RECORD_MAX);
+	print_record(x, &text);
+	int err = text.failed ? import_fail(x, ERR_LIMIT, "%s would be too large", x->state_path)
+	                      : replace_file(x, x->state_path, buf_str(&text));
 	buf_free(&text);
 	return err;
-}
-
-void import_state_remove(struct import *x)
-{
-	static const char *const ENDINGS[] = { "", ".list", ".lock" };
-	for (size_t i = 0; i < COUNT_OF(ENDINGS); i++) {
-		char path[IMPORT_PATH_MAX];
-		beside(x, ENDINGS[i], path);
-		unlink(path);
-	}
 }

@@ -11,6 +11,7 @@ static const struct {
 } OPTIONS[] = {
 	{ STR_INIT("--account"), true },
 	{ STR_INIT("--address"), true },
+	{ STR_INIT("--again"), false },
 	{ STR_INIT("--all"), false },
 	{ STR_INIT("--app-password"), true },
 	{ STR_INIT("--at"), true },

@@ -25,6 +25,7 @@ struct restore_wish {
 
 struct restore_done {
 	uint64_t messages, entries, missing; /* missing: damaged in the backup, or refused */
+	uint64_t again; /* of the entries: an earlier run of this command had added them, and they were left as they are */
 };
 
 /* Into the account of that address in the running server. */

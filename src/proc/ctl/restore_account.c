@@ -15,6 +15,7 @@
 
 #include <inttypes.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #define MAILBOXES_MAX 64
 #define FLUSH_AT      (256 * 1024)
@@ -22,6 +23,7 @@
 struct sending {
 	struct ctl *ctl;
 	const struct restore_wish *wish;
+	const char *generation; /* name of the backup */
 	struct working_store working;
 	struct account *account;
 	struct ctl_parcel_sender sender;
@@ -101,10 +103,12 @@ static int said(struct sending *s, int result)
 	return result < 0 ? backup_fail(s->problem, result, "%.*s", STR_ARG(buf_str(&s->reply.message))) : 0;
 }
 
-static int open_parcel(struct sending *s, struct str mode)
+/* mode: back, or add with the source (parcel_reader.h) behind it. */
+static int open_parcel(struct sending *s, const struct str *mode, uint32_t n)
 {
-	const struct str arguments[] = { s->wish->address, mode };
-	int fd, result = ctl_parcel_open(s->ctl, CONTROL_PARCEL_WRITE, arguments, 2, &fd, &s->reply);
+	struct str arguments[3] = { s->wish->address };
+	memcpy(arguments + 1, mode, n * sizeof *mode);
+	int fd, result = ctl_parcel_open(s->ctl, CONTROL_PARCEL_WRITE, arguments, 1 + n, &fd, &s->reply);
 	if (result < 0)
 		return said(s, result);
 	ctl_parcel_sender_begin(&s->sender, fd);
@@ -145,7 +149,7 @@ static int check_mailboxes(struct sending *s)
 static int send_mailboxes(struct sending *s)
 {
 	const struct parcel_filter filter = { .mailboxes = s->wish->mailboxes, .n_mailboxes = s->wish->n_mailboxes };
-	int result = open_parcel(s, STR("back"));
+	int result = open_parcel(s, &STR("back"), 1);
 	struct parcel_writer *writer = result == 0 ? parcel_writer_new(s->account, &filter) : NULL;
 	bool done = false;
 	while (result == 0 && !done && !s->sender.over) {
@@ -208,9 +212,10 @@ static int send_body(struct sending *s, const struct chosen *chosen, char *room)
 	return result;
 }
 
+/* Its number in the parcel is its uid, which says with the source whether it has come before. */
 static int send_message(struct sending *s, const struct chosen *chosen, char *room)
 {
-	const struct parcel_message message = { .number = chosen->entry.message,
+	const struct parcel_message message = { .number = chosen->entry.uid,
 		                                    .size = chosen->row.size,
 		                                    .internal_date = chosen->row.internal_date,
 		                                    .zone_minutes = chosen->row.zone_minutes,
@@ -224,7 +229,7 @@ static int send_message(struct sending *s, const struct chosen *chosen, char *ro
 	entries->mailbox = 1;
 	entries->n = 1;
 	entries->list[0] = (struct parcel_entry){ .saved = chosen->entry.saved,
-		                                      .message = chosen->entry.message,
+		                                      .message = chosen->entry.uid,
 		                                      .flags = (uint8_t)(chosen->entry.flags & ~(unsigned)FLAG_DELETED),
 		                                      .keywords = chosen->keywords };
 	parcel_put_entries(&s->sender.maker, entries);
@@ -232,16 +237,11 @@ static int send_message(struct sending *s, const struct chosen *chosen, char *ro
 	return flush(s);
 }
 
-static int send_one(struct sending *s, struct mailbox *mailbox, uint32_t uid, char *room)
+static int send_one(struct sending *s, struct mailbox *mailbox, const struct entry *entry, char *room)
 {
-	const struct entry *entry = entry_find(mailbox, uid);
 	struct message_cursor rows;
-	struct chosen chosen;
+	struct chosen chosen = { .entry = *entry };
 	bool whole = false;
-	if (!entry)
-		return backup_fail(s->problem, ERR_NOT_FOUND, "\"%.*s\" has no message with the uid %" PRIu32 " in this backup",
-		                   STR_ARG(s->wish->mailboxes[0]), uid);
-	chosen.entry = *entry;
 	entry_keywords(mailbox, entry, &chosen.keywords);
 	message_cursor_begin(&rows, s->account);
 	int result = message_cursor_get(&rows, chosen.entry.message, &chosen.row);
@@ -277,49 +277,79 @@ static void put_mailbox(struct sending *s, const struct mailbox *mailbox)
 	mem_free(told);
 }
 
-/* "4711", "12,15:20": calls send_one for each uid. */
-static int send_set(struct sending *s, struct mailbox *mailbox, struct str set, char *room)
+/* "4711", "12,15:20": which messages of the mailbox; of a range those that are there. Before anything is sent: what was
+ * added stays. */
+static int choose(struct sending *s, struct mailbox *mailbox, struct set *out)
 {
-	int result = 0;
-	while (result == 0 && set.n > 0) {
+	struct str set = s->wish->messages;
+	while (set.p) {
 		struct str range = str_cut(&set, ','), last = range;
 		uint64_t from, to;
 		struct str first = str_cut(&last, ':');
 		if (str_to_u64(first, UINT32_MAX, &from) < 0 || from == 0 ||
 		    str_to_u64(last.p ? last : first, UINT32_MAX, &to) < 0 || to < from)
 			return backup_fail(s->problem, ERR_SYNTAX, "\"%.*s\" is no uid, and no set like 12,15:20", STR_ARG(range));
-		for (uint64_t uid = from; uid <= to && result == 0; uid++) {
-			/* of a range, those that are there */
-			if (from != to && !entry_find(mailbox, (uint32_t)uid)) {
-				struct entry_cursor next = entry_seek(mailbox, (uint32_t)uid);
-				const struct entry *entry = entry_next(&next);
-				if (!entry || entry->uid > to)
-					break;
-				uid = entry->uid;
-			}
-			result = send_one(s, mailbox, (uint32_t)uid, room);
-		}
+		struct entry_cursor cursor = entry_seek(mailbox, (uint32_t)from);
+		const struct entry *entry = entry_next(&cursor);
+		if (!entry || entry->uid > to)
+			return backup_fail(s->problem, ERR_NOT_FOUND, "\"%.*s\" has no message with the uid %.*s in this backup",
+			                   STR_ARG(s->wish->mailboxes[0]), STR_ARG(range));
+		for (; entry && entry->uid <= to; entry = entry_next(&cursor))
+			set_add(out, entry->uid, entry->uid);
+	}
+	return 0;
+}
+
+static int send_chosen(struct sending *s, struct mailbox *mailbox, const struct set *uids, char *room)
+{
+	int result = 0;
+	for (uint32_t i = 0; i < uids->n; i++) {
+		struct entry_cursor cursor = entry_seek(mailbox, uids->ranges[i].first);
+		const struct entry *entry;
+		while (result == 0 && (entry = entry_next(&cursor)) && entry->uid <= uids->ranges[i].last)
+			result = send_one(s, mailbox, entry, room);
 	}
 	return result;
+}
+
+/* What comes from this account of this backup has the same source each time, so that a command that was interrupted, or
+ * is given again, adds nothing twice. */
+static struct account_id source_of(const struct sending *s)
+{
+	struct account_id source;
+	struct buf text = BUF_INIT(BACKUP_NAME_MAX + 64);
+	XXH128_canonical_t sum;
+	buf_addf(&text, "restore %s ", s->generation);
+	buf_add(&text, str_of((const char *)s->wish->id.bytes, sizeof s->wish->id.bytes));
+	XXH128_canonicalFromHash(&sum, XXH3_128bits(text.p, text.n));
+	memcpy(source.bytes, sum.digest, sizeof source.bytes);
+	buf_free(&text);
+	return source;
 }
 
 static int send_messages(struct sending *s)
 {
 	struct mailbox *mailbox = account_mailbox(s->account, s->wish->mailboxes[0]);
+	struct account_id source = source_of(s);
+	const struct str mode[] = { STR("add"), str_of((const char *)source.bytes, sizeof source.bytes) };
+	struct set uids = SET_INIT;
 	int result = mailbox_open(mailbox);
 	if (result < 0)
 		return backup_fail(s->problem, result, "the backup cannot be read: %s", err_text(result));
 	char *room = mem_alloc_unset(MAX(PARCEL_BODY_CHUNK, BODYLOG_HEADER_MAX));
-	result = open_parcel(s, STR("add"));
+	result = choose(s, mailbox, &uids);
+	if (result == 0)
+		result = open_parcel(s, mode, COUNT_OF(mode));
 	if (result == 0) {
 		parcel_put_begin(&s->sender.maker, &(struct parcel_begin){ .next = 1 });
 		put_mailbox(s, mailbox);
-		result = send_set(s, mailbox, s->wish->messages, room);
+		result = send_chosen(s, mailbox, &uids, room);
 	}
 	if (result == 0) {
 		parcel_put_end(&s->sender.maker);
 		result = said(s, ctl_parcel_finish(&s->sender, &s->reply));
 	}
+	set_free(&uids);
 	mem_free(room);
 	mailbox_close(mailbox);
 	return result;
@@ -359,12 +389,14 @@ int restore_account(struct ctl *ctl, const struct repository *repository, const 
 {
 	struct sending *s = mem_alloc(1, sizeof *s);
 	*s = (struct sending){
-		.ctl = ctl, .wish = wish, .found = found, .problem = problem, .work = { .problem = problem }
+		.ctl = ctl, .wish = wish, .generation = manifest->name, .found = found, .problem = problem,
+		.work = { .problem = problem }
 	};
 	found->work = &s->work;
 	ctl_reply_init(&s->reply);
 	int result = run(s, repository, manifest, wish);
-	*done = (struct restore_done){ s->sender.answer.messages, s->sender.answer.entries, s->sender.answer.refused };
+	*done = (struct restore_done){ .messages = s->sender.answer.messages, .entries = s->sender.answer.entries,
+		                           .missing = s->sender.answer.refused, .again = s->sender.answer.passed };
 	if (s->account)
 		account_close(&s->account);
 	working_close(&s->working);

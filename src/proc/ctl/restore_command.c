@@ -1,6 +1,7 @@
 /* restore_command.c: the command mansio restore: which backup, what of it, and what is said at the end. */
 #include "proc/ctl/restore.h"
 
+#include "base/checked.h"
 #include "base/json.h"
 #include "base/mem.h"
 
@@ -68,13 +69,20 @@ static int restore_one(struct ctl *ctl, struct repository *repository, const str
 		json_field_string(&out, "account", wish->address);
 		json_field_u64(&out, "messages", done.messages);
 		json_field_u64(&out, "entries", done.entries);
+		json_field_u64(&out, "again", done.again);
 		json_field_u64(&out, "missing", missing);
 		json_end_object(&out);
 		printf("%.*s\n", STR_ARG(buf_str(&out)));
 		buf_free(&out);
 	} else if (err == 0) {
-		printf("restored %" PRIu64 " message%s of %.*s from %s\n", done.entries, done.entries == 1 ? "" : "s",
-		       STR_ARG(wish->address), manifest->name);
+		uint64_t fresh = done.entries - MIN(done.again, done.entries);
+		printf("restored %" PRIu64 " message%s of %.*s from %s\n", fresh, fresh == 1 ? "" : "s", STR_ARG(wish->address),
+		       manifest->name);
+		if (done.again)
+			fprintf(stderr,
+			        "mansio: %" PRIu64 " message%s an earlier run restored already; what was expunged since, mansio undelete "
+			        "puts back\n",
+			        done.again, done.again == 1 ? "" : "s");
 		if (missing)
 			fprintf(stderr,
 			        "mansio: %" PRIu64

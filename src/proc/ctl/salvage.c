@@ -168,6 +168,17 @@ static int prepare(const struct ctl *ctl, const struct places *places)
 	return EXIT_DONE;
 }
 
+/* A message was lost; or may have been, where a segment is damaged, and index.db does not say what was there. */
+static bool is_lost(const struct json_value *report)
+{
+	const struct json_value *damage = json_member(report, "damage");
+	bool lost = json_u64(json_member(report, "lost_entries")) > 0;
+	bool doubtful = json_is_true(json_member(report, "index_damaged"));
+	for (const struct json_value *item = damage ? damage->first : NULL; item && doubtful && !lost; item = item->next)
+		lost = str_starts(json_string(json_member(item, "file")), STR("body/"));
+	return lost;
+}
+
 static int finish(const struct ctl *ctl, const struct places *places, bool dry_run, const struct json_value *report,
                   struct str text, struct buf *all)
 {
@@ -188,7 +199,8 @@ static int finish(const struct ctl *ctl, const struct places *places, bool dry_r
 	return EXIT_DONE;
 }
 
-static int salvage_one(const struct ctl *ctl, uint16_t shard, uint16_t n_shards, bool dry_run, struct buf *all)
+static int salvage_one(const struct ctl *ctl, uint16_t shard, uint16_t n_shards, bool dry_run, struct buf *all,
+                       bool *lost)
 {
 	struct places *places = mem_alloc(1, sizeof *places);
 	struct buf report = BUF_INIT(SALVAGE_REPORT_MAX);
@@ -211,6 +223,7 @@ static int salvage_one(const struct ctl *ctl, uint16_t shard, uint16_t n_shards,
 	}
 	if (result == EXIT_DONE)
 		result = finish(ctl, places, dry_run, tree, buf_str(&report), all);
+	*lost |= result == EXIT_DONE && is_lost(tree);
 	arena_free(&arena);
 	buf_free(&report);
 	mem_free(places);
@@ -241,19 +254,19 @@ static int salvage_all(const struct ctl *ctl)
 	if (err)
 		return fail(ctl, ctl_exit_code(err), "corrupt", "the file %s/store, which says how many shards there are, cannot be "
 		            "used: %s. Restore it from a backup", directory, err_text(err));
-	bool *wanted = mem_alloc(identity.shards, sizeof *wanted);
+	bool *wanted = mem_alloc(identity.shards, sizeof *wanted), lost = false;
 	int result = read_shards(ctl, identity.shards, wanted);
 	json_begin_array(&all);
 	for (uint16_t i = 0; i < identity.shards && result == EXIT_DONE; i++)
 		if (wanted[i])
-			result = salvage_one(ctl, i, identity.shards, ctl_flag(ctl, "--dry-run"), &all);
+			result = salvage_one(ctl, i, identity.shards, ctl_flag(ctl, "--dry-run"), &all, &lost);
 	json_end_array(&all);
 	if (result == EXIT_DONE && ctl->json)
 		printf("%.*s\n", STR_ARG(buf_str(&all)));
 	mem_wipe(&identity, sizeof identity);
 	mem_free(wanted);
 	buf_free(&all);
-	return result;
+	return result == EXIT_DONE && lost ? EXIT_FAILED : result;
 }
 
 int ctl_run_store_salvage(struct ctl *ctl, const struct ctl_command *command)

@@ -97,11 +97,12 @@ int ctl_run_undelete_list(struct ctl *ctl, const struct ctl_command *command)
 	return run_list(ctl);
 }
 
-static void print_restored(const struct ctl *ctl, uint64_t n)
+static void print_restored(const struct ctl *ctl, uint64_t n, uint64_t damaged)
 {
 	struct buf json = BUF_INIT(1024);
 	json_begin_object(&json);
 	json_field_u64(&json, "restored", n);
+	json_field_u64(&json, "damaged", damaged);
 	json_end_object(&json);
 	if (ctl->json)
 		print_json(&json);
@@ -114,34 +115,43 @@ int ctl_run_undelete_restore(struct ctl *ctl, const struct ctl_command *command)
 {
 	char since[24] = "0";
 	int64_t seconds;
-	uint64_t restored = 0;
-	bool more = true;
-	int result = EXIT_DONE;
+	uint64_t restored = 0, damaged = 0;
+	int result;
 	struct str given = ctl_option(ctl, "--since");
 	if (given.n && read_since(given, &seconds) < 0)
 		return ctl_fail(ctl, EXIT_USAGE, "usage",
 		                STR("--since takes a time ago (90m, 2h, 1d) or a date (2026-01-31, 2026-01-31T12:00, in UTC)"));
 	if (given.n)
 		snprintf(since, sizeof since, "%" PRId64, seconds);
-	struct str arguments[CONTROL_ARGUMENTS_MAX] = { ctl->arguments[0], mailbox_option(ctl), str_from_c(since) };
-	uint32_t n_ids = ctl_options(ctl, "--id", arguments + 3, CONTROL_ARGUMENTS_MAX - 3);
-	if (n_ids > CONTROL_ARGUMENTS_MAX - 3)
+	struct buf next = BUF_INIT(CONTROL_ARGUMENT_MAX);
+	struct str arguments[CONTROL_ARGUMENTS_MAX] = { ctl->arguments[0], mailbox_option(ctl), str_from_c(since), STR("") };
+	uint32_t n_ids = ctl_options(ctl, "--id", arguments + 4, CONTROL_ARGUMENTS_MAX - 4);
+	if (n_ids > CONTROL_ARGUMENTS_MAX - 4)
 		return ctl_usage(ctl, "too many options %.*s", STR("--id"));
-	while (more && result == EXIT_DONE) {
+	do {
 		struct arena arena = ARENA_INIT(ANSWER_ARENA);
 		struct ctl_reply reply;
 		struct json_value *answer;
 		ctl_reply_init(&reply);
-		result = ctl_ask(ctl, CONTROL_UNDELETE_RESTORE, arguments, 3 + n_ids, &reply, &arena, &answer);
+		result = ctl_ask(ctl, CONTROL_UNDELETE_RESTORE, arguments, 4 + n_ids, &reply, &arena, &answer);
+		buf_clear(&next);
 		if (result == EXIT_DONE) {
 			restored += json_u64(json_member(answer, "restored"));
-			more = json_is_true(json_member(answer, "more"));
+			damaged += json_u64(json_member(answer, "damaged"));
+			buf_add(&next, json_string(json_member(answer, "next")));
 		}
+		arguments[3] = buf_str(&next);
 		arena_free(&arena);
 		ctl_reply_free(&reply);
-	}
+	} while (result == EXIT_DONE && next.n > 0);
+	buf_free(&next);
 	if (result == EXIT_DONE)
-		print_restored(ctl, restored);
+		print_restored(ctl, restored, damaged);
+	if (result == EXIT_DONE && damaged > 0) {
+		fprintf(stderr, "mansio: %" PRIu64 " message%s cannot be put back now: the mailbox or the message is damaged (see "
+		        "mansio store check)\n", damaged, damaged == 1 ? "" : "s");
+		result = EXIT_FAILED;
+	}
 	if (result == EXIT_DONE && restored < n_ids) {
 		fprintf(stderr, "mansio: not all of these ids can be put back (see mansio undelete list)\n");
 		result = EXIT_NOT_FOUND;
@@ -184,19 +194,26 @@ static void gather_damage(const struct json_value *shards, struct buf *all)
 	}
 }
 
-static int print_checked(const struct ctl *ctl, const struct json_value *shards, struct buf *damage)
+/* What of the whole store was found beside the sums over its shards. */
+struct checked {
+	struct buf damage; /* an array */
+	uint64_t damaged, notes;
+};
+
+static int print_checked(const struct ctl *ctl, const struct json_value *shards, const struct checked *checked)
 {
 	struct buf out = BUF_INIT(CTL_REPLY_MAX);
 	struct arena arena = ARENA_INIT(CTL_REPLY_MAX);
 	struct json_value *list = NULL;
-	uint64_t damaged = sum_of(shards, "damaged");
+	uint64_t damaged = sum_of(shards, "damaged") + checked->damaged;
 	json_begin_object(&out);
 	json_field_u64(&out, "accounts", sum_of(shards, "accounts"));
 	json_field_u64(&out, "messages", sum_of(shards, "messages"));
 	json_field_u64(&out, "bytes", sum_of(shards, "bytes"));
 	json_field_u64(&out, "damaged", damaged);
+	json_field_u64(&out, "notes", sum_of(shards, "notes") + checked->notes);
 	json_key(&out, "damage");
-	json_put_raw(&out, buf_str(damage));
+	json_put_raw(&out, buf_str(&checked->damage));
 	json_end_object(&out);
 	if (ctl->json)
 		print_json(&out);
@@ -209,11 +226,11 @@ static int print_checked(const struct ctl *ctl, const struct json_value *shards,
 
 int ctl_run_store_check(struct ctl *ctl, const struct ctl_command *command)
 {
-	struct buf damage = BUF_INIT(CTL_REPLY_MAX / 2);
+	struct checked checked = { .damage = BUF_INIT(CTL_REPLY_MAX / 2) };
 	struct str step = STR("begin");
 	bool done = false;
 	int result = EXIT_DONE;
-	json_begin_array(&damage);
+	json_begin_array(&checked.damage);
 	while (!done && result == EXIT_DONE) {
 		struct arena arena = ARENA_INIT(ANSWER_ARENA);
 		struct ctl_reply reply;
@@ -222,22 +239,25 @@ int ctl_run_store_check(struct ctl *ctl, const struct ctl_command *command)
 		result = ctl_ask(ctl, CONTROL_STORE_CHECK, &step, 1, &reply, &arena, &shards);
 		done = result == EXIT_DONE && all_done(shards);
 		if (result == EXIT_DONE) {
-			gather_damage(shards, &damage);
+			gather_damage(shards, &checked.damage);
 			print_progress("checked", sum_of(shards, "bytes"));
 		}
 		if ((done || result != EXIT_DONE) && isatty(STDERR_FILENO))
 			fputc('\n', stderr);
 		if (done) {
-			json_end_array(&damage);
-			result = ctl_name_damage(ctl, &damage);
+			if (isatty(STDERR_FILENO))
+				fputs("checking the indexes\n", stderr);
+			ctl_check_indexes(ctl, &checked.damage, &checked.damaged, &checked.notes);
+			json_end_array(&checked.damage);
+			result = ctl_name_damage(ctl, &checked.damage);
 		}
 		if (done && result == EXIT_DONE)
-			result = print_checked(ctl, shards, &damage);
+			result = print_checked(ctl, shards, &checked);
 		step = STR("wait");
 		arena_free(&arena);
 		ctl_reply_free(&reply);
 	}
-	buf_free(&damage);
+	buf_free(&checked.damage);
 	return result;
 }
 

@@ -199,22 +199,43 @@ void ctl_print_expunged(const struct json_value *list)
 	}
 }
 
-/* "alice@example.test, Archive, uid 5: its bytes ... (message 17, segment 1, offset 1234)" */
+/* " (shards/00/body/000001.seg, offset 1234, message 17)", " (shards/00/index.db, table page, key = 5)" */
+static void print_place(const struct json_value *item)
+{
+	struct str table = json_string(json_member(item, "table")), row = json_string(json_member(item, "row"));
+	uint64_t offset = json_u64(json_member(item, "offset")), segment = json_u64(json_member(item, "segment"));
+	uint64_t message = json_u64(json_member(item, "message"));
+	printf(" (%.*s", STR_ARG(json_string(json_member(item, "file"))));
+	if (offset || segment)
+		printf(", offset %llu", (unsigned long long)offset);
+	if (table.n && !segment)
+		printf(", table %.*s", STR_ARG(table));
+	if (row.n && !segment)
+		printf(", %.*s", STR_ARG(row));
+	if (message)
+		printf(", message %llu", (unsigned long long)message);
+	putchar(')');
+}
+
+/* "alice@example.test, Archive, uid 5: its bytes ..." and the place. What is said of no account begins with the problem. */
 static void print_damage(const struct json_value *item)
 {
 	const struct json_value *address = json_member(item, "address");
 	struct str mailbox = json_string(json_member(item, "mailbox"));
-	uint64_t uid = json_u64(json_member(item, "uid")), message = json_u64(json_member(item, "message"));
-	printf("%.*s", STR_ARG(json_string(address ? address : json_member(item, "account"))));
-	if (mailbox.n)
-		printf(", %.*s", STR_ARG(mailbox));
+	struct str who = json_string(address ? address : json_member(item, "account"));
+	uint64_t uid = json_u64(json_member(item, "uid"));
+	if (json_is_true(json_member(item, "note")))
+		printf("note: ");
+	ctl_print_text(who);
+	if (mailbox.n) {
+		printf("%s", who.n ? ", " : "");
+		ctl_print_text(mailbox);
+	}
 	if (uid)
 		printf(", uid %llu", (unsigned long long)uid);
-	printf(": %.*s", STR_ARG(json_string(json_member(item, "problem"))));
-	if (message)
-		printf(" (message %llu, segment %llu, offset %llu)", (unsigned long long)message,
-		       (unsigned long long)json_u64(json_member(item, "segment")),
-		       (unsigned long long)json_u64(json_member(item, "offset")));
+	printf("%s", who.n || mailbox.n ? ": " : "");
+	ctl_print_text(json_string(json_member(item, "problem")));
+	print_place(item);
 	putchar('\n');
 }
 
@@ -222,11 +243,13 @@ void ctl_print_checked(const struct json_value *checked)
 {
 	char size[64];
 	const struct json_value *list = json_member(checked, "damage");
-	uint64_t damaged = json_u64(json_member(checked, "damaged"));
+	uint64_t damaged = json_u64(json_member(checked, "damaged")), notes = json_u64(json_member(checked, "notes"));
 	ctl_print_size(json_u64(json_member(checked, "messages")), json_u64(json_member(checked, "bytes")), size);
 	printf("checked: %s\n", size);
 	for (const struct json_value *item = list ? list->first : NULL; item; item = item->next)
 		print_damage(item);
+	if (notes)
+		printf("%llu note%s: that may be right, and is no damage\n", (unsigned long long)notes, notes == 1 ? "" : "s");
 	if (damaged)
 		printf("%llu damaged; all else goes on. What is lost for good: restore it from a backup\n",
 		       (unsigned long long)damaged);

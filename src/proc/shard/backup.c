@@ -125,7 +125,7 @@ void backup_command(struct shard *shard, uint64_t number, const struct str *argu
 		return;
 	}
 	if (backup->waiter || (begins && backup->active && !ours)) {
-		answer(shard, number, ERR_UNAVAILABLE, STR("another backup is under way"), STR(""));
+		answer(shard, number, ERR_UNAVAILABLE, STR("another backup or check is under way"), STR(""));
 		return;
 	}
 	if (!begins && !ends && !ours) {

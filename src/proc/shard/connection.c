@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "ipc/access_shard.h"
+#include "ipc/auth_shard.h"
 #include "loop/cold_read.h"
 #include "loop/turns.h"
 #include "proc/who.h"
@@ -44,6 +45,8 @@ struct connection {
 	bool due;       /* a wish has come true: resume */
 	bool doomed;    /* its batch is void: it ends at the end of the turn, and nothing that waits leaves */
 	bool closing;
+	bool lost;      /* its stream has closed; it lives until what it has begun to write is written */
+	bool sent_away; /* by others: what waits for it has a short time to leave */
 	char who[]; /* for `mansio who`: account, address and TLS version, each followed by a NUL */
 };
 
@@ -197,13 +200,23 @@ void connection_flush(void *connection)
 	stream_flush(c->stream);
 }
 
+/* What is held back goes on with its release. */
+static void finish(struct connection *c)
+{
+	if (c->held_link)
+		return;
+	if (c->shard->stopping || c->sent_away)
+		stream_finish_soon(c->stream, LINGER_MS);
+	else
+		stream_finish(c->stream, LINGER_MS);
+}
+
 void connection_close(void *connection)
 {
 	struct connection *c = connection;
 	c->closing = true;
 	/* Told now, the stream sends its end along with the last words. */
-	if (!c->held_link)
-		stream_finish(c->stream, LINGER_MS);
+	finish(c);
 	do_later(c);
 }
 
@@ -268,6 +281,35 @@ static void feed_kept(struct connection *c)
 		buf_free(&c->kept);
 }
 
+/* Is there something that the client has asked for and that is not done? */
+static bool is_busy(const struct connection *c)
+{
+	return c->wishes || c->due || c->fetching || c->kept.n > 0 || stream_has_input(c->stream) || !may_run(c) ||
+	       !c->engine->wants_input(c->state);
+}
+
+/* RFC 1939 section 6: a QUIT that has come is carried out, whether its client still listens or not. */
+static bool waits_for_store(const struct connection *c)
+{
+	return !c->closing && !c->doomed && (c->wishes & (WISH(SESSION_RESUME_WRITABLE) | WISH(SESSION_RESUME_DURABLE)));
+}
+
+/* A client may end its side behind its last command: it goes when that is done and answered. */
+static void end_if_done(struct connection *c)
+{
+	if (c->lost) {
+		if (!waits_for_store(c))
+			connection_free(c);
+		return;
+	}
+	if (!stream_has_ended(c->stream) || c->closing || c->doomed || is_busy(c))
+		return;
+	if (outq_empty(stream_output(c->stream)) && !c->held_link)
+		connection_free(c);
+	else
+		connection_close(c);
+}
+
 static size_t on_input(void *owner, struct str bytes)
 {
 	struct connection *c = owner;
@@ -279,6 +321,8 @@ static size_t on_input(void *owner, struct str bytes)
 	if (c->closing && taken == bytes.n)
 		stream_no_linger(c->stream);
 	did(c);
+	if (stream_has_ended(c->stream))
+		do_later(c); /* once the stream knows what was taken */
 	return taken;
 }
 
@@ -286,7 +330,7 @@ static size_t on_input(void *owner, struct str bytes)
 static void part(struct connection *c)
 {
 	struct outq *out = stream_output(c->stream);
-	if (out->begun || !c->engine->last_words) {
+	if (c->lost || out->begun || !c->engine->last_words) {
 		connection_free(c);
 		return;
 	}
@@ -296,7 +340,7 @@ static void part(struct connection *c)
 	c->closing = true;
 	unlink_held(c);
 	stream_hold(c->stream, false);
-	stream_finish(c->stream, LINGER_MS);
+	finish(c);
 }
 
 static void on_later(void *owner)
@@ -307,8 +351,10 @@ static void on_later(void *owner)
 		return;
 	}
 	if (c->closing) {
-		if (!c->held_link)
-			stream_finish(c->stream, LINGER_MS);
+		if (c->lost)
+			connection_free(c);
+		else
+			finish(c);
 		return;
 	}
 	if (!may_run(c))
@@ -326,6 +372,7 @@ static void on_later(void *owner)
 		stream_offer_again(c->stream);
 	else
 		did(c);
+	end_if_done(c);
 }
 
 static void on_drained(void *owner)
@@ -337,12 +384,19 @@ static void on_drained(void *owner)
 	}
 }
 
+static void on_ended(void *owner)
+{
+	end_if_done(owner);
+}
+
 static void on_closed(void *owner, int err)
 {
 	struct connection *c = owner;
 	if (err < 0 && err != ERR_CLOSED)
 		log_info("connection-lost", LOG_ID(c->session), LOG_ERR(err));
-	connection_free(c);
+	c->lost = true;
+	if (!waits_for_store(c))
+		connection_free(c);
 }
 
 /* RFC 3501 section 5.4: the client hears why; a POP3 engine closes without a word, as RFC 1939 section 3 wants. */
@@ -354,7 +408,7 @@ static void on_idle(void *owner)
 }
 
 static const struct stream_events events = {
-	.input = on_input, .drained = on_drained, .closed = on_closed, .idle = on_idle,
+	.input = on_input, .drained = on_drained, .closed = on_closed, .ended = on_ended, .idle = on_idle,
 };
 
 /* --- beginning --- */
@@ -385,13 +439,22 @@ static bool is_connection(int fd)
 	       getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n) == 0 && !listens;
 }
 
-/* The ticket was made before the app password was removed. */
-static bool is_gone_login(const struct shard *shard, uint64_t login)
+/* The ticket was made before the app password was removed, or may have been. */
+static bool is_gone_login(const struct shard *shard, const struct ticket *ticket)
 {
+	if (ticket->login == 0)
+		return false;
 	for (size_t i = 0; i < COUNT_OF(shard->gone_logins); i++)
-		if (login != 0 && shard->gone_logins[i] == login)
+		if (shard->gone_logins[i].login == ticket->login)
 			return true;
-	return false;
+	return ticket->expires <= shard->gone_until;
+}
+
+static void remember_gone_login(struct shard *shard, uint64_t login)
+{
+	struct gone_login *place = &shard->gone_logins[shard->n_gone_logins++ % GONE_LOGINS_MAX];
+	shard->gone_until = MAX(shard->gone_until, place->until);
+	*place = (struct gone_login){ login, clock_wall_seconds() + TICKET_LIFETIME_SECONDS };
 }
 
 static struct str check_ticket(struct shard *shard, const struct handover *handover, struct ticket *ticket)
@@ -402,7 +465,7 @@ static struct str check_ticket(struct shard *shard, const struct handover *hando
 	if (ticket->session != handover->session || ticket->shard != shard->process->setup.index ||
 	    !(ticket->rights & right))
 		return STR("the ticket is for something else");
-	return is_gone_login(shard, ticket->login) ? STR("this app password was removed") : STR("");
+	return is_gone_login(shard, ticket) ? STR("this app password was removed") : STR("");
 }
 
 /* Goes through all connections: only where pop3.one_session asks for it. */
@@ -437,6 +500,16 @@ static struct connection *connection_new(const struct handover *handover, const 
 	return c;
 }
 
+/* A login that becomes no session does not count for pop3.login_delay. */
+static void give_ticket_back(struct shard *shard, const struct ticket *ticket, struct str sealed)
+{
+	struct ipc_channel *auth = shard->auth.channel;
+	if (ticket->rights != TICKET_POP3 || shard->process->conf.pop3.login_delay_ms == 0 || !auth)
+		return;
+	if (ipc_send(auth, SHARD_AUTH_TICKET_UNUSED, sealed, -1) < 0)
+		log_warning("unused-ticket-not-told", LOG_ID(ticket->session));
+}
+
 static void begin(struct shard *shard, uint16_t access, const struct handover *handover, const struct ticket *ticket,
                   struct account *account, int fd)
 {
@@ -467,6 +540,8 @@ static void begin(struct shard *shard, uint16_t access, const struct handover *h
 	stream_set_write_timeout(c->stream, imap ? conf->imap.write_timeout_ms : conf->pop3.write_timeout_ms);
 	buf_add(&c->kept, handover->unread);
 	c->state = c->engine->begin(c, account, ticket, handover->tag);
+	if (c->closing)
+		give_ticket_back(shard, ticket, handover->ticket);
 	loop_did(shard->process->loop, STR("begin of a session"));
 	do_later(c);
 }
@@ -474,7 +549,7 @@ static void begin(struct shard *shard, uint16_t access, const struct handover *h
 int connection_hand_over(struct shard *shard, uint16_t access, struct str body, int *fd)
 {
 	struct handover handover;
-	struct ticket ticket;
+	struct ticket ticket = { 0 };
 	struct account *account;
 	int result = handover_decode(body, &handover);
 	if (result < 0 || *fd == -1 || (*fd != IPC_FD_LOST && !is_connection(*fd)))
@@ -507,6 +582,7 @@ int connection_hand_over(struct shard *shard, uint16_t access, struct str body, 
 		struct peer *peer = &shard->access[access % PEERS_MAX];
 		char room[16];
 		struct buf closed = { .p = room, .size = sizeof room, .max = sizeof room };
+		give_ticket_back(shard, &ticket, handover.ticket);
 		refuse(shard, &handover, client, in_use, why);
 		session_closed_encode(&(struct session_closed){ handover.session }, &closed);
 		return ipc_send(peer->channel, SHARD_ACCESS_CLOSED, buf_str(&closed), -1);
@@ -564,11 +640,17 @@ unsigned connections_held(const struct shard *shard)
 	return !shard->held ? 0 : !shard->held->held_next ? 1 : 2;
 }
 
+static void send_away(struct connection *c, struct str why)
+{
+	c->sent_away = true;
+	c->engine->bye(c->state, why);
+}
+
 void connections_account_gone(struct shard *shard, struct str why)
 {
 	for (struct connection *c = shard->connections; c; c = c->next)
 		if (account_is_gone(c->account) && !c->doomed && !c->closing)
-			c->engine->bye(c->state, why);
+			send_away(c, why);
 }
 
 void connections_login_gone(struct shard *shard, const struct account_id *account, uint64_t login)
@@ -576,12 +658,12 @@ void connections_login_gone(struct shard *shard, const struct account_id *accoun
 	struct account *held;
 	if (login == 0)
 		return;
-	shard->gone_logins[shard->n_gone_logins++ % GONE_LOGINS_MAX] = login;
+	remember_gone_login(shard, login);
 	if (account_open(shard->store, account, &held) < 0)
 		return;
 	for (struct connection *c = shard->connections; c; c = c->next)
 		if (c->account == held && c->login == login && !c->doomed && !c->closing)
-			c->engine->bye(c->state, STR("this app password was removed"));
+			send_away(c, STR("this app password was removed"));
 	account_close(&held);
 }
 
@@ -619,8 +701,7 @@ static void who_describe(void *owner, void *connection, struct who *out)
 
 static void who_kick(void *owner, void *connection)
 {
-	struct connection *c = connection;
-	c->engine->bye(c->state, STR("Closed by the operator"));
+	send_away(connection, STR("Closed by the operator"));
 }
 
 bool connections_control(struct shard *shard, uint64_t number, struct str body)
@@ -647,9 +728,12 @@ void connections_status(const struct shard *shard, struct buf *out)
 
 void connections_bye(struct shard *shard)
 {
-	for (struct connection *c = shard->connections; c; c = c->next)
-		if (!c->doomed && !c->closing)
+	for (struct connection *c = shard->connections; c; c = c->next) {
+		if (c->closing)
+			finish(c);
+		else if (!c->doomed)
 			c->engine->bye(c->state, STR("the server is stopping"));
+	}
 }
 
 void connections_free(struct shard *shard)

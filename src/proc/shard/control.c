@@ -5,7 +5,7 @@
  *
  * Arguments, after the account's id, and the answer:
  *     undelete list     mailbox or empty, position or empty         → object with messages and next (position or null)
- *     undelete restore  mailbox or empty, seconds since 1970, id…   → object with restored and more
+ *     undelete restore  mailbox or empty, seconds since 1970, id…   → object with restored, damaged and more
  *     store compact     "begin" or "wait" (no account's id)         → object of the shard, done or not
  *     store check       the same                                    → the same, with the damage found since the last answer
  *
@@ -18,6 +18,8 @@
 #include "base/mem.h"
 #include "ipc/control.h"
 #include "loop/turns.h"
+#include "mail/row_check.h"
+#include "proc/damage.h"
 #include "syntax/header.h"
 
 #include <inttypes.h>
@@ -29,7 +31,6 @@
 #define WAIT_TICK_MS    50
 #define CHECK_PACE_MS   1
 #define DAMAGE_MAX      (512 * 1024) /* bytes of JSON in one answer */
-#define MAILBOX_SHOWN   200 /* bytes of a name in it */
 #define WAIT_MS         1000
 
 /* Waits for the gate. */
@@ -61,6 +62,7 @@ struct shard_control {
 	uint64_t compacted_before; /* the counter at the last "begin" */
 	/* store check: one at a time */
 	struct store_check *check; /* NULL: none, or done */
+	struct mail_row_check *rows; /* reads for it */
 	struct check_totals checked;
 	bool check_done;
 	uint64_t check_waiter, check_until_ms; /* request number; 0: nobody waits */
@@ -220,6 +222,17 @@ static int read_position(struct str text, struct undelete_position *out)
 	return result;
 }
 
+static void put_next(struct buf *json, const struct undelete_position *position)
+{
+	char next[48];
+	int n = snprintf(next, sizeof next, "%" PRIu64 ".%" PRIu32, position->row, position->slot);
+	json_key(json, "next");
+	if (position->row)
+		json_put_string(json, str_of(next, (size_t)n));
+	else
+		json_put_null(json);
+}
+
 static void undelete_list_page(struct shard *shard, uint64_t number, const struct control_request *request)
 {
 	struct undelete_position position;
@@ -241,13 +254,7 @@ static void undelete_list_page(struct shard *shard, uint64_t number, const struc
 	result = undelete_list(account, &filter, &position, LIST_PAGE, print_expunged, &listing);
 	message_cursor_end(&listing.rows);
 	json_end_array(&json);
-	json_key(&json, "next");
-	char next[48];
-	int n = snprintf(next, sizeof next, "%" PRIu64 ".%" PRIu32, position.row, position.slot);
-	if (position.row)
-		json_put_string(&json, str_of(next, (size_t)n));
-	else
-		json_put_null(&json);
+	put_next(&json, &position);
 	json_end_object(&json);
 	if (result == 0)
 		result = buf_error(&json);
@@ -263,11 +270,13 @@ static void undelete_restore_some(struct shard *shard, uint64_t number, const st
 {
 	uint64_t ids[CONTROL_ARGUMENTS_MAX], since = 0;
 	struct undelete_filter filter = { .ids = ids };
+	struct undelete_position position;
 	struct account *account;
-	uint32_t restored = 0;
-	bool more = false;
-	int result = request->n_arguments >= 3 ? str_to_u64(request->arguments[2], INT64_MAX, &since) : ERR_SYNTAX;
-	for (uint32_t i = 3; i < request->n_arguments && result == 0; i++)
+	struct undelete_done done;
+	int result = request->n_arguments >= 4 ? str_to_u64(request->arguments[2], INT64_MAX, &since) : ERR_SYNTAX;
+	if (result == 0)
+		result = read_position(request->arguments[3], &position);
+	for (uint32_t i = 4; i < request->n_arguments && result == 0; i++)
 		result = str_to_u64(request->arguments[i], INT64_MAX, &ids[filter.n_ids++]);
 	if (result == 0)
 		result = open_account(shard, request, &account);
@@ -277,12 +286,13 @@ static void undelete_restore_some(struct shard *shard, uint64_t number, const st
 	}
 	filter.mailbox = request->arguments[1];
 	filter.since = (int64_t)since;
-	result = undelete_restore(account, &filter, &restored, &more);
+	result = undelete_restore(account, &filter, &position, &done);
 	if (result == 0) {
 		struct buf json = BUF_INIT(1024);
 		json_begin_object(&json);
-		json_field_u64(&json, "restored", restored);
-		json_field_bool(&json, "more", more);
+		json_field_u64(&json, "restored", done.restored);
+		json_field_u64(&json, "damaged", done.damaged);
+		put_next(&json, &position);
 		json_end_object(&json);
 		answer_when_durable(shard, number, account_batch(account), buf_str(&json));
 		buf_free(&json);
@@ -358,21 +368,15 @@ static void compact(struct shard *shard, uint64_t number, const struct control_r
 static void print_damage(void *owner, const struct check_damage *damage)
 {
 	struct shard_control *control = owner;
-	char id[2 * ACCOUNT_ID_SIZE + 1];
-	for (size_t i = 0; i < ACCOUNT_ID_SIZE; i++)
-		snprintf(id + 2 * i, 3, "%02x", damage->account.bytes[i]);
-	log_error("damage", LOG_C("account", id), LOG_U("message", damage->message), LOG_U("segment", damage->segment),
-	          LOG_U("offset", damage->offset), LOG_S("mailbox", damage->mailbox), LOG_U("uid", damage->uid),
-	          LOG_C("problem", damage->problem));
-	json_begin_object(&control->damage);
-	json_field_string(&control->damage, "account", str_of(id, 2 * ACCOUNT_ID_SIZE));
-	json_field_u64(&control->damage, "message", damage->message);
-	json_field_u64(&control->damage, "segment", damage->segment);
-	json_field_u64(&control->damage, "offset", damage->offset);
-	json_field_string(&control->damage, "mailbox", str_first(damage->mailbox, MAILBOX_SHOWN));
-	json_field_u64(&control->damage, "uid", damage->uid);
-	json_field_string(&control->damage, "problem", str_from_c(damage->problem));
-	json_end_object(&control->damage);
+	char id[DAMAGE_ACCOUNT_MAX], file[DAMAGE_FILE_MAX];
+	damage_account(damage, id);
+	damage_file((uint16_t)control->shard->process->setup.index, damage, file);
+	if (!damage->is_note)
+		log_error("damage", LOG_C("account", id), LOG_U("message", damage->message), LOG_C("file", file),
+		          LOG_U("offset", damage->offset), LOG_C("table", damage->table ? damage->table : ""),
+		          LOG_C("row", damage->row), LOG_S("mailbox", damage->mailbox), LOG_U("uid", damage->uid),
+		          LOG_C("problem", damage->problem));
+	damage_print(file, damage, &control->damage);
 }
 
 static void answer_check(struct shard *shard)
@@ -388,6 +392,7 @@ static void answer_check(struct shard *shard)
 	json_field_u64(&json, "messages", control->checked.messages);
 	json_field_u64(&json, "bytes", control->checked.bytes);
 	json_field_u64(&json, "damaged", control->checked.damaged);
+	json_field_u64(&json, "notes", control->checked.notes);
 	json_key(&json, "damage");
 	json_put_raw(&json, buf_str(&control->damage));
 	json_end_object(&json);
@@ -398,15 +403,22 @@ static void answer_check(struct shard *shard)
 	buf_free(&json);
 }
 
+static void stop_check(struct shard_control *control)
+{
+	store_check_free(&control->check);
+	mail_row_check_free(&control->rows);
+}
+
 static void check_some(void *owner)
 {
 	struct shard_control *control = owner;
 	struct shard *shard = control->shard;
 	int result = control->check ? store_check_step(control->check, &control->check_done) : 0;
+	loop_did(shard->process->loop, STR("store check"));
 	if (control->check)
 		control->checked = *store_check_totals(control->check);
 	if (result < 0 || control->check_done)
-		store_check_free(&control->check);
+		stop_check(control);
 	if (result < 0) {
 		log_error("check-stopped", LOG_ERR(result));
 		fail(shard, control->check_waiter, result);
@@ -436,8 +448,11 @@ static void check(struct shard *shard, uint64_t number, const struct control_req
 		return;
 	}
 	if (begins) {
-		store_check_free(&control->check);
+		stop_check(control);
 		control->check = store_check_new(shard->store, print_damage, control);
+		control->rows = mail_row_check_new(shard->mail.reader);
+		const struct check_reader reader = mail_row_check_reader(control->rows);
+		store_check_read_by(control->check, &reader);
 		control->check_done = false;
 		buf_clear(&control->damage);
 		json_begin_array(&control->damage);
@@ -535,7 +550,7 @@ void control_free(struct shard *shard)
 		buf_free(&control->answers[i].body);
 	loop_timer_free(&control->tick);
 	loop_timer_free(&control->check_timer);
-	store_check_free(&control->check);
+	stop_check(control);
 	buf_free(&control->damage);
 	mem_free(control);
 }

@@ -94,8 +94,8 @@ static void finish(struct transfer *t, int result, struct str problem)
 		            LOG_ERR(result));
 	if (t->reader || result < 0)
 		answer(t, &(struct parcel_answer){ .type = PARCEL_RESULT, .messages = t->told.messages,
-		                                   .entries = t->told.entries, .refused = t->told.refused, .result = result,
-		                                   .text = problem });
+		                                   .entries = t->told.entries, .refused = t->told.refused,
+		                                   .passed = t->told.passed, .result = result, .text = problem });
 	bool sends = t->writer && result == 0;
 	parcel_reader_free(&t->reader);
 	parcel_writer_free(&t->writer);
@@ -117,7 +117,7 @@ static void tell_durable(struct transfer *t)
 		finish(t, 0, STR(""));
 	} else if (outq_empty(stream_output(t->stream))) {
 		answer(t, &(struct parcel_answer){ .type = PARCEL_ACK, .messages = t->told.messages, .entries = t->told.entries,
-		                                   .refused = t->told.refused });
+		                                   .refused = t->told.refused, .passed = t->told.passed });
 		stream_flush(t->stream);
 	}
 }

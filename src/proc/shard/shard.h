@@ -22,7 +22,7 @@
 #include "syntax/pop3.h"
 
 #define PEERS_MAX         64                 /* processes of one role */
-#define GONE_LOGINS_MAX   64                 /* of as many app passwords that were removed tickets are known to be void */
+#define GONE_LOGINS_MAX   64                 /* app passwords that were removed, each known by itself */
 #define REQUESTS_MAX      (64 * 1024 * 1024) /* bytes of requests that wait for the gate; more are refused for now */
 #define LINGER_MS         5000               /* for the last words of a session */
 #define IDLE_WORK_PACE_MS 50                 /* between slices of background work */
@@ -50,6 +50,12 @@ struct peer {
 	uint32_t generation; /* which of its lives: answers do not go to the next one */
 	uint32_t n_closed;
 	uint64_t closed[CLOSED_MAX]; /* sessions that ended, not told yet to access, which has handed them over */
+};
+
+/* An app password that was removed: numbers are never given twice. */
+struct gone_login {
+	uint64_t login;
+	int64_t until; /* seconds since 1970: then all tickets made before have expired */
 };
 
 struct request_queue {
@@ -83,8 +89,9 @@ struct shard {
 	uint32_t requests_files;     /* of them, with a descriptor */
 	struct promise *promises, **promises_end;
 	struct mac *tickets;         /* the key of theirs */
-	uint64_t gone_logins[GONE_LOGINS_MAX]; /* app passwords that were removed last: numbers are never given twice */
+	struct gone_login gone_logins[GONE_LOGINS_MAX]; /* the last ones */
 	uint32_t n_gone_logins;      /* so many were since the start; the oldest give way */
+	int64_t gone_until;          /* a ticket of an app password that expires by then may be of one that gave way */
 	struct shard_control *control;
 	struct shard_backup *backup;
 	struct transfer *transfers;

@@ -59,7 +59,10 @@ static void settle(struct connection *connection)
 		loop_timeout_set(role->process->loop, &connection->patience, 0);
 		login_forget(&connection->login);
 		stream_hold(connection->stream, false);
-		stream_finish(connection->stream, role->stopping ? STOP_LINGER_MS : LINGER_MS);
+		if (role->stopping)
+			stream_finish_soon(connection->stream, STOP_LINGER_MS);
+		else
+			stream_finish(connection->stream, LINGER_MS);
 		return;
 	}
 	uint64_t patience_ms = smtp_session_patience_ms(connection->session);

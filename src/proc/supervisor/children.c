@@ -512,7 +512,9 @@ bool children_stop(struct supervisor *s)
 	bool running = false;
 	for (size_t i = 0; i < s->n_children; i++) {
 		struct child *child = &s->children[i];
-		loop_timer_stop(child->timer);
+		/* Nobody is started again; but who is deaf is still ended in a while (GOING_MS): it will not hear STOP. */
+		if (!child->pid)
+			loop_timer_stop(child->timer);
 		running = running || child->pid;
 		if (child->pid && !child->stop_sent && turn_to_stop(s, child->role)) {
 			child->stop_sent = true;

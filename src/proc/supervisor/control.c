@@ -70,7 +70,10 @@ static void on_status(void *owner, int err, struct str json)
 {
 	struct control_client *client = owner;
 	client->status = NULL;
-	reply(client, err, STR("the answer is too long"), err ? (struct str){ NULL, 0 } : json);
+	if (err != 0)
+		reply(client, err, STR("the answer is too long"), (struct str){ NULL, 0 });
+	else
+		reply(client, 0, (struct str){ NULL, 0 }, json);
 }
 
 static void on_metrics(void *owner, int err, struct str text)

@@ -17,6 +17,7 @@
 #define CHILDREN_MAX  512
 #define LISTENING_MAX 256
 #define LOST_MAX      256
+_Static_assert(LISTENING_MAX + CHILDREN_MAX <= IPC_FDS_MAX, "a child is sent a descriptor for each, in one turn");
 #define PEM_MAX       (256 * 1024)
 #define PROBLEM_MAX   65536 /* bytes of sentences */
 

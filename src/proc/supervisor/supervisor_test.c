@@ -38,6 +38,7 @@ static void write_configuration(struct server *server, const char *more)
 	char text[1024];
 	int n = snprintf(text, sizeof text,
 	                 "[server]\nhostname = \"mx.example.test\"\ndirectory = \"%s\"\nshards = 2\nrestart_delay_min = \"10ms\"\n"
+	                 "stop_timeout = \"10m\"\n" /* a stop that needs it takes too long */
 	                 "[listen]\nimap = [\"127.0.0.1:0\"]\npop3 = []\nsmtp = [\"*:0\"]\nlmtp_socket = \"%s/lmtp\"\n%s",
 	                 server->store, server->folder, more);
 	int fd = open(server->file, O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -124,6 +125,7 @@ static long status_number(const struct server *server, const char *after, const 
 	struct buf room = BUF_INIT(IPC_BODY_MAX + 1);
 	struct control_reply reply = ask(server, CONTROL_STATUS, &room);
 	assert_int_equal(reply.result, 0);
+	assert_int_equal(reply.message.n, 0);
 	long value = number_in(reply.json, after, key);
 	buf_free(&room);
 	return value;
@@ -296,6 +298,18 @@ static void a_forbidden_system_call_kills_the_process_and_the_log_says_so(void *
 	buf_free(&room);
 }
 
+static void a_process_that_hears_nothing_does_not_hold_up_the_stop(void **state)
+{
+	struct server *server = *state;
+	struct buf room = BUF_INIT(IPC_BODY_MAX + 1);
+	start(server, "");
+	wait_for_number(server, "\"role\":\"auth\"", "hellos", 5);
+	struct control_reply reply = ask(server, CONTROL_DOMAIN_REMOVE, &room);
+	assert_int_equal(reply.result, 0);
+	stop(server);
+	buf_free(&room);
+}
+
 static void write_file(const struct server *server, const char *name, struct str text)
 {
 	char path[96];
@@ -439,6 +453,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(metrics_are_gathered_once_a_second_however_often_they_are_asked_for, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(commands_are_answered_by_auth, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(a_forbidden_system_call_kills_the_process_and_the_log_says_so, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(a_process_that_hears_nothing_does_not_hold_up_the_stop, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(sighup_passes_new_keys_on_and_keeps_the_old_when_they_are_bad, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(the_service_manager_hears_of_start_reload_crash_and_stop, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(two_servers_never_run_on_one_store, make_folder, remove_folder),

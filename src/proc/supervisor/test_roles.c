@@ -10,7 +10,8 @@
 #include <signal.h>
 #include <unistd.h>
 
-#define PEERS_MAX 32
+#define PEERS_MAX     32
+#define SUPERVISOR_FD 3
 
 enum { HELLO = 1 };
 
@@ -25,6 +26,7 @@ struct counting {
 	struct peer peers[PEERS_MAX];
 	size_t n_peers;
 	uint64_t hellos, listeners, keys, metrics;
+	struct loop_later deafen;
 };
 
 static int on_hello(void *owner, uint16_t type, struct str body, int *fd)
@@ -42,9 +44,18 @@ static void on_closed(void *owner)
 	ipc_channel_free(&peer->channel);
 }
 
+/* Nothing of the supervisor's is heard any more. */
+static void deafen(void *owner)
+{
+	(void)owner;
+	close(SUPERVISOR_FD);
+}
+
 static int prepare(struct role_process *process)
 {
-	process->state = mem_alloc(1, sizeof(struct counting));
+	struct counting *counting = mem_alloc(1, sizeof *counting);
+	counting->deafen = (struct loop_later){ .fn = deafen };
+	process->state = counting;
 	return 0;
 }
 
@@ -91,7 +102,7 @@ static void on_status(struct role_process *process, struct buf *out)
 	role_status_add(out, STR("uid"), getuid());
 }
 
-/* "domain list" is answered; "domain add" is an order to call what the sandbox forbids. */
+/* "domain list" is answered; "domain add" is an order to call what the sandbox forbids, "domain remove" to be deaf. */
 static void on_control(struct role_process *process, uint64_t request, struct str body)
 {
 	struct control_request command;
@@ -103,6 +114,8 @@ static void on_control(struct role_process *process, uint64_t request, struct st
 		(void)!chdir("/");
 	control_reply_encode(&answer, &out);
 	role_control_reply(process, request, buf_str(&out));
+	if (command.command == CONTROL_DOMAIN_REMOVE)
+		loop_later(process->loop, &((struct counting *)process->state)->deafen); /* behind the answer */
 	buf_free(&out);
 }
 

@@ -1,85 +1,66 @@
-/* listing.c: STAT, LIST and UIDL (RFC 1939, 5 and 7), all from the mailbox's entries. Sizes are taken when they are
- * first asked for, in one walk cut into slices; then they are kept, 4 bytes a message. A message that was gone by then
- * is left out of the answers, as if the session had marked it. */
-#include "base/checked.h"
-#include "base/mem.h"
+/* listing.c: STAT, LIST and UIDL (RFC 1939, 5 and 7), all from the entries at the login, which never change. The sum of
+ * all sizes is taken when it is first asked for, in one walk cut into slices, and kept; DELE takes from it. */
 #include "proto/pop3/session_private.h"
 #include "store/pop3.h"
 
 #include <inttypes.h>
 
-#define SLICE_MICROSECONDS 2000
 #define LOOK_AT_CLOCK_EVERY 1024 /* messages */
 
-/* In place of a size. No message comes near: what is larger than SIZE_MOST is not accepted anywhere. */
-#define SIZE_GONE UINT32_MAX
-#define SIZE_MOST (UINT32_MAX - 1)
-
 /* As pop3_octets has it. */
-static uint64_t entry_octets(const struct entry *entry)
+uint64_t pop3_entry_octets(const struct entry *entry)
 {
 	return entry_size(entry) + (entry->open_end && entry_size(entry) > 0 ? 2 : 0);
 }
 
-/* A slice of the walk. */
-static void take_sizes(struct pop3_session *s)
+/* The entry of the message that a walk stands on, which is never missing. The cursor was set to this message or to one
+ * before it. */
+static const struct entry *entry_of(struct past_cursor *entries, const struct pop3_walk *walk)
 {
-	uint64_t end = s->world->microseconds(s->owner) + SLICE_MICROSECONDS;
-	struct entry_cursor entries = entry_seek(s->mailbox, s->sized.uid);
-	const struct entry *entry = entry_next(&entries);
-	for (uint32_t n = 1; !pop3_walk_at_end(s, &s->sized); n++, pop3_walk_next(s, &s->sized)) {
-		if (n % LOOK_AT_CLOCK_EVERY == 0 && s->world->microseconds(s->owner) >= end)
-			break;
-		while (entry && entry->uid < s->sized.uid)
-			entry = entry_next(&entries);
-		uint32_t size = SIZE_GONE;
-		if (entry && entry->uid == s->sized.uid)
-			size = (uint32_t)MIN(entry_octets(entry), (uint64_t)SIZE_MOST);
-		s->sizes[s->sized.number - 1] = size;
-	}
+	const struct entry *entry;
+	do
+		entry = past_next(entries);
+	while (entry->uid < walk->uid);
+	return entry;
 }
 
-/* True when all sizes are known; otherwise *step says what is to happen. */
-static bool have_sizes(struct pop3_session *s, enum pop3_step *step)
+/* A slice of the walk that adds up sizes. True: it is done. */
+static bool add_up_some(struct pop3_session *s)
 {
-	if (!s->sizes) {
-		s->sizes = mem_alloc(MAX(s->count, 1u), sizeof *s->sizes);
+	if (s->sized.number == 0)
 		s->sized = pop3_walk_start(s);
+	uint64_t end = pop3_slice_end(s);
+	struct past_cursor entries = past_seek(s->past, s->sized.uid);
+	for (uint32_t n = 1; !pop3_walk_at_end(s, &s->sized); n++, pop3_walk_next(s, &s->sized)) {
+		if (n % LOOK_AT_CLOCK_EVERY == 0 && pop3_slice_is_over(s, end))
+			return false;
+		s->octets += pop3_entry_octets(entry_of(&entries, &s->sized));
 	}
-	if (pop3_walk_at_end(s, &s->sized))
-		return true;
-	take_sizes(s);
-	*step = POP3_STEP_AGAIN;
-	return pop3_walk_at_end(s, &s->sized);
+	return true;
 }
 
-/* Is this message of the snapshot to be counted and listed? */
-static bool counts(const struct pop3_session *s, const struct pop3_walk *walk)
-{
-	return s->sizes[walk->number - 1] != SIZE_GONE && !set_has(&s->deleted, walk->uid);
-}
-
+/* Messages that are marked are not counted. */
 static void put_totals(struct pop3_session *s, const char *format)
 {
-	uint32_t messages = 0;
-	uint64_t octets = 0;
-	for (struct pop3_walk walk = pop3_walk_start(s); !pop3_walk_at_end(s, &walk); pop3_walk_next(s, &walk)) {
-		if (counts(s, &walk)) {
-			messages++;
-			octets += s->sizes[walk.number - 1];
-		}
-	}
-	outq_addf(pop3_output(s), format, messages, octets);
+	uint32_t messages = s->count - (uint32_t)set_count(&s->deleted);
+	outq_addf(pop3_output(s), format, messages, s->octets - s->marked_octets);
 }
 
+/* A slice of the list. */
 static enum pop3_step list_sizes(struct pop3_session *s)
 {
+	uint64_t end = pop3_slice_end(s);
+	struct past_cursor entries = past_seek(s->past, s->walk.uid);
 	struct outq *out = pop3_output(s);
-	for (; !pop3_walk_at_end(s, &s->walk); pop3_walk_next(s, &s->walk)) {
+	for (uint32_t n = 1; !pop3_walk_at_end(s, &s->walk); n++, pop3_walk_next(s, &s->walk)) {
 		if (pop3_output_full(s))
 			return POP3_STEP_OUTPUT;
-		if (counts(s, &s->walk))
-			outq_addf(out, "%" PRIu32 " %" PRIu32 "\r\n", s->walk.number, s->sizes[s->walk.number - 1]);
+		if (n % LOOK_AT_CLOCK_EVERY == 0 && pop3_slice_is_over(s, end))
+			return POP3_STEP_AGAIN;
+		if (set_has(&s->deleted, s->walk.uid))
+			continue;
+		uint64_t octets = pop3_entry_octets(entry_of(&entries, &s->walk));
+		outq_addf(out, "%" PRIu32 " %" PRIu64 "\r\n", s->walk.number, octets);
 	}
 	outq_add(out, STR(".\r\n"));
 	return POP3_STEP_DONE;
@@ -108,18 +89,14 @@ static bool put_id(struct pop3_session *s, struct id_source *source, const char 
 /* A slice of the list. */
 static enum pop3_step list_some_ids(struct pop3_session *s, struct id_source *source)
 {
-	uint64_t end = s->world->microseconds(s->owner) + SLICE_MICROSECONDS;
-	struct entry_cursor entries = entry_seek(s->mailbox, s->walk.uid);
-	const struct entry *entry = entry_next(&entries);
+	uint64_t end = pop3_slice_end(s);
+	struct past_cursor entries = past_seek(s->past, s->walk.uid);
 	for (uint32_t n = 1; !pop3_walk_at_end(s, &s->walk); n++, pop3_walk_next(s, &s->walk)) {
 		if (pop3_output_full(s))
 			return POP3_STEP_OUTPUT;
-		if (n % LOOK_AT_CLOCK_EVERY == 0 && s->world->microseconds(s->owner) >= end)
+		if (n % LOOK_AT_CLOCK_EVERY == 0 && pop3_slice_is_over(s, end))
 			return POP3_STEP_AGAIN;
-		while (entry && entry->uid < s->walk.uid)
-			entry = entry_next(&entries);
-		if (entry && entry->uid == s->walk.uid && !set_has(&s->deleted, s->walk.uid) &&
-		    !put_id(s, source, "", s->walk.number, entry))
+		if (!set_has(&s->deleted, s->walk.uid) && !put_id(s, source, "", s->walk.number, entry_of(&entries, &s->walk)))
 			return POP3_STEP_BROKEN;
 	}
 	outq_add(pop3_output(s), STR(".\r\n"));
@@ -146,15 +123,14 @@ static void say_id(struct pop3_session *s, const struct entry *entry)
 
 static enum pop3_step list_one(struct pop3_session *s)
 {
-	uint32_t uid;
-	const struct entry *entry;
-	if (!pop3_find_message(s, &uid, &entry))
+	const struct entry *entry = pop3_find_message(s);
+	if (!entry)
 		return POP3_STEP_DONE;
 	if (s->command.verb == POP3_UIDL) {
 		say_id(s, entry);
 		return POP3_STEP_DONE;
 	}
-	outq_addf(pop3_output(s), "+OK %" PRIu32 " %" PRIu64 "\r\n", s->command.number, entry_octets(entry));
+	outq_addf(pop3_output(s), "+OK %" PRIu32 " %" PRIu64 "\r\n", s->command.number, pop3_entry_octets(entry));
 	return POP3_STEP_DONE;
 }
 
@@ -165,7 +141,6 @@ void pop3_listing_begin(struct pop3_session *s)
 
 enum pop3_step pop3_listing_step(struct pop3_session *s)
 {
-	enum pop3_step step;
 	if (s->command.has_number)
 		return list_one(s);
 	bool begins = s->walk.number == 0;
@@ -176,8 +151,8 @@ enum pop3_step pop3_listing_step(struct pop3_session *s)
 		}
 		return list_ids(s);
 	}
-	if (begins && !have_sizes(s, &step))
-		return step;
+	if (begins && !add_up_some(s))
+		return POP3_STEP_AGAIN;
 	if (s->command.verb == POP3_STAT) {
 		put_totals(s, "+OK %" PRIu32 " %" PRIu64 "\r\n");
 		return POP3_STEP_DONE;

@@ -1,12 +1,12 @@
 /* session.c: the life of a session after login: its view of the mailbox, input, the short commands, and the end. Owned
  * by the shard, one for each POP3 connection; lives until its owner frees it after world.close or when the
  * connection is gone. Bad input is answered and counted. An idle session holds this struct, its uids as ranges, and
- * 4 bytes a message after the first STAT or LIST.
+ * the entries as they were at the login, which cost next to nothing until others remove some (mailbox_past_new).
  *
  *     new ─▶ OPENING: reads the entries, in slices
  *             ▼
  *            READY ◀────────── done ──────────┐
- *             │  └── STAT, LIST, UIDL, ──▶ RUNNING       paused: world.want_resume
+ *             │  └── STAT, LIST, UIDL, ──▶ RUNNING       paused: world.want_resume, world.fetch
  *             │      RETR, TOP
  *             │ QUIT with something to do (update.c)
  *             └────────────▶ GATE ── the store is writable: it is done ──▶ CLOSED
@@ -81,27 +81,16 @@ void pop3_walk_next(const struct pop3_session *s, struct pop3_walk *walk)
 		walk->uid = s->uids.ranges[walk->range].first;
 }
 
-/* The uid that the command names, if it is not marked. */
-static bool find_uid(struct pop3_session *s, uint32_t *uid)
+const struct entry *pop3_find_message(struct pop3_session *s)
 {
-	uint32_t number = s->command.number;
-	if (number == 0 || !set_at(&s->uids, number - 1, uid))
+	uint32_t uid, number = s->command.number;
+	if (number == 0 || !set_at(&s->uids, number - 1, &uid))
 		pop3_reply(s, "-ERR There is no such message.");
-	else if (set_has(&s->deleted, *uid))
+	else if (set_has(&s->deleted, uid))
 		pop3_reply(s, "-ERR That message is marked as deleted.");
 	else
-		return true;
-	return false;
-}
-
-bool pop3_find_message(struct pop3_session *s, uint32_t *uid, const struct entry **entry)
-{
-	if (!find_uid(s, uid))
-		return false;
-	*entry = entry_find(s->mailbox, *uid);
-	if (!*entry)
-		pop3_reply(s, "-ERR That message was removed meanwhile by another session.");
-	return *entry != NULL;
+		return past_find(s->past, uid);
+	return NULL;
 }
 
 /* --- begin and end --- */
@@ -122,6 +111,7 @@ static int take_snapshot(struct pop3_session *s)
 	}
 	set_free(&hidden);
 	s->count = (uint32_t)set_count(&s->uids);
+	s->past = mailbox_past_new(s->mailbox);
 	return err;
 }
 
@@ -189,7 +179,7 @@ void pop3_session_free(struct pop3_session **session)
 	set_free(&s->deleted);
 	set_free(&s->retrieved);
 	pop3_update_free(&s->update);
-	mem_free(s->sizes);
+	mailbox_past_free(&s->past);
 	mem_free((char *)s->policy.mailbox.p);
 	mem_free(s);
 	*session = NULL;
@@ -201,7 +191,7 @@ void pop3_session_free(struct pop3_session **session)
 static bool waits_for_client(struct pop3_session *s)
 {
 	bool deletes = s->policy.mode == POP3_MODE_DELETE || s->policy.mode == POP3_MODE_DAYS;
-	return deletes && s->retrieved.n > 0 && pop3_output(s)->total > 0;
+	return pop3_output(s)->total > 0 && ((deletes && s->retrieved.n > 0) || (s->message_waits && s->deleted.n > 0));
 }
 
 /* In GATE (RFC 1939, 6). Messages that others have removed already need no removing. */
@@ -238,6 +228,7 @@ static void run_quit(struct pop3_session *s)
 		close_session(s);
 		return;
 	}
+	mailbox_past_free(&s->past); /* what is removed now need not be kept for this session */
 	enter_state(s, SESSION_GATE);
 	try_update(s);
 }
@@ -261,9 +252,10 @@ static void take_step(struct pop3_session *s, enum pop3_step step)
 {
 	switch (step) {
 	case POP3_STEP_DONE:
-		if (s->transfer.uid && (s->policy.mode == POP3_MODE_DELETE || s->policy.mode == POP3_MODE_DAYS || s->policy.seen))
+		s->message_waits = s->message_waits || s->transfer.retrieved;
+		if (s->transfer.retrieved && (s->policy.mode == POP3_MODE_DELETE || s->policy.mode == POP3_MODE_DAYS || s->policy.seen))
 			set_add(&s->retrieved, s->transfer.uid, s->transfer.uid);
-		s->transfer.uid = 0;
+		s->transfer.retrieved = false;
 		enter_state(s, SESSION_READY);
 		return;
 	case POP3_STEP_AGAIN:
@@ -271,6 +263,8 @@ static void take_step(struct pop3_session *s, enum pop3_step step)
 		return;
 	case POP3_STEP_OUTPUT:
 		s->world->want_resume(s->owner, SESSION_RESUME_OUTPUT);
+		return;
+	case POP3_STEP_FETCHING:
 		return;
 	case POP3_STEP_BROKEN:
 		close_session(s);
@@ -291,10 +285,11 @@ static void say_capabilities(struct pop3_session *s)
 
 static void run_dele(struct pop3_session *s)
 {
-	uint32_t uid;
-	if (!find_uid(s, &uid))
+	const struct entry *entry = pop3_find_message(s);
+	if (!entry)
 		return;
-	set_add(&s->deleted, uid, uid);
+	set_add(&s->deleted, entry->uid, entry->uid);
+	s->marked_octets += pop3_entry_octets(entry);
 	pop3_reply(s, "+OK Marked as deleted.");
 }
 
@@ -302,6 +297,8 @@ static void run_command(struct pop3_session *s)
 {
 	if (s->settings->commands)
 		s->settings->commands[s->command.verb]++;
+	if (pop3_output(s)->total == 0)
+		s->message_waits = false;
 	switch (s->command.verb) {
 	case POP3_CAPA:
 		say_capabilities(s);
@@ -318,6 +315,7 @@ static void run_command(struct pop3_session *s)
 		break;
 	case POP3_RSET:
 		set_clear(&s->deleted);
+		s->marked_octets = 0;
 		if (s->policy.mode == POP3_MODE_DELETE)
 			set_clear(&s->retrieved); /* its RETR is DELE as well */
 		pop3_reply(s, "+OK Nothing is marked as deleted.");
@@ -402,7 +400,9 @@ size_t pop3_session_input(struct pop3_session *s, struct str bytes)
 		s->world->flush(s->owner);
 		return bytes.n;
 	}
-	while (pop3_session_wants_input(s)) {
+	uint64_t end = pop3_slice_end(s);
+	bool over = false;
+	while (pop3_session_wants_input(s) && !over) {
 		int err = pop3_reader_next(&s->reader, &rest, &line);
 		if (err == ERR_INCOMPLETE)
 			break;
@@ -410,7 +410,10 @@ size_t pop3_session_input(struct pop3_session *s, struct str bytes)
 			take_line(s, line);
 		else
 			answer_bad(s, "That line is too long.");
+		over = pop3_slice_is_over(s, end);
 	}
+	if (rest.n && pop3_session_wants_input(s))
+		s->world->want_resume(s->owner, SESSION_RESUME_SOON); /* the slice is over */
 	wait_for_output(s);
 	settle(s);
 	return s->state == SESSION_CLOSED ? bytes.n : bytes.n - rest.n;

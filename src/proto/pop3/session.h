@@ -1,8 +1,9 @@
 /* session.h: POP3 after login (RFC 1939, 5 and 6: the TRANSACTION and UPDATE states, with TOP and UIDL; 2449 CAPA;
  * 6856 LANG, UTF8) for one connection, on one mailbox of an account (its INBOX, unless the policy says another).
  *
- * The session sees the mailbox as it was at the login: numbers never change. Others may expunge meanwhile: such
- * messages answer -ERR. Messages are removed, hidden and marked as read by QUIT and by nothing else
+ * The session sees the mailbox as it was at the login: numbers, sizes and unique ids never change (RFC 1939, 5). What
+ * others expunge meanwhile is still counted and listed, and is sent for as long as the store can read it; then RETR and
+ * TOP answer -ERR. Messages are removed, hidden and marked as read by QUIT and by nothing else
  * (base/pop3_policy.h). The unique id of a message is its entry id in hexadecimal digits, or what it came with when it
  * was imported.
  *

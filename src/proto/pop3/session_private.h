@@ -11,8 +11,12 @@ enum pop3_step {
 	POP3_STEP_DONE,
 	POP3_STEP_AGAIN,  /* the slice is over */
 	POP3_STEP_OUTPUT, /* the output is full */
+	POP3_STEP_FETCHING, /* world.fetch is at it */
 	POP3_STEP_BROKEN, /* a response cannot be completed: nothing but closing tells the client */
 };
+
+/* How long a session may work without the others of its shard: one command, and the commands of one input. */
+#define POP3_SLICE_MICROSECONDS 2000
 
 /* Goes through the session's messages in order. */
 struct pop3_walk {
@@ -21,12 +25,15 @@ struct pop3_walk {
 	uint32_t uid;
 };
 
-/* A message that leaves in pieces. */
+/* RETR, TOP: a message that is looked at, and leaves, in pieces. */
 struct pop3_transfer {
 	uint64_t message;    /* key of its row */
 	uint64_t at;         /* bytes done */
+	uint64_t in_memory;  /* in this step: bytes that may be read without asking whether they are cold */
 	uint64_t header_end; /* bytes that do not count as lines */
-	uint32_t uid;        /* RETR: whose message it is; 0: none was sent */
+	uint32_t uid;        /* whose message it is */
+	bool begun;          /* its +OK was said */
+	bool retrieved;      /* it is sent wholly */
 	struct pop3_body body;
 };
 
@@ -57,9 +64,12 @@ struct pop3_session {
 	struct set uids;         /* theirs, in order of their numbers */
 	struct set deleted;      /* uids marked by DELE */
 	struct set retrieved;    /* by RETR, or wholly by TOP, where that has consequences */
+	bool message_waits;      /* one was retrieved, and may be in the output still */
 	struct pop3_update update; /* in GATE */
-	uint32_t *sizes;         /* by number - 1, from the first STAT or LIST on; NULL before */
-	struct pop3_walk sized;  /* stands on the first message whose size is not known */
+	struct mailbox_past *past; /* the entries at the login; NULL from QUIT on */
+	struct pop3_walk sized;  /* stands on the first message that `octets` is without; from the first STAT or LIST on */
+	uint64_t octets;         /* of all messages */
+	uint64_t marked_octets;  /* of those in `deleted` */
 	struct pop3_command command; /* that runs; its slices are not valid any more */
 	struct pop3_walk walk;       /* LIST, UIDL */
 	struct pop3_transfer transfer; /* RETR, TOP */
@@ -75,6 +85,16 @@ static inline bool pop3_output_full(const struct pop3_session *s)
 	return s->world->output(s->owner)->total >= s->settings->output_pause;
 }
 
+static inline uint64_t pop3_slice_end(const struct pop3_session *s)
+{
+	return s->world->microseconds(s->owner) + POP3_SLICE_MICROSECONDS;
+}
+
+static inline bool pop3_slice_is_over(const struct pop3_session *s, uint64_t end)
+{
+	return s->world->microseconds(s->owner) >= end;
+}
+
 struct pop3_walk pop3_walk_start(const struct pop3_session *s);
 bool pop3_walk_at_end(const struct pop3_session *s, const struct pop3_walk *walk);
 void pop3_walk_next(const struct pop3_session *s, struct pop3_walk *walk);
@@ -84,13 +104,13 @@ void pop3_reply(struct pop3_session *s, const char *text);
 /* -ERR for an error of the store. */
 void pop3_reply_error(struct pop3_session *s, int err);
 
-/* The message that the command names: its uid and entry. False, and -ERR said, when there is none, it is marked, or
- * it is gone. */
-bool pop3_find_message(struct pop3_session *s, uint32_t *uid, const struct entry **entry);
+/* The entry of the message that the command names. NULL, and -ERR said, when there is none or it is marked. */
+const struct entry *pop3_find_message(struct pop3_session *s);
 /* Its row; slices of the row are not valid. */
 int pop3_read_row(struct pop3_session *s, uint64_t message, struct message_row *out) MUST_CHECK;
 /* What RETR sends of it, dot-stuffing aside: an open last line is given its end (RFC 1939, 11). */
 uint64_t pop3_octets(const struct message_row *row);
+uint64_t pop3_entry_octets(const struct entry *entry);
 
 /* Commands (listing.c, transfer.c): the first step is taken by the same function as the others, after begin. */
 void pop3_listing_begin(struct pop3_session *s);

@@ -3,6 +3,7 @@
 #include "proto/pop3/session.h"
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "mail/mail.h"
 #include "store/test_store.h"
@@ -31,6 +32,9 @@ struct fixture {
 	struct buf said;
 	uint64_t clock;
 	bool soon, on_output, on_writable;
+	bool cold, fetching; /* each range is fetched before it may be read */
+	uint64_t fetched_at;
+	unsigned fetches;
 	unsigned closed;
 	bool utf8;
 	struct pop3_policy policy;
@@ -66,7 +70,20 @@ static void close_connection(void *owner)
 	((struct fixture *)owner)->closed++;
 }
 
-static const struct session_world world = { output, want_resume, flush, microseconds, close_connection };
+static bool fetch(void *owner, int fd, uint64_t offset, uint64_t n)
+{
+	struct fixture *f = owner;
+	assert_true(fd >= 0 && n > 0);
+	bool again = f->fetches > 0 && f->fetched_at == offset;
+	if (!f->cold || (again && !f->fetching))
+		return false;
+	f->fetches += !again;
+	f->fetched_at = offset;
+	f->fetching = true;
+	return true;
+}
+
+static const struct session_world world = { output, want_resume, flush, microseconds, close_connection, fetch };
 
 static void drain(struct fixture *f)
 {
@@ -88,14 +105,14 @@ static void drain(struct fixture *f)
 static void say(struct fixture *f, struct str text)
 {
 	buf_clear(&f->said);
-	while (text.n || f->soon || f->on_output || f->on_writable) {
+	while (text.n || f->soon || f->on_output || f->on_writable || f->fetching) {
 		size_t taken = pop3_session_input(f->session, text);
 		text = str_from(text, taken);
 		drain(f);
 		if (f->on_writable)
 			fixture_settle(&f->world);
-		bool wanted = f->soon || f->on_output || f->on_writable;
-		f->soon = f->on_output = f->on_writable = false;
+		bool wanted = f->soon || f->on_output || f->on_writable || f->fetching;
+		f->soon = f->on_output = f->on_writable = f->fetching = false;
 		if (wanted)
 			pop3_session_resume(f->session);
 		drain(f);
@@ -309,23 +326,110 @@ static void quit_waits_for_the_store(void **state)
 	assert_true(account_batch(f->account) > store_durable(f->world.store));
 }
 
+static void quit_waits_until_what_it_removes_has_left(void **state)
+{
+	struct fixture *f = *state;
+	append_three(f);
+	fixture_settle(&f->world);
+	log_in(f, "+OK Logged in, 3 messages.\r\n");
+	assert_int_equal(pop3_session_input(f->session, STR("RETR 1\r\nDELE 1\r\nQUIT\r\n")), 22);
+	assert_true(f->on_output);
+	assert_int_equal(f->closed, 0);
+	assert_int_equal(account_batch(f->account), store_durable(f->world.store));
+	drain(f);
+	pop3_session_resume(f->session);
+	assert_int_equal(f->closed, 1);
+	drain(f);
+	log_out(f);
+	/* Answers that are no messages are not waited for. */
+	log_in(f, "+OK Logged in, 2 messages.\r\n");
+	assert_int_equal(pop3_session_input(f->session, STR("RETR 1\r\n")), 8);
+	drain(f);
+	assert_int_equal(pop3_session_input(f->session, STR("DELE 1\r\nQUIT\r\n")), 14);
+	assert_int_equal(f->closed, 1);
+}
+
 static void others_may_remove_messages_meanwhile(void **state)
 {
 	struct fixture *f = *state;
 	append_three(f);
 	log_in(f, "+OK Logged in, 3 messages.\r\n");
 	expunge(f, 2);
-	assert_says(f, "RETR 2\r\n", "-ERR That message was removed meanwhile by another session.\r\n");
-	assert_says(f, "STAT\r\n", "+OK 2 54\r\n");
-	assert_says(f, "LIST\r\n", "+OK 2 messages (54 octets)\r\n1 30\r\n3 24\r\n.\r\n");
+	assert_says(f, "RETR 1\r\n", "+OK 30 octets follow.\r\n" FIRST ".\r\n");
+	assert_says(f, "STAT\r\n", "+OK 3 88\r\n");
+	assert_says(f, "LIST\r\n", "+OK 3 messages (88 octets)\r\n1 30\r\n2 34\r\n3 24\r\n.\r\n");
 	expunge(f, 3);
-	assert_says(f, "TOP 3 0\r\n", "-ERR That message was removed meanwhile by another session.\r\n");
+	assert_says(f, "UIDL\r\n", "+OK Unique ids follow.\r\n1 0000000000000001\r\n2 0000000000000002\r\n"
+	                           "3 0000000000000003\r\n.\r\n");
+	assert_says(f, "LIST 2\r\nUIDL 3\r\n", "+OK 2 34\r\n+OK 3 0000000000000003\r\n");
 	append(f, STR(FIRST)); /* new ones are not seen */
 	assert_says(f, "RETR 4\r\n", "-ERR There is no such message.\r\n");
+	assert_says(f, "STAT\r\n", "+OK 3 88\r\n");
+	assert_says(f, "DELE 1\r\nDELE 3\r\nSTAT\r\n", "+OK Marked as deleted.\r\n+OK Marked as deleted.\r\n+OK 1 34\r\n");
+	assert_says(f, "UIDL 3\r\nRSET\r\nSTAT\r\n", "-ERR That message is marked as deleted.\r\n"
+	                                             "+OK Nothing is marked as deleted.\r\n+OK 3 88\r\n");
 	assert_says(f, "DELE 1\r\nDELE 3\r\nQUIT\r\n", "+OK Marked as deleted.\r\n+OK Marked as deleted.\r\n"
 	                                                "+OK Good-bye, deleted messages are removed.\r\n");
 	log_out(f);
 	log_in(f, "+OK Logged in, 1 messages.\r\n");
+}
+
+/* As some days later: the store has the bytes of removed messages no more. */
+static void forget_removed(struct fixture *f)
+{
+	fixture_settle(&f->world);
+	clock_shift(2 * 86400);
+	while (store_idle_work(f->world.store))
+		fixture_settle(&f->world);
+	clock_shift(0);
+}
+
+static void removed_messages_are_sent_while_the_store_has_them(void **state)
+{
+	struct fixture *f = *state;
+	append_three(f);
+	log_in(f, "+OK Logged in, 3 messages.\r\n");
+	expunge(f, 1);
+	expunge(f, 2);
+	assert_says(f, "RETR 1\r\n", "+OK 30 octets follow.\r\n" FIRST ".\r\n");
+	assert_says(f, "TOP 2 0\r\n", "+OK The top of 34 octets follows.\r\nSubject: two\r\n\r\n.\r\n");
+	forget_removed(f);
+	assert_says(f, "RETR 1\r\nTOP 2 0\r\n", "-ERR That message was removed meanwhile by another session.\r\n"
+	                                        "-ERR That message was removed meanwhile by another session.\r\n");
+	assert_says(f, "STAT\r\nLIST 1\r\n", "+OK 3 88\r\n+OK 1 30\r\n");
+	assert_says(f, "RETR 3\r\n", "+OK 24 octets follow.\r\n" THIRD "\r\n.\r\n");
+}
+
+static void a_session_sees_what_was_there_whatever_happens_to_the_mailbox(void **state)
+{
+	struct fixture *f = *state;
+	struct set all = SET_INIT, expunged = SET_INIT;
+	char *listed;
+	f->settings.output_pause = 1 << 20;
+	for (uint32_t i = 0; i < 1000; i++)
+		fixture_add(f->inbox, i, 0, NULL);
+	log_in(f, "+OK Logged in, 1000 messages.\r\n");
+	say(f, STR("STAT\r\nLIST\r\nUIDL\r\n"));
+	listed = mem_copy(str_from_c(f->said.p));
+	for (uint32_t i = 0; i < 300; i++) /* into the last page that the session has, and beyond */
+		fixture_add(f->inbox, i, 0, NULL);
+	expunge(f, 500);
+	expunge(f, 999);
+	expunge(f, 1001);
+	set_add(&all, 1, 900); /* whole pages, and a part of one */
+	set_remove(&all, 500, 500);
+	fixture_settle(&f->world);
+	assert_int_equal(mailbox_expunge(f->inbox, &all, false, &expunged), 0);
+	assert_int_equal(set_count(&expunged), 899);
+	assert_int_equal(mailbox_count(f->inbox), 1300 - 902);
+	fixture_settle(&f->world);
+	say(f, STR("STAT\r\nLIST\r\nUIDL\r\n"));
+	assert_string_equal(f->said.p, listed);
+	set_free(&all);
+	set_free(&expunged);
+	mem_free(listed);
+	log_out(f);
+	log_in(f, "+OK Logged in, 398 messages.\r\n");
 }
 
 static void unique_ids_stay_for_ever(void **state)
@@ -398,6 +502,102 @@ static void long_lists_pause_and_go_on(void **state)
 		lines++;
 	assert_int_equal(lines, 1 + 201 + 1 + 1);
 	assert_non_null(strstr(f->said.p, "\r\n.\r\n+OK 201 6030\r\n"));
+}
+
+static void many_commands_at_once_are_run_in_slices(void **state)
+{
+	struct fixture *f = *state;
+	struct buf text = BUF_INIT(1 << 16);
+	f->settings.output_pause = 1 << 20;
+	append_three(f);
+	log_in(f, "+OK Logged in, 3 messages.\r\n");
+	for (unsigned i = 0; i < 4000; i++)
+		buf_add(&text, STR("STAT\r\n"));
+	buf_add(&text, STR("NOOP\r\n"));
+	uint64_t began = f->clock;
+	size_t taken = pop3_session_input(f->session, buf_str(&text));
+	assert_true(taken > 0 && f->clock - began < 5000);
+	assert_true(f->soon && pop3_session_wants_input(f->session));
+	say(f, str_from(buf_str(&text), taken));
+	assert_true(str_ends(str_from_c(f->said.p), STR("+OK 3 88\r\n+OK Still here.\r\n")));
+	/* What was taken as a whole waits for nothing. */
+	assert_int_equal(pop3_session_input(f->session, STR("NOOP\r\n")), 6);
+	assert_false(f->soon);
+	buf_free(&text);
+}
+
+static void large_messages_and_lists_are_made_in_slices(void **state)
+{
+	struct fixture *f = *state;
+	struct buf message = BUF_INIT(4 << 20);
+	f->settings.output_pause = 1 << 20;
+	buf_add(&message, STR("Subject: large\r\n\r\n"));
+	while (message.n < 800000)
+		buf_add(&message, STR(".\r\n"));
+	append(f, buf_str(&message));
+	fixture_settle(&f->world);
+	for (uint32_t i = 1; i < 50000; i++)
+		fixture_add(f->inbox, i, 0, NULL);
+	fixture_settle(&f->world);
+	log_in(f, "+OK Logged in, 50000 messages.\r\n");
+	static const char *const commands[] = { "RETR 1\r\n", "LIST\r\n" };
+	for (size_t i = 0; i < COUNT_OF(commands); i++) {
+		uint64_t began = f->clock;
+		assert_int_equal(pop3_session_input(f->session, str_from_c(commands[i])), strlen(commands[i]));
+		assert_true(f->soon && !pop3_session_wants_input(f->session));
+		assert_true(f->clock - began < 5000);
+		say(f, STR(""));
+		assert_true(str_ends(str_from_c(f->said.p), STR("\r\n.\r\n")));
+	}
+	buf_free(&message);
+}
+
+/* What a cold command answers is what it answers warm, after so many fetches. */
+static void assert_fetches(struct fixture *f, const char *command, unsigned fetches)
+{
+	f->cold = false;
+	say(f, str_from_c(command));
+	char *wanted = mem_copy(str_from_c(f->said.p));
+	f->cold = true;
+	f->fetches = 0;
+	say(f, str_from_c(command));
+	assert_string_equal(f->said.p, wanted);
+	assert_int_equal(f->fetches, fetches);
+	mem_free(wanted);
+}
+
+static void cold_messages_are_fetched_before_they_are_read(void **state)
+{
+	struct fixture *f = *state;
+	struct buf message = BUF_INIT(1 << 20);
+	append_three(f);
+	append(f, STR("Subject: bare\r\n\r\na\n.\r\nb\n"));
+	append(f, STR(WIDE));
+	buf_add(&message, STR("Subject: large\r\n\r\n"));
+	while (message.n < 100000)
+		buf_addf(&message, ".%zu this is a line\r\n", message.n);
+	append(f, buf_str(&message));
+	log_in(f, "+OK Logged in, 6 messages.\r\n");
+	assert_fetches(f, "RETR 1\r\n", 0); /* the stream's */
+	assert_fetches(f, "TOP 1 0\r\n", 0);
+	assert_fetches(f, "TOP 1 1\r\n", 1);
+	assert_fetches(f, "RETR 2\r\n", 1);
+	assert_fetches(f, "RETR 4\r\n", 1);
+	assert_fetches(f, "TOP 6 1\r\n", 1);
+	log_out(f);
+	f->settings.utf8 = true;
+	f->cold = false;
+	log_in(f, "+OK Logged in, 6 messages.\r\n");
+	assert_fetches(f, "TOP 5 0\r\n", 1); /* has its header ASCII? */
+	/* Nothing else is done meanwhile, and being called too early does no harm. */
+	f->fetches = 0;
+	assert_int_equal(pop3_session_input(f->session, STR("RETR 2\r\nNOOP\r\n")), 8);
+	assert_true(f->fetching && !f->soon && !f->on_output && !pop3_session_wants_input(f->session));
+	pop3_session_resume(f->session);
+	assert_true(f->fetching && f->fetches == 1 && !pop3_session_wants_input(f->session));
+	say(f, STR("NOOP\r\n"));
+	assert_true(str_ends(str_from_c(f->said.p), STR("\r\nno end\r\n.\r\n+OK Still here.\r\n")));
+	buf_free(&message);
 }
 
 static void bad_input_is_answered_and_counted(void **state)
@@ -620,10 +820,16 @@ int main(void)
 		TEST(bare_line_ends_cannot_end_a_response),
 		TEST(only_quit_removes),
 		TEST(quit_waits_for_the_store),
+		TEST(quit_waits_until_what_it_removes_has_left),
 		TEST(others_may_remove_messages_meanwhile),
+		TEST(removed_messages_are_sent_while_the_store_has_them),
+		TEST(a_session_sees_what_was_there_whatever_happens_to_the_mailbox),
 		TEST(unique_ids_stay_for_ever),
 		TEST(large_answers_pause_and_go_on),
 		TEST(long_lists_pause_and_go_on),
+		TEST(many_commands_at_once_are_run_in_slices),
+		TEST(large_messages_and_lists_are_made_in_slices),
+		TEST(cold_messages_are_fetched_before_they_are_read),
 		TEST(bad_input_is_answered_and_counted),
 		TEST(a_removed_account_ends_the_session),
 		TEST(a_timeout_says_and_removes_nothing),

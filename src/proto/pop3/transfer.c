@@ -1,5 +1,6 @@
 /* transfer.c: RETR and TOP (RFC 1939, 5 and 7). What needs no dot-stuffing leaves as a range of its file; the rest
- * is read in pieces, stuffed, and pauses while the client is slow. Nothing is held between pieces but a position. */
+ * is read in pieces, stuffed, and pauses while the client is slow, while its bytes are fetched from the disk, and when its
+ * slice is over. Nothing is held between pieces but a position. */
 #include "base/checked.h"
 #include "base/log.h"
 #include "proto/pop3/session_private.h"
@@ -7,6 +8,8 @@
 #include <inttypes.h>
 
 #define PIECE 16384
+/* What is behind the next piece is fetched along with it. */
+#define LOOK_AHEAD 65536
 /* Who asks TOP for so many lines wants the message, not a look at it: fetchmail reads so what it is told to keep. */
 #define TOP_RETRIEVES_FROM 1000000
 
@@ -25,27 +28,6 @@ uint64_t pop3_octets(const struct message_row *row)
 	return row->size + (open_line ? 2 : 0);
 }
 
-/* Sets *ascii to whether all bytes of the header are. */
-static int look_for_ascii(struct pop3_session *s, const struct message_row *row, uint64_t header_end, bool *ascii)
-{
-	char piece[PIECE];
-	for (uint64_t at = 0; at < header_end;) {
-		size_t n = (size_t)MIN(header_end - at, (uint64_t)PIECE);
-		int err = message_read(s->account, row, at, n, piece);
-		if (err < 0)
-			return err;
-		for (size_t i = 0; i < n; i++) {
-			if ((unsigned char)piece[i] > 127) {
-				*ascii = false;
-				return 0;
-			}
-		}
-		at += n;
-	}
-	*ascii = true;
-	return 0;
-}
-
 /* The first n bytes, as they are. */
 static enum pop3_step send_range(struct pop3_session *s, const struct message_row *row, int fd, uint64_t offset,
                                  uint64_t n)
@@ -59,83 +41,171 @@ static enum pop3_step send_range(struct pop3_session *s, const struct message_ro
 	return POP3_STEP_DONE;
 }
 
-enum pop3_step pop3_transfer_begin(struct pop3_session *s)
+/* What another session has removed can be read for as long as the store keeps it. */
+static void say_unreadable(struct pop3_session *s, uint32_t uid, int err)
 {
-	uint32_t uid;
-	const struct entry *entry;
-	struct message_row row;
-	int fd;
-	uint64_t offset;
-	if (!pop3_find_message(s, &uid, &entry))
-		return POP3_STEP_DONE;
-	uint64_t message = entry->message, header_end = 0;
-	bool sendable = true;
-	int err = pop3_read_row(s, message, &row);
-	if (err == 0)
-		header_end = MIN((uint64_t)row.header_size, row.size);
-	if (err == 0 && s->settings->utf8 && !s->utf8 && (row.traits & MESSAGE_8BIT))
-		err = look_for_ascii(s, &row, header_end, &sendable);
-	if (err == 0 && !sendable) {
-		pop3_reply(s, "-ERR [UTF8] The header of that message needs UTF-8 mode.");
-		return POP3_STEP_DONE;
-	}
-	if (err == 0)
-		err = message_file(s->account, &row, &fd, &offset);
-	if (err < 0) {
+	if (err == ERR_NOT_FOUND && !entry_find(s->mailbox, uid))
+		pop3_reply(s, "-ERR That message was removed meanwhile by another session.");
+	else
 		pop3_reply_error(s, err);
-		return POP3_STEP_DONE;
-	}
-	bool top = s->command.verb == POP3_TOP, retrieves = !top || s->command.lines >= TOP_RETRIEVES_FROM;
-	bool stuff = row.traits & (MESSAGE_NEEDS_STUFFING | MESSAGE_BARE_LINE_ENDS);
-	const char *format = top ? "+OK The top of %" PRIu64 " octets follows.\r\n" : "+OK %" PRIu64 " octets follow.\r\n";
-	outq_addf(pop3_output(s), format, pop3_octets(&row));
-	s->transfer.uid = retrieves ? uid : 0;
-	if (!top && !stuff)
-		return send_range(s, &row, fd, offset, row.size);
-	if (top && !stuff && s->command.lines == 0)
-		return send_range(s, &row, fd, offset, header_end);
-	s->transfer = (struct pop3_transfer){
-		.message = message,
-		.header_end = top ? header_end : row.size,
-		.uid = retrieves ? uid : 0,
-		.body = { .lines_left = UINT64_MAX },
-	};
-	return pop3_transfer_step(s);
 }
 
-static int send_piece(struct pop3_session *s, const struct message_row *row)
+/* May the next piece be read without waiting for the disk? False: it is being fetched. */
+static bool is_there(struct pop3_session *s, const struct message_row *row)
 {
 	struct pop3_transfer *t = &s->transfer;
-	char piece[PIECE];
-	uint64_t end = t->at < t->header_end ? t->header_end : row->size;
-	size_t n = (size_t)MIN(end - t->at, (uint64_t)PIECE);
-	int err = message_read(s->account, row, t->at, n, piece);
+	uint64_t offset, ahead = MIN(row->size - t->at, (uint64_t)LOOK_AHEAD);
+	int fd;
+	if (t->at < t->in_memory || !s->world->fetch)
+		return true;
+	if (message_file(s->account, row, &fd, &offset) == 0 && s->world->fetch(s->owner, fd, offset + t->at, ahead))
+		return false;
+	t->in_memory = t->at + ahead;
+	return true; /* or reading says what is wrong */
+}
+
+/* The next piece of what ends at `end`, which lies within the message; *n bytes. ERR_INCOMPLETE: it is being fetched. */
+static int read_piece(struct pop3_session *s, const struct message_row *row, uint64_t end, char *piece, size_t *n)
+{
+	struct pop3_transfer *t = &s->transfer;
+	size_t wanted = (size_t)MIN(end - t->at, (uint64_t)PIECE);
+	if (!is_there(s, row))
+		return ERR_INCOMPLETE;
+	int err = message_read(s->account, row, t->at, wanted, piece);
 	if (err < 0)
 		return err;
-	pop3_body_put(&t->body, str_of(piece, n), pop3_output(s));
-	t->at += n;
+	t->at += wanted;
+	*n = wanted;
 	return 0;
 }
 
-enum pop3_step pop3_transfer_step(struct pop3_session *s)
+static enum pop3_step break_off(struct pop3_session *s, int err)
+{
+	log_error("pop3-message-unreadable", LOG_ID(s->id), LOG_U("message", s->transfer.message), LOG_ERR(err));
+	return POP3_STEP_BROKEN;
+}
+
+static bool is_ascii(struct str bytes)
+{
+	unsigned char all = 0;
+	for (size_t i = 0; i < bytes.n; i++)
+		all |= (unsigned char)bytes.p[i];
+	return all < 128;
+}
+
+/* Without UTF8 a message whose header is not ASCII is refused (RFC 6856, 2.1), before anything is said of it. DONE: the
+ * answer was that; *passed: it was looked at wholly. */
+static enum pop3_step look_at_header(struct pop3_session *s, const struct message_row *row, uint64_t slice_end,
+                                     bool *passed)
 {
 	struct pop3_transfer *t = &s->transfer;
-	struct message_row row;
-	/* Each time anew: between steps the message may have moved within the store. */
-	int err = pop3_read_row(s, t->message, &row);
-	while (err == 0) {
+	uint64_t header_end = MIN((uint64_t)row->header_size, row->size);
+	char piece[PIECE];
+	size_t n;
+	while (t->at < header_end) {
+		int err = read_piece(s, row, header_end, piece, &n);
+		if (err == ERR_INCOMPLETE)
+			return POP3_STEP_FETCHING;
+		if (err < 0) {
+			say_unreadable(s, t->uid, err);
+			return POP3_STEP_DONE;
+		}
+		if (!is_ascii(str_of(piece, n))) {
+			pop3_reply(s, "-ERR [UTF8] The header of that message needs UTF-8 mode.");
+			return POP3_STEP_DONE;
+		}
+		if (pop3_slice_is_over(s, slice_end))
+			return POP3_STEP_AGAIN;
+	}
+	*passed = true;
+	return POP3_STEP_DONE;
+}
+
+/* In pieces, from where it is. */
+static enum pop3_step send_some(struct pop3_session *s, const struct message_row *row, uint64_t slice_end)
+{
+	struct pop3_transfer *t = &s->transfer;
+	char piece[PIECE];
+	size_t n;
+	for (;;) {
 		if (t->at == t->header_end && s->command.verb == POP3_TOP)
 			t->body.lines_left = s->command.lines;
-		if (t->at >= row.size || t->body.lines_left == 0) {
-			if (t->at < row.size)
-				t->uid = 0;
+		if (t->at >= row->size || t->body.lines_left == 0) {
+			if (t->at < row->size)
+				t->retrieved = false;
 			pop3_body_end(&t->body, pop3_output(s));
 			return POP3_STEP_DONE;
 		}
 		if (pop3_output_full(s))
 			return POP3_STEP_OUTPUT;
-		err = send_piece(s, &row);
+		int err = read_piece(s, row, t->at < t->header_end ? t->header_end : row->size, piece, &n);
+		if (err == ERR_INCOMPLETE)
+			return POP3_STEP_FETCHING;
+		if (err < 0)
+			return break_off(s, err);
+		pop3_body_put(&t->body, str_of(piece, n), pop3_output(s));
+		if (pop3_slice_is_over(s, slice_end))
+			return POP3_STEP_AGAIN;
 	}
-	log_error("pop3-message-unreadable", LOG_ID(s->id), LOG_U("message", t->message), LOG_ERR(err));
-	return POP3_STEP_BROKEN;
+}
+
+/* Says +OK, and sends. */
+static enum pop3_step begin_sending(struct pop3_session *s, const struct message_row *row, uint64_t slice_end)
+{
+	struct pop3_transfer *t = &s->transfer;
+	int fd;
+	uint64_t offset, header_end = MIN((uint64_t)row->header_size, row->size);
+	int err = message_file(s->account, row, &fd, &offset);
+	if (err < 0) {
+		say_unreadable(s, t->uid, err);
+		return POP3_STEP_DONE;
+	}
+	bool top = s->command.verb == POP3_TOP;
+	bool stuff = row->traits & (MESSAGE_NEEDS_STUFFING | MESSAGE_BARE_LINE_ENDS);
+	const char *format = top ? "+OK The top of %" PRIu64 " octets follows.\r\n" : "+OK %" PRIu64 " octets follow.\r\n";
+	outq_addf(pop3_output(s), format, pop3_octets(row));
+	t->begun = true;
+	t->retrieved = !top || s->command.lines >= TOP_RETRIEVES_FROM;
+	if (!top && !stuff)
+		return send_range(s, row, fd, offset, row->size);
+	if (top && !stuff && s->command.lines == 0)
+		return send_range(s, row, fd, offset, header_end);
+	t->at = 0;
+	t->header_end = top ? header_end : row->size;
+	t->body = (struct pop3_body){ .lines_left = UINT64_MAX };
+	return send_some(s, row, slice_end);
+}
+
+enum pop3_step pop3_transfer_step(struct pop3_session *s)
+{
+	struct pop3_transfer *t = &s->transfer;
+	uint64_t slice_end = pop3_slice_end(s);
+	struct message_row row;
+	/* Each time anew: between steps the message may have moved within the store. */
+	int err = pop3_read_row(s, t->message, &row);
+	t->in_memory = 0;
+	if (err < 0 && !t->begun) {
+		say_unreadable(s, t->uid, err);
+		return POP3_STEP_DONE;
+	}
+	if (err < 0)
+		return break_off(s, err);
+	if (t->begun)
+		return send_some(s, &row, slice_end);
+	bool passed = !s->settings->utf8 || s->utf8 || !(row.traits & MESSAGE_8BIT);
+	if (!passed) {
+		enum pop3_step step = look_at_header(s, &row, slice_end, &passed);
+		if (!passed)
+			return step;
+	}
+	return begin_sending(s, &row, slice_end);
+}
+
+enum pop3_step pop3_transfer_begin(struct pop3_session *s)
+{
+	const struct entry *entry = pop3_find_message(s);
+	if (!entry)
+		return POP3_STEP_DONE;
+	s->transfer = (struct pop3_transfer){ .message = entry->message, .uid = entry->uid };
+	return pop3_transfer_step(s);
 }
