@@ -67,7 +67,8 @@ static void stage_in_trash(struct arrival *arrival)
 static int log_row(struct arrival *arrival, uint64_t modseq, int64_t age)
 {
 	struct parcel_entry entry = entry_with(6);
-	return arrival_expunged(arrival->account, staged_number(arrival->inbox), modseq, clock_wall_seconds() - age, &entry, 1);
+	uint32_t inbox = staged_number(arrival->inbox);
+	return arrival_expunged(arrival->account, inbox, modseq, clock_wall_seconds() - age, &entry, 1);
 }
 
 static void end_arrival(struct arrival *arrival)

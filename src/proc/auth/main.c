@@ -137,13 +137,15 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 		return ERR_CORRUPT;
 	switch (peer->role) {
 	case ROLE_ACCESS:
-		return type == ACCESS_AUTH_TICKET_UNUSED ? login_ticket_unused(peer->auth, body) : login_message(peer, type, body);
+		return type == ACCESS_AUTH_TICKET_UNUSED ? login_ticket_unused(peer->auth, body) :
+							   login_message(peer, type, body);
 	case ROLE_SMTP:
 		return type == SMTP_AUTH_LOGIN ? login_message(peer, type, body) : resolve_message(peer, type, body);
 	case ROLE_AUTHWORK:
 		return passwords_message(peer, type, body);
 	case ROLE_SHARD:
-		return type == SHARD_AUTH_TICKET_UNUSED ? login_ticket_unused(peer->auth, body) : orders_message(peer, type, body);
+		return type == SHARD_AUTH_TICKET_UNUSED ? login_ticket_unused(peer->auth, body) :
+							  orders_message(peer, type, body);
 	case ROLE_SUPERVISOR:
 	case ROLE_AUTH:
 	case ROLE_COUNT:
