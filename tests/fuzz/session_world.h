@@ -38,6 +38,16 @@ static void session_client_close(void *owner)
 	client->closed = true;
 }
 
+/* Every second range is cold, and there when it is asked for again. */
+static bool session_client_fetch(void *owner, int fd, uint64_t offset, uint64_t n)
+{
+	static unsigned asked;
+	if (asked++ % 2 == 0)
+		return false;
+	session_client_want_resume(owner, SESSION_RESUME_SOON);
+	return true;
+}
+
 /* Its owner is a struct session_client. */
 static const struct session_world session_client_world = {
 	.output = session_client_output,
@@ -45,6 +55,7 @@ static const struct session_world session_client_world = {
 	.flush = session_client_flush,
 	.microseconds = session_client_microseconds,
 	.close = session_client_close,
+	.fetch = session_client_fetch,
 };
 
 #endif

@@ -42,8 +42,7 @@ static bool add_up_some(struct pop3_session *s)
 /* Messages that are marked are not counted. */
 static void put_totals(struct pop3_session *s, const char *format)
 {
-	uint32_t messages = s->count - (uint32_t)set_count(&s->deleted);
-	outq_addf(pop3_output(s), format, messages, s->octets - s->marked_octets);
+	outq_addf(pop3_output(s), format, s->count - s->marked, s->octets - s->marked_octets);
 }
 
 /* A slice of the list. */

@@ -253,7 +253,8 @@ static void take_step(struct pop3_session *s, enum pop3_step step)
 	switch (step) {
 	case POP3_STEP_DONE:
 		s->message_waits = s->message_waits || s->transfer.retrieved;
-		if (s->transfer.retrieved && (s->policy.mode == POP3_MODE_DELETE || s->policy.mode == POP3_MODE_DAYS || s->policy.seen))
+		if (s->transfer.retrieved &&
+		    (s->policy.mode == POP3_MODE_DELETE || s->policy.mode == POP3_MODE_DAYS || s->policy.seen))
 			set_add(&s->retrieved, s->transfer.uid, s->transfer.uid);
 		s->transfer.retrieved = false;
 		enter_state(s, SESSION_READY);
@@ -289,6 +290,7 @@ static void run_dele(struct pop3_session *s)
 	if (!entry)
 		return;
 	set_add(&s->deleted, entry->uid, entry->uid);
+	s->marked++;
 	s->marked_octets += pop3_entry_octets(entry);
 	pop3_reply(s, "+OK Marked as deleted.");
 }
@@ -315,6 +317,7 @@ static void run_command(struct pop3_session *s)
 		break;
 	case POP3_RSET:
 		set_clear(&s->deleted);
+		s->marked = 0;
 		s->marked_octets = 0;
 		if (s->policy.mode == POP3_MODE_DELETE)
 			set_clear(&s->retrieved); /* its RETR is DELE as well */

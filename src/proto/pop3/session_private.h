@@ -69,7 +69,8 @@ struct pop3_session {
 	struct mailbox_past *past; /* the entries at the login; NULL from QUIT on */
 	struct pop3_walk sized;  /* stands on the first message that `octets` is without; from the first STAT or LIST on */
 	uint64_t octets;         /* of all messages */
-	uint64_t marked_octets;  /* of those in `deleted` */
+	uint32_t marked;         /* so many are in `deleted`, */
+	uint64_t marked_octets;  /* of so many octets */
 	struct pop3_command command; /* that runs; its slices are not valid any more */
 	struct pop3_walk walk;       /* LIST, UIDL */
 	struct pop3_transfer transfer; /* RETR, TOP */

@@ -1,6 +1,6 @@
 /* transfer.c: RETR and TOP (RFC 1939, 5 and 7). What needs no dot-stuffing leaves as a range of its file; the rest
- * is read in pieces, stuffed, and pauses while the client is slow, while its bytes are fetched from the disk, and when its
- * slice is over. Nothing is held between pieces but a position. */
+ * is read in pieces, stuffed, and pauses while the client is slow, while its bytes are fetched from the disk, and when
+ * its slice is over. Nothing is held between pieces but a position. */
 #include "base/checked.h"
 #include "base/log.h"
 #include "proto/pop3/session_private.h"
@@ -64,7 +64,7 @@ static bool is_there(struct pop3_session *s, const struct message_row *row)
 	return true; /* or reading says what is wrong */
 }
 
-/* The next piece of what ends at `end`, which lies within the message; *n bytes. ERR_INCOMPLETE: it is being fetched. */
+/* The next piece of what ends at `end`, within the message; *n bytes. ERR_INCOMPLETE: it is being fetched. */
 static int read_piece(struct pop3_session *s, const struct message_row *row, uint64_t end, char *piece, size_t *n)
 {
 	struct pop3_transfer *t = &s->transfer;
