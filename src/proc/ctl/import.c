@@ -126,7 +126,11 @@ static void print_json(const struct import *x)
 	json_field_u64(&out, "too_large", x->too_large);
 	json_field_u64(&out, "refused", x->refused);
 	json_field_u64(&out, "unreadable", x->unreadable + x->scan.unreadable);
+	json_field_u64(&out, "unreadable_folders", x->scan.unreadable_folders);
+	json_field_u64(&out, "moved", x->still_there);
 	json_field_u64(&out, "gone", x->gone);
+	json_field_u64(&out, "links", x->scan.links);
+	json_field_u64(&out, "mbox_files", x->scan.mbox_files);
 	json_field_u64(&out, "deleted", x->deleted);
 	json_field_u64(&out, "with_nul", x->with_nul);
 	json_field_u64(&out, "with_uidl", x->with_uidl);
@@ -138,17 +142,22 @@ static void print_json(const struct import *x)
 static int print_summary(const struct import *x)
 {
 	uint64_t unreadable = x->unreadable + x->scan.unreadable;
+	uint64_t folders = x->scan.unreadable_folders;
 	const struct {
 		uint64_t n;
-		const char *what;
+		const char *of, *what;
 	} NOTES[] = {
-		{ x->there_already, "there already, by an import before" },
-		{ x->too_large, "left out, larger than imap.max_message_size" },
-		{ x->refused, "left out, refused by the server" },
-		{ unreadable, "left out, could not be read" },
-		{ x->gone, "went away while this ran" },
-		{ x->deleted, "left out, deleted in Thunderbird and not compacted yet" },
-		{ x->with_nul, "held NUL bytes, which mail cannot have; each is a \"?\" now" },
+		{ x->there_already, "message", "there already, by an import before" },
+		{ x->too_large, "message", "left out, larger than imap.max_message_size" },
+		{ x->refused, "message", "left out, refused by the server" },
+		{ unreadable, "message", "left out, could not be read" },
+		{ folders, "folder", "left out, wholly or in part; could not be read" },
+		{ x->still_there, "message", "left out, moved while this ran; run the same command again" },
+		{ x->gone, "message", "went away while this ran" },
+		{ x->scan.links, "link", "passed over" },
+		{ x->scan.mbox_files, "mbox file", "passed over among Maildirs; name such a file to import it" },
+		{ x->deleted, "message", "left out, deleted in Thunderbird and not compacted yet" },
+		{ x->with_nul, "message", "held NUL bytes, which mail cannot have; each is a \"?\" now" },
 	};
 	if (x->ctl->json) {
 		print_json(x);
@@ -159,9 +168,9 @@ static int print_summary(const struct import *x)
 		       x->durable.imported == 1 ? "" : "s", x->n_targets, x->n_targets == 1 ? "" : "es");
 		for (size_t i = 0; i < COUNT_OF(NOTES); i++)
 			if (NOTES[i].n)
-				printf("%" PRIu64 " message%s: %s\n", NOTES[i].n, NOTES[i].n == 1 ? "" : "s", NOTES[i].what);
+				printf("%" PRIu64 " %s%s: %s\n", NOTES[i].n, NOTES[i].of, NOTES[i].n == 1 ? "" : "s", NOTES[i].what);
 	}
-	return x->too_large || x->refused || unreadable ? EXIT_FAILED : EXIT_DONE;
+	return x->too_large || x->refused || unreadable || folders || x->still_there ? EXIT_FAILED : EXIT_DONE;
 }
 
 /* --- the whole --- */
@@ -206,7 +215,11 @@ static int transfer(struct import *x)
 		err = import_finish(x);
 	progress_end(&x->progress);
 	if (!err)
-		return import_state_save(x);
+		err = import_state_save(x);
+	if (!err)
+		import_look_again(x);
+	if (!err)
+		return 0;
 	int before = err;
 	struct buf problem = x->problem; /* what is told is why it ended */
 	x->problem = BUF_INIT(problem.max);
@@ -220,6 +233,7 @@ static void clean_up(struct import *x)
 {
 	import_send_free(x);
 	import_scan_free(&x->scan);
+	import_moved_free(&x->moved);
 	import_uidl_free(x);
 	mem_free(x->items);
 	mem_free(x->source);

@@ -1,7 +1,8 @@
 /* import.h: what the files of `mansio import` share. One struct import a run.
  *
  *     import.c        the command line, and what is said in the end
- *     import_scan.c   the folders and messages that there are
+ *     import_scan.c   the folders and messages that there are; import_list.c: those of one folder of a Maildir
+ *     import_moved.c  what programs move at the source while an import runs
  *     import_order.c  which of them are to be imported, by what earlier runs remember
  *     import_state.c  that memory, in files; import_record.c: as text
  *     import_names.c  which mailbox a folder becomes
@@ -28,6 +29,8 @@
 #include "proc/ctl/parcel.h"
 #include "proc/ctl/progress.h"
 #include "syntax/date.h"
+
+#include <dirent.h>
 
 /* How far it has come: everything in front of it is done with. */
 struct import_position {
@@ -58,7 +61,24 @@ struct import_scan {
 	struct import_file *files; /* sorted by folder, then name; of the same name by offset */
 	size_t n_files;
 	uint64_t bytes, messages;
-	uint64_t unreadable; /* names that the list cannot have */
+	uint64_t unreadable; /* messages by whose names the list cannot know them */
+	uint64_t unreadable_folders; /* and mbox files; wholly or in part */
+	uint64_t links;      /* to folders and mbox files; nobody follows them */
+	uint64_t mbox_files; /* where folders are Maildirs */
+};
+
+/* A message that was not where the scan had seen it. */
+struct import_missed {
+	struct str name; /* of its own; as import_name_of */
+	int64_t balance; /* by how many there are more of that name than there were */
+};
+
+struct import_moved {
+	bool has_listing;
+	uint32_t folder;            /* whose files these are: */
+	struct import_scan listing; /* sorted by name */
+	struct import_missed *list; /* in whatever order */
+	size_t n;
 };
 
 #define IMPORT_GONE SIZE_MAX
@@ -95,7 +115,9 @@ struct import {
 	struct import_scan scan;
 	struct import_item *items; /* in order of their numbers */
 	size_t n_items, next_item;
-	const struct import_file *file; /* of the item at hand; NULL: it is gone */
+	struct import_file *file; /* of the item at hand; NULL: it is gone */
+	struct import_moved moved;
+	bool is_silent; /* the source is looked at once more: what cannot be read was told before */
 	uint64_t number;    /* its own; at.number is that of the last one in order */
 	/* what is remembered */
 	struct buf remembered; /* lines of the list, as it was */
@@ -131,7 +153,9 @@ struct import {
 	size_t first_waiting, n_waiting, size_waiting;
 	uint64_t acknowledged; /* entries */
 	/* what is told in the end */
-	uint64_t too_large, refused, deleted, with_nul, gone, unreadable;
+	uint64_t too_large, refused, deleted, with_nul, unreadable;
+	uint64_t gone;        /* not there any more */
+	uint64_t still_there; /* not imported, for they moved: the next run finds them */
 	uint64_t bytes_done; /* of the source */
 	struct progress progress;
 	struct buf problem; /* why it ends, for people */
@@ -155,12 +179,43 @@ int import_scan(struct import *x) MUST_CHECK;
 /* Takes file->name. */
 void import_add_file(struct import_scan *scan, const struct import_file *file);
 void import_scan_free(struct import_scan *scan);
+/* A folder, or an mbox file, is left out wholly or in part: told to people by its path below the source, and counted in
+ * `scan`. why: NULL for what errno says. */
+void import_leave_folder(struct import *x, struct import_scan *scan, const char *path, const char *why);
+/* "SOURCE/PATH WHY" for people, on a line of its own; nothing while import.is_silent. */
+void import_tell(struct import *x, const char *path, const char *why);
+bool import_fits_the_list(struct str name);
+/* Opens a folder; NULL as errno says. */
+DIR *import_open_folder(int parent, const char *path);
+/* A file that another program keeps beside the messages of a folder; what a folder has and cannot be read is told. False:
+ * there is none, or it cannot be read. */
+bool import_read_beside(struct import *x, const struct import_folder *folder, const char *name, struct buf *out);
+/* How many elements of a sorted array stand in front of the key: of these compare(element, key) is negative. */
+size_t import_count_below(const void *list, size_t n, size_t size, const void *key,
+                          int (*compare)(const void *element, const void *key));
 /* Of a message of a Maildir, below the source. */
 void import_file_path(const struct import *x, const struct import_file *file, char out[2 * IMPORT_PATH_MAX]);
 /* The name that a message has in the list. */
 struct str import_name_of(const struct import_file *file);
 /* Is there a Maildir, or a folder with one in it? */
 bool import_looks_like_maildir(const char *path);
+
+/* --- import_list.c --- */
+/* Adds the messages of a folder of a Maildir to `to`, in any order and some of them twice (import_settle). What cannot be
+ * read is told, and counted there. */
+void import_list(struct import *x, uint32_t folder, struct import_scan *to);
+/* In what is sorted by folder and name: each file of a Maildir stands once, and those of one name in an order that stays
+ * when their flags change. */
+void import_settle(struct import *x, struct import_scan *scan);
+
+/* --- import_moved.c --- */
+/* A message of a Maildir is not where it was: x->file becomes where it is now, in its folder. False: nowhere. */
+bool import_find_moved(struct import *x);
+/* It is nowhere. */
+void import_missed(struct import *x);
+/* After all messages: which of those are still at the source, elsewhere (x->still_there), and which are gone? */
+void import_look_again(struct import *x);
+void import_moved_free(struct import_moved *moved);
 
 /* --- import_order.c --- */
 /* Sets x->items and x->list by what is remembered and what there is. */

@@ -1,6 +1,6 @@
 /* import_maildir.c: the files of a Maildir into messages. Flags are in a file's name, keywords in dovecot-keywords
- * beside the folder, the internal date is the file's time. A file that has left since the scan is counted and left for
- * the next run, which finds it again when it only moved (its flags changed just now). */
+ * beside the folder, the internal date is the file's time. A file that has moved since the scan is looked for in its
+ * folder; one that is not there is left for the next run (import_moved.c). */
 #include "proc/ctl/import.h"
 
 #include "mail/maildir.h"
@@ -13,6 +13,7 @@
 #define READ_CHUNK    65536
 #define KEYWORDS_TEXT (64 * 1024)
 #define NO_FOLDER     UINT32_MAX
+#define MOVES_MAX     100 /* of a message, while it is opened */
 
 struct maildir_import {
 	struct import *x;
@@ -25,12 +26,10 @@ static void enter_folder(struct maildir_import *m, uint32_t index)
 {
 	struct import *x = m->x;
 	const struct import_folder *folder = &x->scan.folders[index];
-	char path[IMPORT_PATH_MAX + 32];
 	if (m->folder == index)
 		return;
 	buf_clear(&m->text);
-	snprintf(path, sizeof path, "%s/%s/" MAILDIR_KEYWORDS_FILE, x->source, folder->path);
-	(void)!ctl_read_file(path, &m->text); /* most folders have none */
+	(void)import_read_beside(x, folder, MAILDIR_KEYWORDS_FILE, &m->text); /* most folders have none */
 	maildir_keywords_read(buf_str(&m->text), m->names);
 	import_uidl_enter(x, folder);
 	m->folder = index;
@@ -95,14 +94,18 @@ static int leave_unreadable(struct import *x)
 	return import_leave(x, why);
 }
 
-static int import_one(struct maildir_import *m, const struct import_file *file)
+static int import_one(struct maildir_import *m)
 {
 	struct import *x = m->x;
+	const struct import_file *file = x->file;
 	struct stat about;
 	int fd = open_message(x, file, &about);
-	if (fd < 0 && errno == ENOENT) {
-		x->gone++;
-		return import_leave(x, NULL);
+	for (int i = 0; fd < 0 && errno == ENOENT; i++) {
+		if (i == MOVES_MAX || !import_find_moved(x)) {
+			import_missed(x);
+			return import_leave(x, NULL);
+		}
+		fd = open_message(x, file, &about);
 	}
 	if (fd < 0)
 		return leave_unreadable(x);
@@ -120,10 +123,9 @@ static int import_one(struct maildir_import *m, const struct import_file *file)
 int import_maildir(struct import *x)
 {
 	struct maildir_import m = { .x = x, .folder = NO_FOLDER, .text = BUF_INIT(KEYWORDS_TEXT) };
-	const struct import_file *file;
 	int err = 0;
-	while ((file = import_next(x, &err)))
-		err = import_one(&m, file);
+	while (import_next(x, &err))
+		err = import_one(&m);
 	buf_free(&m.text);
 	return err;
 }

@@ -28,6 +28,7 @@ struct mbox_import {
 	int fd;
 	int64_t file_time;
 	bool is_first, is_sent; /* of the message that is to be imported */
+	bool has_failed; /* the file could not be read further, as errno says */
 	int err;
 };
 
@@ -103,6 +104,7 @@ static int read_part(struct mbox_import *m, uint64_t at, uint64_t size)
 	char chunk[READ_CHUNK];
 	size_t got = 0;
 	int err = 0;
+	m->has_failed = false;
 	m->reader = mbox_reader_new(at, &EVENTS, m);
 	while (!m->err && size > 0) {
 		err = file_read_at(m->fd, at, chunk, (size_t)MIN(size, (uint64_t)sizeof chunk), &got);
@@ -112,10 +114,8 @@ static int read_part(struct mbox_import *m, uint64_t at, uint64_t size)
 		at += got;
 		size -= got;
 	}
-	if (!m->err && err < 0)
-		m->err = import_fail(m->x, err, "cannot read %s/%s: %s", m->x->source, m->x->scan.folders[m->folder].path,
-		                     err_text(err));
-	if (!m->err)
+	m->has_failed = !m->err && err < 0;
+	if (!m->err && !m->has_failed)
 		mbox_reader_finish(m->reader);
 	mbox_reader_free(&m->reader);
 	return m->err;
@@ -154,10 +154,11 @@ static int finish(struct mbox_import *m, int err)
 int import_mbox_scan(struct import *x, uint32_t folder)
 {
 	struct mbox_import m = start(x, true);
-	int err = enter_file(&m, folder);
-	if (err)
-		err = import_fail(x, err, "cannot read %s/%s: %m", x->source, x->scan.folders[folder].path);
-	return finish(&m, err ? err : read_part(&m, 0, UINT64_MAX));
+	m.has_failed = enter_file(&m, folder) < 0;
+	int err = m.has_failed ? 0 : read_part(&m, 0, UINT64_MAX);
+	if (m.has_failed)
+		import_leave_folder(x, &x->scan, x->scan.folders[folder].path, NULL);
+	return finish(&m, err);
 }
 
 static int import_one(struct mbox_import *m, const struct import_file *file)
@@ -165,16 +166,21 @@ static int import_one(struct mbox_import *m, const struct import_file *file)
 	struct import *x = m->x;
 	if (enter_file(m, file->folder) < 0) {
 		bool gone = errno == ENOENT;
-		x->gone += gone;
+		if (gone)
+			import_missed(x);
 		x->unreadable += !gone;
 		return import_leave(x, gone ? NULL : "cannot be read");
 	}
 	m->is_first = true;
 	m->is_sent = false;
 	int err = read_part(m, file->offset, file->size);
+	if (m->has_failed && !m->is_sent) {
+		x->unreadable++;
+		return import_leave(x, "cannot be read");
+	}
 	if (err || m->is_sent)
 		return err;
-	x->gone++;
+	import_missed(x);
 	return import_leave(x, NULL);
 }
 

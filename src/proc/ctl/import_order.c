@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "mail/maildir.h"
 
+#include <inttypes.h>
+
 /* A message that was imported and is not any more in the folder where it was. */
 struct gone {
 	struct str name;  /* points into what is remembered */
@@ -34,14 +36,8 @@ static int compare_gone(const void *a, const void *b)
 /* One of those that are gone has this name, and was not found elsewhere before. */
 static bool claim_gone(struct gone_list *gone, struct str name)
 {
-	size_t low = 0, high = gone->n;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (str_cmp(gone->list[middle].name, name) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
+	const struct gone key = { .name = name };
+	size_t low = import_count_below(gone->list, gone->n, sizeof key, &key, compare_gone);
 	size_t at = low < gone->n ? low + gone->list[low].n_claimed : gone->n;
 	if (at >= gone->n || !str_eq(gone->list[at].name, name))
 		return false;
@@ -176,14 +172,16 @@ int import_order(struct import *x)
 static void tell_left(struct import *x, const char *why)
 {
 	const struct import_file *file = x->file;
-	const char *folder = x->scan.folders[file->folder].path;
-	progress_end(&x->progress);
+	char path[2 * IMPORT_PATH_MAX], text[300];
 	if (x->is_maildir)
-		fprintf(stderr, "mansio: %s/%s/%s/%s %s; left out\n", x->source, folder, file->is_new ? "new" : "cur", file->name,
-		        why);
+		import_file_path(x, file, path);
 	else
-		fprintf(stderr, "mansio: the message at byte %llu of %s%s%s %s; left out\n", (unsigned long long)file->offset,
-		        x->source, x->is_file ? "" : "/", x->is_file ? "" : folder, why);
+		snprintf(path, sizeof path, "%s", x->scan.folders[file->folder].path);
+	if (x->is_maildir)
+		snprintf(text, sizeof text, "%s; left out", why);
+	else
+		snprintf(text, sizeof text, "has at byte %" PRIu64 " a message that %s; left out", file->offset, why);
+	import_tell(x, path, text);
 }
 
 int import_leave(struct import *x, const char *why)

@@ -1,21 +1,21 @@
-/* import_scan.c: the folders and messages that there are to import, sorted by folder and name. Links are not
- * followed. */
+/* import_scan.c: the folders and messages that there are to import, sorted by folder and name. Links are not followed.
+ * What cannot be read is told and counted, and all else goes on. */
 #include "proc/ctl/import.h"
 
 #include "base/checked.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "mail/folder_name.h"
 #include "mail/maildir.h"
 #include "mail/mbox.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define DEPTH_MAX  40
-#define PROBE_SIZE 512
+#define PROBE_SIZE 512 /* bytes that tell an mbox */
 
 void import_add_file(struct import_scan *scan, const struct import_file *file)
 {
@@ -38,12 +38,12 @@ static uint32_t add_folder(struct import *x, const char *path, struct str name)
 	return scan->n_folders++;
 }
 
-static bool fits_the_list(struct str name)
+bool import_fits_the_list(struct str name)
 {
 	return str_find_byte(name, '\n') < 0 && str_find_byte(name, '\t') < 0;
 }
 
-static DIR *open_folder(int parent, const char *path)
+DIR *import_open_folder(int parent, const char *path)
 {
 	int fd = openat(parent, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
@@ -52,70 +52,157 @@ static DIR *open_folder(int parent, const char *path)
 	return dir;
 }
 
-static bool is_folder(int parent, const char *path)
+/* --- what is told --- */
+
+void import_tell(struct import *x, const char *path, const char *why)
 {
-	struct stat about;
-	return fstatat(parent, path, &about, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(about.st_mode);
+	struct buf line = BUF_INIT(4 * IMPORT_PATH_MAX);
+	if (x->is_silent)
+		return;
+	while (str_starts(str_from_c(path), STR("./")))
+		path += 2;
+	buf_add(&line, str_from_c(x->source));
+	if (!x->is_file && strcmp(path, ".") != 0)
+		buf_addf(&line, "/%s", path);
+	for (size_t i = 0; i < line.n; i++) /* a name may have anything, and a terminal would obey it */
+		if ((unsigned char)line.p[i] < ' ' || line.p[i] == 0x7f)
+			line.p[i] = '?';
+	progress_end(&x->progress);
+	fprintf(stderr, "mansio: %.*s %s\n", STR_ARG(buf_str(&line)), why);
+	buf_free(&line);
 }
 
-static bool is_maildir(int parent, const char *path)
+void import_leave_folder(struct import *x, struct import_scan *scan, const char *path, const char *why)
+{
+	char text[200];
+	snprintf(text, sizeof text, "cannot be read (%m)");
+	scan->unreadable_folders++;
+	import_tell(x, path, why ? why : text);
+}
+
+bool import_read_beside(struct import *x, const struct import_folder *folder, const char *name, struct buf *out)
+{
+	char path[IMPORT_PATH_MAX + 64], why[200];
+	snprintf(path, sizeof path, "%s/%s", folder->path, name);
+	int err = file_read(x->source_fd, path, 0, out);
+	snprintf(why, sizeof why, "cannot be read (%s)", err_text(err));
+	if (err < 0 && err != ERR_NOT_FOUND)
+		import_leave_folder(x, &x->scan, path, why);
+	return err == 0;
+}
+
+/* Something that has mail and is not read by intent. */
+static void pass_over(struct import *x, const char *path, const char *what, uint64_t *count)
+{
+	char text[64];
+	snprintf(text, sizeof text, "is %s; passed over", what);
+	++*count;
+	import_tell(x, path, text);
+}
+
+/* --- what an item of a folder is --- */
+
+enum item { ITEM_NONE, ITEM_FILE, ITEM_FOLDER, ITEM_LINK_TO_FOLDER, ITEM_LINK, ITEM_UNREADABLE /* as errno says */ };
+
+static enum item look_at(int parent, const char *path)
+{
+	struct stat about, target;
+	if (fstatat(parent, path, &about, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT || errno == ENOTDIR ? ITEM_NONE : ITEM_UNREADABLE;
+	if (!S_ISLNK(about.st_mode))
+		return S_ISDIR(about.st_mode) ? ITEM_FOLDER : ITEM_FILE;
+	return fstatat(parent, path, &target, 0) == 0 && S_ISDIR(target.st_mode) ? ITEM_LINK_TO_FOLDER : ITEM_LINK;
+}
+
+/* What its cur is: of a Maildir a folder. */
+static enum item look_for_cur(int parent, const char *path)
 {
 	char cur[IMPORT_PATH_MAX + 8];
 	snprintf(cur, sizeof cur, "%s/cur", path);
-	return is_folder(parent, cur);
+	return look_at(parent, cur);
+}
+
+static bool is_dot(const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+/* The path of an item in a folder; false when it is too long, or its name cannot stand in the list: then it is cut, and
+ * for people only. */
+static bool join(const char *path, const char *name, char out[IMPORT_PATH_MAX])
+{
+	bool is_root = strcmp(path, ".") == 0;
+	int n = snprintf(out, IMPORT_PATH_MAX, "%s%s%s", is_root ? "" : path, is_root ? "" : "/", name);
+	return n < IMPORT_PATH_MAX && import_fits_the_list(str_from_c(name));
+}
+
+/* May the folder, or mbox file, be entered that join has made a path of? Otherwise it is told. */
+static bool may_enter(struct import *x, const char *path, bool has_path, unsigned depth)
+{
+	if (!has_path)
+		import_leave_folder(x, &x->scan, path, "has a path that is too long, or a tab or a line end in its name; left out");
+	else if (depth >= DEPTH_MAX)
+		import_leave_folder(x, &x->scan, path, "lies too deep; left out");
+	return has_path && depth < DEPTH_MAX;
+}
+
+/* --- what is an mbox --- */
+
+static bool is_empty_mbox_name(struct str name)
+{
+	return str_ends(name, STR(".mbox")) || str_find_byte(name, '.') < 0;
+}
+
+/* An empty file may be one by its name. Negative: it cannot be read, as errno says. */
+enum { PROBE_NO_MBOX, PROBE_MBOX, PROBE_EMPTY_MBOX };
+
+static int probe_mbox(int parent, const char *path, struct str name, int open_flags)
+{
+	char beginning[PROBE_SIZE];
+	struct stat about;
+	if (str_ends(name, STR(".partial")) || str_ends(name, STR(".lock")))
+		return PROBE_NO_MBOX;
+	int fd = openat(parent, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | open_flags);
+	if (fd < 0)
+		return errno == ENOENT || errno == ENXIO ? PROBE_NO_MBOX : ERR_IO; /* ENXIO: a socket */
+	bool is_file = fstat(fd, &about) == 0 && S_ISREG(about.st_mode);
+	ssize_t n = is_file ? pread(fd, beginning, sizeof beginning, 0) : 0;
+	int errnum = errno;
+	close(fd);
+	errno = errnum;
+	if (!is_file || n < 0)
+		return is_file ? ERR_IO : PROBE_NO_MBOX;
+	if (n == 0)
+		return is_empty_mbox_name(name) ? PROBE_EMPTY_MBOX : PROBE_NO_MBOX;
+	return mbox_is_likely(str_of(beginning, (size_t)n)) ? PROBE_MBOX : PROBE_NO_MBOX;
 }
 
 /* --- Maildir --- */
 
-/* "…,S=1234,…" where the name has it, else of the file. */
-static uint64_t size_of(int folder, const char *name)
+/* The mailbox of a Maildir: a name with a dot in front is one of Maildir++, below whatever folder it lies. */
+static void read_name(const char *path, struct buf *name)
 {
-	struct str rest = str_from_c(name), unique = str_cut(&rest, ':');
-	struct stat about;
-	uint64_t size;
-	while (unique.p) {
-		struct str part = str_cut(&unique, ',');
-		if (str_starts(part, STR("S=")) && str_to_u64(str_from(part, 2), INT64_MAX, &size) == 0)
-			return size;
-	}
-	return fstatat(folder, name, &about, 0) == 0 ? (uint64_t)about.st_size : 0;
-}
-
-static int list_messages(struct import *x, uint32_t folder, const char *path, bool is_new)
-{
-	char inside[IMPORT_PATH_MAX + 8];
-	snprintf(inside, sizeof inside, "%s/%s", path, is_new ? "new" : "cur");
-	DIR *dir = open_folder(x->source_fd, inside);
-	if (!dir)
-		return errno == ENOENT ? 0 : import_fail(x, ERR_IO, "cannot read %s/%s: %m", x->source, inside);
-	for (struct dirent *item; (item = readdir(dir));) {
-		struct maildir_name name;
-		if (maildir_name_parse(str_from_c(item->d_name), &name) < 0)
-			continue;
-		if (!fits_the_list(name.unique)) {
-			x->scan.unreadable++;
-			continue;
+	const char *slash = strrchr(path, '/'), *last = slash ? slash + 1 : path;
+	if (strcmp(path, ".") == 0) {
+		buf_add(name, STR("INBOX"));
+	} else if (last[0] != '.') {
+		folder_name_read(str_from_c(path), FOLDER_NESTED, name);
+	} else {
+		if (slash) {
+			folder_name_read(str_of(path, (size_t)(slash - path)), FOLDER_NESTED, name);
+			buf_add_byte(name, '/');
 		}
-		struct import_file file = { .folder = folder, .is_new = is_new, .name = mem_copy(str_from_c(item->d_name)),
-			                        .size = size_of(dirfd(dir), item->d_name) };
-		import_add_file(&x->scan, &file);
+		folder_name_read(str_from_c(last), FOLDER_MAILDIR_PLUS, name);
 	}
-	closedir(dir);
-	return 0;
 }
 
-static int add_maildir(struct import *x, const char *path)
+static void add_maildir(struct import *x, const char *path)
 {
 	struct buf name = BUF_INIT(64 * 1024);
-	bool is_plus = path[0] == '.' && !strchr(path, '/');
-	if (strcmp(path, ".") == 0)
-		buf_add(&name, STR("INBOX"));
-	else
-		folder_name_read(str_from_c(path), is_plus ? FOLDER_MAILDIR_PLUS : FOLDER_NESTED, &name);
+	read_name(path, &name);
 	uint32_t folder = add_folder(x, path, buf_str(&name));
 	buf_free(&name);
-	int err = list_messages(x, folder, path, false);
-	return err ? err : list_messages(x, folder, path, true);
+	import_list(x, folder, &x->scan);
 }
 
 static bool is_part_of_maildir(const char *name)
@@ -123,44 +210,54 @@ static bool is_part_of_maildir(const char *name)
 	return strcmp(name, "cur") == 0 || strcmp(name, "new") == 0 || strcmp(name, "tmp") == 0;
 }
 
-/* The path of an item in a folder; false when it is too long, or its name cannot stand in the list. */
-static bool join(const char *path, const char *name, char out[IMPORT_PATH_MAX])
+static void scan_maildirs(struct import *x, const char *path, unsigned depth);
+
+/* depth: of the item. */
+static void scan_item_of_maildir(struct import *x, int parent, const char *path, const char *name, unsigned depth)
 {
-	bool is_root = strcmp(path, ".") == 0;
-	int n = snprintf(out, IMPORT_PATH_MAX, "%s%s%s", is_root ? "" : path, is_root ? "" : "/", name);
-	return n < IMPORT_PATH_MAX && fits_the_list(str_from_c(name));
+	char inside[IMPORT_PATH_MAX];
+	enum item item = look_at(parent, name);
+	bool has_path = join(path, name, inside);
+	if (item == ITEM_LINK_TO_FOLDER)
+		pass_over(x, inside, "a link", &x->scan.links);
+	else if (item == ITEM_UNREADABLE)
+		import_leave_folder(x, &x->scan, inside, NULL);
+	else if (item == ITEM_FILE && name[0] != '.' && probe_mbox(parent, name, str_from_c(name), O_NOFOLLOW) == PROBE_MBOX)
+		pass_over(x, inside, "an mbox file in a folder of Maildirs", &x->scan.mbox_files);
+	else if (item == ITEM_FOLDER && !is_part_of_maildir(name) &&
+	         (name[0] != '.' || look_for_cur(parent, name) != ITEM_NONE) && may_enter(x, inside, has_path, depth))
+		scan_maildirs(x, inside, depth);
 }
 
-static int scan_maildirs(struct import *x, const char *path, unsigned depth)
+/* Folders whose names have a dot in front belong to other things than mail, unless they are Maildirs themselves. */
+static void scan_maildirs(struct import *x, const char *path, unsigned depth)
 {
-	int err = is_maildir(x->source_fd, path) ? add_maildir(x, path) : 0;
-	DIR *dir = err ? NULL : open_folder(x->source_fd, path);
-	if (!err && !dir)
-		return import_fail(x, ERR_IO, "cannot read %s/%s: %m", x->source, path);
-	for (struct dirent *item; !err && (item = readdir(dir));) {
-		char inside[IMPORT_PATH_MAX];
-		if (strcmp(item->d_name, ".") == 0 || strcmp(item->d_name, "..") == 0 || is_part_of_maildir(item->d_name) ||
-		    !join(path, item->d_name, inside) || !is_folder(x->source_fd, inside))
-			continue;
-		if (item->d_name[0] == '.' && (depth > 0 || !is_maildir(x->source_fd, inside)))
-			continue;
-		if (depth + 1 < DEPTH_MAX)
-			err = scan_maildirs(x, inside, depth + 1);
+	enum item cur = look_for_cur(x->source_fd, path);
+	if (cur == ITEM_UNREADABLE) {
+		import_leave_folder(x, &x->scan, path, NULL);
+		return;
 	}
+	if (cur == ITEM_FOLDER)
+		add_maildir(x, path);
+	DIR *dir = import_open_folder(x->source_fd, path);
+	struct dirent *item = NULL;
+	for (errno = dir ? 0 : errno; dir && (item = readdir(dir)); errno = 0)
+		if (!is_dot(item->d_name))
+			scan_item_of_maildir(x, dirfd(dir), path, item->d_name, depth + 1);
+	if (errno)
+		import_leave_folder(x, &x->scan, path, NULL);
 	if (dir)
 		closedir(dir);
-	return err;
 }
 
 static bool has_maildir(int parent, const char *path, unsigned depth)
 {
-	bool found = is_maildir(parent, path);
-	DIR *dir = found || depth >= DEPTH_MAX ? NULL : open_folder(parent, path);
+	bool found = look_for_cur(parent, path) == ITEM_FOLDER;
+	DIR *dir = found || depth >= DEPTH_MAX ? NULL : import_open_folder(parent, path);
 	for (struct dirent *item; dir && !found && (item = readdir(dir));) {
 		char inside[IMPORT_PATH_MAX];
-		if (strcmp(item->d_name, ".") != 0 && strcmp(item->d_name, "..") != 0 && join(path, item->d_name, inside) &&
-		    is_folder(parent, inside))
-			found = has_maildir(parent, inside, depth + 1);
+		if (!is_dot(item->d_name) && join(path, item->d_name, inside) && look_at(parent, inside) == ITEM_FOLDER)
+			found = item->d_name[0] == '.' ? look_for_cur(parent, inside) == ITEM_FOLDER : has_maildir(parent, inside, depth + 1);
 	}
 	if (dir)
 		closedir(dir);
@@ -178,49 +275,46 @@ bool import_looks_like_maildir(const char *path)
 
 /* --- mbox --- */
 
-static bool is_empty_mbox_name(struct str name)
+static int scan_mboxes(struct import *x, const char *path, unsigned depth);
+
+static int add_mbox(struct import *x, const char *path)
 {
-	return str_ends(name, STR(".mbox")) || str_find_byte(name, '.') < 0;
+	struct buf name = BUF_INIT(64 * 1024);
+	folder_name_read(str_from_c(path), FOLDER_MBOX, &name);
+	int err = import_mbox_scan(x, add_folder(x, path, buf_str(&name)));
+	buf_free(&name);
+	return err;
 }
 
-/* A file that is an mbox, or an empty one by its name. */
-static bool is_mbox(int parent, const char *path, const char *name)
+static int scan_item_of_mboxes(struct import *x, int parent, const char *path, const char *name, unsigned depth)
 {
-	char beginning[PROBE_SIZE];
-	struct stat about;
-	struct str written = str_from_c(name);
-	if (written.p[0] == '.' || str_ends(written, STR(".partial")) || str_ends(written, STR(".lock")))
-		return false;
-	int fd = openat(parent, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	ssize_t n = -1;
-	if (fstat(fd, &about) == 0 && S_ISREG(about.st_mode))
-		n = pread(fd, beginning, sizeof beginning, 0);
-	close(fd);
-	return n == 0 ? is_empty_mbox_name(written) : n > 0 && mbox_is_likely(str_of(beginning, (size_t)n));
+	char inside[IMPORT_PATH_MAX];
+	bool has_path = join(path, name, inside);
+	enum item item = look_at(parent, name);
+	int found = item == ITEM_FILE ? probe_mbox(parent, name, str_from_c(name), O_NOFOLLOW) : 0;
+	if (item == ITEM_LINK_TO_FOLDER || (item == ITEM_LINK && probe_mbox(parent, name, str_from_c(name), 0) == PROBE_MBOX))
+		pass_over(x, inside, "a link", &x->scan.links);
+	else if (item == ITEM_UNREADABLE || found < 0)
+		import_leave_folder(x, &x->scan, inside, NULL);
+	else if (item == ITEM_FOLDER && may_enter(x, inside, has_path, depth))
+		return scan_mboxes(x, inside, depth);
+	else if (found > 0 && may_enter(x, inside, has_path, 0))
+		return add_mbox(x, inside);
+	return 0;
 }
 
 static int scan_mboxes(struct import *x, const char *path, unsigned depth)
 {
-	DIR *dir = open_folder(x->source_fd, path);
+	DIR *dir = import_open_folder(x->source_fd, path);
+	struct dirent *item = NULL;
 	int err = 0;
-	if (!dir)
-		return import_fail(x, ERR_IO, "cannot read %s/%s: %m", x->source, path);
-	for (struct dirent *item; !err && (item = readdir(dir));) {
-		char inside[IMPORT_PATH_MAX];
-		if (item->d_name[0] == '.' || !join(path, item->d_name, inside))
-			continue;
-		if (is_folder(x->source_fd, inside)) {
-			err = depth + 1 < DEPTH_MAX ? scan_mboxes(x, inside, depth + 1) : 0;
-		} else if (is_mbox(x->source_fd, inside, item->d_name)) {
-			struct buf name = BUF_INIT(64 * 1024);
-			folder_name_read(str_from_c(inside), FOLDER_MBOX, &name);
-			err = import_mbox_scan(x, add_folder(x, inside, buf_str(&name)));
-			buf_free(&name);
-		}
-	}
-	closedir(dir);
+	for (errno = dir ? 0 : errno; dir && !err && (item = readdir(dir)); errno = 0)
+		if (item->d_name[0] != '.')
+			err = scan_item_of_mboxes(x, dirfd(dir), path, item->d_name, depth + 1);
+	if (errno)
+		import_leave_folder(x, &x->scan, path, NULL);
+	if (dir)
+		closedir(dir);
 	return err;
 }
 
@@ -231,7 +325,10 @@ static int scan_file(struct import *x)
 	const char *slash = strrchr(x->source, '/'), *path = slash ? slash + 1 : x->source;
 	struct str address = x->account, user = str_cut(&address, '@');
 	struct buf name = BUF_INIT(64 * 1024);
-	if (!is_mbox(x->source_fd, path, "mbox"))
+	int found = probe_mbox(x->source_fd, path, STR("mbox"), O_NOFOLLOW);
+	if (found < 0)
+		return import_fail(x, ERR_IO, "cannot read %s: %m", x->source);
+	if (found == 0)
 		return import_fail(x, ERR_SYNTAX, "%s is no mbox: it does not begin with a line \"From \"", x->source);
 	folder_name_read(str_from_c(path), FOLDER_MBOX, &name);
 	bool is_inbox = x->mailbox.n > 0 || str_ieq(buf_str(&name), STR("mbox")) || str_ieq(buf_str(&name), user);
@@ -254,6 +351,20 @@ struct str import_name_of(const struct import_file *file)
 	return str_cut(&rest, ':');
 }
 
+size_t import_count_below(const void *list, size_t n, size_t size, const void *key,
+                          int (*compare)(const void *element, const void *key))
+{
+	size_t low = 0, high = n;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (compare((const char *)list + middle * size, key) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 static int compare_files(const void *a, const void *b, void *owner)
 {
 	const struct import_scan *scan = owner;
@@ -264,52 +375,23 @@ static int compare_files(const void *a, const void *b, void *owner)
 	return order ? order : first->offset < second->offset ? -1 : first->offset > second->offset;
 }
 
-static bool is_there(const struct import *x, const struct import_file *file)
-{
-	char path[2 * IMPORT_PATH_MAX];
-	struct stat about;
-	import_file_path(x, file, path);
-	return fstatat(x->source_fd, path, &about, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-/* A file whose flags change while its folder is read is seen under both names: the one that it has not is none. */
-static void drop_renamed(struct import *x)
-{
-	struct import_scan *scan = &x->scan;
-	size_t kept = 0;
-	for (size_t i = 0; i < scan->n_files; i++) {
-		bool like_last = kept > 0 && compare_files(&scan->files[kept - 1], &scan->files[i], scan) == 0;
-		if (!like_last) {
-			scan->files[kept++] = scan->files[i];
-			continue;
-		}
-		bool last_is_there = is_there(x, &scan->files[kept - 1]);
-		if (last_is_there && is_there(x, &scan->files[i])) {
-			scan->files[kept++] = scan->files[i];
-			continue;
-		}
-		struct import_file *none = last_is_there ? &scan->files[i] : &scan->files[kept - 1];
-		scan->bytes -= none->size;
-		scan->messages--;
-		mem_free(none->name);
-		scan->files[kept - 1] = last_is_there ? scan->files[kept - 1] : scan->files[i];
-	}
-	scan->n_files = kept;
-}
-
 int import_scan(struct import *x)
 {
-	int err;
+	int err = 0;
 	if (x->is_file)
 		err = scan_file(x);
+	else if (x->is_maildir)
+		scan_maildirs(x, ".", 0);
 	else
-		err = x->is_maildir ? scan_maildirs(x, ".", 0) : scan_mboxes(x, ".", 0);
+		err = scan_mboxes(x, ".", 0);
+	if (!err && x->scan.n_folders == 0 && x->scan.unreadable_folders > 0)
+		return import_fail(x, ERR_IO, "nothing in %s can be read", x->source);
 	if (!err && x->scan.n_folders == 0)
 		return import_fail(x, ERR_NOT_FOUND, "there is no mail in %s: neither a Maildir nor an mbox", x->source);
 	if (!err && x->scan.n_files)
 		qsort_r(x->scan.files, x->scan.n_files, sizeof *x->scan.files, compare_files, &x->scan);
 	if (!err && x->is_maildir)
-		drop_renamed(x);
+		import_settle(x, &x->scan);
 	return err;
 }
 

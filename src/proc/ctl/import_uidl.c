@@ -77,10 +77,8 @@ static bool add_list(struct import_uidls *uidls, enum uidl_list_kind kind, struc
 
 static bool read_beside(struct import *x, const struct import_folder *folder, const char *name)
 {
-	char path[2 * IMPORT_PATH_MAX];
-	snprintf(path, sizeof path, "%s/%s/%s", x->source, folder->path, name);
 	buf_clear(&x->uidls.text);
-	return ctl_read_file(path, &x->uidls.text);
+	return import_read_beside(x, folder, name, &x->uidls.text);
 }
 
 static int compare(const void *a, const void *b)
