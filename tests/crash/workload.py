@@ -439,7 +439,10 @@ def pop3_tokens(pop3, box, ledger):
         with ledger.lock:
             token = box.uidls.get(uidl)
         if token is None:
-            if not pop3.command(f"TOP {number} 0").startswith(b"+OK"):
+            answer = pop3.command(f"TOP {number} 0")
+            if answer.startswith(b"-ERR [SYS/TEMP]"):
+                raise Refused(answer)  # memory was short: nothing is said of the message
+            if not answer.startswith(b"+OK"):
                 continue  # expunged by another session
             match = TOKEN_LINE.search(pop3.read_multiline())
             token = match.group(1) if match else uidl
