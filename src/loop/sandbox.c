@@ -230,14 +230,14 @@ static int allow_groups(scmp_filter_ctx filter, uint32_t allow)
 	if (allow & SANDBOX_SOCKETPAIR)
 		failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 2, SCMP_A0(SCMP_CMP_EQ, AF_UNIX),
 		                           SCMP_A1(SCMP_CMP_MASKED_EQ, SOCK_NONBLOCK, SOCK_NONBLOCK));
-	if (allow & SANDBOX_FILES)
+	if (allow & SANDBOX_FILES) {
 		err = allow_calls(filter, file_calls, COUNT_OF(file_calls));
-	if (allow & SANDBOX_FILES)
 		err = err != 0 ? err : allow_controls(filter, file_controls, COUNT_OF(file_controls));
-	else
+	} else {
 		/* fstat(3) of glibc */
 		failed |=
 			seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1, SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH));
+	}
 	if (allow & SANDBOX_THREADS) {
 		failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
 		                           SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));

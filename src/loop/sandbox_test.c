@@ -96,8 +96,6 @@ static int fork_again(void *data)
 	return fork() >= 0 ? 0 : 1;
 }
 
-
-
 /* What fcntl is to do. */
 struct control {
 	int fd, command;

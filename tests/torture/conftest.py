@@ -1,4 +1,8 @@
-"""`world`: a server of one shard whose calls fail on order."""
+"""`world`: a server of one shard whose calls fail on order. `short_form`: the quick run of a program of this folder."""
+
+import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -21,3 +25,17 @@ def world(tmp_path):
         for kind in ("write", "fsync"):
             orders.cancel("shard", 0, kind)
         server.close()
+
+
+@pytest.fixture
+def short_form(tmp_path, figure):
+    """run(program, seconds): the last line that it printed, which is shown as a figure, and the end of all it said."""
+    def run(program, seconds):
+        done = subprocess.run([sys.executable, pathlib.Path(__file__).with_name(program), "--short", "--evidence", tmp_path / "evidence"],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False)
+        story = done.stdout[-8000:] + done.stderr[-4000:]
+        last = done.stdout.splitlines()[-1]
+        figure(last)
+        assert done.returncode == 0, story
+        return last, story
+    return run
