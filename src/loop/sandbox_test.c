@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "base/checked.h"
+#include "base/test_folder.h"
 #include "loop/helper.h"
 #include "loop/sandbox.h"
 #include "loop/stream.h"
@@ -171,7 +172,7 @@ static void a_forbidden_call_kills(void **state)
 }
 
 struct files {
-	char folder[64];
+	char folder[TEST_FOLDER_SIZE];
 };
 
 static int use_folder(void *data)
@@ -193,8 +194,8 @@ static int use_folder(void *data)
 static void only_the_allowed_folders_are_open(void **state)
 {
 	NEEDS_SANDBOX(state);
-	struct files files = { "/tmp/mansio-sandbox-test-XXXXXX" };
-	assert_non_null(mkdtemp(files.folder));
+	struct files files;
+	assert_true(test_folder_make(files.folder, "sandbox-test"));
 	const struct sandbox_path path = { str_from_c(files.folder), true };
 	const struct sandbox_rules rules = { .allow = SANDBOX_FILES, .paths = &path, .n_paths = 1 };
 	int code = confined(&rules, use_folder, &files, true);

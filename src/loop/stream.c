@@ -62,6 +62,14 @@ static void unhook(struct stream *stream)
 	outq_free(&stream->out);
 }
 
+bool stream_takes(int fd)
+{
+	int type = 0, listens = 1;
+	socklen_t n = sizeof type;
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_STREAM &&
+	       getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n) == 0 && !listens;
+}
+
 void stream_free(struct stream **stream)
 {
 	struct stream *s = *stream;

@@ -42,6 +42,10 @@ struct stream_limits {
 struct stream *stream_new(struct loop *loop, int fd, struct stream_limits limits, const struct stream_events *events,
                           void *owner);
 
+/* Is it a stream socket that bytes can come and go by, and none that listens? For descriptors from a peer that may have
+ * been taken over: another kind would stop its loop, or end it. */
+bool stream_takes(int fd);
+
 /* Closes the descriptor at once, dropping what is queued. Accepts NULL. Safe inside callbacks of the same stream. */
 void stream_free(struct stream **stream);
 

@@ -6,6 +6,8 @@
 
 #include "proc/store_folder.h"
 
+#include "base/test_folder.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -13,10 +15,9 @@
 
 static int make_temporary(void **state)
 {
-	static char folder[64];
-	snprintf(folder, sizeof folder, "/tmp/mansio-store-test-XXXXXX");
+	static char folder[TEST_FOLDER_SIZE];
 	*state = folder;
-	return mkdtemp(folder) ? 0 : -1;
+	return test_folder_make(folder, "store-test") ? 0 : -1;
 }
 
 static int remove_temporary(void **state)

@@ -3,6 +3,7 @@
 #include "auth/directory.h"
 #include "base/checked.h"
 #include "base/mem.h"
+#include "base/test_folder.h"
 #include "ipc/access_auth.h"
 #include "ipc/auth_shard.h"
 #include "ipc/channel.h"
@@ -30,7 +31,7 @@ struct fixture {
 	struct loop_timer *patience;
 	struct role_process auth, authwork;
 	struct ipc_channel *access, *smtp, *shard;
-	char folder[64];
+	char folder[TEST_FOLDER_SIZE];
 	uint64_t next_request;
 	bool waiting; /* the loop runs until it is false */
 	bool access_closed;
@@ -229,8 +230,7 @@ static int make_fixture(void **state)
 {
 	struct fixture *f = current = mem_alloc(1, sizeof *f);
 	char path[128];
-	snprintf(f->folder, sizeof f->folder, "/tmp/mansio-auth-test-XXXXXX");
-	if (!mkdtemp(f->folder))
+	if (!test_folder_make(f->folder, "auth-test"))
 		return -1;
 	snprintf(path, sizeof path, "%s/" STORE_FOLDER_AUTH, f->folder);
 	mkdir(path, 0700);

@@ -5,6 +5,7 @@
 #include "auth/directory.h"
 #include "base/buf.h"
 #include "base/checked.h"
+#include "base/test_folder.h"
 #include "proc/store_folder.h"
 
 #include <fcntl.h>
@@ -21,7 +22,7 @@
 #define MORE_THAN_A_PAGE 1100 /* domains; a page has 1000 */
 
 struct place {
-	char folder[64], config[128], password[128];
+	char folder[TEST_FOLDER_SIZE], config[128], password[128];
 	struct buf out; /* stdout and stderr of the last command */
 };
 
@@ -39,8 +40,7 @@ static int make_place(void **state)
 	char text[512], store[128];
 	struct store_identity identity;
 	struct store_owners owners = { (uint32_t)geteuid(), (uint32_t)geteuid() };
-	snprintf(place.folder, sizeof place.folder, "/tmp/mansio-ctl-test-XXXXXX");
-	if (!mkdtemp(place.folder))
+	if (!test_folder_make(place.folder, "ctl-test"))
 		return -1;
 	snprintf(store, sizeof store, "%s/store", place.folder);
 	snprintf(place.config, sizeof place.config, "%s/mansio.toml", place.folder);

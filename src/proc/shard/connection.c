@@ -430,15 +430,6 @@ static void refuse(struct shard *shard, const struct handover *handover, int fd,
 	shard->count.refused++;
 }
 
-/* Access may have been taken over: what is no connection would stop us, or end us. */
-static bool is_connection(int fd)
-{
-	int type = 0, listens = 1;
-	socklen_t n = sizeof type;
-	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_STREAM &&
-	       getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n) == 0 && !listens;
-}
-
 /* The ticket was made before the app password was removed, or may have been. */
 static bool is_gone_login(const struct shard *shard, const struct ticket *ticket)
 {
@@ -552,7 +543,7 @@ int connection_hand_over(struct shard *shard, uint16_t access, struct str body, 
 	struct ticket ticket = { 0 };
 	struct account *account;
 	int result = handover_decode(body, &handover);
-	if (result < 0 || *fd == -1 || (*fd != IPC_FD_LOST && !is_connection(*fd)))
+	if (result < 0 || *fd == -1 || (*fd != IPC_FD_LOST && !stream_takes(*fd)))
 		return ERR_SYNTAX;
 	int client = *fd;
 	*fd = -1;

@@ -13,7 +13,6 @@
 #include "ipc/control.h"
 #include "loop/turns.h"
 
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define TRANSFERS_MAX   8
@@ -253,13 +252,6 @@ static void on_closed(void *owner, int err)
 static const struct stream_events events = { .input = on_input, .drained = on_drained, .closed = on_closed,
 	                                     .ended = on_ended };
 
-static bool is_stream(int fd)
-{
-	int type = 0;
-	socklen_t n = sizeof type;
-	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_STREAM;
-}
-
 /* Takes the descriptor. */
 static struct transfer *transfer_new(struct shard *shard, const struct account_id *account, int fd)
 {
@@ -282,7 +274,7 @@ static int check(const struct shard *shard, int fd)
 {
 	if (fd < 0 || shard->stopping || shard->n_transfers == TRANSFERS_MAX)
 		return ERR_UNAVAILABLE;
-	return is_stream(fd) ? 0 : ERR_SYNTAX;
+	return stream_takes(fd) ? 0 : ERR_SYNTAX;
 }
 
 int parcel_send(struct shard *shard, const struct account_id *id, bool leaving, const struct parcel_filter *filter, int fd,

@@ -4,6 +4,7 @@
  * table. */
 #include "base/checked.h"
 #include "base/mem.h"
+#include "base/test_folder.h"
 #include "ipc/channel.h"
 #include "ipc/smtp_auth.h"
 #include "ipc/smtp_shard.h"
@@ -340,10 +341,9 @@ static void add_listener(struct fixture *fixture, enum service service)
 
 static int set_up(void **state)
 {
-	static const char directory[] = "/tmp/mansio-smtp-test-XXXXXX";
 	struct fixture *fixture = mem_alloc(1, sizeof *fixture);
-	char *path = mem_copy(str_from_c(directory));
-	if (!mkdtemp(path) || smtp_main() != 0)
+	char *path = mem_alloc(TEST_FOLDER_SIZE, 1);
+	if (!test_folder_make(path, "smtp-test") || smtp_main() != 0)
 		return -1;
 	current = fixture;
 	fixture->received = BUF_INIT(RECEIVED_MAX);

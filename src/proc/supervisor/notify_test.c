@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/str.h"
+#include "base/test_folder.h"
 #include "loop/test_support.h"
 #include "proc/supervisor/notify.h"
 
@@ -14,8 +15,8 @@
 #include <unistd.h>
 
 struct manager {
-	char folder[48];
-	char name[80]; /* NOTIFY_SOCKET */
+	char folder[TEST_FOLDER_SIZE];
+	char name[TEST_FOLDER_SIZE + 16]; /* NOTIFY_SOCKET */
 	char said[256];
 	int fd;
 	struct loop *loop;
@@ -47,8 +48,7 @@ static int set_up(void **state)
 {
 	static struct manager manager;
 	manager = (struct manager){ .fd = -1, .loop = loop_new() };
-	snprintf(manager.folder, sizeof manager.folder, "/tmp/mansio-notify-test-XXXXXX");
-	assert_non_null(mkdtemp(manager.folder));
+	assert_true(test_folder_make(manager.folder, "notify-test"));
 	snprintf(manager.name, sizeof manager.name, "%s/notify", manager.folder);
 	*state = &manager;
 	return 0;

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/checked.h"
+#include "base/test_folder.h"
 #include "ipc/channel.h"
 #include "ipc/control.h"
 #include "loop/test_certificate.h"
@@ -24,7 +25,7 @@
 #define WAIT_TRIES 500 /* of 20 ms */
 
 struct server {
-	char folder[48], file[64], store[64], control[96], log[64];
+	char folder[TEST_FOLDER_SIZE], file[80], store[80], control[104], log[80];
 	pid_t pid;
 };
 
@@ -185,8 +186,7 @@ static int make_folder(void **state)
 {
 	static struct server server;
 	server = (struct server){ 0 };
-	snprintf(server.folder, sizeof server.folder, "/tmp/mansio-supervisor-test-XXXXXX");
-	assert_non_null(mkdtemp(server.folder));
+	assert_true(test_folder_make(server.folder, "supervisor-test"));
 	chmod(server.folder, 0711);
 	snprintf(server.file, sizeof server.file, "%s/mansio.toml", server.folder);
 	snprintf(server.store, sizeof server.store, "%s/store", server.folder);
