@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/test_folder.h"
+#include "db/page_cache.h"
 #include "db/vfs.h"
 
 #include <setjmp.h>
@@ -57,6 +58,7 @@ static int faulty_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, i
 
 static int install_faulty(void **state)
 {
+	page_cache_use();
 	sqlite3_vfs *real = sqlite3_vfs_find(NULL);
 	faulty.vfs = *real;
 	faulty.vfs.zName = "faulty";

@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 #include "base/mem.h"
+#include "db/page_cache.h"
 
 #include <errno.h>
 
@@ -161,6 +162,7 @@ int db_open(struct str path, const struct db_options *options, struct db *out)
 	if (path.n == 0 || path.n > DB_PATH_MAX || str_find_byte(path, '\0') >= 0)
 		return ERR_LIMIT;
 	struct db db = { 0 };
+	page_cache_use();
 	char *name = mem_copy(path);
 	int result = sqlite3_open_v2(name, &db.handle,
 		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, options->vfs);

@@ -13,6 +13,7 @@
 #include "base/checked.h"
 #include "base/mem.h"
 #include "db/ahead.h"
+#include "db/page_cache.h"
 #include "db/sqlite.h"
 #include "db/wal.h"
 
@@ -188,6 +189,7 @@ static int shim_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int
 
 int vfs_register(void)
 {
+	page_cache_use(); /* before SQLite runs, which begins with the next line */
 	sqlite3_vfs *real = sqlite3_vfs_find(NULL);
 	if (sqlite3_vfs_find(VFS_NAME))
 		return 0;

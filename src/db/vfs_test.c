@@ -5,6 +5,7 @@
 #include "base/checked.h"
 #include "base/test_folder.h"
 #include "db/ahead.h"
+#include "db/page_cache.h"
 #include "db/sqlite.h"
 
 #include <fcntl.h>
@@ -56,6 +57,7 @@ static int below_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, in
 
 static int install(void **state)
 {
+	page_cache_use();
 	sqlite3_vfs *real = sqlite3_vfs_find(NULL);
 	below.vfs = *real;
 	below.vfs.zName = "below";

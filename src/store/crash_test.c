@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "db/page_cache.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -222,6 +223,7 @@ static int power_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, in
 
 static void install_power(void)
 {
+	page_cache_use();
 	sqlite3_vfs *real = sqlite3_vfs_find(NULL);
 	power.vfs = *real;
 	power.vfs.zName = "power";

@@ -4,6 +4,8 @@
 #include "store/internal.h"
 #include "store/test_store.h"
 
+#include "db/page_cache.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -63,6 +65,7 @@ static int faulty_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, i
 
 static void install_faulty(void)
 {
+	page_cache_use();
 	sqlite3_vfs *real = sqlite3_vfs_find(NULL);
 	faulty.vfs = *real;
 	faulty.vfs.zName = "faulty";
