@@ -34,6 +34,8 @@ SSL_CTX *wire_tls_context(void);
 void wire_open(struct wire *wire, const char *host, int port, SSL_CTX *tls);
 void wire_close(struct wire *wire);
 void wire_send(struct wire *wire, struct str bytes);
+/* The same, and more of it follows at once: it goes out together with that, as of a client that buffers. */
+void wire_send_more(struct wire *wire, struct str bytes);
 void wire_sendf(struct wire *wire, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The next line without its CRLF; valid until the next call. */
 struct str wire_line(struct wire *wire);

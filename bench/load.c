@@ -103,8 +103,8 @@ static void lmtp_once(struct task *task, uint64_t number)
 	uint64_t of_all = options.first + number;
 	bool rare = options.rare > 0 && of_all % options.rare == options.rare / 2;
 	int n = snprintf(line, sizeof line, "X-Number: %llu\r\n", (unsigned long long)of_all);
-	wire_send(&task->wire, str_of(line, (size_t)n));
-	wire_send(&task->wire, buf_str(rare ? &rare_message : &pool[number % POOL]));
+	wire_send_more(&task->wire, str_of(line, (size_t)n));
+	wire_send_more(&task->wire, buf_str(rare ? &rare_message : &pool[number % POOL]));
 	wire_send(&task->wire, STR(".\r\n"));
 	wire_expect(&task->wire, STR("250"));
 }
@@ -364,8 +364,10 @@ static void expunge_restore(struct task *task)
 static void append_once(struct task *task, uint64_t number)
 {
 	struct str message = buf_str(&pool[number % POOL]);
-	wire_sendf(&task->wire, "a APPEND %s {%zu+}\r\n", options.mailbox, message.n);
-	wire_send(&task->wire, message);
+	char line[2048];
+	int n = snprintf(line, sizeof line, "a APPEND %s {%zu+}\r\n", options.mailbox, message.n);
+	wire_send_more(&task->wire, str_of(line, (size_t)n));
+	wire_send_more(&task->wire, message);
 	wire_send(&task->wire, STR("\r\n"));
 	wire_until(&task->wire, STR("a "), STR("OK"));
 }

@@ -54,15 +54,25 @@ void wire_close(struct wire *wire)
 	close(wire->fd);
 }
 
-void wire_send(struct wire *wire, struct str bytes)
+static void send_all(struct wire *wire, struct str bytes, int flags)
 {
 	while (bytes.n > 0) {
 		ssize_t sent = wire->tls ? SSL_write(wire->tls, bytes.p, (int)MIN(bytes.n, (size_t)INT32_MAX))
-		                         : send(wire->fd, bytes.p, bytes.n, MSG_NOSIGNAL);
+		                         : send(wire->fd, bytes.p, bytes.n, MSG_NOSIGNAL | flags);
 		if (sent <= 0)
 			bench_die("send failed", str_from_c(strerror(errno)));
 		bytes = str_from(bytes, (size_t)sent);
 	}
+}
+
+void wire_send(struct wire *wire, struct str bytes)
+{
+	send_all(wire, bytes, 0);
+}
+
+void wire_send_more(struct wire *wire, struct str bytes)
+{
+	send_all(wire, bytes, MSG_MORE);
 }
 
 void wire_sendf(struct wire *wire, const char *format, ...)

@@ -148,7 +148,24 @@ def test_a_bound_that_does_not_hold_is_said_and_is_the_exit_status(capsys):
     assert capsys.readouterr().err.endswith(": does not hold: one delivery: 9 times\n")
 
 
-# ------------------------------------------------------------------ the floor, and the rare word
+# ------------------------------------------------------------------ the machine, its floor, and the rare word
+
+
+def test_the_limits_of_the_machine_stand_beside_those_of_the_baseline():
+    machine = script("compare").machine
+    found = machine.limits(rounds=1)
+    assert all(value > 0 for value in found.values())
+    lines = machine.limits_text(found).splitlines()
+    assert len(lines) == 1 + len(machine.WITH_PEER) + len(machine.ALONE)
+    assert lines[1].split()[-1] == "7" and f"{found['round_trip_us_same']:.3g}" in lines[1].split()
+
+
+def test_memory_is_made_ready_and_let_go_again():
+    machine = script("compare").machine
+    with machine.memory_held(64) as holder:
+        status = pathlib.Path(f"/proc/{holder.pid}/status").read_text()
+        assert holder.poll() is None and int(re.search(r"VmSize:\s+(\d+)", status)[1]) > 64 * 1024
+    assert holder.poll() is not None
 
 
 @pytest.fixture(scope="module")
