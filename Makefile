@@ -82,7 +82,10 @@ fuzz:
 	@scripts/install-dependencies build fuzz
 	@scripts/fuzz $(TARGET) $(SECONDS)
 
-install: build
+# build/ may have been made for another place, by make run; the build takes over what is configured here.
+install: build/build.ninja
+	@meson configure build --prefix $(PREFIX)
+	@$(MAKE) --no-print-directory build
 	meson install -C build --no-rebuild
 
 deb:

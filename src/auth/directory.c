@@ -58,6 +58,11 @@ static const char *const MIGRATIONS[] = {
 	"INSERT INTO shard_order (number, shard, kind, account) SELECT number, shard, kind, account FROM old_order;"
 	"DROP TABLE old_order;"
 	"CREATE INDEX shard_order_by_shard ON shard_order (shard, number);",
+	/* 4 */
+	"ALTER TABLE address ADD COLUMN created INTEGER;"
+	"UPDATE address SET created = (SELECT account.created FROM account WHERE account.id = address.account)"
+	" WHERE account IS NOT NULL;"
+	"CREATE INDEX address_by_age ON address (domain, created, local) WHERE account IS NOT NULL;",
 };
 
 static int (*const REWRITES[COUNT_OF(MIGRATIONS)])(struct db *db) = { NULL, directory_fold_domains };
@@ -368,6 +373,7 @@ static int insert_account(struct directory *directory, const struct directory_ac
 	USING(address, directory, address_insert);
 	bind_address(address, 1, &account->address);
 	db_bind_blob(address, 3, id);
+	db_bind_int(address, 4, account->created);
 	err = db_run(address);
 	return err ? err : add_order(directory, account, DIRECTORY_CREATE);
 }

@@ -13,7 +13,7 @@
 #define DIRECTORY_FILE "directory.db" /* in the store's folder */
 
 #define DIRECTORY_PASSWORD_MAX 256 /* bytes of an encoded hash */
-#define DIRECTORY_TARGETS_MAX  1000 /* accounts that one address leads to, whatever the setting says */
+#define DIRECTORY_TARGETS_MAX  1000 /* accounts that one address leads to: the largest max_alias_targets */
 
 struct directory_settings {
 	uint16_t shards;            /* of the store: 1 or more */

@@ -192,6 +192,7 @@ static int add_alias(struct directory *directory, const struct folded_address *a
 		USING(address, directory, address_insert);
 		bind_address(address, 1, alias);
 		db_bind_null(address, 3);
+		db_bind_null(address, 4);
 		err = db_run(address);
 	}
 	struct directory_targets *found = mem_alloc(1, sizeof *found);
@@ -324,13 +325,12 @@ static int find_postmaster(struct directory *directory, struct str domain, struc
 	int err = somebody(postmaster, out);
 	if (err != ERR_NOT_FOUND)
 		return err;
+	USING(oldest_there, directory, account_oldest_in);
+	db_bind_text(oldest_there, 1, domain);
+	err = somebody(oldest_there, out);
+	if (err != ERR_NOT_FOUND)
+		return err;
 	USING(oldest, directory, account_oldest);
-	db_bind_text(oldest, 1, domain);
-	err = somebody(oldest, out);
-	if (err != ERR_NOT_FOUND || domain.n == 0)
-		return err == ERR_NOT_FOUND ? ERR_UNAVAILABLE : err;
-	db_reset(oldest);
-	db_bind_text(oldest, 1, STR(""));
 	err = somebody(oldest, out);
 	return err == ERR_NOT_FOUND ? ERR_UNAVAILABLE : err;
 }

@@ -22,17 +22,19 @@
 	X(account_may_log_in, "SELECT 1 FROM account WHERE id = ?1 AND enabled = 1")                                   \
 	X(account_made, "UPDATE account SET made = 1 WHERE id = ?1")                                                   \
 	X(account_find,                                                                                                \
-	  "SELECT id, shard, password, created, enabled, made, domain, local, quota_messages, quota_bytes, moving_to "  \
+	  "SELECT id, shard, password, account.created, enabled, made, domain, local, quota_messages, quota_bytes, moving_to "  \
 	  "FROM address JOIN account ON account.id = address.account WHERE domain = ?1 AND local = ?2")                                          \
 	X(account_list,                                                                                                \
-	  "SELECT id, shard, password, created, enabled, made, domain, local, quota_messages, quota_bytes, moving_to "  \
+	  "SELECT id, shard, password, account.created, enabled, made, domain, local, quota_messages, quota_bytes, moving_to "  \
 	  "FROM address JOIN account ON account.id = address.account WHERE (domain, local) > (?1, ?2) AND (?3 = '' OR domain = ?3) "             \
 	  "ORDER BY domain, local LIMIT ?4")                                                                           \
 	X(account_oldest,                                                                                              \
 	  "SELECT domain, local FROM account CROSS JOIN address ON address.account = account.id "                      \
-	  "WHERE ?1 = '' OR domain = ?1 ORDER BY created, domain, local LIMIT 1")                                      \
+	  "ORDER BY account.created, domain, local LIMIT 1")                                                           \
+	X(account_oldest_in,                                                                                           \
+	  "SELECT domain, local FROM address WHERE domain = ?1 AND account IS NOT NULL ORDER BY created, local LIMIT 1") \
 	X(shard_counts, "SELECT shard, count(*) FROM account GROUP BY shard")                                          \
-	X(address_insert, "INSERT INTO address (domain, local, account) VALUES (?1, ?2, ?3)")                          \
+	X(address_insert, "INSERT INTO address (domain, local, account, created) VALUES (?1, ?2, ?3, ?4)")             \
 	X(address_delete, "DELETE FROM address WHERE domain = ?1 AND local = ?2 AND account IS NULL")                  \
 	X(address_find,                                                                                                \
 	  "SELECT id, shard, made FROM address LEFT JOIN account ON account.id = address.account "                     \

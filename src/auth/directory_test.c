@@ -1,8 +1,9 @@
 /* Tests of the directory on a database of its own: domains, accounts, aliases, resolving, orders. */
-#include "auth/directory.h"
+#include "auth/directory_private.h"
 
 #include "auth/test_directory.h"
 #include "base/buf.h"
+#include "base/checked.h"
 #include "db/sqlite.h"
 
 #include <setjmp.h>
@@ -268,6 +269,30 @@ static void depth_and_number_of_targets_are_bounded(void **state)
 	assert_int_equal(3, place->targets.n);
 }
 
+static const char THOUSAND[] =
+	"CREATE TEMP TABLE n AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) "
+	"SELECT i FROM n;"
+	"INSERT INTO account (id, shard, password, created, enabled, made) "
+	"SELECT CAST(printf('%016d', i) AS BLOB), 0, 'x', i, 1, 1 FROM n;"
+	"INSERT INTO address (domain, local, account, created) "
+	"SELECT 'example.test', 'user' || i, CAST(printf('%016d', i) AS BLOB), i FROM n;"
+	"INSERT INTO address (domain, local) VALUES ('example.test', 'all');"
+	"INSERT INTO alias_target SELECT 'example.test', 'all', 'example.test', 'user' || i FROM n";
+
+/* The largest that the setting may be. */
+static void an_alias_leads_to_as_many_as_may_be(void **state)
+{
+	struct place *place = with_people(state);
+	struct directory_settings settings = SETTINGS;
+	settings.max_alias_targets = DIRECTORY_TARGETS_MAX;
+	directory_free(&place->directory);
+	assert_int_equal(0, directory_open(str_from_c(place->folder), &settings, 0, &place->directory, NULL));
+	assert_int_equal(0, db_exec(&place->directory->db, THOUSAND));
+	assert_int_equal(0, resolve(place, "all@example.test"));
+	assert_int_equal(1000, place->targets.n);
+	assert_int_equal(ERR_LIMIT, alias(place, "all@example.test", "alice@example.test"));
+}
+
 static void several_targets_are_added_all_or_none(void **state)
 {
 	struct place *place = with_people(state);
@@ -410,10 +435,52 @@ static void limits_are_kept_and_their_shard_hears_of_them(void **state)
 	assert_int_equal(DIRECTORY_DESTROY, orders[1].kind);
 }
 
+/* No two of one second. */
+static const char AGES[] =
+	"UPDATE account SET created = (SELECT CASE WHEN local GLOB 'user*' THEN 1000 + substr(local, 5) "
+	"WHEN domain = 'young.test' THEN 5000 ELSE unicode(local) END FROM address WHERE account = account.id);"
+	"UPDATE address SET created = (SELECT account.created FROM account WHERE id = address.account)";
+
+static int steps_of_all_statements(struct place *place)
+{
+	int steps = 0;
+	for (int i = 0; i < STATEMENT_COUNT; i++)
+		steps += sqlite3_stmt_status(place->directory->statements[i], SQLITE_STMTSTATUS_VM_STEP, 1);
+	return steps;
+}
+
+/* Strangers may ask as often as they like (RCPT TO:<postmaster@...>): it is never a walk over the accounts. */
+static void a_postmaster_is_found_without_a_walk(void **state)
+{
+	static const char *const expected[][2] = {
+		{ "postmaster", "alice@example.test" },
+		{ "postmaster@other.test", "carol@other.test" },
+		{ "postmaster@young.test", "young@young.test" },
+		{ "postmaster@empty.test", "alice@example.test" },
+	};
+	struct place *place = with_people(state);
+	assert_int_equal(0, directory_domain_add(place->directory, STR("empty.test")));
+	assert_int_equal(0, directory_domain_add(place->directory, STR("young.test")));
+	for (int i = 0; i < 100; i++) {
+		char address[64];
+		snprintf(address, sizeof address, "user%d@example.test", i);
+		add(place, address);
+	}
+	add(place, "young@young.test");
+	make_all(place);
+	assert_int_equal(0, db_exec(&place->directory->db, AGES));
+	(void)steps_of_all_statements(place);
+	for (size_t i = 0; i < COUNT_OF(expected); i++) {
+		expect_one(place, expected[i][0], expected[i][1]);
+		assert_in_range(steps_of_all_statements(place), 1, 200);
+	}
+}
+
 /* As version 1 had it. */
 static const char VERSION_1[] =
 	"DROP TABLE pop3_choice; DROP TABLE app_password;"
 	"DROP INDEX shard_order_by_shard; DROP INDEX account_by_created; DROP INDEX address_postmaster;"
+	"DROP INDEX address_by_age; ALTER TABLE address DROP COLUMN created;"
 	"ALTER TABLE shard_order RENAME TO newer_order;"
 	"CREATE TABLE shard_order (number INTEGER PRIMARY KEY AUTOINCREMENT, shard INTEGER NOT NULL,"
 	" kind INTEGER NOT NULL CHECK (kind IN (0, 1)), account BLOB NOT NULL CHECK (length(account) = 16)) STRICT;"
@@ -520,12 +587,14 @@ int main(void)
 		ON_STORE(circles_are_refused_when_they_are_made),
 		ON_STORE(depth_and_number_of_targets_are_bounded),
 		ON_STORE(several_targets_are_added_all_or_none),
+		ON_STORE(an_alias_leads_to_as_many_as_may_be),
 		ON_STORE(removing_an_account_removes_it_from_aliases),
 		ON_STORE(an_address_given_anew_is_a_new_account),
 		ON_STORE(orders_are_repeated_until_done),
 		ON_STORE(limits_are_kept_and_their_shard_hears_of_them),
 		ON_STORE(a_directory_of_version_1_opens),
 		ON_STORE(postmaster_is_always_somebody),
+		ON_STORE(a_postmaster_is_found_without_a_walk),
 		ON_STORE(lists_come_in_order_and_in_pages),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 -- directory.db: who exists here. Owned by the process auth (or by the command line while the server is down).
--- Version 3. A change here comes with a numbered step in directory.c (db/migrate.h).
+-- Version 4. A change here comes with a numbered step in directory.c (db/migrate.h).
 --
 --   domain ──< address ──> account            an address of an account
 --                 │
@@ -30,7 +30,8 @@ CREATE TABLE account (
 
 CREATE INDEX account_by_shard ON account (shard);
 
--- Who stands in for a postmaster (directory_resolve): asked by strangers, so it must not be a walk over all accounts.
+-- Who stands in for a postmaster (directory_resolve), of all domains, and (address_by_age) of one: asked by strangers, so
+-- it must not be a walk over all accounts.
 CREATE INDEX account_by_created ON account (created);
 
 -- Local part and domain, folded. With an account it is that account's; without one it is an alias.
@@ -38,12 +39,14 @@ CREATE TABLE address (
 	domain  TEXT NOT NULL REFERENCES domain (name),
 	local   TEXT NOT NULL,
 	account BLOB REFERENCES account (id) ON DELETE CASCADE,
+	created INTEGER,                       -- as the account's; NULL: an alias
 	PRIMARY KEY (domain, local)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX address_alias ON address (domain, local) WHERE account IS NULL;
 CREATE INDEX address_postmaster ON address (domain) WHERE local = 'postmaster';
 CREATE INDEX address_by_account ON address (account) WHERE account IS NOT NULL;
+CREATE INDEX address_by_age ON address (domain, created, local) WHERE account IS NOT NULL;
 
 -- Where an alias leads: to addresses of this directory, accounts or other aliases; never in a circle.
 CREATE TABLE alias_target (

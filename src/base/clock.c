@@ -1,7 +1,8 @@
-/* clock.c: reads the kernel's clocks, plus a shift that only tests set. */
+/* clock.c: reads the kernel's clocks; tests shift them, or hold one. */
 #include "base/clock.h"
 
 static int64_t shift_seconds;
+static uint64_t held_us; /* 0: not held */
 
 static struct timespec now(clockid_t which)
 {
@@ -24,12 +25,13 @@ int64_t clock_wall_microseconds(void)
 
 uint64_t clock_monotonic_ms(void)
 {
-	struct timespec t = now(CLOCK_MONOTONIC);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+	return clock_monotonic_us() / 1000;
 }
 
 uint64_t clock_monotonic_us(void)
 {
+	if (held_us)
+		return held_us;
 	struct timespec t = now(CLOCK_MONOTONIC);
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
@@ -37,4 +39,9 @@ uint64_t clock_monotonic_us(void)
 void clock_shift(int64_t seconds)
 {
 	shift_seconds = seconds;
+}
+
+void clock_hold(uint64_t us)
+{
+	held_us = us;
 }

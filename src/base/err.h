@@ -24,7 +24,9 @@
 	X(ERR_CLOSED, -13, "the other side closed")                                                                        \
 	X(ERR_UNSUPPORTED, -14, "not supported")                                                                           \
 	X(ERR_OVERFLOW, -15, "number out of range")                                                                        \
-	X(ERR_QUOTA, -16, "the account is full")
+	X(ERR_QUOTA, -16, "the account is full")                                                                           \
+	X(ERR_CONFIG, -17, "the configuration is wrong")                                                                   \
+	X(ERR_READ_ONLY, -18, "the file system is read-only")
 
 enum err {
 #define ERR_ENUM(name, number, text) name = number,
@@ -36,8 +38,8 @@ enum err {
 const char *err_name(int err);
 const char *err_text(int err);
 
-/* The enum err that a value of errno means: ENOSPC and EDQUOT are ERR_NO_SPACE, ENOENT is ERR_NOT_FOUND, others
- * ERR_IO. */
+/* The enum err that a value of errno means: ENOSPC and EDQUOT are ERR_NO_SPACE, ENOENT is ERR_NOT_FOUND, EROFS is
+ * ERR_READ_ONLY, others ERR_IO. */
 int err_from_errno(int errnum);
 
 #endif

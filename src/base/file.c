@@ -83,12 +83,17 @@ int file_read(int folder, const char *name, int open_flags, struct buf *out)
 	return result;
 }
 
+int file_sync(int fd, bool is_folder)
+{
+	return (is_folder ? fsync(fd) : fdatasync(fd)) < 0 ? ERR_IO : 0;
+}
+
 int file_sync_folder(int folder, const char *name)
 {
 	int fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_from_errno(errno);
-	int result = fsync(fd) < 0 ? ERR_IO : 0;
+	int result = file_sync(fd, true);
 	close(fd);
 	return result;
 }

@@ -23,6 +23,10 @@ int file_read_rest(int fd, struct buf *out) MUST_CHECK;
 /* The whole file of this name below the folder (AT_FDCWD: the working folder); open_flags: 0 or O_NOFOLLOW. */
 int file_read(int folder, const char *name, int open_flags, struct buf *out) MUST_CHECK;
 
+/* What was written to the file is on disk when it returns; of a folder: what was made, renamed or removed in it, which
+ * fdatasync does not promise. ERR_IO: never to be tried again. */
+int file_sync(int fd, bool is_folder) MUST_CHECK;
+
 /* What was made, renamed or removed in the folder of this name (below `folder`) is on disk when it returns. */
 int file_sync_folder(int folder, const char *name) MUST_CHECK;
 

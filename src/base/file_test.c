@@ -80,6 +80,18 @@ static void a_pipe_is_read_to_its_end(void **state)
 	buf_free(&out);
 }
 
+static void files_and_folders_are_synced_and_what_is_closed_is_not(void **state)
+{
+	int file = memfd_create("file", MFD_CLOEXEC), folder = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(file >= 0 && folder >= 0);
+	assert_int_equal(file_sync(file, false), 0);
+	assert_int_equal(file_sync(folder, true), 0);
+	close(file);
+	close(folder);
+	assert_int_equal(file_sync(-1, false), ERR_IO);
+	assert_int_equal(file_sync(-1, true), ERR_IO);
+}
+
 static void more_than_the_buffer_may_hold_is_an_error(void **state)
 {
 	(void)state;
@@ -99,6 +111,7 @@ int main(void)
 		cmocka_unit_test(errors_are_told_and_leave_the_result_alone),
 		cmocka_unit_test(a_pipe_is_read_to_its_end),
 		cmocka_unit_test(more_than_the_buffer_may_hold_is_an_error),
+		cmocka_unit_test(files_and_folders_are_synced_and_what_is_closed_is_not),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

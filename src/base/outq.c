@@ -18,14 +18,39 @@ struct outq_block {
 	char data[];
 };
 
+static void free_blocks(struct outq_block *block)
+{
+	while (block) {
+		struct outq_block *next = block->next;
+		mem_free(block);
+		block = next;
+	}
+}
+
 void outq_free(struct outq *q)
 {
-	while (q->first) {
-		struct outq_block *next = q->first->next;
-		mem_free(q->first);
-		q->first = next;
-	}
+	free_blocks(q->first);
 	*q = OUTQ_INIT(q->max);
+}
+
+struct outq_mark outq_mark(const struct outq *q)
+{
+	return (struct outq_mark){ q->last, q->last ? q->last->end : 0, q->held, q->total, q->failed };
+}
+
+void outq_back(struct outq *q, const struct outq_mark *mark)
+{
+	free_blocks(mark->last ? mark->last->next : q->first);
+	q->last = mark->last;
+	if (q->last) {
+		q->last->next = NULL;
+		q->last->end = mark->end;
+	} else {
+		q->first = NULL;
+	}
+	q->held = mark->held;
+	q->total = mark->total;
+	q->failed = mark->failed;
 }
 
 static struct outq_block *append_block(struct outq *q, size_t size)

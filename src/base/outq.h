@@ -39,6 +39,18 @@ void outq_commit(struct outq *q, size_t n);
 /* A range of a file. The descriptor is borrowed and must stay open as long as outq_has_file. */
 void outq_add_file(struct outq *q, int fd, uint64_t offset, uint64_t n);
 
+/* A place in the queue to go back to: what was added behind it goes, and so does a failure that came of it. Only while
+ * nothing has been consumed in between. */
+struct outq_mark {
+	struct outq_block *last;
+	uint64_t end; /* of its bytes */
+	size_t held;
+	uint64_t total;
+	bool failed;
+};
+struct outq_mark outq_mark(const struct outq *q);
+void outq_back(struct outq *q, const struct outq_mark *mark);
+
 /* What to send next: bytes (file_fd = -1) or a file range. False when empty. */
 struct outq_piece {
 	struct str bytes;

@@ -87,10 +87,27 @@ void set_remove(struct set *s, uint32_t first, uint32_t last)
 		splice(s, from, to, left, count);
 }
 
+/* In place: what the other's ranges can touch is moved to the end of the room for both, and merged from there; what is
+ * written never gets past what is read. */
 void set_add_set(struct set *s, const struct set *other)
 {
-	for (uint32_t i = 0; i < other->n; i++)
-		set_add(s, other->ranges[i].first, other->ranges[i].last);
+	if (other->n == 0)
+		return;
+	uint32_t first = other->ranges[0].first, from = lower_bound(s, first ? first - 1 : 0), n = s->n - from;
+	make_room(s, s->n + other->n);
+	struct set_range *mine = s->ranges + from + other->n;
+	if (n)
+		memmove(mine, s->ranges + from, n * sizeof *mine);
+	s->n = from;
+	for (uint32_t i = 0, j = 0; i < n || j < other->n;) {
+		bool is_mine = j == other->n || (i < n && mine[i].first <= other->ranges[j].first);
+		struct set_range range = is_mine ? mine[i++] : other->ranges[j++];
+		struct set_range *last = s->n > from ? &s->ranges[s->n - 1] : NULL;
+		if (last && range.first <= (uint64_t)last->last + 1)
+			last->last = MAX(last->last, range.last);
+		else
+			s->ranges[s->n++] = range;
+	}
 }
 
 /* Behind all that is in it; no merging. */

@@ -22,6 +22,7 @@ void set_copy(struct set *to, const struct set *from);
 /* Adds first..last, merging with neighbours. Cheap at the end (the usual case), linear elsewhere. */
 void set_add(struct set *s, uint32_t first, uint32_t last);
 void set_remove(struct set *s, uint32_t first, uint32_t last);
+/* Adds another set. Linear, from where that begins. */
 void set_add_set(struct set *s, const struct set *other);
 
 /* *out (not one of the two) becomes what is in both, or what is in `a` but not in `b`. Linear. */

@@ -118,6 +118,46 @@ static void sets_are_like_a_bitmap(void **state)
 	}
 }
 
+void *__real_memmove(void *to, const void *from, size_t n);
+void *__wrap_memmove(void *to, const void *from, size_t n);
+
+static uint64_t bytes_moved;
+
+void *__wrap_memmove(void *to, const void *from, size_t n)
+{
+	bytes_moved += n;
+	return __real_memmove(to, from, n);
+}
+
+/* Every other range from the one, every other from the other. */
+static void sets_are_joined_in_one_go(void **state)
+{
+	enum { RANGES = 5000 };
+	struct set a = SET_INIT, b = SET_INIT;
+	for (uint32_t i = 0; i < RANGES; i++) {
+		set_add(&a, 8 * i, 8 * i + 1);
+		set_add(&b, 8 * i + 4, 8 * i + 5);
+	}
+	bytes_moved = 0;
+	set_add_set(&a, &b);
+	assert_in_range(bytes_moved, 0, 2 * RANGES * sizeof *a.ranges);
+	assert_int_equal(a.n, 2 * RANGES);
+	assert_int_equal(set_count(&a), 4 * RANGES);
+	assert_canonical(&a);
+	set_clear(&b);
+	set_add(&b, 8 * RANGES, 8 * RANGES);
+	set_add(&b, 8 * RANGES + 2, 8 * RANGES + 2);
+	bytes_moved = 0;
+	set_add_set(&a, &b); /* behind all of it: nothing is to be moved */
+	assert_in_range(bytes_moved, 0, 2 * sizeof *a.ranges);
+	assert_int_equal(a.n, 2 * RANGES + 2);
+	set_add_set(&b, &a);
+	assert_int_equal(b.n, a.n);
+	assert_memory_equal(b.ranges, a.ranges, a.n * sizeof *a.ranges);
+	set_free(&a);
+	set_free(&b);
+}
+
 static void the_whole_range_is_one(void **state)
 {
 	struct set s = SET_INIT;
@@ -174,6 +214,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sets_are_like_a_bitmap),
+		cmocka_unit_test(sets_are_joined_in_one_go),
 		cmocka_unit_test(the_whole_range_is_one),
 		cmocka_unit_test(sets_print_as_in_imap),
 		cmocka_unit_test(damaged_sets_are_refused),

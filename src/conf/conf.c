@@ -204,6 +204,10 @@ static void read_entries(struct reader *reader)
 #define report_setting(reader, id, ...)                                                                                \
 	conf_report(reader, (struct toml_place){ MAX((reader)->conf->lines[id], 1u), 1 }, __VA_ARGS__)
 
+/* Of two settings that do not fit together: the first, unless only the other stands in the file. */
+#define report_either(reader, id, other, ...)                                                                          \
+	report_setting(reader, (reader)->conf->lines[id] == CONF_LINE_DEFAULT ? (other) : (id), __VA_ARGS__)
+
 /* Without a certificate a default is taken away, and what the file says is an error. */
 static void take_away(struct reader *reader, enum conf_setting id, struct conf_addresses *addresses, const char *needs)
 {
@@ -269,16 +273,18 @@ static void check_together(struct reader *reader)
 	check_tls(reader);
 	check_control_socket(reader);
 	if (conf->server.restart_delay_min_ms > conf->server.restart_delay_max_ms)
-		report_setting(reader, CONF_server_restart_delay_min,
+		report_either(reader, CONF_server_restart_delay_min, CONF_server_restart_delay_max,
 			"server.restart_delay_min is more than server.restart_delay_max");
 	if (conf->login.failure_delay_ms > conf->login.failure_delay_max_ms)
-		report_setting(reader, CONF_login_failure_delay,
+		report_either(reader, CONF_login_failure_delay, CONF_login_failure_delay_max,
 			"login.failure_delay is more than login.failure_delay_max");
 	/* Of both protocols: a command pauses behind what it wrote last, which must fit too. */
 	if (conf->imap.output_pause > conf->imap.output_max / 2)
-		report_setting(reader, CONF_imap_output_pause, "imap.output_pause is more than half of imap.output_max");
+		report_either(reader, CONF_imap_output_pause, CONF_imap_output_max,
+			"imap.output_pause is more than half of imap.output_max");
 	if (conf->imap.output_pause > conf->pop3.output_max / 2)
-		report_setting(reader, CONF_imap_output_pause, "imap.output_pause is more than half of pop3.output_max");
+		report_either(reader, CONF_imap_output_pause, CONF_pop3_output_max,
+			"imap.output_pause is more than half of pop3.output_max");
 	struct str delimiter = conf->smtp.recipient_delimiter;
 	if (delimiter.n == 1 && !memchr("+-_.=#~", delimiter.p[0], 7))
 		report_setting(reader, CONF_smtp_recipient_delimiter,
@@ -334,6 +340,14 @@ void conf_defaults(struct conf *out)
 	if (conf_parse(STR(""), STR("defaults"), out, &errors) < 0)
 		*out = (struct conf){ .arena = ARENA_INIT(CONF_ARENA_MAX) };
 	conf_errors_free(&errors);
+}
+
+const char *conf_choose_file(const char *given, bool *may_be_missing)
+{
+	if (!given)
+		given = getenv("MANSIO_CONFIG");
+	*may_be_missing = !given || !given[0];
+	return *may_be_missing ? CONF_FILE : given;
 }
 
 int conf_apply_environment(struct conf *conf)

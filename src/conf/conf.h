@@ -10,6 +10,8 @@
 #include "conf/settings.h"
 #include "syntax/mime.h"
 
+#define CONF_FILE "/etc/mansio/mansio.toml"
+
 /* More text is refused. */
 #define CONF_TEXT_MAX (1024 * 1024)
 
@@ -105,6 +107,10 @@ void conf_defaults(struct conf *out);
  * (certificate with key, ...), fills in server.control_socket, and takes listen.imaps, pop3s, submission and submissions
  * away when they have their defaults and there is no certificate. */
 int conf_parse(struct str text, struct str file_name, struct conf *out, struct conf_errors *errors) MUST_CHECK;
+
+/* The configuration file: `given` on the command line (NULL: none was), else what MANSIO_CONFIG names, else CONF_FILE,
+ * which alone may be missing: then the defaults are in force. */
+const char *conf_choose_file(const char *given, bool *may_be_missing);
 
 /* Takes over what the environment says: MANSIO_SANDBOX=on or off. ERR_SYNTAX for another value. */
 int conf_apply_environment(struct conf *conf) MUST_CHECK;

@@ -184,9 +184,12 @@ static void bounds_are_kept_and_named(void **state)
 	struct conf conf;
 	parse_ok("smtp.max_recipients = 100\nimap.max_line = \"8KB\"\nlogin.timeout = \"1h\"\n", &conf);
 	conf_free(&conf);
-	parse_bad("smtp.max_recipients = 99\n", "t:1:23: smtp.max_recipients is out of range, which is 100 to 100000\n");
-	parse_bad("smtp.max_recipients = 100001\n", "t:1:23: smtp.max_recipients is out of range, which is 100 to 100000\n");
-	parse_bad("smtp.max_recipients = -100\n", "t:1:23: smtp.max_recipients is out of range, which is 100 to 100000\n");
+	parse_bad("smtp.max_recipients = 99\n", "t:1:23: smtp.max_recipients is out of range, which is 100 to 10000\n");
+	parse_bad("smtp.max_recipients = 10001\n", "t:1:23: smtp.max_recipients is out of range, which is 100 to 10000\n");
+	parse_ok("limits.max_alias_targets = 1000\n", &conf);
+	parse_bad("limits.max_alias_targets = 1001\n",
+	          "t:1:28: limits.max_alias_targets is out of range, which is 1 to 1000\n");
+	parse_bad("smtp.max_recipients = -100\n", "t:1:23: smtp.max_recipients is out of range, which is 100 to 10000\n");
 	parse_bad("imap.max_line = 8191\n", "t:1:17: imap.max_line is out of range, which is \"8KB\" to \"16MB\"\n");
 	parse_bad("login.timeout = \"3601s\"\n", "t:1:17: login.timeout is out of range, which is \"1s\" to \"1h\"\n");
 	/* numbers that would wrap around */
@@ -284,6 +287,8 @@ static void settings_must_fit_together(void **state)
 		"t:2:1: listen.submission needs a tls.certificate, or login.allow_plain_without_tls\n");
 	parse_bad("server.restart_delay_min = \"60s\"\n",
 		"t:1:1: server.restart_delay_min is more than server.restart_delay_max\n");
+	parse_bad("\nserver.restart_delay_max = \"9ms\"\n",
+		"t:2:1: server.restart_delay_min is more than server.restart_delay_max\n");
 	parse_bad("\nlogin.failure_delay = \"1m\"\n",
 		"t:2:1: login.failure_delay is more than login.failure_delay_max\n");
 	parse_bad("imap.output_pause = \"2049KB\"\npop3.output_max = \"1GB\"\n",

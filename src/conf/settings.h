@@ -72,7 +72,8 @@
 	  "SMTP from users, with login, over TLS. Needs tls.certificate.")                                             \
 	X(ADDRESSES, RESTART, listen, lmtp, "[]", 0, CONF_LISTEN_MAX,                                                  \
 	  "LMTP over TCP. There is no login in LMTP: only addresses that trusted programs alone can reach.")           \
-	X(PATH, RESTART, listen, lmtp_socket, "\"\"", 0, CONF_SOCKET_PATH_MAX, "LMTP on a unix socket. Empty: none.")  \
+	X(PATH, RESTART, listen, lmtp_socket, "\"\"", 0, CONF_SOCKET_PATH_MAX,                                         \
+	  "LMTP on a unix socket. Empty: none. A socket that another program holds is not taken: the start fails.")    \
 	X(INTEGER, RESTART, listen, backlog, "511", 1, 65535,                                                          \
 	  "Connections that the kernel keeps waiting for each address.")
 
@@ -91,8 +92,10 @@
 	  "A connection without a login is closed after this time.")                                                   \
 	X(DURATION, LIVE, login, failure_delay, "\"2s\"", 0, CONF_MINUTE,                                              \
 	  "Wait before a failed login is answered. "                                                                   \
-	  "After some failures of one address or account it doubles with each.")                                       \
-	X(DURATION, LIVE, login, failure_delay_max, "\"15s\"", 0, 10 * CONF_MINUTE, "The longest such wait.")          \
+	  "After some failures of one address or account, the pause until its next password is looked at; "            \
+	  "it doubles with each.")                                                                                     \
+	X(DURATION, LIVE, login, failure_delay_max, "\"15s\"", 0, 10 * CONF_MINUTE,                                    \
+	  "The longest such pause. That of an account is 5 seconds at most.")                                          \
 	X(INTEGER, RESTART, login, throttle_entries, "16384", 1024, 4194304,                                           \
 	  "Addresses and accounts with failed logins that are remembered.")                                            \
 	X(INTEGER, LIVE, login, max_failures, "3", 1, 1000, "Failed logins after which a connection is closed.")       \
@@ -111,7 +114,8 @@
 	  "Memory of one Argon2id password hash. Stored hashes keep what they were made with.")                        \
 	X(INTEGER, LIVE, login, password_iterations, "2", 1, 100, "Passes of one Argon2id password hash.")             \
 	X(INTEGER, LIVE, login, password_queue, "256", 1, 100000,                                                      \
-	  "Logins that may wait for their password to be hashed; more are asked to try again later.")                  \
+	  "Logins that may wait for their turn, and as many that may wait for their password to be hashed; "           \
+	  "more are asked to try again later.")                                                                        \
 	X(INTEGER, LIVE, login, password_queue_per_address, "32", 1, 100000,                                           \
 	  "The same for one address (IPv6: one /64).")
 
@@ -131,12 +135,13 @@
 	X(INTEGER, LIVE, imap, max_mailbox_depth, "20", 1, 100, "Levels of a mailbox name.")                           \
 	X(SIZE, LIVE, imap, max_mailbox_name, "\"1KB\"", 64, 4 * CONF_KB,                                              \
 	  "The longest mailbox name, all levels together.")                                                            \
-	X(INTEGER, LIVE, imap, max_keywords, "128", 16, 256, "Keywords of one mailbox.")                               \
+	X(INTEGER, LIVE, imap, max_keywords, "128", 16, 256,                                                           \
+	  "Keywords of one mailbox. Messages that are copied or moved into one that has as many lose those that are new there.") \
 	X(SIZE, LIVE, imap, max_keyword_length, "\"100B\"", 16, 1000, "The longest keyword.")                          \
 	X(SIZE, RESTART, imap, output_pause, "\"64KB\"", 4 * CONF_KB, 16 * CONF_MB,                                    \
 	  "A command pauses when this much of its answer waits in memory, or 16 times as much in files.")              \
 	X(SIZE, RESTART, imap, output_max, "\"4MB\"", 256 * CONF_KB, CONF_GB,                                          \
-	  "A session that has more than this waiting in memory is closed.")
+	  "A session that has more than this waiting in memory is closed. A FETCH of a message that needs more is refused.")
 
 #define CONF_POP3(X)                                                                                                   \
 	X(DURATION, LIVE, pop3, timeout, "\"10m\"", CONF_SECOND, CONF_DAY,                                             \
@@ -171,7 +176,7 @@
 #define CONF_SMTP(X)                                                                                                   \
 	X(SIZE, LIVE, smtp, max_message_size, "\"50MB\"", 64 * CONF_KB, 2 * CONF_GB,                                   \
 	  "The largest message by SMTP or LMTP.")                                                                      \
-	X(INTEGER, RESTART, smtp, max_recipients, "1000", 100, 100000, "Recipients of one message.")                   \
+	X(INTEGER, RESTART, smtp, max_recipients, "1000", 100, 10000, "Recipients of one message.")                    \
 	X(INTEGER, LIVE, smtp, max_refused_recipients, "100", 1, 100000,                                               \
 	  "Refused recipients of one connection after which it is closed.")                                            \
 	X(INTEGER, LIVE, smtp, max_transactions, "1000", 1, 1000000, "Messages of one connection.")                    \
@@ -221,7 +226,8 @@
 	X(DURATION, LIVE, store, undelete_window, "\"7d\"", 0, 3650 * CONF_DAY,                                        \
 	  "Expunged messages can be brought back for this time.")                                                      \
 	X(SIZE, LIVE, store, compaction_rate, "\"20MB\"", 64 * CONF_KB, 64 * CONF_GB,                                  \
-	  "What each shard copies in a second at most, in the background, to give the space of removed mail back.")    \
+	  "What each shard copies in a second at most, over time, in the background, to give the space of removed mail " \
+	  "back.")                                                                                                     \
 	X(DURATION, LIVE, store, change_log_retention, "\"30d\"", CONF_HOUR, 3650 * CONF_DAY,                          \
 	  "Clients that were away for less than this time learn what changed without reading everything anew.")        \
 	X(DURATION, LIVE, store, delivery_key_lifetime, "\"5d\"", CONF_HOUR, 90 * CONF_DAY,                            \
@@ -239,7 +245,8 @@
 	  "\"temporary\": 452 4.2.2, so that they try again for as long as their queue lasts.")
 
 #define CONF_LIMITS(X)                                                                                                 \
-	X(INTEGER, RESTART, limits, max_alias_targets, "100", 1, 10000, "Accounts that one address may expand to.")    \
+	X(INTEGER, RESTART, limits, max_alias_targets, "100", 1, 1000,                                                 \
+	  "Accounts that one address may expand to. With the aliases on the way they are 2000 at most.")               \
 	X(INTEGER, RESTART, limits, max_alias_depth, "10", 1, 100, "Aliases that may lead to aliases.")
 
 #define CONF_METRICS(X)                                                                                                \

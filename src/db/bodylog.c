@@ -29,8 +29,9 @@ struct bodylog {
 	uint64_t flushed; /* end of what is written to the current segment */
 	uint64_t size;    /* of its file: more, where room was made (db/ahead.h) */
 	struct buf waiting; /* behind it, in memory */
-	bool unsynced;
+	bool unsynced, folder_unsynced;
 	unsigned held; /* records are being filled: no new segment */
+	bool ends; /* bodylog_end_segment */
 	uint64_t unsynced_bytes; /* of large records */
 	int *fds; /* by segment number; -1: not opened yet */
 	uint32_t n_fds;
@@ -91,8 +92,8 @@ int bodylog_open(struct str folder, uint64_t segment_size, uint32_t segment, uin
 		result = err_from_errno(errno);
 	if (result == 0)
 		result = settle(fd);
-	if (result == 0 && fsync(log->folder) < 0)
-		result = ERR_IO;
+	if (result == 0)
+		result = file_sync(log->folder, true);
 	mem_free(path);
 	if (result < 0)
 		bodylog_close(&log);
@@ -306,15 +307,21 @@ int bodylog_roll(struct bodylog *log)
 	result = give_room_back(log);
 	if (result == 0)
 		result = open_segment(log, log->segment + 1, true, &fd);
-	if (result == 0 && ftruncate(fd, 0) < 0)
-		result = err_from_errno(errno);
-	if (result == 0 && fsync(log->folder) < 0)
-		result = ERR_STATE;
 	if (result < 0)
 		return result;
+	log->folder_unsynced = true;
+	if (ftruncate(fd, 0) < 0)
+		return err_from_errno(errno);
 	log->segment++;
 	log->flushed = log->size = 0;
+	log->ends = false;
 	return 0;
+}
+
+bool bodylog_end_segment(struct bodylog *log)
+{
+	log->ends = log->segment < BODYLOG_SEGMENT_MAX;
+	return log->ends;
 }
 
 bool bodylog_needs_sync(const struct bodylog *log)
@@ -331,6 +338,21 @@ void bodylog_synced(struct bodylog *log)
 {
 	log->unsynced = false;
 	log->unsynced_bytes = 0;
+}
+
+bool bodylog_folder_needs_sync(const struct bodylog *log)
+{
+	return log->folder_unsynced;
+}
+
+int bodylog_folder_fd(const struct bodylog *log)
+{
+	return log->folder;
+}
+
+void bodylog_folder_synced(struct bodylog *log)
+{
+	log->folder_unsynced = false;
 }
 
 int bodylog_file(struct bodylog *log, uint32_t segment, uint64_t end, int *fd)
@@ -505,7 +527,7 @@ bool bodylog_is_filling(const struct bodylog *log)
 
 bool bodylog_is_full(const struct bodylog *log)
 {
-	return log->flushed + log->waiting.n >= log->segment_size;
+	return log->ends || log->flushed + log->waiting.n >= log->segment_size;
 }
 
 uint64_t bodylog_unsynced(const struct bodylog *log)
@@ -521,8 +543,7 @@ int bodylog_remove(struct bodylog *log, uint32_t segment, int *fd)
 	snprintf(name, sizeof name, "%06u.seg", segment);
 	if (unlinkat(log->folder, name, 0) < 0 && errno != ENOENT)
 		return err_from_errno(errno);
-	if (fsync(log->folder) < 0)
-		return ERR_STATE;
+	log->folder_unsynced = true;
 	*fd = -1;
 	if (segment < log->n_fds) {
 		*fd = log->fds[segment];

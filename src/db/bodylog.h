@@ -57,14 +57,21 @@ void bodylog_position(const struct bodylog *log, uint32_t *segment, uint64_t *en
 /* Forgets everything behind this place (a batch was voided). */
 void bodylog_rewind(struct bodylog *log, uint32_t segment, uint64_t end);
 
-/* Between batches: begins a new segment when the current one is full. The folder is synced; ERR_STATE when that
- * failed: it must not be tried again, the process must end. ERR_IO, ERR_NO_SPACE: may be tried again. */
+/* Between batches: begins a new segment when the current one is full. ERR_IO, ERR_NO_SPACE: may be tried again. */
 int bodylog_roll(struct bodylog *log) MUST_CHECK;
+/* The current segment counts as full from now on, however small it is, until the next begins. False: there is no number
+ * left for one. */
+bool bodylog_end_segment(struct bodylog *log);
 
 /* True when something was appended since the last bodylog_synced; the descriptor to sync. */
 bool bodylog_needs_sync(const struct bodylog *log);
 int bodylog_sync_fd(const struct bodylog *log);
 void bodylog_synced(struct bodylog *log);
+
+/* The same for the folder: a segment was begun or removed since, also in a batch that was voided. */
+bool bodylog_folder_needs_sync(const struct bodylog *log);
+int bodylog_folder_fd(const struct bodylog *log);
+void bodylog_folder_synced(struct bodylog *log);
 
 /* The descriptor of a segment, for reading a range (flushes first if the range is not written yet). Stays open until
  * bodylog_remove. ERR_NOT_FOUND; ERR_CORRUPT when `end` lies behind all records. */
@@ -114,9 +121,8 @@ bool bodylog_is_full(const struct bodylog *log); /* the next segment is due */
 /* Bytes of large records that were written since the last sync, about: that it may take longer than others. */
 uint64_t bodylog_unsynced(const struct bodylog *log);
 
-/* Removes the file of a segment that is not the current one; on disk when it returns. 0 also when it is gone
- * already. *fd: -1, or the descriptor by which it may still be read, the caller's to close. ERR_STATE when the folder's
- * sync failed: as of bodylog_roll. */
+/* Removes the file of a segment that is not the current one (ERR_STATE); the folder is to be synced then. 0 also when it
+ * is gone already. *fd: -1, or the descriptor by which it may still be read, the caller's to close. */
 int bodylog_remove(struct bodylog *log, uint32_t segment, int *fd) MUST_CHECK;
 
 #endif

@@ -211,6 +211,39 @@ static void a_full_segment_is_followed_by_a_new_one(void **state)
 	assert_body(place, again, STR("again"));
 }
 
+static void a_folder_is_to_be_synced_when_a_segment_began_or_went(void **state)
+{
+	struct place *place = *state;
+	struct stat st, folder;
+	char text[SEGMENT_SIZE] = { 0 };
+	int fd;
+	assert_false(bodylog_folder_needs_sync(place->log));
+	append(place, str_of(text, sizeof text));
+	assert_int_equal(bodylog_flush(place->log), 0);
+	assert_false(bodylog_folder_needs_sync(place->log));
+	assert_int_equal(bodylog_roll(place->log), 0);
+	assert_true(bodylog_folder_needs_sync(place->log));
+	assert_int_equal(fstat(bodylog_folder_fd(place->log), &st), 0);
+	assert_int_equal(stat(place->folder, &folder), 0);
+	assert_true(S_ISDIR(st.st_mode) && st.st_ino == folder.st_ino);
+	bodylog_rewind(place->log, 1, sizeof text); /* the file stays in the folder */
+	assert_true(bodylog_folder_needs_sync(place->log));
+	assert_int_equal(bodylog_roll(place->log), 0);
+	bodylog_folder_synced(place->log);
+	assert_false(bodylog_folder_needs_sync(place->log));
+	assert_int_equal(bodylog_roll(place->log), 0); /* not full: no new one */
+	assert_false(bodylog_folder_needs_sync(place->log));
+	assert_int_equal(bodylog_remove(place->log, 2, &fd), ERR_STATE);
+	assert_false(bodylog_folder_needs_sync(place->log));
+	for (int i = 0; i < 2; i++) { /* also when it is gone already: nobody may have synced that */
+		assert_int_equal(bodylog_remove(place->log, 1, &fd), 0);
+		if (fd >= 0)
+			close(fd);
+		assert_true(bodylog_folder_needs_sync(place->log));
+		bodylog_folder_synced(place->log);
+	}
+}
+
 static void what_lies_behind_the_committed_end_is_cut_off_at_open(void **state)
 {
 	struct place *place = *state;
@@ -273,6 +306,7 @@ int main(void)
 		TEST(more_than_the_buffer_holds_goes_in_too),
 		TEST(rewinding_forgets_what_came_after),
 		TEST(a_full_segment_is_followed_by_a_new_one),
+		TEST(a_folder_is_to_be_synced_when_a_segment_began_or_went),
 		TEST(a_small_record_makes_room_for_the_next_ones_and_the_end_gives_it_back),
 		TEST(what_lies_behind_the_committed_end_is_cut_off_at_open),
 	};

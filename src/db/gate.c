@@ -17,12 +17,12 @@
 
 enum gate_state {
 	GATE_OPEN,
-	GATE_SEALED,     /* bodies are being synced */
+	GATE_SEALED,     /* the segments' folder or bodies are being synced */
 	GATE_CHECKPOINT, /* the WAL is being synced, to be copied then */
 	GATE_FAILED,     /* for ever: the owner was told and ends; no later sync may make up for the one that failed */
 };
 
-enum gate_flight { FLIGHT_NONE, FLIGHT_BODIES, FLIGHT_WAL, FLIGHT_DATABASE };
+enum gate_flight { FLIGHT_NONE, FLIGHT_FOLDER, FLIGHT_BODIES, FLIGHT_WAL, FLIGHT_DATABASE };
 
 struct gate {
 	struct db *db;
@@ -41,7 +41,7 @@ struct gate {
 	uint64_t checkpoint_size, reserve;
 	int wal_frames;          /* since the last checkpoint, as SQLite told at COMMIT */
 	uint32_t page_size;
-	uint64_t batches, syncs, checkpoints;
+	uint64_t batches, syncs, checkpoints, refusals;
 };
 
 static int note_wal_size(void *owner, sqlite3 *handle, const char *database, int frames)
@@ -191,17 +191,24 @@ static void fail(struct gate *gate, const char *what, int err)
 	gate->world->failed(gate->owner, what, err);
 }
 
-static bool has_space(const struct gate *gate, uint64_t more)
+bool gate_free_space(const struct gate *gate, uint64_t *bytes)
 {
 	struct statvfs disk;
 	if (fstatvfs(gate->database_fd, &disk) < 0)
-		return true; /* the write itself will tell */
-	return (uint64_t)disk.f_bavail * disk.f_frsize >= gate->reserve + more;
+		return false;
+	*bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
+	return true;
 }
 
 bool gate_has_room(const struct gate *gate, uint64_t more)
 {
-	return has_space(gate, more);
+	uint64_t bytes;
+	return !gate_free_space(gate, &bytes) || bytes >= gate->reserve + more; /* not known: the write itself will tell */
+}
+
+uint64_t gate_refusals(const struct gate *gate)
+{
+	return gate->refusals;
 }
 
 int gate_begin(struct gate *gate, uint64_t more, uint64_t *batch)
@@ -209,18 +216,16 @@ int gate_begin(struct gate *gate, uint64_t more, uint64_t *batch)
 	if (gate->state != GATE_OPEN)
 		return ERR_UNAVAILABLE;
 	/* Looked at once per batch, and again for what would make a difference. */
-	if ((!gate->dirty || more > BODYLOG_BUFFER_MAX) && !has_space(gate, more))
+	if ((!gate->dirty || more > BODYLOG_BUFFER_MAX) && !gate_has_room(gate, more)) {
+		gate->refusals++;
 		return ERR_NO_SPACE;
+	}
 	if (gate->dirty && !db_in_transaction(gate->db)) {
 		gate_void(gate, ERR_IO); /* SQLite rolled back by itself when a read failed */
 		return ERR_UNAVAILABLE;
 	}
 	if (!gate->dirty) {
 		int result = bodylog_roll(gate->bodies);
-		if (result == ERR_STATE) {
-			fail(gate, "fsync of the segments' folder", ERR_IO);
-			return ERR_UNAVAILABLE;
-		}
 		if (result == 0)
 			result = db_begin(gate->db);
 		if (result < 0)
@@ -231,17 +236,14 @@ int gate_begin(struct gate *gate, uint64_t more, uint64_t *batch)
 	return 0;
 }
 
-void gate_fail(struct gate *gate, const char *what)
-{
-	fail(gate, what, ERR_IO);
-}
-
 void gate_void(struct gate *gate, int err)
 {
 	if (gate->state == GATE_FAILED)
 		return;
 	uint64_t batch = gate->batch++;
 	db_rollback(gate->db);
+	if (err == ERR_CORRUPT)
+		db_be_careful(gate->db); /* else whoever reads that page again voids the next batch */
 	bodylog_rewind(gate->bodies, gate->segment, gate->segment_end);
 	gate->dirty = false;
 	gate->state = GATE_OPEN;
@@ -252,7 +254,7 @@ static void ask_sync(struct gate *gate, enum gate_flight flight, int fd)
 {
 	gate->flight = flight;
 	gate->syncs++;
-	gate->world->sync(gate->owner, fd);
+	gate->world->sync(gate->owner, fd, flight == FLIGHT_FOLDER);
 }
 
 static void commit(struct gate *gate)
@@ -280,6 +282,18 @@ static void commit(struct gate *gate)
 		gate->world->committed(gate->owner);
 }
 
+/* What must be on disk before the COMMIT of what points there, the folder first. False: all is. */
+static bool sync_bodies(struct gate *gate)
+{
+	if (bodylog_folder_needs_sync(gate->bodies))
+		ask_sync(gate, FLIGHT_FOLDER, bodylog_folder_fd(gate->bodies));
+	else if (bodylog_needs_sync(gate->bodies))
+		ask_sync(gate, FLIGHT_BODIES, bodylog_sync_fd(gate->bodies));
+	else
+		return false;
+	return true;
+}
+
 static void seal(struct gate *gate)
 {
 	/* Without its transaction, which SQLite ends by itself when a read fails, what prepare writes would be committed
@@ -290,11 +304,9 @@ static void seal(struct gate *gate)
 		return;
 	}
 	gate->state = GATE_SEALED;
-	bool bodies = bodylog_needs_sync(gate->bodies);
-	if (bodies)
-		ask_sync(gate, FLIGHT_BODIES, bodylog_sync_fd(gate->bodies));
+	bool waits = sync_bodies(gate);
 	gate->prepared = gate->world->prepare(gate->owner); /* while the helper waits for the disk */
-	if (!bodies)
+	if (!waits)
 		commit(gate);
 }
 
@@ -330,6 +342,8 @@ static const char *flight_name(enum gate_flight flight)
 	switch (flight) {
 	case FLIGHT_NONE:
 		return "nothing";
+	case FLIGHT_FOLDER:
+		return "fsync of the segments' folder";
 	case FLIGHT_BODIES:
 		return "fdatasync of a segment";
 	case FLIGHT_WAL:
@@ -352,6 +366,11 @@ void gate_synced(struct gate *gate, int result)
 	switch (flight) {
 	case FLIGHT_NONE:
 	case FLIGHT_DATABASE:
+		break;
+	case FLIGHT_FOLDER:
+		bodylog_folder_synced(gate->bodies);
+		if (!sync_bodies(gate))
+			commit(gate);
 		break;
 	case FLIGHT_BODIES:
 		bodylog_synced(gate->bodies);

@@ -2,14 +2,15 @@
  * batch:
  *
  *   OPEN       writes run to completion, in one transaction (gate_begin)
- *   SEALED     no sync is in flight and the batch is not empty (gate_turn): bodies are written, a helper syncs their segment; no write
- *              starts meanwhile, reads go on. Skipped when the batch has no bodies.
+ *   SEALED     no sync is in flight and the batch is not empty (gate_turn): bodies are written; a helper syncs the
+ *              segments' folder, if one was begun or removed, then the segment, if the batch has bodies. No write
+ *              starts meanwhile, reads go on. Skipped when there is neither.
  *   COMMITTED  COMMIT writes the WAL; the next batch is OPEN; a helper syncs the WAL
  *   DURABLE    gate_world.durable: replies of the batch may leave
  *
- * Crash rule: body before metadata before acknowledgement. When the WAL is long, the gate stays closed from COMMIT
- * until the WAL is durable, copies it into the database without syncs, opens, has a helper sync the database, and
- * commits nothing before that returned.
+ * Crash rule: body before metadata before acknowledgement, and the name of a file before what is in it. When the WAL
+ * is long, the gate stays closed from COMMIT until the WAL is durable, copies it into the database without syncs,
+ * opens, has a helper sync the database, and commits nothing before that returned.
  *
  * A sync that fails is never tried again: gate_world.failed, and the process must end. */
 #ifndef DB_GATE_H
@@ -21,8 +22,8 @@
 struct gate;
 
 struct gate_world {
-	/* fdatasync this descriptor elsewhere, then call gate_synced, not before this returned. */
-	void (*sync)(void *owner, int fd);
+	/* file_sync this descriptor elsewhere, then call gate_synced, not before this returned. */
+	void (*sync)(void *owner, int fd, bool is_folder);
 	/* The batch is being sealed: write what is dirty into the transaction. An error voids the batch. */
 	int (*prepare)(void *owner);
 	/* The gate was closed and is open again. */
@@ -64,12 +65,12 @@ int gate_begin(struct gate *gate, uint64_t more, uint64_t *batch) MUST_CHECK;
 
 /* Would so many bytes leave the reserve free? For what is written outside of batches. */
 bool gate_has_room(const struct gate *gate, uint64_t more);
+/* Bytes that are free on the disk. False: not known. */
+bool gate_free_space(const struct gate *gate, uint64_t *bytes);
+uint64_t gate_refusals(const struct gate *gate); /* times that gate_begin found too little space */
 
 /* A write failed half way: rolls the whole batch back (gate_world.voided is called). */
 void gate_void(struct gate *gate, int err);
-
-/* A sync that the owner made itself has failed: as if it were the gate's. */
-void gate_fail(struct gate *gate, const char *what);
 
 /* At the end of each turn of the loop: seals the batch if nothing is in flight. */
 void gate_turn(struct gate *gate);

@@ -1,9 +1,10 @@
 /* Tests of the commit gate in a simulated world: syncs are completed by hand, and the order of everything is written
- * down as letters: b, w, d a sync of bodies, WAL, database is asked for; p prepare; D durable; W writable; V voided;
- * F failed. */
+ * down as letters: f, b, w, d a sync of the segments' folder, bodies, WAL, database is asked for; p prepare; D durable;
+ * W writable; V voided; F failed. */
 #include "db/gate.h"
 
 #include "base/checked.h"
+#include "base/mem.h"
 #include "base/test_folder.h"
 #include "db/page_cache.h"
 #include "db/vfs.h"
@@ -14,6 +15,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#define SEGMENT_SIZE (1 << 20)
 
 struct world {
 	char folder[TEST_FOLDER_SIZE], path[96], bodies_path[96];
@@ -86,13 +89,14 @@ static bool same_file(int fd, const char *path)
 	return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_ino == b.st_ino;
 }
 
-static void on_sync(void *owner, int fd)
+static void on_sync(void *owner, int fd, bool is_folder)
 {
 	struct world *w = owner;
 	char wal[128];
 	snprintf(wal, sizeof wal, "%s-wal", w->path);
 	w->sync_fd = fd;
-	say(w, same_file(fd, w->path) ? 'd' : same_file(fd, wal) ? 'w' : 'b');
+	assert_int_equal(is_folder, same_file(fd, w->bodies_path));
+	say(w, is_folder ? 'f' : same_file(fd, w->path) ? 'd' : same_file(fd, wal) ? 'w' : 'b');
 }
 
 static int on_prepare(void *owner)
@@ -136,7 +140,7 @@ static void open_world(struct world *w, uint64_t checkpoint_size, uint64_t reser
 	assert_int_equal(vfs_register(), 0);
 	assert_int_equal(db_open(str_from_c(w->path), &options, &w->db), 0);
 	assert_int_equal(db_exec(&w->db, "CREATE TABLE IF NOT EXISTS t (a INTEGER PRIMARY KEY, b)"), 0);
-	assert_int_equal(bodylog_open(str_from_c(w->bodies_path), 1 << 20, 1, 0, &w->bodies), 0);
+	assert_int_equal(bodylog_open(str_from_c(w->bodies_path), SEGMENT_SIZE, 1, 0, &w->bodies), 0);
 	assert_int_equal(gate_new(&w->db, w->bodies, &settings, &gate_world, w, &w->gate), 0);
 }
 
@@ -163,7 +167,7 @@ static void close_world(struct world *w)
 static int tear_down(void **state)
 {
 	struct world *w = *state;
-	const char *names[] = { "index.db", "index.db-wal", "body/000001.seg" };
+	const char *names[] = { "index.db", "index.db-wal", "body/000001.seg", "body/000002.seg" };
 	char path[128];
 	close_world(w);
 	for (size_t i = 0; i < COUNT_OF(names); i++) {
@@ -190,6 +194,30 @@ static void write_body(struct world *w)
 	uint64_t batch;
 	assert_int_equal(gate_begin(w->gate, 0, &batch), 0);
 	assert_int_equal(bodylog_append(w->bodies, &record, &piece, 1, -1, 0, &at), 0);
+}
+
+/* The first segment is full, and all of it is on the disk. */
+static void fill_segment(struct world *w)
+{
+	char *large = mem_alloc(1, SEGMENT_SIZE);
+	struct body_record record = { .message = 1 };
+	struct body_place at;
+	struct str piece = str_of(large, SEGMENT_SIZE);
+	write_row(w);
+	assert_int_equal(bodylog_append(w->bodies, &record, &piece, 1, -1, 0, &at), 0);
+	gate_turn(w->gate);
+	gate_synced(w->gate, 0);
+	gate_synced(w->gate, 0);
+	assert_said(w, "bpwWD");
+	mem_free(large);
+}
+
+static uint32_t segment_now(struct world *w)
+{
+	uint32_t segment;
+	uint64_t end;
+	bodylog_position(w->bodies, &segment, &end);
+	return segment;
 }
 
 static int64_t rows(struct world *w)
@@ -335,12 +363,103 @@ static void a_failed_sync_is_the_end(void **state)
 	assert_is_over(w);
 }
 
-static void a_failed_sync_of_the_owner_is_the_end(void **state)
+static void the_folder_is_synced_before_the_bodies_of_a_new_segment(void **state)
 {
 	struct world *w = *state;
+	uint64_t batch;
+	fill_segment(w);
+	write_body(w);
+	assert_int_equal(segment_now(w), 2);
+	gate_turn(w->gate);
+	assert_said(w, "fp");
+	assert_false(gate_is_open(w->gate));
+	assert_int_equal(gate_begin(w->gate, 0, &batch), ERR_UNAVAILABLE);
+	gate_synced(w->gate, 0);
+	assert_said(w, "b");
+	assert_true(db_in_transaction(&w->db)); /* no COMMIT before both are on the disk */
+	gate_synced(w->gate, 0);
+	assert_said(w, "wW");
+	gate_synced(w->gate, 0);
+	assert_said(w, "D");
+	write_body(w);
+	gate_turn(w->gate);
+	assert_said(w, "bp"); /* once for each segment */
+	gate_synced(w->gate, 0);
+	gate_synced(w->gate, 0);
+	assert_said(w, "wWD");
+}
+
+/* The end of the segments, which this batch writes, names the new one. */
+static void the_folder_is_synced_also_for_a_batch_without_bodies(void **state)
+{
+	struct world *w = *state;
+	fill_segment(w);
 	write_row(w);
-	gate_fail(w->gate, "fsync of a folder");
-	assert_said(w, "F");
+	gate_turn(w->gate);
+	assert_said(w, "fp");
+	assert_true(db_in_transaction(&w->db));
+	gate_synced(w->gate, 0);
+	assert_said(w, "wW");
+	gate_synced(w->gate, 0);
+	assert_said(w, "D");
+}
+
+static void a_folder_that_was_not_synced_for_a_void_batch_is_synced_for_the_next(void **state)
+{
+	struct world *w = *state;
+	fill_segment(w);
+	write_body(w);
+	gate_void(w->gate, ERR_IO);
+	assert_said(w, "V");
+	assert_int_equal(segment_now(w), 1);
+	write_body(w);
+	assert_int_equal(segment_now(w), 2);
+	w->prepare_result = ERR_NO_SPACE;
+	gate_turn(w->gate);
+	gate_synced(w->gate, 0);
+	gate_synced(w->gate, 0);
+	assert_said(w, "fpbVW");
+	w->prepare_result = 0;
+	write_body(w);
+	gate_turn(w->gate);
+	assert_said(w, "fp"); /* the file was begun anew */
+	gate_synced(w->gate, 0);
+	gate_synced(w->gate, 0);
+	gate_synced(w->gate, 0);
+	assert_said(w, "bwWD");
+}
+
+static void a_segment_is_gone_from_the_folder_before_commit(void **state)
+{
+	struct world *w = *state;
+	int fd;
+	fill_segment(w);
+	write_body(w);
+	gate_turn(w->gate);
+	for (int i = 0; i < 3; i++)
+		gate_synced(w->gate, 0);
+	assert_said(w, "fpbwWD");
+	write_row(w);
+	assert_int_equal(bodylog_remove(w->bodies, 1, &fd), 0);
+	close(fd);
+	gate_turn(w->gate);
+	assert_said(w, "fp");
+	assert_true(db_in_transaction(&w->db));
+	gate_synced(w->gate, 0);
+	gate_synced(w->gate, 0);
+	assert_said(w, "wWD");
+}
+
+static void a_folder_that_cannot_be_synced_is_the_end_before_commit(void **state)
+{
+	struct world *w = *state;
+	fill_segment(w);
+	write_body(w);
+	gate_turn(w->gate);
+	gate_synced(w->gate, ERR_IO);
+	assert_said(w, "fpF");
+	assert_true(db_in_transaction(&w->db));
+	assert_int_equal(gate_durable(w->gate), 1);
 	assert_is_over(w);
 }
 
@@ -367,6 +486,7 @@ static void no_batch_begins_in_the_reserve(void **state)
 	assert_int_equal(gate_begin(w->gate, UINT64_MAX / 2, &batch), ERR_NO_SPACE);
 	assert_int_equal(gate_begin(w->gate, 1000, &batch), 0);
 	assert_int_equal(gate_begin(w->gate, UINT64_MAX / 2, &batch), ERR_NO_SPACE); /* also later, when it would make a difference */
+	assert_int_equal(gate_refusals(w->gate), 2);
 	assert_said(w, "");
 }
 
@@ -431,6 +551,115 @@ static void a_failed_sync_within_commit_is_the_end(void **state)
 	assert_is_over(w);
 }
 
+/* A table `torn` whose second leaf is garbage. */
+static void tear_a_page(struct world *w)
+{
+	char garbage[4096];
+	int64_t pages = 0;
+	FILE *file;
+	assert_int_equal(db_exec(&w->db, "CREATE TABLE torn (a INTEGER PRIMARY KEY, b); WITH RECURSIVE n (a) AS (VALUES (1) UNION ALL "
+	                                 "SELECT a + 1 FROM n WHERE a < 9) INSERT INTO torn SELECT a, randomblob(3000) FROM n"), 0);
+	assert_int_equal(db_query_int(&w->db, "PRAGMA page_count", &pages), 0);
+	assert_int_equal(db_exec(&w->db, "PRAGMA wal_checkpoint(TRUNCATE)"), 0);
+	close_world(w);
+	memset(garbage, 0xff, sizeof garbage);
+	file = fopen(w->path, "r+");
+	assert_non_null(file);
+	assert_int_equal(fseek(file, (long)(pages - 5) * 4096, SEEK_SET), 0);
+	assert_int_equal(fwrite(garbage, sizeof garbage, 1, file), 1);
+	assert_int_equal(fclose(file), 0);
+	open_world(w, 1 << 30, 0);
+}
+
+static int run_one(struct world *w, const char *sql)
+{
+	sqlite3_stmt *statement;
+	assert_int_equal(db_prepare(&w->db, sql, &statement), 0);
+	int result = db_run(statement);
+	db_finalize(&statement);
+	return result;
+}
+
+#define READ_TORN  "SELECT sum(length(b)) FROM torn"
+#define WRITE_TORN "UPDATE torn SET b = zeroblob(3000)"
+
+static void settle(struct world *w)
+{
+	gate_turn(w->gate);
+	gate_synced(w->gate, 0);
+	assert_said(w, "pwD");
+}
+
+static void a_torn_page_that_is_read_voids_no_batch_but_the_first(void **state)
+{
+	struct world *w = *state;
+	tear_a_page(w);
+	write_row(w);
+	assert_int_equal(run_one(w, READ_TORN), ERR_CORRUPT);
+	gate_turn(w->gate); /* SQLite allows no write after that, and no COMMIT */
+	assert_said(w, "pV");
+	for (int i = 0; i < 3; i++) {
+		write_row(w);
+		assert_int_equal(run_one(w, READ_TORN), ERR_CORRUPT);
+		write_row(w);
+		settle(w);
+	}
+	assert_int_equal(rows(w), 6);
+	close_world(w);
+	open_world(w, 1 << 30, 0);
+	assert_int_equal(rows(w), 6);
+}
+
+static void a_torn_page_that_is_written_voids_its_batch_alone(void **state)
+{
+	struct world *w = *state;
+	uint64_t batch;
+	tear_a_page(w);
+	write_row(w);
+	assert_int_equal(run_one(w, WRITE_TORN), ERR_CORRUPT);
+	gate_void(w->gate, ERR_CORRUPT); /* as the store does */
+	assert_said(w, "V");
+	assert_int_equal(rows(w), 0);
+	write_row(w);
+	settle(w);
+	write_row(w);
+	assert_int_equal(run_one(w, WRITE_TORN), ERR_CORRUPT);
+	assert_false(db_in_transaction(&w->db)); /* it may be half done: nobody can make that durable */
+	assert_int_equal(gate_begin(w->gate, 0, &batch), ERR_UNAVAILABLE);
+	assert_said(w, "V");
+	write_row(w);
+	assert_int_equal(run_one(w, WRITE_TORN), ERR_CORRUPT);
+	gate_turn(w->gate);
+	assert_said(w, "V");
+	write_row(w);
+	settle(w);
+	assert_int_equal(rows(w), 2);
+}
+
+static void a_careful_batch_is_voided_and_checkpointed_like_any(void **state)
+{
+	struct world *w = *state;
+	tear_a_page(w);
+	close_world(w);
+	open_world(w, 4096, 0);
+	write_row(w);
+	gate_void(w->gate, ERR_CORRUPT);
+	write_row(w);
+	gate_void(w->gate, ERR_IO);
+	assert_said(w, "VV");
+	assert_int_equal(rows(w), 0);
+	write_row(w);
+	gate_turn(w->gate);
+	gate_synced(w->gate, 0);
+	assert_said(w, "pwDdW");
+	gate_synced(w->gate, 0);
+	write_row(w);
+	assert_int_equal(rows(w), 2); /* the store may be closed with a batch open: */
+	close_world(w);
+	open_world(w, 1 << 30, 0);
+	assert_int_equal(rows(w), 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -441,11 +670,18 @@ int main(void)
 		TEST(a_batch_that_cannot_be_prepared_is_voided_when_the_bodies_returned),
 		TEST(a_transaction_that_sqlite_ended_is_a_void_batch),
 		TEST(a_failed_sync_is_the_end),
-		TEST(a_failed_sync_of_the_owner_is_the_end),
+		TEST(the_folder_is_synced_before_the_bodies_of_a_new_segment),
+		TEST(the_folder_is_synced_also_for_a_batch_without_bodies),
+		TEST(a_folder_that_was_not_synced_for_a_void_batch_is_synced_for_the_next),
+		TEST(a_segment_is_gone_from_the_folder_before_commit),
+		TEST(a_folder_that_cannot_be_synced_is_the_end_before_commit),
 		TEST(failed_bodies_are_the_end_before_commit),
 		TEST(no_batch_begins_in_the_reserve),
 		TEST(a_long_log_is_copied_and_nothing_commits_before_the_database_is_synced),
 		TEST(a_failed_sync_within_commit_is_the_end),
+		TEST(a_torn_page_that_is_read_voids_no_batch_but_the_first),
+		TEST(a_torn_page_that_is_written_voids_its_batch_alone),
+		TEST(a_careful_batch_is_voided_and_checkpointed_like_any),
 	};
 #undef TEST
 	return cmocka_run_group_tests(tests, install_faulty, NULL);

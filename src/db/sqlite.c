@@ -90,20 +90,86 @@ static int run_kept(struct db *db, sqlite3_stmt **kept, const char *sql)
 	return db_error(sqlite3_reset(*kept));
 }
 
+/* --- transactions ---
+ *
+ * Careful ones are SQLite's own (autocommit), which end with the last statement that writes: one that stands on its row, in
+ * a temporary table of ours, keeps them open. SQLite forbids writes for a torn page in those only that began with BEGIN. */
+
+static void note_rollback(void *owner)
+{
+	struct db *db = owner;
+	db->lost = true;
+}
+
+void db_be_careful(struct db *db)
+{
+	if (db->careful || db_in_transaction(db))
+		return;
+	int result = db_exec(db, "CREATE TEMP TABLE IF NOT EXISTS held (one INTEGER PRIMARY KEY)");
+	if (result == 0)
+		result = db_prepare(db, "INSERT OR REPLACE INTO temp.held VALUES (1) RETURNING one", &db->hold);
+	db->careful = result == 0;
+	if (db->careful)
+		sqlite3_rollback_hook(db->handle, note_rollback, db);
+}
+
+static int hold(struct db *db)
+{
+	int row = db_step(db->hold);
+	db->lost = false;
+	db->held = row == DB_ROW;
+	if (!db->held)
+		sqlite3_reset(db->hold);
+	return MIN(row, 0);
+}
+
+/* Autocommit allows no ROLLBACK, but BEGIN is allowed at any time. */
+static void roll_back_held(sqlite3 *handle)
+{
+	if (sqlite3_get_autocommit(handle))
+		sqlite3_exec(handle, "BEGIN", NULL, NULL, NULL);
+	sqlite3_exec(handle, "ROLLBACK", NULL, NULL, NULL);
+}
+
+static int commit_held(struct db *db)
+{
+	if (db->lost) {
+		db_rollback(db);
+		return ERR_IO;
+	}
+	sqlite3_step(db->hold); /* its end is the last one */
+	db->held = false;
+	return db_error(sqlite3_reset(db->hold));
+}
+
+int db_step_failed(sqlite3_stmt *stmt, int sqlite_result)
+{
+	sqlite3 *handle = sqlite3_db_handle(stmt);
+	if (db_error(sqlite_result) == ERR_CORRUPT && !sqlite3_stmt_readonly(stmt) && sqlite3_get_autocommit(handle) &&
+	    sqlite3_txn_state(handle, NULL) == SQLITE_TXN_WRITE)
+		roll_back_held(handle);
+	return db_error(sqlite_result);
+}
+
 int db_begin(struct db *db)
 {
-	return run_kept(db, &db->begin, "BEGIN IMMEDIATE");
+	return db->careful ? hold(db) : run_kept(db, &db->begin, "BEGIN IMMEDIATE");
 }
 
 int db_commit(struct db *db)
 {
-	return run_kept(db, &db->commit, "COMMIT");
+	return db->held ? commit_held(db) : run_kept(db, &db->commit, "COMMIT");
 }
 
 void db_rollback(struct db *db)
 {
-	if (db_in_transaction(db))
+	if (db->held) {
+		roll_back_held(db->handle);
+		sqlite3_reset(db->hold);
+		db->held = false;
+	} else if (db_in_transaction(db)) {
 		sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+	}
 }
 
 static int open_error(sqlite3 *handle, int result)
@@ -185,8 +251,11 @@ int db_open(struct str path, const struct db_options *options, struct db *out)
 
 void db_close(struct db *db)
 {
+	if (db->held)
+		db_rollback(db);
 	db_finalize(&db->begin);
 	db_finalize(&db->commit);
+	db_finalize(&db->hold);
 	/* v2 would keep the file open behind our back while a statement is left; a leak must be seen instead */
 	if (db->handle && sqlite3_close(db->handle) != SQLITE_OK)
 		abort();

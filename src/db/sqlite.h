@@ -19,7 +19,8 @@
 
 struct db {
 	sqlite3 *handle; /* NULL when closed */
-	sqlite3_stmt *begin, *commit; /* private: NULL until they are needed */
+	sqlite3_stmt *begin, *commit, *hold; /* private: NULL until they are needed */
+	bool careful, held, lost; /* private: see db_be_careful. held: a transaction is open by `hold`; lost: SQLite rolled it back */
 };
 
 struct db_options {
@@ -60,7 +61,7 @@ void db_finalize(sqlite3_stmt **stmt);
 /* False once SQLite has ended or rolled back the transaction by itself (ENOSPC at COMMIT, I/O errors). */
 static inline bool db_in_transaction(const struct db *db)
 {
-	return sqlite3_get_autocommit(db->handle) == 0;
+	return sqlite3_get_autocommit(db->handle) == 0 || (db->held && !db->lost);
 }
 
 static inline int64_t db_last_id(const struct db *db)
@@ -105,19 +106,29 @@ static inline void db_bind_null(sqlite3_stmt *stmt, int index)
 
 enum { DB_DONE = 0, DB_ROW = 1 };
 
+/* What db_step answers when SQLite reports an error. */
+int db_step_failed(sqlite3_stmt *stmt, int sqlite_result) __attribute__((cold));
+
 /* DB_ROW, DB_DONE or negative enum err. */
 static inline int MUST_CHECK db_step(sqlite3_stmt *stmt)
 {
 	int result = sqlite3_step(stmt);
 	if (__builtin_expect(result == SQLITE_ROW, 1))
 		return DB_ROW;
-	return result == SQLITE_DONE ? DB_DONE : db_error(result);
+	return result == SQLITE_DONE ? DB_DONE : db_step_failed(stmt, result);
 }
 
 /* Columns count from 0. Slices point into the row: good until the next step or reset. NULL is 0 or the empty slice. */
 static inline int64_t db_column_int(sqlite3_stmt *stmt, int column)
 {
 	return sqlite3_column_int64(stmt, column);
+}
+
+/* Before a number is used that somebody else may have written there: is it one of least to most? */
+static inline bool db_column_between(sqlite3_stmt *stmt, int column, int64_t least, int64_t most)
+{
+	int64_t value = db_column_int(stmt, column);
+	return value >= least && value <= most;
 }
 
 static inline struct str db_column_text(sqlite3_stmt *stmt, int column)
@@ -158,6 +169,12 @@ static inline void db_reset_at_end(sqlite3_stmt **stmt)
 
 /* A name for a prepared statement in this scope, at whose end it is reset. */
 #define DB_USING(name, statement) sqlite3_stmt *name __attribute__((cleanup(db_reset_at_end))) = (statement)
+
+/* From now on a statement that only reads, and meets a page that is torn, does no harm to the transaction that is open. With
+ * BEGIN, SQLite allows no write in it any more, nor its COMMIT, whoever's statement it was. So db_begin opens it another way,
+ * which costs a little more: for files of which a page is known to be torn. A statement that writes and meets one still ends
+ * the transaction: it may have done half of its work. Not in a transaction. The struct must stay where it is. */
+void db_be_careful(struct db *db);
 
 /* A transaction; BEGIN IMMEDIATE. db_rollback is harmless when SQLite has rolled back already. */
 int db_begin(struct db *db) MUST_CHECK;

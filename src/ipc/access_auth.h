@@ -24,6 +24,7 @@ enum login_result {
 	LOGIN_DENIED,
 	LOGIN_UNAVAILABLE,
 	LOGIN_TOO_SOON, /* TICKET_POP3: a right password, within pop3.login_delay of the last login */
+	LOGIN_PUT_OFF,  /* nobody has looked, for too many others wait, or too many have failed (auth/throttle.h) */
 	LOGIN_RESULT_COUNT,
 };
 

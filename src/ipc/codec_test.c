@@ -103,7 +103,7 @@ static void sample_resolve_reply(struct buf *out)
 
 static void sample_smtp_login_reply(struct buf *out)
 {
-	struct smtp_login_reply m = { 21, LOGIN_OK, account_a, 22 };
+	struct smtp_login_reply m = { 21, LOGIN_OK, account_a, 22, STR("alice@example.test") };
 	smtp_login_reply_encode(&m, out);
 }
 
@@ -143,11 +143,10 @@ static void sample_deliver_reply(struct buf *out)
 	deliver_reply_encode(&m, out);
 }
 
-static void sample_deliver_confirm(struct buf *out)
+static void sample_deliver_ends(struct buf *out)
 {
-	const struct delivery_key keys[] = { { "key one 1234567" }, { "key two 1234567" } };
-	struct deliver_confirm m = { keys, 2 };
-	deliver_confirm_encode(&m, out);
+	struct deliver_ends m = { { { 7, DELIVER_ALL, DELIVER_CONFIRMED }, { 8, 3, DELIVER_LEFT } }, 2 };
+	deliver_ends_encode(&m, out);
 }
 
 static void sample_setup(struct buf *out)
@@ -169,7 +168,7 @@ static void (*const samples[])(struct buf *out) = {
 	sample_login_request,   sample_login_reply,    sample_handover,        sample_session_closed,
 	sample_password_job,    sample_password_reply, sample_account_order,   sample_account_order_reply,
 	sample_control_request, sample_control_reply,  sample_resolve_request, sample_resolve_reply,
-	sample_deliver,         sample_deliver_reply,  sample_deliver_confirm, sample_setup,
+	sample_deliver,         sample_deliver_reply,  sample_deliver_ends, sample_setup,
 	sample_keys,            sample_deliver_descriptor, sample_control_place,
 	sample_smtp_login_reply, sample_expire_news,
 	sample_sender_request,  sample_sender_reply,

@@ -66,6 +66,7 @@ void smtp_login_reply_encode(const struct smtp_login_reply *m, struct buf *out)
 	wire_put_u8(out, (uint8_t)m->result);
 	codec_put_account(out, &m->account);
 	wire_put_u64(out, m->app_password);
+	wire_put_short(out, m->user);
 }
 
 int smtp_login_reply_decode(struct str body, struct smtp_login_reply *out)
@@ -77,9 +78,12 @@ int smtp_login_reply_decode(struct str body, struct smtp_login_reply *out)
 	m.result = (enum login_result)codec_get_enum(&r, LOGIN_RESULT_COUNT);
 	m.account = codec_get_account(&r);
 	m.app_password = wire_get_u64(&r);
+	m.user = wire_get_short(&r, LOGIN_USER_MAX);
 	int err = wire_finish(&r);
 	if (err != 0)
 		return err;
+	if ((m.result == LOGIN_OK) != (m.user.n > 0))
+		return ERR_CORRUPT;
 	if (m.result != LOGIN_OK && (memcmp(&m.account, &nobody, sizeof nobody) != 0 || m.app_password != 0))
 		return ERR_CORRUPT;
 	*out = m;

@@ -51,6 +51,7 @@ struct smtp_login_reply {
 	enum login_result result;
 	struct account_id account; /* with LOGIN_OK; else zeros */
 	uint64_t app_password;     /* which one it was; 0: the account's own */
+	struct str user;           /* with LOGIN_OK the account's address, however it was typed; else empty */
 };
 
 struct sender_request {

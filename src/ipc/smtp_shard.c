@@ -82,20 +82,30 @@ int deliver_reply_decode(struct str body, struct deliver_reply *out)
 	return 0;
 }
 
-void deliver_confirm_encode(const struct deliver_confirm *m, struct buf *out)
+void deliver_ends_encode(const struct deliver_ends *m, struct buf *out)
 {
-	wire_put_u32(out, m->n_keys);
-	codec_put_bytes(out, m->keys, (size_t)m->n_keys * DELIVERY_KEY_SIZE);
+	wire_put_u32(out, m->n);
+	for (uint32_t i = 0; i < m->n; i++) {
+		wire_put_u64(out, m->list[i].request);
+		wire_put_u32(out, m->list[i].recipient);
+		wire_put_u8(out, m->list[i].outcome);
+	}
 }
 
-int deliver_confirm_decode(struct str body, struct deliver_confirm *out)
+int deliver_ends_decode(struct str body, struct deliver_ends *out)
 {
 	struct wire_reader r = wire_reader(body);
-	struct deliver_confirm m;
-	m.n_keys = wire_get_u32(&r);
-	if (r.failed || m.n_keys == 0 || m.n_keys > DELIVER_RECIPIENTS_MAX)
+	struct deliver_ends m = { .n = wire_get_u32(&r) };
+	if (r.failed || m.n == 0 || m.n > DELIVER_ENDS_MAX)
 		return ERR_CORRUPT;
-	m.keys = (const struct delivery_key *)wire_get_bytes(&r, (size_t)m.n_keys * DELIVERY_KEY_SIZE).p;
+	for (uint32_t i = 0; i < m.n; i++) {
+		m.list[i].request = wire_get_u64(&r);
+		m.list[i].recipient = wire_get_u32(&r);
+		uint8_t outcome = wire_get_u8(&r);
+		if (outcome >= DELIVER_OUTCOME_COUNT)
+			return ERR_CORRUPT;
+		m.list[i].outcome = outcome;
+	}
 	int err = wire_finish(&r);
 	if (err == 0)
 		*out = m;

@@ -1,6 +1,6 @@
 /* smtp_shard.h: smtp gives a message to a shard for some of its accounts; the shard answers for each once it is
- * durable; smtp confirms after its own reply to the client was written, and then the shard forgets the delivery
- * keys. */
+ * durable; smtp says what became of its own reply to the client, and then the shard forgets the delivery keys, or keeps
+ * them for the client's next try. */
 #ifndef IPC_SMTP_SHARD_H
 #define IPC_SMTP_SHARD_H
 
@@ -9,8 +9,10 @@
 #define DELIVER_RECIPIENTS_MAX 1000
 #define DELIVER_INLINE_MAX     (512 * 1024) /* body bytes inside the message; larger ones travel as a descriptor */
 #define DELIVERY_KEY_SIZE      16
+#define DELIVER_ENDS_MAX       64
+#define DELIVER_ALL            UINT32_MAX
 
-enum { SMTP_SHARD_DELIVER = 1, SHARD_SMTP_DELIVER_REPLY = 2, SMTP_SHARD_CONFIRM = 3 };
+enum { SMTP_SHARD_DELIVER = 1, SHARD_SMTP_DELIVER_REPLY = 2, SMTP_SHARD_ENDS = 3 };
 
 struct delivery_key {
 	unsigned char bytes[DELIVERY_KEY_SIZE];
@@ -51,10 +53,24 @@ struct deliver_reply {
 	uint32_t n_results;
 };
 
-/* Keys of deliveries whose answers the client has been sent. */
-struct deliver_confirm {
-	const struct delivery_key *keys; /* decode: points into the body (byte arrays have no alignment) */
-	uint32_t n_keys;
+enum deliver_outcome {
+	DELIVER_CONFIRMED, /* the client has the answer */
+	DELIVER_DOUBTFUL,  /* the client has ended its side before that, and may be gone: the outcome comes later */
+	DELIVER_LEFT,      /* it may not have the answer, and come again */
+	DELIVER_OUTCOME_COUNT,
+};
+
+/* What became of the answer to a delivery's client. */
+struct deliver_end {
+	uint64_t request;
+	uint32_t recipient; /* which of the request, from 0; or DELIVER_ALL */
+	enum deliver_outcome outcome;
+};
+
+/* In the order they happened. */
+struct deliver_ends {
+	struct deliver_end list[DELIVER_ENDS_MAX];
+	uint32_t n;
 };
 
 struct arena;
@@ -63,7 +79,7 @@ void deliver_encode_head(const struct deliver *m, struct buf *out);
 int deliver_decode(struct str body, bool has_descriptor, struct arena *arena, struct deliver *out) MUST_CHECK;
 void deliver_reply_encode(const struct deliver_reply *m, struct buf *out);
 int deliver_reply_decode(struct str body, struct deliver_reply *out) MUST_CHECK;
-void deliver_confirm_encode(const struct deliver_confirm *m, struct buf *out);
-int deliver_confirm_decode(struct str body, struct deliver_confirm *out) MUST_CHECK;
+void deliver_ends_encode(const struct deliver_ends *m, struct buf *out);
+int deliver_ends_decode(struct str body, struct deliver_ends *out) MUST_CHECK;
 
 #endif

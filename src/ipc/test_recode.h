@@ -43,7 +43,7 @@ TEST_RECODE(smtp_login_reply)
 TEST_RECODE(sender_request)
 TEST_RECODE(sender_reply)
 TEST_RECODE(deliver_reply)
-TEST_RECODE(deliver_confirm)
+TEST_RECODE(deliver_ends)
 TEST_RECODE(setup)
 TEST_RECODE(keys)
 
@@ -85,7 +85,7 @@ static int (*const test_recoders[])(struct str body, struct buf *out) = {
 	recode_login_request,   recode_login_reply,     recode_handover,           recode_session_closed,
 	recode_password_job,    recode_password_reply,  recode_account_order,      recode_account_order_reply,
 	recode_control_request, recode_control_reply,   recode_resolve_request,    recode_resolve_reply,
-	recode_deliver_inline,  recode_deliver_reply,   recode_deliver_confirm,    recode_setup,
+	recode_deliver_inline,  recode_deliver_reply,   recode_deliver_ends,    recode_setup,
 	recode_keys,            recode_deliver_descriptor, recode_control_place,
 	recode_smtp_login_reply, recode_expire_news,
 	recode_sender_request,  recode_sender_reply,

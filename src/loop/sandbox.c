@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <stdio.h>
+#include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -224,9 +225,11 @@ static int allow_basics(scmp_filter_ctx filter)
 static int allow_groups(scmp_filter_ctx filter, uint32_t allow)
 {
 	int err = 0, failed = 0;
-	if (allow & SANDBOX_SOCKETS)
+	if (allow & SANDBOX_SOCKETS) {
 		failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(accept4), 1,
 		                           SCMP_A3(SCMP_CMP_MASKED_EQ, SOCK_NONBLOCK, SOCK_NONBLOCK));
+		failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, SIOCOUTQ));
+	}
 	if (allow & SANDBOX_SOCKETPAIR)
 		failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 2, SCMP_A0(SCMP_CMP_EQ, AF_UNIX),
 		                           SCMP_A1(SCMP_CMP_MASKED_EQ, SOCK_NONBLOCK, SOCK_NONBLOCK));

@@ -25,6 +25,8 @@ struct stream_events {
 	/* May be NULL. Called once, instead of closed(0), at a clean end of input: output may go on until the owner
 	 * ends it with stream_finish or stream_end_output, after which closed(0) comes. */
 	void (*ended)(void *owner);
+	/* May be NULL. Called once as soon as a clean end of input is read, before ended or closed, which may have to wait. */
+	void (*end_read)(void *owner);
 	/* May be NULL. Called instead of closed(ERR_TIMEOUT) when the time-out of stream_set_timeout strikes: the owner
 	 * says its last words and calls stream_finish, or frees the stream; else nothing watches its silence any more. */
 	void (*idle)(void *owner);
@@ -86,6 +88,9 @@ void stream_set_write_timeout(struct stream *stream, uint64_t milliseconds);
 
 /* The other side has ended its output: nothing comes any more but what is kept. Whether it still reads is not known. */
 bool stream_has_ended(const struct stream *stream);
+/* *all: the other side's system has acknowledged all that was sent (by a Unix socket: its program has read it).
+ * ERR_CLOSED: it has refused some, as nobody is there any more. Works until the stream is freed. */
+int stream_is_received(const struct stream *stream, bool *all) MUST_CHECK;
 /* Input is kept that the owner has not taken yet. */
 bool stream_has_input(const struct stream *stream);
 

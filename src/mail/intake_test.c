@@ -187,12 +187,12 @@ static struct str large_text(struct buf *text, struct str line)
 
 static int deliver_ahead(struct mail_source *source, unsigned char first, unsigned *steps)
 {
-	unsigned char key[DELIVERY_KEY_BYTES] = { first };
+	struct delivery_claim claim = { .key = { first } };
 	bool ready = false;
 	int result = 0;
 	for (*steps = 0; result == 0 && !ready; ++*steps)
-		result = mail_deliver_ahead(test.account, &test.settings, source, &facts, key, 0, &ready);
-	return result == 0 ? mail_deliver(test.account, &test.settings, source, &facts, key) : result;
+		result = mail_deliver_ahead(test.account, &test.settings, source, &facts, &claim, 0, &ready);
+	return result == 0 ? mail_deliver(test.account, &test.settings, source, &facts, &claim) : result;
 }
 
 static void a_delivery_goes_to_several_and_to_each_once(void **state)

@@ -443,36 +443,36 @@ int mail_append(struct mailbox *mailbox, const struct mail_settings *settings, c
 }
 
 /* Where a delivery goes, and whether it is there already. */
-static int begin_delivery(struct account *account, const unsigned char key[16], struct mailbox **inbox, bool *known)
+static int begin_delivery(struct account *account, const struct delivery_claim *claim, struct mailbox **inbox,
+                          struct delivery_look *look)
 {
 	struct store *store = account_store(account);
 	*inbox = account_mailbox(account, STR("INBOX"));
 	if (!store_writable(store))
 		return ERR_UNAVAILABLE;
-	return *inbox ? delivery_is_known(store, key, known) : ERR_CORRUPT;
+	return *inbox ? delivery_look(store, claim, look) : ERR_CORRUPT;
 }
 
 int mail_deliver_ahead(struct account *account, const struct mail_settings *settings, const struct mail_source *source,
-                       const struct mail_facts *facts, const unsigned char key[16], uint64_t slice_us, bool *ready)
+                       const struct mail_facts *facts, const struct delivery_claim *claim, uint64_t slice_us, bool *ready)
 {
 	struct mailbox *inbox;
-	bool known;
-	int result = begin_delivery(account, key, &inbox, &known);
-	if (result == 0 && !known)
+	struct delivery_look look;
+	int result = begin_delivery(account, claim, &inbox, &look);
+	if (result == 0 && !look.is_retry)
 		return ahead(inbox, settings, source, facts, true, slice_us, ready);
 	*ready = result == 0;
 	return result;
 }
 
 int mail_deliver(struct account *account, const struct mail_settings *settings, const struct mail_source *source,
-                 const struct mail_facts *facts, const unsigned char key[16])
+                 const struct mail_facts *facts, const struct delivery_claim *claim)
 {
 	struct mailbox *inbox;
+	struct delivery_look look;
 	uint32_t uid;
-	bool known;
-	int result = begin_delivery(account, key, &inbox, &known);
-	if (result < 0 || known)
-		return result;
-	result = append(inbox, settings, source, facts, true, &uid);
-	return result == 0 ? delivery_remember(account_store(account), account, key) : result;
+	int result = begin_delivery(account, claim, &inbox, &look);
+	if (result == 0 && !look.is_retry)
+		result = append(inbox, settings, source, facts, true, &uid);
+	return result == 0 ? delivery_take(account_store(account), account, claim, &look) : result;
 }

@@ -2,6 +2,7 @@
 #ifndef MAIL_MAIL_H
 #define MAIL_MAIL_H
 
+#include "store/delivery.h"
 #include "store/store.h"
 #include "syntax/mime.h"
 
@@ -68,7 +69,8 @@ int mail_append_ahead(struct mailbox *mailbox, const struct mail_settings *setti
 
 /* The same before mail_deliver. */
 int mail_deliver_ahead(struct account *account, const struct mail_settings *settings, const struct mail_source *source,
-                       const struct mail_facts *facts, const unsigned char key[16], uint64_t slice_us, bool *ready) MUST_CHECK;
+                       const struct mail_facts *facts, const struct delivery_claim *claim, uint64_t slice_us,
+                       bool *ready) MUST_CHECK;
 
 /* One of several messages that come to stand in a mailbox together, or none of them: stored without an entry, which
  * loose_append makes of *out (store/transfer.h: between loose_begin and loose_end). Errors as mail_append's. */
@@ -76,11 +78,11 @@ struct loose_entry;
 int mail_append_loose(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source,
                       const struct mail_facts *facts, struct loose_entry *out) MUST_CHECK;
 
-/* Delivers to INBOX of an account, once per key (DESIGN: no doubles): 0 also when an identical delivery is there
- * already. Errors as mail_append's; ERR_SYNTAX for a bare CR or LF too: nothing that could be read as two messages
- * comes in from outside. */
+/* Delivers to INBOX of an account: 0 also when it is the retry of a delivery that is there already (store/delivery.h).
+ * Errors as mail_append's; ERR_SYNTAX for a bare CR or LF too: nothing that could be read as two messages comes in from
+ * outside; ERR_UNAVAILABLE while it is not known whether it is a retry. */
 int mail_deliver(struct account *account, const struct mail_settings *settings, const struct mail_source *source,
-                 const struct mail_facts *facts, const unsigned char key[16]) MUST_CHECK;
+                 const struct mail_facts *facts, const struct delivery_claim *claim) MUST_CHECK;
 
 /* Which header fields a row keeps (message_derived.headers): true when all of these are among them, so that a
  * selection of them can be made without the message's bytes. The kept block is empty when it was too large to keep. */

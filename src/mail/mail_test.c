@@ -111,10 +111,10 @@ static int append(struct str bytes, uint32_t *uid)
 
 static int deliver(struct str bytes, const char *key)
 {
-	unsigned char padded[DELIVERY_KEY_BYTES] = { 0 };
+	struct delivery_claim claim = { .delivery = NULL };
 	struct mail_source source = { .bytes = bytes, .fd = -1 };
-	memcpy(padded, key, strlen(key));
-	return mail_deliver(test.account, &test.settings, &source, &facts, padded);
+	memcpy(claim.key, key, strlen(key));
+	return mail_deliver(test.account, &test.settings, &source, &facts, &claim);
 }
 
 static void what_must_not_come_in_is_refused(void **state)

@@ -17,10 +17,11 @@
 
 /* --- the store's world --- */
 
-static void world_sync(void *owner, int fd)
+static void world_sync(void *owner, int fd, bool is_folder)
 {
 	struct salvage *salvage = owner;
 	salvage->sync_fd = fd;
+	salvage->sync_is_folder = is_folder;
 }
 
 static void world_writable(void *owner)

@@ -18,6 +18,7 @@ struct salvage {
 	struct mail_reader *reader;
 	struct store *store; /* NULL: nothing is written */
 	int sync_fd;         /* that the store waits for; -1: none */
+	bool sync_is_folder;
 	int failed;          /* what went wrong in the store's world */
 	uint32_t unsettled;  /* messages since the last batch */
 	uint32_t open_segment; /* whose descriptor is segment_fd */

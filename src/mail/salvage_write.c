@@ -3,6 +3,7 @@
 #include "mail/salvage_private.h"
 
 #include "base/checked.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "store/pop3.h"
 #include "syntax/header.h"
@@ -26,7 +27,7 @@ int salvage_settle(struct salvage *salvage)
 		int fd = salvage->sync_fd;
 		salvage->sync_fd = -1;
 		if (fd >= 0)
-			store_synced(salvage->store, fdatasync(fd) < 0 ? ERR_IO : 0);
+			store_synced(salvage->store, file_sync(fd, salvage->sync_is_folder));
 		store_turn(salvage->store);
 	} while (salvage->sync_fd >= 0 && salvage->failed == 0);
 	return salvage->failed;

@@ -19,8 +19,8 @@
 struct login_settings {
 	size_t max_line;           /* bytes of a command, and of its literals together, and of a SASL response */
 	uint32_t max_bad_commands; /* this many bad commands close the connection */
-	uint32_t max_failures;     /* this many failed logins */
-	uint64_t failure_delay_ms; /* before a failed login is answered */
+	uint32_t max_failures;     /* this many failed logins, whatever they failed from */
+	uint64_t failure_delay_ms; /* before one is answered */
 	/* POP3 only: */
 	bool pop3_utf8;               /* the command UTF8 is there */
 	uint32_t pop3_expire_days;    /* for CAPA, POP3_EXPIRE_NEVER: never (base/pop3_policy.h); */
@@ -33,10 +33,12 @@ struct login_settings {
 struct login_facts {
 	uint64_t session;   /* for the log, and the same in the shard */
 	bool tls;           /* the connection is encrypted already */
-	bool can_start_tls; /* there is a certificate: offer STARTTLS (STLS) while it is not */
+	bool can_start_tls; /* there is a certificate at the beginning: offer STARTTLS (STLS) while it is not */
 	bool plain_allowed; /* passwords may cross this connection without TLS */
 };
 
+/* All but OK are failed logins: answered after a delay, and counted, but for TOO_SOON, whose password was right.
+ * Otherwise who is put off could ask again as fast as he can write. */
 enum login_verdict {
 	LOGIN_VERDICT_OK,
 	LOGIN_VERDICT_DENIED,
@@ -50,6 +52,8 @@ struct login_world {
 	/* The queue holds OK for STARTTLS: when it is written, do the handshake, then call the engine's tls_started. Every
 	 * byte read in plain text before it is thrown away (RFC 3501, 6.2.1; RFC 2595, 4). */
 	void (*start_tls)(void *owner);
+	/* Is there a certificate still, where login_facts had one? */
+	bool (*has_certificate)(void *owner);
 	/* Ask who this is; the engine's answer function brings the verdict, later. The slices are wiped when this
 	 * returns. */
 	void (*authenticate)(void *owner, struct str user, struct str password);
@@ -72,7 +76,7 @@ struct login_world {
  *              │  └─────────────────────────┤ (cancelled, malformed)
  *     password │                            │
  *              └────────▶ ASKING ◀──────────┘
- *                          │  │ verdict: denied                 the timer
+ *                          │  │ any other verdict               the timer
  *                 verdict: │  └───────────────▶ DELAYED ───────────────────▶ COMMAND
  *                 OK       ▼
  *                        HANDED_OVER                    any ──▶ CLOSED (good-bye, limits, the owner's bye)

@@ -33,6 +33,8 @@ struct session_world {
 	/* True: the range of the file is not in memory; it is being fetched, and the engine will be resumed. NULL: everything
 	 * is. */
 	bool (*fetch)(void *owner, int fd, uint64_t offset, uint64_t n);
+	/* Reads n bytes if that does not wait for a disk: true when it has all of them. NULL: reading never waits. */
+	bool (*read)(void *owner, int fd, uint64_t offset, char *to, size_t n);
 };
 
 #endif

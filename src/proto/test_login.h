@@ -10,6 +10,7 @@ struct test_login {
 	char user[400], password[1100], tag[300];
 	unsigned asked, tls_starts, handed_over, closed, timers;
 	uint64_t delay;
+	bool certificate_gone;
 };
 
 static struct outq *test_login_output(void *owner)
@@ -20,6 +21,11 @@ static struct outq *test_login_output(void *owner)
 static void test_login_start_tls(void *owner)
 {
 	((struct test_login *)owner)->tls_starts++;
+}
+
+static bool test_login_has_certificate(void *owner)
+{
+	return !((struct test_login *)owner)->certificate_gone;
 }
 
 static void test_login_keep(char *to, size_t size, struct str s)
@@ -61,6 +67,7 @@ static void test_login_close(void *owner)
 static const struct login_world test_login_world = {
 	.output = test_login_output,
 	.start_tls = test_login_start_tls,
+	.has_certificate = test_login_has_certificate,
 	.authenticate = test_login_authenticate,
 	.start_timer = test_login_start_timer,
 	.hand_over = test_login_hand_over,

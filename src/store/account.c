@@ -54,14 +54,15 @@ static int load_mailboxes(struct account *account)
 	int row;
 	db_bind_int(list, 1, account->number);
 	while ((row = db_step(list)) == DB_ROW) {
+		if (!db_column_between(list, 0, 1, UINT32_MAX) || !db_column_between(list, 2, 1, UINT32_MAX) ||
+		    !db_column_between(list, 3, 0, SPECIAL_USE_COUNT - 1))
+			return ERR_CORRUPT;
 		struct mailbox_facts facts = {
 			.number = (uint32_t)db_column_int(list, 0),
 			.name = db_column_text(list, 1),
 			.uidvalidity = (uint32_t)db_column_int(list, 2),
 			.special_use = (enum special_use)db_column_int(list, 3),
 		};
-		if (facts.special_use >= SPECIAL_USE_COUNT)
-			return ERR_CORRUPT;
 		struct mailbox *mailbox = mailbox_new(account, &facts, db_column_blob(list, 4));
 		if (!mailbox)
 			return ERR_CORRUPT;
@@ -97,7 +98,7 @@ static int last_number(struct account *account, sqlite3_stmt *statement, uint64_
 	return MIN(row, 0);
 }
 
-static int load_counters(struct account *account)
+int account_load_counters(struct account *account)
 {
 	struct statements *sql = &account->store->sql;
 	uint64_t change = 0, expunged = 0, message = 0;
@@ -111,13 +112,18 @@ static int load_counters(struct account *account)
 	return result;
 }
 
-static int find_row(struct account *account, struct str key)
+int account_find_row(struct account *account, struct str key)
 {
 	DB_USING(find, account->store->sql.account_by_id);
 	db_bind_blob(find, 1, key);
 	int row = db_step(find);
 	if (row != DB_ROW)
 		return row == DB_DONE ? ERR_NOT_FOUND : row;
+	if (!db_column_between(find, 0, 1, ACCOUNT_NUMBER_MAX) || !db_column_between(find, 1, 1, UINT32_MAX) ||
+	    !db_column_between(find, 2, 0, NUMBER_MAX) || !db_column_between(find, 3, 1, NUMBER_MAX) ||
+	    !db_column_between(find, 4, 0, NUMBER_MAX) || !db_column_between(find, 5, 0, ACCOUNT_BYTES_MAX) ||
+	    !db_column_between(find, 6, 0, INT64_MAX) || !db_column_between(find, 7, 0, INT64_MAX))
+		return ERR_CORRUPT;
 	account->number = (uint32_t)db_column_int(find, 0);
 	account->uidvalidity = (uint32_t)db_column_int(find, 1);
 	account->modseq = (uint64_t)db_column_int(find, 2);
@@ -151,14 +157,14 @@ struct account *account_new(struct store *store, const struct account_id *id)
 int account_load(struct account *account, struct str key)
 {
 	struct store *store = account->store;
-	int result = find_row(account, key);
+	int result = account_find_row(account, key);
 	if (store->committed > store_durable(store)) /* it may have been in that batch, before it was dropped with a void one */
 		account->batch = store->committed;
 	if (result == 0)
 		result = load_mailboxes(account);
 	if (result == 0)
 		result = load_subscriptions(account);
-	return result == 0 ? load_counters(account) : result;
+	return result == 0 ? account_load_counters(account) : result;
 }
 
 int account_open(struct store *store, const struct account_id *id, struct account **out)
@@ -171,7 +177,7 @@ int account_open(struct store *store, const struct account_id *id, struct accoun
 		int result = account_load(account, str_of((const char *)id->bytes, sizeof id->bytes));
 		if (result < 0) {
 			account_free(&account);
-			return result;
+			return store_met(store, result);
 		}
 		enter_table(account);
 	}

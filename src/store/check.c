@@ -435,7 +435,8 @@ static const char *compare_row(struct store_check *check, const struct place *pl
 	db_bind_int(find, 1, place->key);
 	if (db_step(find) != DB_ROW)
 		return NULL;
-	message_row_read(find, &row);
+	if (message_row_read(find, &row) < 0)
+		return NULL; /* its numbers: the check of the index names the row, and which */
 	return check->reader.compare(check->reader.owner, &row, is_note);
 }
 

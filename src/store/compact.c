@@ -9,8 +9,13 @@
  * bytes before the row can be durable; before that the row points to the old place. A copy whose batch never came is
  * dead bytes. 2. A segment is unlinked only when the table says that no row points to it and the batch that said so
  * is durable. Between unlink and the removal of its row in `segment` the file is missing, which the next run takes
- * as unlinked. 3. Only bytes whose checksum is right are moved: a damaged record stays where it is, and its segment
- * with it, for `mansio store check` and for people. 4. When a batch is voided, the segment waits for the next round.
+ * as unlinked; the gate syncs the folder before the row can be gone. 3. Only bytes whose checksum is right are moved: a
+ * damaged record stays where it is, and its segment with it, for `mansio store check` and for people. 4. When a batch is
+ * voided, the segment waits for the next round.
+ *
+ * Rate: what is copied is taken from what compaction_rate has given since (base/rate.h), and nothing is done, nor a batch
+ * begun for it, while that is used up. An order (store_compact_now) does not wait, and takes nothing from it; and when
+ * all else is done it ends the segment that was current when it came, so that this one gives its space back too.
  *
  * Readers: a range of an unlinked file is sent to its end, because the descriptor stays open until nobody sends from
  * it (store_world.reads). No place is remembered by anyone longer than a turn. */
@@ -18,6 +23,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/rate.h"
 
 #include <unistd.h>
 
@@ -27,7 +33,8 @@
 #define PIECE              ((size_t)256 * 1024)
 #define RECORD_LARGE       ((uint64_t)1024 * 1024)
 #define COMPACT_SLICE_US   4000
-#define BUDGET_MAX         ((uint64_t)4 * 1024 * 1024) /* that an idle while may save up */
+#define SLICE_BYTES        ((uint64_t)4 * 1024 * 1024) /* copied in one slice, at most, and the last record */
+#define SAVED_SHARE        4 /* of a second's bytes may be saved up: slices come every 50 ms, if nothing else has its turn */
 #define RETIRED_MAX        64
 
 /* A large record on its way. */
@@ -51,7 +58,8 @@ struct compaction {
 	struct account_id id; /* whose number is `account`, to look it up once for many records */
 	int64_t account;
 	int64_t moved, moved_bytes; /* in this slice */
-	uint64_t budget, last_us;   /* bytes that may be copied now */
+	struct rate rate;           /* bytes that may be copied now */
+	uint64_t slice_left;        /* and in this slice */
 	char *room;                 /* RECORD_LARGE bytes */
 	int retired[RETIRED_MAX];   /* of segments that are gone */
 	uint32_t n_retired;
@@ -90,7 +98,9 @@ void compact_free(struct store *store)
 
 void store_compact_now(struct store *store)
 {
+	uint64_t end;
 	store->compact_now = true;
+	bodylog_position(store->bodies, &store->compact_to, &end);
 	store->pruned_to = store->swept_to = 0;
 	if (store->compaction)
 		store->compaction->tried = store->compaction->damaged = 0;
@@ -127,17 +137,42 @@ static void close_retired(struct store *store, struct compaction *c)
 	c->n_retired = kept;
 }
 
-static int pick(struct store *store, struct compaction *c)
+/* The first segment with enough dead in it, of those behind `after` and before `before`. */
+static int find_segment(struct store *store, sqlite3_stmt *find, uint32_t after, uint32_t before)
 {
+	db_bind_int(find, 1, after);
+	db_bind_int(find, 2, before);
+	db_bind_int(find, 3, HEADER_TYPICAL);
+	db_bind_int(find, 4, store->compact_now ? LIVE_SHARE_ANY : LIVE_SHARE_LOW);
+	return db_step(find);
+}
+
+/* Is it the turn of the segment that was written to when the order came, and is there enough dead in it? It ends then: the
+ * next batch begins another, and this one is as all before it. */
+static int end_current(struct store *store, uint32_t current, bool *ends)
+{
+	if (!store->compact_now || current > store->compact_to)
+		return 0;
 	DB_USING(find, store->sql.segment_to_compact);
+	int row = find_segment(store, find, current - 1, current + 1);
+	*ends = row == DB_ROW && bodylog_end_segment(store->bodies);
+	return MIN(row, 0);
+}
+
+/* alone: no other chore is due, which might make more dead. *ends: first, the current segment is to end. */
+static int pick(struct store *store, struct compaction *c, bool alone, bool *ends)
+{
 	uint32_t current;
 	uint64_t end;
 	bodylog_position(store->bodies, &current, &end);
-	db_bind_int(find, 1, c->tried);
-	db_bind_int(find, 2, current);
-	db_bind_int(find, 3, HEADER_TYPICAL);
-	db_bind_int(find, 4, store->compact_now ? LIVE_SHARE_ANY : LIVE_SHARE_LOW);
-	int row = db_step(find);
+	DB_USING(find, store->sql.segment_to_compact);
+	int row = find_segment(store, find, c->tried, current);
+	if (row == DB_DONE && alone) {
+		sqlite3_reset(find);
+		int result = end_current(store, current, ends);
+		if (result < 0 || *ends)
+			return result;
+	}
 	c->tried = row == DB_ROW ? (uint32_t)db_column_int(find, 0) : 0;
 	if (row == DB_DONE) {
 		store->segments_damaged = c->damaged;
@@ -153,16 +188,33 @@ static int pick(struct store *store, struct compaction *c)
 	return 0;
 }
 
-int compact_begin(struct store *store, bool *any, bool *writes)
+static bool is_walking(const struct compaction *c)
 {
+	return c->segment != 0 && !c->emptied && (c->large.under_way || c->at < c->end);
+}
+
+/* Is nothing to be copied before more time has passed? */
+static bool waits(const struct store *store, struct compaction *c)
+{
+	uint64_t rate = store->settings.compaction_rate;
+	rate_fill(&c->rate, rate, MAX(rate / SAVED_SHARE, 1), clock_monotonic_us());
+	return !store->compact_now && is_walking(c) && !rate_allows(&c->rate);
+}
+
+int compact_begin(struct store *store, bool alone, bool *any, bool *writes)
+{
+	bool ends = false;
 	if (!store->compaction)
 		store->compaction = mem_alloc(1, sizeof *store->compaction);
 	struct compaction *c = store->compaction;
 	close_retired(store, c);
-	int result = c->segment == 0 && c->n_retired < RETIRED_MAX ? pick(store, c) : 0;
+	int result = c->segment == 0 && c->n_retired < RETIRED_MAX ? pick(store, c, alone, &ends) : 0;
 	bool pinned = c->emptied && snapshot_pins(store);
-	*any = c->segment != 0 && !pinned;
-	*writes = *any && (!c->emptied || store_durable(store) >= c->batch);
+	*any = ends || (c->segment != 0 && !pinned);
+	if (ends)
+		*writes = !bodylog_is_filling(store->bodies);
+	else
+		*writes = *any && (!c->emptied || store_durable(store) >= c->batch) && !waits(store, c);
 	return result;
 }
 
@@ -172,6 +224,13 @@ bool compact_has_readers(const struct store *store)
 }
 
 /* --- moving --- */
+
+static void copied(const struct store *store, struct compaction *c, uint64_t bytes)
+{
+	c->slice_left -= MIN(c->slice_left, bytes);
+	if (!store->compact_now)
+		rate_take(&c->rate, bytes);
+}
 
 /* The key of the record's row, when that points to this very place; 0: the record is dead. */
 static int find_live(struct store *store, struct compaction *c, const struct body_record *record, uint64_t body,
@@ -271,7 +330,7 @@ static int move_piece(struct store *store, struct compaction *c)
 		return result;
 	body_sum_add(large->sum, piece);
 	large->done += piece.n;
-	c->budget -= MIN(c->budget, (uint64_t)piece.n);
+	copied(store, c, piece.n);
 	bodylog_will_read(store->bodies, c->segment, large->from + large->done, 2 * PIECE);
 	if (large->done < large->length)
 		return 0;
@@ -297,13 +356,14 @@ static int move_record(struct store *store, struct compaction *c)
 	result = find_live(store, c, &record, body, &key);
 	if (result < 0)
 		return result;
+	uint64_t from = c->at;
 	c->at = body + record.length;
 	bodylog_will_read(store->bodies, c->segment, c->at, 2 * PIECE);
 	if (key == 0)
 		return 0;
 	if (record.length > RECORD_LARGE)
 		return begin_large(store, c, &record, body, key);
-	c->budget -= MIN(c->budget, record.length);
+	copied(store, c, c->at - from);
 	return move_small(store, c, &record, body, key);
 }
 
@@ -339,8 +399,6 @@ static int remove_segment(struct store *store, struct compaction *c)
 	if (store_durable(store) < c->batch || snapshot_pins(store))
 		return 0;
 	int result = bodylog_remove(store->bodies, c->segment, &fd);
-	if (result == ERR_STATE)
-		gate_fail(store->gate, "fsync of the segments' folder");
 	if (result < 0)
 		return result;
 	if (fd >= 0)
@@ -349,15 +407,6 @@ static int remove_segment(struct store *store, struct compaction *c)
 	store->compacted_bytes += c->end;
 	c->segment = 0;
 	return db_run(store->sql.segment_remove);
-}
-
-static void give_budget(const struct store *store, struct compaction *c, uint64_t now_us)
-{
-	uint64_t elapsed = MIN(now_us - c->last_us, (uint64_t)1000000);
-	c->last_us = now_us;
-	c->budget = MIN(c->budget + store->settings.compaction_rate / 1000 * elapsed / 1000, BUDGET_MAX);
-	if (store->compact_now)
-		c->budget = BUDGET_MAX;
 }
 
 /* What was moved in this slice no longer counts for the old segment. */
@@ -383,8 +432,9 @@ int compact_step(struct store *store)
 		return remove_segment(store, c);
 	if (!c->room)
 		c->room = mem_alloc(1, RECORD_LARGE);
-	give_budget(store, c, now_us);
-	while (result == 0 && c->budget > 0 && now_us < end_us && (c->large.under_way || c->at < c->end)) {
+	c->slice_left = SLICE_BYTES;
+	while (result == 0 && is_walking(c) && c->slice_left > 0 && now_us < end_us &&
+	       (store->compact_now || rate_allows(&c->rate))) {
 		result = c->large.under_way ? move_piece(store, c) : move_record(store, c);
 		now_us = clock_monotonic_us();
 	}
@@ -395,7 +445,7 @@ int compact_step(struct store *store)
 		result = count_moved(store, c);
 	if (result == 0 && damaged)
 		give_up(store, c);
-	else if (result == 0 && !c->large.under_way && c->at >= c->end)
+	else if (result == 0 && !is_walking(c))
 		result = end_walk(store, c);
 	return result;
 }

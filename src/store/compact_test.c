@@ -263,14 +263,19 @@ static void fill_segments(struct store_test *test, uint32_t n)
 	}
 }
 
-/* Only every tenth remains. */
-static void thin_out(struct store_test *test, uint32_t n)
+/* Of each ten the last so many remain. */
+static void thin_out_to(struct store_test *test, uint32_t n, uint32_t remain)
 {
 	for (uint32_t i = 1; i <= n; i++)
-		if (i % 10 != 0)
+		if ((i - 1) % 10 < 10 - remain)
 			expunge(test->inbox, i, i);
 	fixture_settle(&test->fixture);
 	clock_shift(2 * DAY);
+}
+
+static void thin_out(struct store_test *test, uint32_t n)
+{
+	thin_out_to(test, n, 1);
 }
 
 static void assert_thinned(struct store_test *test, uint32_t n)
@@ -441,6 +446,199 @@ static void space_of_a_destroyed_account_comes_back(void **state)
 	assert_counters(test);
 }
 
+/* --- no faster than the setting says --- */
+
+#define TICK_US    UINT64_C(10000)
+#define TICKS      2000
+#define SECOND_US  UINT64_C(1000000)
+#define RATE       (100 * UINT64_C(1024))
+#define BURST      (RATE / 4)      /* that may be saved up: compact.c */
+#define RECORD     (BODY + 100)    /* with its header */
+#define KEPT       18              /* of the messages of third_left, all to be moved */
+
+/* Segments that are a third alive, and nothing else to do but to compact them; the clock stands still. *newest: the
+ * segment that was written last. */
+static void third_left(struct store_test *test, uint32_t *newest)
+{
+	uint64_t end;
+	fill_segments(test, 60);
+	thin_out_to(test, 60, 3);
+	clock_hold(1000 * SECOND_US);
+	test->fixture.store->settings.compaction_rate = 1;
+	while (messages(test) > KEPT) {
+		assert_true(store_idle_work(test->fixture.store));
+		fixture_settle(&test->fixture);
+	}
+	bodylog_position(test->fixture.store->bodies, newest, &end);
+	test->fixture.store->settings.compaction_rate = RATE;
+}
+
+/* Bytes of messages that are in this segment or a later one. */
+static uint64_t bytes_from(struct store_test *test, uint32_t segment)
+{
+	char sql[80];
+	snprintf(sql, sizeof sql, "SELECT total(size) FROM message WHERE segment >= %u", segment);
+	return (uint64_t)fixture_ask(&test->fixture, sql);
+}
+
+/* All that the idle time of this moment does, asked far more often than the shard does. */
+static void work_at(struct store_test *test, uint64_t us)
+{
+	clock_hold(us);
+	for (int i = 0; i < 10; i++) {
+		(void)store_idle_work(test->fixture.store);
+		fixture_settle(&test->fixture);
+	}
+}
+
+/* Works on for some time, and compares what was moved between any two moments with what the rate allows. Gives what was
+ * moved in all. */
+static uint64_t work_for(struct store_test *test, uint32_t newest, uint64_t *now_us, uint32_t ticks, uint64_t record)
+{
+	static uint64_t moved[TICKS + 1];
+	moved[0] = bytes_from(test, newest);
+	for (uint32_t i = 1; i <= ticks; i++) {
+		work_at(test, *now_us += TICK_US);
+		moved[i] = bytes_from(test, newest);
+		for (uint32_t j = 0; j < i; j++)
+			assert_in_range(moved[i] - moved[j], 0, RATE * (i - j) * TICK_US / SECOND_US + BURST + record);
+	}
+	return moved[ticks] - moved[0];
+}
+
+static void background_work_copies_no_faster_than_its_rate(void **state)
+{
+	struct store_test *test = *state;
+	uint32_t newest;
+	third_left(test, &newest);
+	uint64_t now = 1000 * SECOND_US, before = bytes_from(test, newest), all = KEPT * BODY - before;
+	uint32_t ticks = (uint32_t)(all * SECOND_US / RATE / TICK_US);
+	assert_true(ticks < TICKS && all > 2 * RATE);
+	assert_true(work_for(test, newest, &now, ticks, RECORD) >= all * 9 / 10); /* nor much slower */
+	work_for(test, newest, &now, 100, RECORD);
+	assert_int_equal(bytes_from(test, newest), KEPT * BODY);
+	assert_false(segment_exists(test, 1));
+	assert_counters(test);
+}
+
+static void a_rest_or_a_clock_that_jumps_saves_up_no_more_than_a_short_burst(void **state)
+{
+	struct store_test *test = *state;
+	uint32_t newest;
+	third_left(test, &newest);
+	uint64_t now = 1000 * SECOND_US;
+	work_for(test, newest, &now, 50, RECORD);
+	uint64_t before = bytes_from(test, newest);
+	work_at(test, now += 3600 * SECOND_US);
+	uint64_t after = bytes_from(test, newest);
+	assert_in_range(after - before, BURST - RECORD, BURST + RECORD);
+	work_at(test, now -= 1800 * SECOND_US);
+	assert_int_equal(bytes_from(test, newest), after);
+	work_for(test, newest, &now, 100, RECORD);
+	assert_true(bytes_from(test, newest) > after);
+}
+
+static void a_rate_that_is_changed_holds_at_once(void **state)
+{
+	struct store_test *test = *state;
+	struct store_settings settings = test->fixture.store->settings;
+	uint32_t newest;
+	third_left(test, &newest);
+	uint64_t now = 1000 * SECOND_US;
+	work_for(test, newest, &now, 50, RECORD);
+	uint64_t before = bytes_from(test, newest);
+	settings.compaction_rate = RATE / 10;
+	store_change_settings(test->fixture.store, &settings);
+	for (int i = 0; i < 100; i++)
+		work_at(test, now += TICK_US);
+	assert_in_range(bytes_from(test, newest) - before, 0, RATE / 10 + BURST / 10 + RECORD);
+	settings.compaction_rate = RATE * 10;
+	store_change_settings(test->fixture.store, &settings);
+	for (int i = 0; i < 60; i++)
+		work_at(test, now += TICK_US);
+	assert_int_equal(bytes_from(test, newest), KEPT * BODY);
+}
+
+/* A segment with n messages, of which the first `kept` remain, then another; the clock stands still. Gives the other's
+ * number. */
+static uint32_t one_segment(struct store_test *test, size_t size, uint32_t n, uint32_t kept)
+{
+	uint32_t newest;
+	uint64_t end;
+	for (uint32_t i = 1; i <= n; i++)
+		add_sized(test->inbox, i, size);
+	fixture_settle(&test->fixture);
+	add_sized(test->inbox, n + 1, BODY);
+	fixture_settle(&test->fixture);
+	expunge(test->inbox, kept + 1, n);
+	fixture_settle(&test->fixture);
+	clock_shift(2 * DAY);
+	clock_hold(1000 * SECOND_US);
+	bodylog_position(test->fixture.store->bodies, &newest, &end);
+	return newest;
+}
+
+/* A record of a megabyte at most is copied in one piece. */
+static void what_one_large_message_took_ahead_is_waited_for(void **state)
+{
+	struct store_test *test = *state;
+	const size_t large = 900 * 1024;
+	uint64_t now = 1000 * SECOND_US;
+	uint32_t newest = one_segment(test, large, 10, 4);
+	test->fixture.store->settings.compaction_rate = RATE;
+	assert_in_range(work_for(test, newest, &now, TICKS, large + 100), large, 3 * large);
+}
+
+static void pieces_of_a_huge_message_are_waited_for_too(void **state)
+{
+	struct store_test *test = *state;
+	const size_t huge = 3 * 1024 * 1024;
+	uint64_t now = 1000 * SECOND_US, slept = 0;
+	uint32_t newest = one_segment(test, huge, 3, 1);
+	test->fixture.store->settings.compaction_rate = 1024 * 1024;
+	for (; bytes_from(test, newest) < huge; slept += TICK_US)
+		work_at(test, now += TICK_US);
+	assert_in_range(slept, 2 * SECOND_US, 3 * SECOND_US); /* of its clock; some was saved */
+	assert_whole(test, test->inbox, 1, 1, huge);
+}
+
+static void while_it_waits_nothing_is_written(void **state)
+{
+	struct store_test *test = *state;
+	struct store_statistics before, after;
+	uint32_t newest;
+	third_left(test, &newest);
+	work_at(test, 2000 * SECOND_US);
+	store_statistics(test->fixture.store, &before);
+	for (int i = 0; i < 100; i++) {
+		assert_true(store_idle_work(test->fixture.store)); /* there is more to do, later */
+		fixture_settle(&test->fixture);
+	}
+	store_statistics(test->fixture.store, &after);
+	assert_int_equal(after.batches, before.batches);
+	assert_int_equal(after.syncs, before.syncs);
+}
+
+/* What an order did at full speed is no credit, and no debt, of the background. */
+static void after_an_order_the_rate_holds_again(void **state)
+{
+	struct store_test *test = *state;
+	struct store *store = test->fixture.store;
+	uint32_t newest;
+	uint64_t now = 1000 * SECOND_US;
+	third_left(test, &newest);
+	work_for(test, newest, &now, 1, RECORD);
+	uint64_t before = bytes_from(test, newest);
+	store_compact_now(store);
+	for (int i = 0; i < 3; i++) {
+		(void)store_idle_work(store);
+		fixture_settle(&test->fixture);
+	}
+	assert_true(bytes_from(test, newest) - before > BURST + RECORD);
+	store->compact_now = false;
+	assert_true(work_for(test, newest, &now, 100, RECORD) > RATE * 8 / 10);
+}
+
 /* --- the check --- */
 
 struct found {
@@ -567,6 +765,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_voided_batch_loses_nothing_that_was_moved_in_it, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(a_crash_at_any_moment_of_compaction_loses_nothing, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(space_of_a_destroyed_account_comes_back, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(background_work_copies_no_faster_than_its_rate, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(a_rest_or_a_clock_that_jumps_saves_up_no_more_than_a_short_burst, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(a_rate_that_is_changed_holds_at_once, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(what_one_large_message_took_ahead_is_waited_for, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(pieces_of_a_huge_message_are_waited_for_too, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(while_it_waits_nothing_is_written, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(after_an_order_the_rate_holds_again, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(a_whole_store_is_found_whole, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(each_damage_is_named_and_nothing_else, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(a_store_of_version_1_gets_its_counters, store_test_set_up, store_test_tear_down),

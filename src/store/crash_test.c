@@ -1,7 +1,7 @@
 /* A crash at any point between the steps of a batch: the folder as it is then is opened again, and everything that
  * was durable is there, everything else is there wholly or not at all, and every message can be read. First a crash
  * of the process, where every write stays; then a power cut: a file is what it was at its last sync, mixed with any
- * part of what was written since. */
+ * part of what was written since, and a name that came or went since its folder's last sync is there or not. */
 #include "store/test_store.h"
 
 #include "base/checked.h"
@@ -54,11 +54,30 @@ static void check_messages(struct account *account, struct mailbox *box, uint32_
 	assert_int_equal(mailbox_uidnext(box), n + 1);
 }
 
+/* Each segment that was not begun only just is known: nobody would ever remove another. */
+static void check_segments(struct store_fixture *crashed)
+{
+	char path[96], sql[128];
+	unsigned number;
+	snprintf(path, sizeof path, "%s/body", crashed->directory);
+	DIR *list = opendir(path);
+	assert_non_null(list);
+	for (struct dirent *entry; (entry = readdir(list));) {
+		if (sscanf(entry->d_name, "%u.seg", &number) != 1)
+			continue;
+		snprintf(sql, sizeof sql, "SELECT ifnull(max(number), 0) <= %u OR total(number = %u) > 0 FROM segment", number,
+		         number);
+		assert_int_equal(fixture_ask(crashed, sql), 1);
+	}
+	closedir(list);
+}
+
 /* Opens what a crash left, looks at it, lets it go on, and removes it. */
 static void check_crashed(struct store_fixture *crashed, uint32_t at_least, uint32_t at_most)
 {
 	crashed->sync_fd = -1;
 	fixture_open(crashed);
+	check_segments(crashed);
 	struct account *account = fixture_account(crashed, 1);
 	struct mailbox *box = account_mailbox(account, STR("INBOX"));
 	assert_int_equal(mailbox_open(box), 0);
@@ -114,6 +133,7 @@ struct synced_file {
 	char name[128];
 	char *bytes;
 	size_t n;
+	bool is_listed; /* when its folder was */
 };
 
 static struct {
@@ -128,7 +148,7 @@ static struct {
 		const char *name;
 	} open[8];
 	uint64_t random;
-	uint32_t database_syncs;
+	uint32_t database_syncs, names_lost, names_back;
 } power;
 
 static uint32_t pick(uint32_t below)
@@ -171,15 +191,36 @@ static void note_synced(const char *path)
 	file->bytes = read_file(path, &file->n);
 }
 
-static void note_synced_fd(int fd)
+/* The names in the folder of segments are on the disk as they are now. */
+static void note_synced_folder(const char *path)
+{
+	char name[300];
+	DIR *list = opendir(path);
+	assert_true(list != NULL && str_ends(str_from_c(path), STR("/body")));
+	for (uint32_t i = 0; i < power.n_files; i++)
+		if (str_starts(str_from_c(power.files[i].name), STR("body/")))
+			power.files[i].is_listed = false;
+	for (struct dirent *entry; (entry = readdir(list));) {
+		snprintf(name, sizeof name, "body/%s", entry->d_name);
+		if (entry->d_type == DT_REG)
+			file_of(name)->is_listed = true;
+	}
+	closedir(list);
+}
+
+/* What the store waits for is done, as far as it asked. */
+static void note_sync_asked(const struct store_fixture *fixture)
 {
 	char link[64], path[512];
-	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fixture->sync_fd);
 	ssize_t n = readlink(link, path, sizeof path - 1);
 	assert_true(n > 0);
 	path[n] = '\0';
 	power.database_syncs += str_ends(str_from_c(path), STR("index.db"));
-	note_synced(path);
+	if (fixture->sync_is_folder)
+		note_synced_folder(path);
+	else
+		note_synced(path);
 }
 
 /* What SQLite syncs by itself: the first frame of a log that begins anew. */
@@ -257,6 +298,34 @@ static void lose_unsynced(const char *name, const char *path)
 	mem_free(now);
 }
 
+/* Its name came after the folder's last sync: may be gone. True: it is. */
+static bool lose_name(const char *name, const char *path)
+{
+	if (file_of(name)->is_listed || pick(2))
+		return false;
+	assert_int_equal(unlink(path), 0);
+	power.names_lost++;
+	return true;
+}
+
+/* What was removed after the folder's last sync may be there again. */
+static void bring_names_back(const struct store_fixture *after)
+{
+	for (uint32_t i = 0; i < power.n_files; i++) {
+		const struct synced_file *file = &power.files[i];
+		char now[512], path[512];
+		snprintf(now, sizeof now, "%s/%s", power.fixture.directory, file->name);
+		snprintf(path, sizeof path, "%s/%s", after->directory, file->name);
+		if (!file->is_listed || access(now, F_OK) == 0 || pick(2))
+			continue;
+		int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		assert_true(fd >= 0);
+		assert_int_equal(write(fd, file->bytes, file->n), file->n);
+		close(fd);
+		power.names_back++;
+	}
+}
+
 static void cut_power(uint32_t at_least, uint32_t at_most)
 {
 	static const char *const folders[] = { "", "body/" };
@@ -272,10 +341,12 @@ static void cut_power(uint32_t at_least, uint32_t at_most)
 				continue;
 			snprintf(name, sizeof name, "%s%s", folders[i], entry->d_name);
 			snprintf(path, sizeof path, "%s/%s", after.directory, name);
-			lose_unsynced(name, path);
+			if (!lose_name(name, path))
+				lose_unsynced(name, path);
 		}
 		closedir(list);
 	}
+	bring_names_back(&after);
 	check_crashed(&after, at_least, at_most);
 }
 
@@ -293,6 +364,7 @@ static void open_and_note(struct store_fixture *fixture)
 		char path[256];
 		snprintf(path, sizeof path, "%s/%s", fixture->directory, names[i]);
 		note_synced(path);
+		file_of(names[i])->is_listed = true;
 	}
 }
 
@@ -315,7 +387,7 @@ static void what_is_durable_survives_a_power_cut_at_any_point(void **state)
 		while (fixture->sync_fd >= 0) {
 			if (created)
 				cut_power_often(durable, written);
-			note_synced_fd(fixture->sync_fd);
+			note_sync_asked(fixture);
 			fixture_sync(fixture, 0);
 			if (store_durable(fixture->store) >= account_batch(account))
 				durable = written;
@@ -324,7 +396,8 @@ static void what_is_durable_survives_a_power_cut_at_any_point(void **state)
 		}
 		created = true;
 	}
-	assert_true(power.database_syncs > 5); /* there were checkpoints */
+	assert_true(power.database_syncs > 5); /* there were checkpoints, */
+	assert_true(power.names_lost > 5);     /* and segments that began */
 	account_close(&account);
 	fixture_end(fixture);
 	for (uint32_t i = 0; i < power.n_files; i++)
@@ -333,7 +406,7 @@ static void what_is_durable_survives_a_power_cut_at_any_point(void **state)
 
 /* Mail comes, and what came beside it to another mailbox is expunged, forgotten and compacted away; the power is cut
  * at every sync. */
-static void what_is_durable_survives_a_power_cut_while_segments_are_compacted(void **state)
+static void compact_under_power_cuts(uint64_t segment_size)
 {
 	struct store_fixture *fixture = &power.fixture;
 	struct set all = SET_INIT, gone = SET_INIT;
@@ -342,7 +415,7 @@ static void what_is_durable_survives_a_power_cut_while_segments_are_compacted(vo
 	memset(&power.files, 0, sizeof power.files);
 	power.n_files = 0;
 	fixture_begin(fixture);
-	fixture->settings.segment_size = 2048;
+	fixture->settings.segment_size = segment_size;
 	fixture->settings.checkpoint_size = 64 * 1024;
 	fixture->settings.undelete_window = 0;
 	fixture->no_syncs = true;
@@ -367,7 +440,7 @@ static void what_is_durable_survives_a_power_cut_while_segments_are_compacted(vo
 					(void)store_idle_work(fixture->store); /* before the last slice is durable */
 				if (round > 1)
 					cut_power(durable, written);
-				note_synced_fd(fixture->sync_fd);
+				note_sync_asked(fixture);
 				fixture_sync(fixture, 0);
 				if (round > 1)
 					cut_power(durable, written);
@@ -376,7 +449,7 @@ static void what_is_durable_survives_a_power_cut_while_segments_are_compacted(vo
 		}
 	}
 	store_statistics(fixture->store, &statistics);
-	assert_true(statistics.compacted_bytes > 10000);
+	assert_true(statistics.compacted_bytes > 10000 && power.names_back > 0);
 	account_close(&account);
 	fixture_end(fixture);
 	clock_shift(0);
@@ -386,12 +459,24 @@ static void what_is_durable_survives_a_power_cut_while_segments_are_compacted(vo
 		mem_free(power.files[i].bytes);
 }
 
+static void what_is_durable_survives_a_power_cut_while_segments_are_compacted(void **state)
+{
+	compact_under_power_cuts(2048);
+}
+
+/* There is but one, which the order ends. */
+static void what_is_durable_survives_a_power_cut_while_the_current_segment_is_compacted(void **state)
+{
+	compact_under_power_cuts(1024 * 1024);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_durable_survives_a_crash_at_any_point),
 		cmocka_unit_test(what_is_durable_survives_a_power_cut_at_any_point),
 		cmocka_unit_test(what_is_durable_survives_a_power_cut_while_segments_are_compacted),
+		cmocka_unit_test(what_is_durable_survives_a_power_cut_while_the_current_segment_is_compacted),
 	};
 	install_power();
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,7 +43,7 @@ int message_insert(struct account *account, uint64_t number, const struct body_p
 	db_bind_int(insert, 2, place->segment);
 	db_bind_int(insert, 3, (int64_t)place->offset);
 	db_bind_int(insert, 4, (int64_t)arrival->size);
-	db_bind_int(insert, 5, arrival->internal_date);
+	db_bind_int(insert, 5, MIN(MAX(arrival->internal_date, CALENDAR_FIRST), CALENDAR_LAST));
 	db_bind_int(insert, 6, arrival->zone_minutes);
 	db_bind_int(insert, 7, arrival->traits);
 	db_bind_int(insert, 8, arrival->header_size);

@@ -1,9 +1,10 @@
 /* The disk fails now and then, under SQLite: a full disk at a write, an I/O error at a read. Whatever a command
  * answered, what is in memory and what a fresh start reads is either as before the batch or as after it. The faulty
- * file system stands between SQLite's own and db/vfs.c. */
+ * file system stands between SQLite's own and db/vfs.c. Then: the folder of segments cannot be synced. */
 #include "store/internal.h"
 #include "store/test_store.h"
 
+#include "base/clock.h"
 #include "db/page_cache.h"
 
 #include <setjmp.h>
@@ -90,6 +91,7 @@ struct test {
 	struct mailbox *box;
 	struct model model, committed;
 	uint64_t random;
+	bool careful; /* db_be_careful: as after a torn page */
 };
 
 static struct test test;
@@ -120,6 +122,9 @@ static bool is_like(const struct model *model)
 
 static void open_all(void)
 {
+	if (test.careful)
+		db_be_careful(&test.fixture.store->db);
+	assert_int_equal(test.fixture.store->db.careful, test.careful);
 	test.account = fixture_account(&test.fixture, 1);
 	test.box = account_mailbox(test.account, STR("INBOX"));
 	assert_non_null(test.box);
@@ -243,10 +248,11 @@ static void look_back(uint64_t voids)
 		start_anew();
 }
 
-static void whatever_fails_nothing_is_half_done(void **state)
+static void fail_here_and_there(bool careful)
 {
 	static int (*const commands[])(void) = { add, add, add, store_flags, expunge, copy, mailboxes };
-	install_faulty();
+	test = (struct test){ .careful = careful };
+	faulty.faults = 0;
 	fixture_begin(&test.fixture);
 	test.fixture.settings.database_cache_kb = 64; /* so that much is read again */
 	test.fixture.settings.checkpoint_size = 100 * 1024;
@@ -277,8 +283,97 @@ static void whatever_fails_nothing_is_half_done(void **state)
 	fixture_end(&test.fixture);
 }
 
+static void whatever_fails_nothing_is_half_done(void **state)
+{
+	fail_here_and_there(false);
+}
+
+static void nor_in_transactions_that_bear_torn_pages(void **state)
+{
+	fail_here_and_there(true);
+}
+
+/* --- the folder of segments --- */
+
+/* Adds messages until the segment is full, all on disk; how many. */
+static uint32_t fill_segment(struct store_test *store_test)
+{
+	uint32_t n = 0;
+	while (!bodylog_is_full(store_test->fixture.store->bodies)) {
+		for (int i = 0; i < 100; i++)
+			fixture_add(store_test->inbox, ++n, 0, NULL);
+		fixture_settle(&store_test->fixture);
+	}
+	return n;
+}
+
+/* The folder's sync that the store waits for fails: it is over, and nothing is synced any more. What was durable is there
+ * at the next start, what was not is not. */
+static void assert_ends(struct store_test *store_test, uint32_t durable)
+{
+	struct store_fixture *fixture = &store_test->fixture;
+	store_turn(fixture->store);
+	assert_true(fixture->sync_fd >= 0 && fixture->sync_is_folder);
+	uint64_t promised = fixture->durable;
+	assert_true(fixture_sync(fixture, ERR_IO));
+	assert_int_equal(fixture->failed, ERR_IO);
+	assert_false(store_writable(fixture->store));
+	store_turn(fixture->store);
+	assert_false(store_idle_work(fixture->store));
+	assert_int_equal(fixture->sync_fd, -1);
+	assert_int_equal(fixture->durable, promised);
+	account_close(&store_test->account);
+	store_close(&fixture->store);
+	fixture->failed = 0;
+	fixture_open(fixture);
+	store_test_open_account(store_test);
+	assert_int_equal(mailbox_open(store_test->inbox), 0);
+	assert_int_equal(mailbox_count(store_test->inbox), durable);
+	mailbox_close(store_test->inbox);
+	fixture_add(store_test->inbox, 1, 0, NULL); /* and it goes on */
+	fixture_settle(fixture);
+}
+
+static void a_segment_whose_name_cannot_be_synced_is_the_end(void **state)
+{
+	struct store_test *store_test = *state;
+	uint32_t durable = fill_segment(store_test);
+	fixture_add(store_test->inbox, durable + 1, 0, NULL);
+	assert_ends(store_test, durable);
+}
+
+static void a_segment_whose_removal_cannot_be_synced_is_the_end(void **state)
+{
+	struct store_test *store_test = *state;
+	struct set all = SET_INIT, gone = SET_INIT;
+	fill_segment(store_test);
+	fixture_add(store_test->archive, 1, 0, NULL); /* in another segment */
+	fixture_settle(&store_test->fixture);
+	set_add(&all, 1, UINT32_MAX);
+	assert_int_equal(mailbox_expunge(store_test->inbox, &all, false, &gone), 0);
+	fixture_settle(&store_test->fixture);
+	clock_shift(2 * 86400);
+	while (fixture_ask(&store_test->fixture, "SELECT count(*) FROM segment WHERE number = 1") == 1) {
+		fixture_settle(&store_test->fixture);
+		assert_true(store_idle_work(store_test->fixture.store));
+	}
+	assert_ends(store_test, 0);
+	fixture_work(&store_test->fixture);
+	assert_int_equal(fixture_ask(&store_test->fixture, "SELECT count(*) FROM segment WHERE number = 1"), 0);
+	set_free(&all);
+	set_free(&gone);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(whatever_fails_nothing_is_half_done) };
+#define TEST(name) cmocka_unit_test_setup_teardown(name, store_test_set_up, store_test_tear_down)
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(whatever_fails_nothing_is_half_done),
+		cmocka_unit_test(nor_in_transactions_that_bear_torn_pages),
+		TEST(a_segment_whose_name_cannot_be_synced_is_the_end),
+		TEST(a_segment_whose_removal_cannot_be_synced_is_the_end),
+	};
+#undef TEST
+	install_faulty();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include "store/index_check.h"
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/wire.h"
 #include "db/snapshot.h"
 #include "store/index_pages.h"
@@ -175,25 +176,27 @@ static void check_segment_counts(struct index_check *check)
 
 /* --- rows --- */
 
-static bool is_number(sqlite3_stmt *row, int column, int64_t least, int64_t most)
+/* A moment of this calendar, after 1970. */
+static bool is_time(sqlite3_stmt *row, int column)
 {
-	int64_t value = db_column_int(row, column);
-	return value >= least && value <= most;
+	return db_column_between(row, column, 0, CALENDAR_LAST);
 }
 
 static const char *look_at_account(struct index_check *check, sqlite3_stmt *row)
 {
 	size_t id = db_column_blob(row, INDEX_ID).n;
 	int64_t state = db_column_int(row, INDEX_REMOVED);
-	if (!is_number(row, INDEX_KEY, 1, ACCOUNT_NUMBER_MAX))
+	if (!db_column_between(row, INDEX_KEY, 1, ACCOUNT_NUMBER_MAX))
 		return "its number is none that an account can have";
+	if (!is_time(row, 12))
+		return "its beginning is no time";
 	if (state < 0 || state > 4 || (state == 0) != (id == ACCOUNT_ID_SIZE) || id > PARKED_KEY_MAX)
 		return "its id is not one of its state";
-	if (!is_number(row, 4, 1, UINT32_MAX) || !is_number(row, 5, 0, NUMBER_MAX) || !is_number(row, 6, 1, NUMBER_MAX))
+	if (!db_column_between(row, 4, 1, UINT32_MAX) || !db_column_between(row, 5, 0, NUMBER_MAX) || !db_column_between(row, 6, 1, NUMBER_MAX))
 		return "its UIDVALIDITY or one of its counters is out of bounds";
-	if (!is_number(row, 7, 0, INT64_MAX) || !is_number(row, 8, 0, INT64_MAX) || !is_number(row, 10, 0, INT64_MAX) ||
-	    !is_number(row, 11, 0, INT64_MAX))
-		return "its usage or its quota is negative";
+	if (!db_column_between(row, 7, 0, NUMBER_MAX) || !db_column_between(row, 8, 0, ACCOUNT_BYTES_MAX) || !db_column_between(row, 10, 0, INT64_MAX) ||
+	    !db_column_between(row, 11, 0, INT64_MAX))
+		return "its usage or its quota is out of bounds";
 	return state == 0 && db_column_int(row, 9) == 0 ? "it has no INBOX" : NULL;
 }
 
@@ -209,11 +212,11 @@ static bool keywords_are_whole(struct str packed)
 
 static const char *look_at_mailbox(struct index_check *check, sqlite3_stmt *row)
 {
-	if (!is_number(row, INDEX_KEY, 1, UINT32_MAX) || !is_number(row, 4, 1, UINT32_MAX))
+	if (!db_column_between(row, INDEX_KEY, 1, UINT32_MAX) || !db_column_between(row, 4, 1, UINT32_MAX))
 		return "its number or its UIDVALIDITY is out of bounds";
 	if (mailbox_check_name(db_column_text(row, INDEX_MAILBOX)) < 0)
 		return "its name is none that a mailbox can have";
-	if (!is_number(row, 5, 0, SPECIAL_USE_COUNT - 1))
+	if (!db_column_between(row, 5, 0, SPECIAL_USE_COUNT - 1))
 		return "its special use is unknown";
 	if (!keywords_are_whole(db_column_blob(row, 6)))
 		return "the names of its keywords cannot be read";
@@ -243,9 +246,11 @@ static const char *look_at_message(struct index_check *check, sqlite3_stmt *row)
 		return "there is no such segment as its bytes should be in";
 	if (size < 0 || (uint64_t)size > ENTRY_SIZE_MAX || offset < 0 || !checked_add(offset, size, &end) || end > segment->end)
 		return "its bytes would be behind the end of their segment";
-	if (!is_number(row, 7, INT16_MIN, INT16_MAX) || !is_number(row, 8, 0, TRAITS_ALL))
+	if (!db_column_between(row, 7, INT16_MIN, INT16_MAX) || !db_column_between(row, 8, 0, TRAITS_ALL))
 		return "its zone or its traits are none that a message can have";
-	if (!is_number(row, 9, 0, MIN(size, (int64_t)UINT32_MAX)) || !is_number(row, 10, 0, size))
+	if (!db_column_between(row, 11, CALENDAR_FIRST, CALENDAR_LAST))
+		return "its date is in no calendar";
+	if (!db_column_between(row, 9, 0, MIN(size, (int64_t)UINT32_MAX)) || !db_column_between(row, 10, 0, size))
 		return "its header or its lines are more than the message";
 	return NULL;
 }
@@ -266,8 +271,10 @@ static bool is_in_account(sqlite3_stmt *row, int column)
 
 static const char *look_at_change(struct index_check *check, sqlite3_stmt *row)
 {
-	if ((db_column_int(row, INDEX_KEY) & NUMBER_MAX) == 0 || !is_number(row, 4, CHANGE_NEW, CHANGE_EXPUNGE))
+	if ((db_column_int(row, INDEX_KEY) & NUMBER_MAX) == 0 || !db_column_between(row, 4, CHANGE_NEW, CHANGE_EXPUNGE))
 		return "its kind is unknown";
+	if (!db_column_between(row, 7, 0, UINT32_MAX) || !is_time(row, 8))
+		return "its mailbox or its time is out of bounds";
 	if (!is_in_account(row, 6))
 		return "its mailbox is another account's";
 	return is_set(db_column_blob(row, 5), false) ? NULL : "its uids cannot be read";
@@ -289,7 +296,9 @@ static const char *look_at_expunged(struct index_check *check, sqlite3_stmt *row
 {
 	struct page *page = page_new(NULL, 0, 0);
 	const char *problem = NULL;
-	if (!is_in_account(row, 5))
+	if (!db_column_between(row, 6, 0, UINT32_MAX) || !is_time(row, 7)) /* 0: salvage knew none */
+		problem = "its mailbox or its time is out of bounds";
+	else if (!is_in_account(row, 5))
 		problem = "its mailbox is another account's";
 	else if (page_decode(db_column_blob(row, 4), 0, page) < 0 || page->n == 0 || page->n > EXPUNGED_PER_ROW)
 		problem = "its entries cannot be read";
@@ -301,18 +310,20 @@ static const char *look_at_expunged(struct index_check *check, sqlite3_stmt *row
 
 static const char *look_at_delivery(struct index_check *check, sqlite3_stmt *row)
 {
-	bool good = is_number(row, 4, DELIVERY_KEY_BYTES, DELIVERY_KEY_BYTES) && is_number(row, 5, 0, INT64_MAX);
+	bool good = db_column_between(row, 4, DELIVERY_KEY_BYTES, DELIVERY_KEY_BYTES) && is_time(row, 5);
 	return good ? NULL : "it is no key of a delivery";
 }
 
 static const char *look_at_hidden(struct index_check *check, sqlite3_stmt *row)
 {
+	if (!db_column_between(row, 5, 0, INT64_MAX))
+		return "its login is none that an account can have";
 	return is_set(db_column_blob(row, 4), true) ? NULL : "its uids cannot be read";
 }
 
 static const char *look_at_due(struct index_check *check, sqlite3_stmt *row)
 {
-	if (!is_number(row, 4, 1, INT64_MAX) || !is_number(row, 5, 0, 1))
+	if (!is_time(row, 4) || !db_column_between(row, 5, 0, 1))
 		return "its time or what is to be done is out of bounds";
 	return is_set(db_column_blob(row, 6), false) ? NULL : "its uids cannot be read";
 }
@@ -348,7 +359,7 @@ static const struct table {
 	const char *(*look)(struct index_check *check, sqlite3_stmt *row);
 } tables[] = {
 	{ "account", "SELECT id, removed, NULL, number, uidvalidity, modseq, next, messages, bytes, EXISTS (SELECT 1 FROM mailbox m "
-	  "WHERE m.account = t.number AND m.name = 'INBOX'), quota_messages, quota_bytes FROM account t ORDER BY number",
+	  "WHERE m.account = t.number AND m.name = 'INBOX'), quota_messages, quota_bytes, created FROM account t ORDER BY number",
 	  "number", false, look_at_account },
 	{ "mailbox", "SELECT a.id, a.removed, t.name, t.number, t.uidvalidity, t.special_use, t.keywords, EXISTS (SELECT 1 FROM run r "
 	  "WHERE r.mailbox = t.number) FROM mailbox t LEFT JOIN account a ON a.number = t.account ORDER BY t.number",
@@ -357,16 +368,16 @@ static const struct table {
 	  "account", true, look_at_subscription },
 	{ "page", "SELECT NULL, 0, NULL, t.key FROM page t LEFT JOIN run r ON r.number = t.key >> 32 WHERE r.number IS NULL", "key",
 	  false, look_at_lost },
-	{ "message", "SELECT a.id, a.removed, NULL, t.key, segment, offset, size, zone, traits, header_size, lines FROM message t"
+	{ "message", "SELECT a.id, a.removed, NULL, t.key, segment, offset, size, zone, traits, header_size, lines, date FROM message t"
 	  OF_KEY " ORDER BY t.key", "key", true, look_at_message },
-	{ "change", "SELECT a.id, a.removed, m.name, t.key, t.kind, t.uids, m.account FROM change t" OF_KEY " LEFT" OF_MAILBOX
+	{ "change", "SELECT a.id, a.removed, m.name, t.key, t.kind, t.uids, m.account, t.mailbox, t.time FROM change t" OF_KEY " LEFT" OF_MAILBOX
 	  " ORDER BY t.key", "key", true, look_at_change },
-	{ "expunged", "SELECT a.id, a.removed, m.name, t.key, t.entries, m.account FROM expunged t" OF_KEY " LEFT" OF_MAILBOX
+	{ "expunged", "SELECT a.id, a.removed, m.name, t.key, t.entries, m.account, t.mailbox, t.time FROM expunged t" OF_KEY " LEFT" OF_MAILBOX
 	  " ORDER BY t.key", "key", true, look_at_expunged },
 	{ "forgotten", "SELECT a.id, a.removed, NULL, t.key FROM forgotten t" OF_KEY " ORDER BY t.key", "key", true, nothing_more },
 	{ "delivery", "SELECT NULL, 0, NULL, 'key = x''' || hex(key) || '''', length(key), time FROM delivery t", NULL, false,
 	  look_at_delivery },
-	{ "pop3_hidden", "SELECT a.id, a.removed, m.name, 'mailbox = ' || t.mailbox || ' AND login = ' || t.login, t.uids FROM "
+	{ "pop3_hidden", "SELECT a.id, a.removed, m.name, 'mailbox = ' || t.mailbox || ' AND login = ' || t.login, t.uids, t.login FROM "
 	  "pop3_hidden t LEFT" OF_MAILBOX " LEFT JOIN account a ON a.number = m.account", NULL, true, look_at_hidden },
 	{ "pop3_due", "SELECT a.id, a.removed, m.name, 'due = ' || t.due || ' AND mailbox = ' || t.mailbox || ' AND trash = ' || t.trash, "
 	  "t.due, t.trash, t.uids FROM pop3_due t LEFT" OF_MAILBOX " LEFT JOIN account a ON a.number = m.account", NULL, true,

@@ -216,8 +216,9 @@ static void check_run(struct pages_check *pages)
 	int row;
 	snprintf(pages->where, sizeof pages->where, "number = %" PRId64, number);
 	pages->table = "run";
-	if (number <= 0 || number > INT32_MAX || base < 0 || base > UINT32_MAX) {
-		tell(pages, "its number or its base is out of bounds", 0);
+	if (number <= 0 || number > RUN_NUMBER_MAX || base < 0 || base >= UINT32_MAX ||
+	    !db_column_between(run, RUN_MODSEQ, 0, NUMBER_MAX)) {
+		tell(pages, "its number, its base or its modseq is out of bounds", 0);
 		cannot_read(pages);
 		return;
 	}

@@ -15,10 +15,17 @@
 #define KEY_SHIFT          40
 #define ACCOUNT_NUMBER_MAX ((1 << 23) - 1)
 #define NUMBER_MAX         ((INT64_C(1) << KEY_SHIFT) - 1)
+#define RUN_NUMBER_MAX     INT64_C(0x7fffffff)
+#define MODSEQ_LAST        (NUMBER_MAX - (1 << 20)) /* where no write begins any more: one may give some, */
+#define UIDVALIDITY_LAST   (UINT32_MAX - (1 << 20)) /* and what follows is another account's, or 0 */
+#define ACCOUNT_BYTES_MAX  (INT64_C(1) << 60) /* of its mail: what no disk has, and sums of it still fit */
 #define PARKED_KEY_MAX     25
 #define ACCOUNT_BUCKETS    4096 /* of the table by id; a power of two */
 #define RECENT_CHANGES     64   /* remembered per mailbox in memory; sessions that are further behind compare everything */
 #define RECENT_RANGES_MAX  256  /* of one remembered change; a larger one is not remembered */
+
+/* A counter of a segment; nothing, when it is out of bounds: a sum that overflows would make every batch fail. The check tells. */
+#define SEGMENT_COUNT(column) "segment." column " * (segment." column " BETWEEN 0 AND 1152921504606846976)"
 
 /* Every statement of the store, prepared once. */
 #define STATEMENT_LIST(X)                                                                                              \
@@ -65,9 +72,9 @@
 	X(delivery_find, "SELECT 1 FROM delivery WHERE key = ?1")                                                          \
 	X(delivery_insert, "INSERT OR REPLACE INTO delivery (key, time) VALUES (?1, ?2)")                                  \
 	X(delivery_remove, "DELETE FROM delivery WHERE key = ?1")                                                          \
-	X(segment_write, "INSERT INTO segment (number, end, messages, bytes) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (number) DO UPDATE SET end = excluded.end, messages = messages + excluded.messages, bytes = bytes + excluded.bytes") \
-	X(segment_less, "UPDATE segment SET messages = messages - ?2, bytes = bytes - ?3 WHERE number = ?1")               \
-	X(segment_space, "SELECT count(*), sum(end), sum(messages), sum(bytes) FROM segment")                              \
+	X(segment_write, "INSERT INTO segment (number, end, messages, bytes) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (number) DO UPDATE SET end = excluded.end, messages = " SEGMENT_COUNT("messages") " + excluded.messages, bytes = " SEGMENT_COUNT("bytes") " + excluded.bytes") \
+	X(segment_less, "UPDATE segment SET messages = " SEGMENT_COUNT("messages") " - ?2, bytes = " SEGMENT_COUNT("bytes") " - ?3 WHERE number = ?1") \
+	X(segment_space, "SELECT count(*), total(end), total(messages), total(bytes) FROM segment")                        \
 	X(segment_to_compact, "SELECT number, end, messages FROM segment WHERE number > ?1 AND number < ?2 AND (bytes + messages * ?3) * 100 < end * ?4 ORDER BY number LIMIT 1") \
 	X(segment_messages, "SELECT messages FROM segment WHERE number = ?1")                                              \
 	X(segment_remove, "DELETE FROM segment WHERE number = ?1")                                                         \
@@ -77,7 +84,7 @@
 	X(check_mailbox, "SELECT name FROM mailbox WHERE number = ?1")                                                        \
 	X(check_row, "SELECT * FROM message WHERE key = ?1")                                                                \
 	X(account_number, "SELECT number FROM account WHERE id = ?1")                                                      \
-	X(message_place, "SELECT segment, offset, size FROM message WHERE key = ?1")                                       \
+	X(message_place, "SELECT segment, offset, size, date, zone FROM message WHERE key = ?1")                                       \
 	X(message_move, "UPDATE message SET segment = ?2, offset = ?3 WHERE key = ?1")                                     \
 	X(message_remove, "DELETE FROM message WHERE key = ?1 RETURNING segment, size")                                    \
 	X(forgotten_insert, "INSERT OR IGNORE INTO forgotten (key) VALUES (?1)")                                           \
@@ -91,7 +98,7 @@
 	X(expunged_update, "UPDATE expunged SET entries = ?2 WHERE key = ?1")                                              \
 	X(expunged_remove, "DELETE FROM expunged WHERE key = ?1")                                                          \
 	X(old_deliveries, "DELETE FROM delivery WHERE key IN (SELECT key FROM delivery WHERE time < ?1 LIMIT ?2)")         \
-	X(removed_account, "SELECT number FROM account WHERE removed = 1 LIMIT 1")                                         \
+	X(removed_account, "SELECT number FROM account WHERE removed = 1 AND number > ?1 ORDER BY number LIMIT 1")                                         \
 	X(removed_messages, "DELETE FROM message WHERE key IN (SELECT key FROM message WHERE key BETWEEN ?1 AND ?2 LIMIT ?3) RETURNING segment, size") \
 	X(removed_changes, "DELETE FROM change WHERE key IN (SELECT key FROM change WHERE key BETWEEN ?1 AND ?2 LIMIT ?3)") \
 	X(removed_expunged, "DELETE FROM expunged WHERE key IN (SELECT key FROM expunged WHERE key BETWEEN ?1 AND ?2 LIMIT ?3)") \
@@ -146,7 +153,7 @@ struct store {
 	struct account *touched;         /* changed in the open batch */
 	struct page *dirty;              /* pages to write when the batch is sealed */
 	struct mailbox *noisy;           /* mailboxes whose watchers are to be told */
-	struct delivery_confirmed *confirmed; /* keys to forget with the next batch */
+	struct deliveries *deliveries;   /* whose answers may still arrive, or just have */
 	struct message_cursor *walking;  /* who stands on a message_walk statement, */
 	sqlite3_stmt *walk;              /* and which */
 	struct buf scratch;              /* for encoding one blob at a time */
@@ -162,7 +169,8 @@ struct store {
 	struct store_snapshot *snapshot; /* NULL: none */
 	int64_t swept_to;                /* key that the table forgotten was worked off to, in this round */
 	uint8_t upkeep_turn;             /* of maintenance.c: which chore had the last slice */
-	bool compact_now;                /* as fast as possible, whatever is dead */
+	bool compact_now;                /* as fast as possible, whatever is dead, */
+	uint32_t compact_to;             /* up to this segment, the current one when the order came */
 	struct text_sweep *text_sweep;   /* under way; NULL: none */
 	bool text_dead;                  /* rows of messages went since the last one; true at start */
 	bool text_sweep_all;             /* the next begins now, and is thorough */
@@ -172,6 +180,7 @@ struct store {
 	uint32_t n_abandoned;
 	struct account *arriving; /* linked by bucket_next */
 	struct buf dropped; /* keys of arriving accounts that were given up: to be removed while idle, or at start */
+	int64_t unremovable;             /* account number: rows of destroyed ones up to it cannot all be removed, until the next start */
 	int64_t pruned_to;               /* account number that old changes and the undelete log were pruned up to, in this round */
 	bool failed;
 };
@@ -184,6 +193,7 @@ struct account {
 	uint32_t copyings; /* mailbox_copying under way: what they staged is not all in pages yet */
 	bool gone;
 	bool parked;    /* not in the table: see transfer.h; freed by its last holder */
+	bool has_lost_mailboxes; /* of readable.c */
 	uint8_t key_n;  /* parked: what stands as its id in its row */
 	char key[PARKED_KEY_MAX];
 	bool row_dirty;  /* counters to write when the batch is sealed */
@@ -271,6 +281,7 @@ static inline int64_t run_key(int64_t run, uint32_t page)
 /* store.c */
 int store_begin(struct account *account, uint64_t more) MUST_CHECK; /* gate_begin, and the account counts as touched */
 int store_void(struct store *store, int err) MUST_CHECK;            /* voids the batch; returns err */
+int store_met(struct store *store, int result) MUST_CHECK;          /* the same result; damage that was met between two batches is to cost none of them (db_be_careful) */
 void page_mark_dirty(struct page *page);
 void page_unmark_dirty(struct page *page);
 
@@ -286,6 +297,8 @@ int account_recount(struct account *account) MUST_CHECK; /* its counters, from a
 int account_fill(struct account *account) MUST_CHECK; /* a new one's first mailboxes; an error leaves the batch to be voided */
 uint64_t account_next_modseq(struct account *account);
 struct account *account_new(struct store *store, const struct account_id *id) __attribute__((returns_nonnull));
+int account_find_row(struct account *account, struct str key) MUST_CHECK; /* number, limits and counters, as they stand there */
+int account_load_counters(struct account *account) MUST_CHECK; /* what other tables say of them */
 int account_load(struct account *account, struct str key) MUST_CHECK; /* everything of the row with this id, which is not its own when it is parked */
 
 /* parking.c */
@@ -341,10 +354,11 @@ int keyword_map_bits(struct keyword_map *map, const struct str *names, size_t n_
 
 /* view.c */
 int view_load(struct mailbox *mailbox, enum view_state wanted) MUST_CHECK;
-/* The view as far as its rows make sense; *damaged: entries are missing in it. Only for a mailbox that is to go
- * (mailbox_replaced), in a batch that was begun, which is voided when that fails. ERR_CORRUPT: SQLite itself cannot read a
- * row; it allows no write in that transaction any more. */
-int view_load_readable(struct mailbox *mailbox, bool *damaged) MUST_CHECK;
+/* The view as far as its rows can be read and make sense; *damaged: entries are missing in it; *torn: SQLite itself cannot read
+ * some, so none can be removed. Only for a mailbox that is to go (mailbox_replaced), in a batch that was begun, which is voided
+ * when that fails. */
+int view_load_readable(struct mailbox *mailbox, bool *damaged, bool *torn) MUST_CHECK;
+bool page_keywords_are_known(const struct mailbox *mailbox, const struct page *page); /* no bit stands for a name that the mailbox does not have */
 void view_drop(struct mailbox *mailbox);
 bool view_is_dirty(const struct mailbox *mailbox);
 struct page *view_page_for_append(struct mailbox *mailbox);
@@ -389,7 +403,7 @@ int guard_index(struct str directory, enum guard_finding *out) MUST_CHECK;
 int guard_segments(struct str directory, uint32_t *last) MUST_CHECK; /* the largest number of one with anything in it; 0: none */
 
 /* message.c */
-void message_row_read(sqlite3_stmt *row, struct message_row *out); /* all of one that stands on SELECT * FROM message */
+int message_row_read(sqlite3_stmt *row, struct message_row *out) MUST_CHECK; /* all of one that stands on SELECT * FROM message; ERR_CORRUPT */
 
 /* maintenance.c */
 int message_rows_removed(struct store *store, sqlite3_stmt *removing, int64_t *n) MUST_CHECK; /* runs a DELETE FROM message ... RETURNING segment, size */
@@ -447,7 +461,8 @@ bool placing_place(const struct placing *placing, const struct account *account,
 /* compact.c */
 void compact_stop(struct store *store); /* the batch was voided: begins its segment again */
 void compact_free(struct store *store);
-int compact_begin(struct store *store, bool *any, bool *writes) MUST_CHECK; /* picks what to do next; writes: compact_step needs a batch */
+/* Picks what to do next. alone: no other chore is due; *writes: compact_step needs a batch. */
+int compact_begin(struct store *store, bool alone, bool *any, bool *writes) MUST_CHECK;
 int compact_step(struct store *store) MUST_CHECK;
 bool compact_has_readers(const struct store *store); /* descriptors of removed segments wait to be closed */
 void compact_space(const struct store *store, struct store_statistics *out);
@@ -460,5 +475,6 @@ bool snapshot_is_copying(const struct store *store); /* it waits for the end of 
 /* delivery.c */
 int deliveries_forget(struct store *store) MUST_CHECK; /* in prepare */
 void deliveries_forgotten(struct store *store, bool committed); /* that batch is durable, or was voided */
+void deliveries_free(struct store *store);
 
 #endif

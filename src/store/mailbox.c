@@ -276,18 +276,23 @@ int runs_remove(struct store *store, uint32_t mailbox)
 	return result == 0 ? db_run(store->sql.run_remove) : result;
 }
 
-static int remove_rows(struct mailbox *mailbox)
+/* And what POP3 remembers of it. */
+static int remove_row(struct mailbox *mailbox)
 {
 	struct statements *sql = &mailbox->account->store->sql;
 	db_bind_int(sql->mailbox_remove, 1, mailbox->facts.number);
 	db_bind_int(sql->hidden_remove, 1, mailbox->facts.number);
 	db_bind_int(sql->due_forget, 1, mailbox->facts.number);
-	int result = runs_remove(mailbox->account->store, mailbox->facts.number);
-	if (result == 0)
-		result = db_run(sql->hidden_remove);
+	int result = db_run(sql->hidden_remove);
 	if (result == 0)
 		result = db_run(sql->due_forget);
 	return result == 0 ? db_run(sql->mailbox_remove) : result;
+}
+
+static int remove_rows(struct mailbox *mailbox)
+{
+	int result = runs_remove(mailbox->account->store, mailbox->facts.number);
+	return result == 0 ? remove_row(mailbox) : result;
 }
 
 static void forget(struct mailbox *mailbox)
@@ -343,7 +348,8 @@ int mailbox_replaced(struct mailbox *mailbox, bool *damaged)
 {
 	struct account *account = mailbox->account;
 	struct set all = SET_INIT, there = SET_INIT;
-	int result = view_load_readable(mailbox, damaged);
+	bool torn;
+	int result = view_load_readable(mailbox, damaged, &torn);
 	if (result < 0)
 		return result;
 	set_add(&all, 1, UINT32_MAX);
@@ -354,8 +360,8 @@ int mailbox_replaced(struct mailbox *mailbox, bool *damaged)
 	account_count_removed(account, mailbox->count, mailbox->size);
 	for (uint32_t i = 0; i < mailbox->n_pages; i++)
 		page_unmark_dirty(mailbox->pages[i]);
-	if (result == 0)
-		result = remove_rows(mailbox);
+	if (result == 0) /* runs and pages that cannot be removed are nobody's then: no other mailbox gets its number */
+		result = torn ? remove_row(mailbox) : remove_rows(mailbox);
 	set_free(&all);
 	set_free(&there);
 	if (result == 0)
@@ -366,6 +372,21 @@ int mailbox_replaced(struct mailbox *mailbox, bool *damaged)
 int mailbox_delete(struct mailbox *mailbox)
 {
 	return str_eq(mailbox->facts.name, STR("INBOX")) ? ERR_DENIED : mailbox_remove(mailbox);
+}
+
+int mailbox_delete_damaged(struct mailbox *mailbox)
+{
+	struct account *account = mailbox->account;
+	bool damaged = false;
+	if (str_eq(mailbox->facts.name, STR("INBOX")))
+		return ERR_DENIED;
+	int result = store_begin(account, 0);
+	if (result < 0)
+		return result;
+	result = mailbox_replaced(mailbox, &damaged);
+	if (result == 0 && damaged)
+		result = account_recount(account);
+	return result < 0 ? store_void(account->store, result) : 0;
 }
 
 /* --- rename --- */

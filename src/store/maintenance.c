@@ -176,6 +176,10 @@ static int find_aged(struct store *store, int64_t oldest_change, int64_t oldest_
 		result = has_old(sql->oldest_change, next, oldest_change, &changes);
 		if (result == 0)
 			result = has_old(sql->oldest_expunged, next, oldest_expunged, &expunged);
+		if (result == ERR_CORRUPT) { /* its rows stay; those of others go */
+			result = 0;
+			changes = expunged = false;
+		}
 		if (result == 0 && (changes || expunged)) {
 			*account = next;
 			return 0;
@@ -285,6 +289,7 @@ static int find_chores(struct store *store, struct chores *chores)
 	*chores = (struct chores){ .oldest_change = now - store->settings.change_retention,
 		                   .oldest_expunged = now - store->settings.undelete_window,
 		                   .oldest_delivery = now - store->settings.delivery_lifetime, .pages = store->dirty != NULL };
+	db_bind_int(store->sql.removed_account, 1, store->unremovable);
 	int result = first_column(store->sql.removed_account, &chores->removed);
 	if (result == 0)
 		result = first_column(store->sql.oldest_delivery, &delivery);
@@ -298,7 +303,9 @@ static int find_chores(struct store *store, struct chores *chores)
 		result = find_aged(store, chores->oldest_change, chores->oldest_expunged, &chores->aged);
 	if (result == 0)
 		result = sweep_begin(store, &chores->sweep);
-	return result == 0 ? compact_begin(store, &chores->compact, &chores->compact_writes) : result;
+	bool alone = !chores->removed && !chores->abandoned && !chores->aged && !chores->dropped && !chores->sweep &&
+	             store->pruned_to == 0;
+	return result == 0 ? compact_begin(store, alone, &chores->compact, &chores->compact_writes) : result;
 }
 
 /* A slice of what POP3 has put off. False: nothing of that can be done now. */
@@ -329,6 +336,8 @@ static int prune_some(struct store *store, struct chores *chores)
 		result = prune_account(store, chores->aged, chores->oldest_change, chores->oldest_expunged);
 		if (result == 0)
 			result = find_aged(store, chores->oldest_change, chores->oldest_expunged, &chores->aged);
+		else if (result == ERR_CORRUPT)
+			store->pruned_to = chores->aged; /* the next time, those behind it */
 	} while (result == 0 && chores->aged && clock_monotonic_us() < end_us);
 	return result;
 }
@@ -367,6 +376,8 @@ static bool work_once(struct store *store)
 	if (gate_begin(store->gate, chores.compact_writes ? COMPACT_SPACE : 0, &batch) < 0)
 		return false;
 	int result = chores.removed ? remove_account(store, chores.removed) : 0;
+	if (result == ERR_CORRUPT)
+		store->unremovable = chores.removed; /* it must not stand before all other work */
 	if (result == 0 && chores.abandoned)
 		result = remove_abandoned(store, chores.abandoned);
 	if (result == 0 && chores.dropped)

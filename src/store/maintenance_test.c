@@ -87,6 +87,50 @@ static void a_message_that_goes_in_the_batch_that_began_its_segment_is_not_count
 	account_close(&other);
 }
 
+static void expunge(struct store_test *test, uint32_t uid)
+{
+	struct set uids = SET_INIT, gone = SET_INIT;
+	set_add(&uids, uid, uid);
+	assert_int_equal(mailbox_expunge(test->inbox, &uids, false, &gone), 0);
+	set_free(&uids);
+	set_free(&gone);
+	fixture_settle(&test->fixture);
+}
+
+#define ONLY_SEGMENT "SELECT CASE count(*) WHEN 1 THEN max(number) ELSE 0 END FROM segment"
+
+static void the_current_segment_waits_for_the_command_and_its_space_comes_back_once(void **state)
+{
+	struct store_test *test = *state;
+	struct store_statistics statistics;
+	add_large(test->inbox);
+	add_large(test->inbox);
+	expunge(test, 1);
+	clock_shift(2 * DAY);
+	fixture_work(&test->fixture);
+	store_statistics(test->fixture.store, &statistics);
+	assert_true(statistics.dead_bytes >= BODY);
+	assert_int_equal(fixture_ask(&test->fixture, ONLY_SEGMENT), 1);
+	for (int order = 0; order < 2; order++) { /* the second finds nothing dead */
+		store_compact_now(test->fixture.store);
+		fixture_work(&test->fixture);
+		assert_int_equal(fixture_ask(&test->fixture, ONLY_SEGMENT), 2);
+		store_statistics(test->fixture.store, &statistics);
+		assert_true(statistics.compacted_bytes > BODY && statistics.dead_bytes < BODY);
+		assert_int_equal(fixture_ask(&test->fixture, COUNTED), fixture_ask(&test->fixture, THERE));
+	}
+	store_test_reopen(test);
+	expunge(test, 2);
+	clock_shift(4 * DAY);
+	store_compact_now(test->fixture.store); /* it becomes dead only while the order is worked off */
+	fixture_work(&test->fixture);
+	assert_int_equal(fixture_ask(&test->fixture, ONLY_SEGMENT), 3);
+	store_test_reopen(test);
+	add_large(test->inbox);
+	fixture_settle(&test->fixture);
+	assert_int_equal(fixture_ask(&test->fixture, COUNTED), fixture_ask(&test->fixture, THERE));
+}
+
 /* Not even an index that was being written anew when the process was killed. */
 static void no_search_text_of_a_destroyed_account_stays(void **state)
 {
@@ -117,6 +161,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(many_accounts_to_prune_do_not_keep_compaction_waiting),
 		TEST(a_message_that_goes_in_the_batch_that_began_its_segment_is_not_counted),
+		TEST(the_current_segment_waits_for_the_command_and_its_space_comes_back_once),
 		TEST(no_search_text_of_a_destroyed_account_stays),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,48 +62,64 @@ static int seek(struct message_cursor *cursor, uint64_t number)
 	return db_step(store->walk);
 }
 
-static void read_numbers(sqlite3_stmt *row, struct message_row *out)
+/* ERR_CORRUPT: numbers that no message can have. The check of the index is stricter still. */
+static int read_numbers(sqlite3_stmt *row, struct message_row *out)
 {
-	out->segment = (uint32_t)db_column_int(row, 1);
-	out->offset = (uint64_t)db_column_int(row, 2);
-	out->size = (uint64_t)db_column_int(row, 3);
+	int64_t segment = db_column_int(row, 1), offset = db_column_int(row, 2), size = db_column_int(row, 3);
+	int64_t zone = db_column_int(row, 5), traits = db_column_int(row, 6), header_size = db_column_int(row, 7);
+	int64_t lines = db_column_int(row, 8);
+	if (segment < 1 || segment > BODYLOG_SEGMENT_MAX || offset < 0 || size < 0 || size > (int64_t)ENTRY_SIZE_MAX ||
+	    zone < INT16_MIN || zone > INT16_MAX || traits < 0 || traits > UINT32_MAX || header_size < 0 ||
+	    header_size > UINT32_MAX || lines < 0 || lines > (int64_t)ENTRY_SIZE_MAX)
+		return ERR_CORRUPT;
+	out->segment = (uint32_t)segment;
+	out->offset = (uint64_t)offset;
+	out->size = (uint64_t)size;
 	out->internal_date = db_column_int(row, 4);
-	out->zone_minutes = (int16_t)db_column_int(row, 5);
-	out->traits = (uint32_t)db_column_int(row, 6);
-	out->header_size = (uint32_t)db_column_int(row, 7);
-	out->lines = (uint64_t)db_column_int(row, 8);
+	out->zone_minutes = (int16_t)zone;
+	out->traits = (uint32_t)traits;
+	out->header_size = (uint32_t)header_size;
+	out->lines = (uint64_t)lines;
+	return 0;
 }
 
-void message_row_read(sqlite3_stmt *row, struct message_row *out)
+int message_row_read(sqlite3_stmt *row, struct message_row *out)
 {
-	*out = (struct message_row){ .number = (uint64_t)db_column_int(row, 0) & NUMBER_MAX };
-	read_numbers(row, out);
-	out->derived = (struct message_derived){ db_column_blob(row, 9), db_column_blob(row, 10), db_column_blob(row, 11),
+	struct message_row read = { .number = (uint64_t)db_column_int(row, 0) & NUMBER_MAX };
+	int result = read_numbers(row, &read);
+	if (result < 0)
+		return result;
+	read.derived = (struct message_derived){ db_column_blob(row, 9), db_column_blob(row, 10), db_column_blob(row, 11),
 		                                     db_column_blob(row, 12), db_column_blob(row, 13) };
+	*out = read;
+	return 0;
 }
 
-static void read_row(const struct message_cursor *cursor, sqlite3_stmt *row, struct message_row *out)
+static int read_row(const struct message_cursor *cursor, sqlite3_stmt *row, struct message_row *out)
 {
-	*out = (struct message_row){ .number = cursor->at };
+	struct message_row read = { .number = cursor->at };
+	int result = 0;
 	switch (cursor->part) {
 	case MESSAGE_WHOLE:
-		message_row_read(row, out);
-		break;
+		return message_row_read(row, out);
 	case MESSAGE_LISTING:
-		out->internal_date = db_column_int(row, 1);
-		out->zone_minutes = (int16_t)db_column_int(row, 2);
-		out->derived.envelope = db_column_blob(row, 3);
-		out->derived.structure = db_column_blob(row, 4);
+		read.internal_date = db_column_int(row, 1);
+		read.zone_minutes = (int16_t)db_column_int(row, 2);
+		read.derived.envelope = db_column_blob(row, 3);
+		read.derived.structure = db_column_blob(row, 4);
 		break;
 	case MESSAGE_FIELDS:
-		read_numbers(row, out);
-		out->derived.headers = db_column_blob(row, 9);
+		result = read_numbers(row, &read);
+		read.derived.headers = db_column_blob(row, 9);
 		break;
 	case MESSAGE_RANGES:
-		read_numbers(row, out);
-		out->derived.parts = db_column_blob(row, 9);
+		result = read_numbers(row, &read);
+		read.derived.parts = db_column_blob(row, 9);
 		break;
 	}
+	if (result == 0)
+		*out = read;
+	return result;
 }
 
 int message_cursor_get(struct message_cursor *cursor, uint64_t number, struct message_row *out)
@@ -121,12 +137,11 @@ int message_cursor_get(struct message_cursor *cursor, uint64_t number, struct me
 	}
 	if (row != DB_ROW) {
 		cursor->open = false;
-		return row == DB_DONE ? ERR_NOT_FOUND : row;
+		return row == DB_DONE ? ERR_NOT_FOUND : store_met(store, row);
 	}
 	if (cursor->at != number)
 		return ERR_NOT_FOUND;
-	read_row(cursor, store->walk, out);
-	return 0;
+	return read_row(cursor, store->walk, out);
 }
 
 int message_file(struct account *account, const struct message_row *row, int *fd, uint64_t *offset)

@@ -281,7 +281,7 @@ int page_decode(struct str blob, uint64_t run_modseq, struct page *page)
 	if (blob.n < PAGE_HEADER_SIZE)
 		return ERR_CORRUPT;
 	uint64_t version = get(&at, 1);
-	if (version == 0 || version > PAGE_VERSION)
+	if (version == 0 || version > PAGE_VERSION || run_modseq >> NUMBER_BITS != 0)
 		return ERR_CORRUPT;
 	const struct form *form = &forms[version];
 	uint32_t wide = (uint32_t)get(&at, 1), n = (uint32_t)get(&at, 2);

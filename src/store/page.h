@@ -54,7 +54,8 @@ void page_set_keywords(struct page *page, uint32_t slot, const struct keyword_bi
 
 void page_encode(const struct page *page, struct buf *out);
 
-/* Fills an empty page. ERR_CORRUPT when the blob is not one that page_encode made: lengths, order of uids, bounds. */
+/* Fills an empty page. ERR_CORRUPT when the blob is not one that page_encode made: lengths, order of uids, bounds; or the
+ * modseq, which is its run's, is none of 40 bits. */
 int page_decode(struct str blob, uint64_t run_modseq, struct page *page) MUST_CHECK;
 
 /* No bit from the n-th on stays. */

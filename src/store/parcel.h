@@ -43,6 +43,11 @@ static inline uint32_t parcel_mailbox_of_lost_entries(uint64_t number)
 	               ? (uint32_t)(PARCEL_NUMBER_MAX - number) : 0;
 }
 
+/* And under which that mailboxes may be, nobody knows which; or rows that are not of mail in mailboxes: what was expunged, the log
+ * of changes, what POP3 remembers. */
+#define PARCEL_LOST_MAILBOXES PARCEL_NUMBER_MAX
+#define PARCEL_LOST_LOGS      (PARCEL_NUMBER_MAX - PARCEL_MAILBOXES_MAX - 1)
+
 enum parcel_type {
 	PARCEL_BEGIN = 1,
 	PARCEL_MAILBOX = 2,

@@ -43,7 +43,9 @@ static int put_hidden(struct store *store, uint32_t number, uint32_t there, stru
 	position->login = (uint64_t)db_column_int(rows, 0);
 	struct parcel_pop3 frame = { .mailbox = there, .login = position->login };
 	int result = put_part(db_column_blob(rows, 1), &frame, PARCEL_HIDDEN, position, maker);
-	if (position->range == 0)
+	if (position->range == 0 && position->login == INT64_MAX)
+		*position = (struct pop3_position){ .hidden_done = true, .due = INT64_MIN };
+	else if (position->range == 0)
 		position->login++;
 	return result == ERR_CORRUPT ? 0 : result; /* what cannot be read hides nothing here either */
 }

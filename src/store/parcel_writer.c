@@ -15,6 +15,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "store/internal.h"
+#include "store/parcel_shot.h"
 #include "store/pop3.h"
 
 #include <stdarg.h>
@@ -26,24 +27,6 @@
 #define SENT_BITS    20      /* numbers in one block of the list of sent messages, as a power of two */
 #define CHANGE_RANGES 3000   /* in one frame */
 #define PLACES_MAX   8       /* how often a message that is being sent may be moved by compaction */
-
-struct shot_page {
-	uint64_t key, modseq;
-	uint32_t uid_base, n;
-	struct buf blob;
-};
-
-/* A mailbox as it was. */
-struct shot {
-	struct mailbox *mailbox; /* held while copies are made; NULL afterwards */
-	uint32_t number;         /* in the store */
-	bool taken, seen;        /* seen: in this pass */
-	bool damaged;            /* some of its pages cannot be read: it was taken once, without them */
-	struct buf name;
-	struct parcel_mailbox facts; /* slices are owned (keywords) or of `name` */
-	struct shot_page *pages;
-	uint32_t n_pages;
-};
 
 enum phase { TAKING, BEGINNING, MAILBOXES, SUBSCRIPTIONS, ENTRIES, EXPUNGED, CHANGES, POP3, DONE };
 
@@ -87,6 +70,7 @@ struct parcel_writer {
 	struct pop3_position remembered;
 	struct parcel_entries *frame;
 	char *chunk;
+	bool lost_logs; /* rows that are not of mail in mailboxes cannot be read */
 	char problem[160];
 };
 
@@ -117,24 +101,6 @@ struct parcel_writer *parcel_writer_new(struct account *account, const struct pa
 	return w;
 }
 
-static void free_pages(struct shot_page *pages, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++)
-		buf_free(&pages[i].blob);
-	mem_free(pages);
-}
-
-static void free_shot(struct shot *shot)
-{
-	if (shot->mailbox)
-		mailbox_close(shot->mailbox);
-	for (uint32_t i = 0; i < shot->facts.n_keywords; i++)
-		mem_free((char *)shot->facts.keywords[i].p);
-	free_pages(shot->pages, shot->n_pages);
-	buf_free(&shot->name);
-	mem_free(shot);
-}
-
 void parcel_writer_free(struct parcel_writer **pointer)
 {
 	struct parcel_writer *w = *pointer;
@@ -142,7 +108,7 @@ void parcel_writer_free(struct parcel_writer **pointer)
 	if (!w)
 		return;
 	for (uint32_t i = 0; i < w->n_shots; i++)
-		free_shot(w->shots[i]);
+		shot_free(w->shots[i]);
 	mem_free(w->shots);
 	for (uint64_t i = 0; i < w->n_blocks; i++)
 		mem_free(w->sent[i]);
@@ -201,107 +167,11 @@ static int add_shot(struct parcel_writer *w, struct mailbox *mailbox, struct sho
 	int result = mailbox_open_begin(mailbox);
 	if (result < 0 && result != ERR_CORRUPT)
 		return result;
-	struct shot *shot = mem_alloc(1, sizeof *shot);
-	shot->mailbox = result == 0 ? mailbox : NULL;
-	shot->number = mailbox->facts.number;
-	shot->name = BUF_INIT(MAILBOX_NAME_MAX);
+	struct shot *shot = shot_new(result == 0 ? mailbox : NULL, mailbox->facts.number);
 	w->shots = mem_resize(w->shots, w->n_shots + 1, sizeof(struct shot *));
 	w->shots[w->n_shots++] = shot;
 	*out = shot;
 	return result;
-}
-
-static bool is_as_taken(const struct shot *shot, const struct mailbox *mailbox)
-{
-	if (shot->damaged)
-		return true;
-	return shot->taken && shot->facts.modseq == mailbox->modseq && shot->facts.uidnext == mailbox->uidnext &&
-	       shot->facts.recent == mailbox->recent && shot->facts.n_keywords == mailbox->n_keywords &&
-	       str_eq(shot->facts.name, mailbox->facts.name);
-}
-
-static void take_facts(struct shot *shot, const struct mailbox *mailbox)
-{
-	buf_clear(&shot->name);
-	buf_add(&shot->name, mailbox->facts.name);
-	for (uint32_t i = shot->facts.n_keywords; i < mailbox->n_keywords; i++)
-		shot->facts.keywords[i] = str_of(mem_copy(mailbox->keywords[i]), mailbox->keywords[i].n);
-	shot->facts.n_keywords = (uint32_t)mailbox->n_keywords;
-	shot->facts.name = buf_str(&shot->name);
-	shot->facts.uidvalidity = mailbox->facts.uidvalidity;
-	shot->facts.special_use = mailbox->facts.special_use;
-	shot->facts.uidnext = mailbox->uidnext;
-	shot->facts.recent = mailbox->recent;
-	shot->facts.modseq = mailbox->modseq;
-	shot->taken = true;
-}
-
-/* Pages that are as they were keep their copy. Both lists are in order of uid, and so of key within a run. */
-static void take_pages(struct shot *shot, const struct mailbox *mailbox)
-{
-	struct shot_page *fresh = mem_alloc(mailbox->n_pages + 1, sizeof *fresh);
-	uint32_t n = 0, old = 0;
-	for (uint32_t i = 0; i < mailbox->n_pages; i++) {
-		const struct page *page = mailbox->pages[i];
-		if (page->n == 0)
-			continue;
-		uint32_t at = old;
-		while (at < shot->n_pages && shot->pages[at].key != page->key)
-			at++;
-		if (at < shot->n_pages)
-			old = at + 1;
-		struct shot_page *before = at < shot->n_pages ? &shot->pages[at] : NULL;
-		if (before && before->modseq == page->modseq && before->n == page->n) {
-			fresh[n++] = *before;
-			before->blob = BUF_INIT(0);
-			continue;
-		}
-		fresh[n] = (struct shot_page){ page->key, page->modseq, page->uid_base, page->n, BUF_INIT(PARCEL_FRAME_MAX) };
-		page_encode(page, &fresh[n++].blob);
-	}
-	free_pages(shot->pages, shot->n_pages);
-	shot->pages = fresh;
-	shot->n_pages = n;
-}
-
-/* A page of a damaged mailbox, as its row has it, when it can be read and its uids follow those before. */
-static void take_row(struct shot *shot, sqlite3_stmt *row, uint32_t uid_base, uint64_t run_modseq)
-{
-	struct page *page = page_new(NULL, (uint64_t)db_column_int(row, 0), uid_base);
-	bool good = page_decode(db_column_blob(row, 1), run_modseq, page) == 0 && page->n <= PAGE_ENTRIES;
-	if (good && page->n > 0 && page->entries[0].uid >= shot->facts.uidnext) {
-		shot->pages = mem_resize(shot->pages, shot->n_pages + 1, sizeof *shot->pages);
-		struct shot_page *copy = &shot->pages[shot->n_pages++];
-		*copy = (struct shot_page){ page->key, page->modseq, uid_base, page->n, BUF_INIT(PARCEL_FRAME_MAX) };
-		page_encode(page, &copy->blob);
-		shot->facts.uidnext = page->entries[page->n - 1].uid + 1;
-	}
-	if (good) {
-		shot->facts.uidnext = MAX(shot->facts.uidnext, page->uidnext);
-		shot->facts.modseq = MAX(shot->facts.modseq, page->modseq);
-	}
-	page_free(&page);
-}
-
-/* What can be read of a mailbox that cannot be opened, from its rows. */
-static int take_readable(struct shot *shot, const struct mailbox *mailbox)
-{
-	DB_USING(runs, mailbox->account->store->sql.run_list);
-	int row, page = DB_DONE;
-	take_facts(shot, mailbox);
-	shot->damaged = true;
-	shot->facts.uidnext = 1;
-	shot->facts.modseq = 0;
-	db_bind_int(runs, 1, mailbox->facts.number);
-	while ((row = db_step(runs)) == DB_ROW && page == DB_DONE) {
-		DB_USING(pages, mailbox->account->store->sql.page_list);
-		db_bind_int(pages, 1, db_column_int(runs, 0) << 32);
-		db_bind_int(pages, 2, db_column_int(runs, 0) << 32 | UINT32_MAX);
-		while ((page = db_step(pages)) == DB_ROW)
-			take_row(shot, pages, (uint32_t)db_column_int(runs, 1), (uint64_t)db_column_int(runs, 2));
-	}
-	shot->facts.recent = shot->facts.uidnext;
-	return MIN(row, 0) < 0 ? row : MIN(page, 0);
 }
 
 /* *done: its copy is of now. */
@@ -314,16 +184,14 @@ static int take_mailbox(struct parcel_writer *w, struct mailbox *mailbox, uint32
 	while (result == 0 && !loaded && !shot->damaged && clock_monotonic_us() < end_us)
 		result = mailbox_open_step(mailbox, &loaded);
 	if (result == ERR_CORRUPT && !w->whole)
-		result = take_readable(shot, mailbox);
+		result = shot_take_readable(shot, mailbox);
 	loaded |= shot && shot->damaged;
 	if (result == ERR_CORRUPT)
 		tell(w, "entries of mailbox %.*s are damaged", STR_ARG(str_first(mailbox->facts.name, 100)));
 	if (result < 0 || !loaded)
 		return result;
-	if (!is_as_taken(shot, mailbox)) {
-		take_facts(shot, mailbox);
-		take_pages(shot, mailbox);
-	}
+	if (!shot_is_as_taken(shot, mailbox))
+		shot_take(shot, mailbox);
 	shot->seen = true;
 	*done = true;
 	return 0;
@@ -336,19 +204,20 @@ static void drop_unseen(struct parcel_writer *w)
 		if (w->shots[i]->seen)
 			w->shots[kept++] = w->shots[i];
 		else
-			free_shot(w->shots[i]);
+			shot_free(w->shots[i]);
 	}
 	w->n_shots = kept;
 }
 
-static int read_created(struct account *account, int64_t *out)
+static int read_created(struct account *account, bool whole, int64_t *out)
 {
 	DB_USING(created, account->store->sql.account_created);
 	db_bind_int(created, 1, account->number);
 	int row = db_step(created);
 	if (row == DB_ROW)
 		*out = db_column_int(created, 0);
-	return row == DB_ROW ? 0 : row == DB_DONE ? ERR_NOT_FOUND : row;
+	bool damaged = row == ERR_CORRUPT || row == DB_DONE;
+	return row == DB_ROW || (damaged && !whole) ? 0 : row == DB_DONE ? ERR_NOT_FOUND : row;
 }
 
 /* All copies are of this instant. */
@@ -362,6 +231,8 @@ static int end_taking(struct parcel_writer *w)
 		struct shot *shot = w->shots[i];
 		shot->facts.number = i + 1;
 		w->begin.modseq = MAX(w->begin.modseq, shot->facts.modseq);
+		w->begin.messages += shot->messages;
+		w->begin.bytes += shot->bytes;
 		if (!shot->mailbox)
 			continue;
 		w->begin.messages += shot->mailbox->count;
@@ -373,7 +244,7 @@ static int end_taking(struct parcel_writer *w)
 	w->n_blocks = (account->next >> SENT_BITS) + 1;
 	w->sent = mem_alloc(w->n_blocks, sizeof *w->sent);
 	w->phase = BEGINNING;
-	return read_created(account, &w->begin.created);
+	return read_created(account, w->whole, &w->begin.created);
 }
 
 static int take(struct parcel_writer *w, uint64_t end_us)
@@ -409,12 +280,31 @@ static int give_up_message(struct parcel_writer *w, const char *problem)
 	struct outgoing *out = &w->out;
 	(void)body_sum_end(&out->sum);
 	out->under_way = false;
-	tell(w, "message %llu: %s (segment %u, offset %llu)", (unsigned long long)out->facts.number, problem, out->segment,
-	     (unsigned long long)out->offset);
+	if (out->segment == 0)
+		tell(w, "message %llu: %s", (unsigned long long)out->facts.number, problem);
+	else
+		tell(w, "message %llu: %s (segment %u, offset %llu)", (unsigned long long)out->facts.number, problem, out->segment,
+		     (unsigned long long)out->offset);
 	if (w->whole || out->begun)
 		return ERR_CORRUPT;
 	parcel_put_missing(&w->maker, &(struct parcel_missing){ out->facts.number, parcel_writer_problem(w) });
 	return 0;
+}
+
+/* Of its row only what comes first: neither the rows before it nor the pages that a long one goes on in are looked at. */
+static int find_place(struct parcel_writer *w, struct message_row *out)
+{
+	DB_USING(place, w->account->store->sql.message_place);
+	db_bind_int(place, 1, make_key(w->account, w->out.facts.number));
+	int row = db_step(place);
+	if (row == DB_ROW && (!db_column_between(place, 0, 1, BODYLOG_SEGMENT_MAX) || !db_column_between(place, 1, 0, INT64_MAX) ||
+	                      !db_column_between(place, 2, 0, ENTRY_SIZE_MAX) || !db_column_between(place, 4, INT16_MIN, INT16_MAX)))
+		return ERR_CORRUPT;
+	if (row == DB_ROW)
+		*out = (struct message_row){ .segment = (uint32_t)db_column_int(place, 0), .offset = (uint64_t)db_column_int(place, 1),
+			                         .size = (uint64_t)db_column_int(place, 2), .internal_date = db_column_int(place, 3),
+			                         .zone_minutes = (int16_t)db_column_int(place, 4) };
+	return row == DB_ROW ? 0 : row == DB_DONE ? ERR_NOT_FOUND : row;
 }
 
 static int find_message(struct parcel_writer *w)
@@ -422,6 +312,8 @@ static int find_message(struct parcel_writer *w)
 	struct outgoing *out = &w->out;
 	struct message_row row;
 	int result = message_cursor_get(&w->rows, out->facts.number, &row);
+	if (result == ERR_CORRUPT && !w->whole)
+		result = find_place(w, &row);
 	if (result < 0)
 		return result;
 	out->segment = row.segment;
@@ -441,8 +333,10 @@ static int begin_message(struct parcel_writer *w, uint64_t number, uint32_t mail
 	uint64_t end;
 	*out = (struct outgoing){ .under_way = true, .facts = { .number = number, .mailbox = mailbox } };
 	int result = find_message(w);
+	if (result == ERR_NOT_FOUND || result == ERR_CORRUPT)
+		return give_up_message(w, result == ERR_CORRUPT ? "its row in index.db cannot be read" : "it is gone");
 	if (result < 0)
-		return result == ERR_NOT_FOUND ? give_up_message(w, "it is gone") : result;
+		return result;
 	if (!checked_add(out->offset, out->facts.size, &end))
 		return give_up_message(w, "its row is damaged");
 	result = bodylog_record_of(bodies, out->segment, out->offset, end, room, &record);
@@ -527,7 +421,9 @@ static struct str find_uidl(struct parcel_writer *w, uint64_t id, uint32_t at)
 {
 	struct str text = STR("");
 	int result = w->has_uidls ? uidl_cursor_find(&w->uidls, id, &text) : 0;
-	if (result < 0)
+	if (result == ERR_CORRUPT && !w->whole)
+		w->lost_logs = true;
+	else if (result < 0)
 		w->uidl_error = result;
 	if (result < 0 || text.n == 0 || text.n > POP3_UIDL_MAX)
 		return STR("");
@@ -594,17 +490,34 @@ static uint32_t number_of_mailbox(struct parcel_writer *w, int64_t number)
 	return shot ? shot->facts.number : 0; /* in the parcel */
 }
 
+/* The next row of a log; behind the last number there is none. */
+static int step_log(const struct parcel_writer *w, sqlite3_stmt *rows)
+{
+	if (w->log_at >= w->begin.modseq)
+		return DB_DONE;
+	db_bind_int(rows, 1, make_key(w->account, w->log_at + 1));
+	db_bind_int(rows, 2, make_key(w->account, w->begin.modseq));
+	return db_step(rows);
+}
+
+/* What its rows end with: DB_DONE, or an error. What lies behind a page that cannot be read is left out. */
+static int end_of_log(struct parcel_writer *w, int row)
+{
+	if (row != ERR_CORRUPT || w->whole)
+		return MIN(row, 0);
+	w->lost_logs = true;
+	return 0;
+}
+
 /* The next row of the undelete log; without one the phase is over. A row that cannot be read is passed over. */
 static int load_expunged(struct parcel_writer *w)
 {
 	DB_USING(rows, w->account->store->sql.expunged_list);
-	db_bind_int(rows, 1, make_key(w->account, w->log_at + 1));
-	db_bind_int(rows, 2, make_key(w->account, w->begin.modseq));
-	int row = db_step(rows);
+	int row = step_log(w, rows);
 	if (row != DB_ROW) {
 		w->phase = CHANGES;
 		w->log_at = 0;
-		return MIN(row, 0);
+		return end_of_log(w, row);
 	}
 	w->log_at = (uint64_t)db_column_int(rows, 0) & NUMBER_MAX;
 	w->log_mailbox = number_of_mailbox(w, db_column_int(rows, 1));
@@ -657,13 +570,11 @@ static int send_change(struct parcel_writer *w)
 {
 	struct set uids = SET_INIT;
 	DB_USING(rows, w->account->store->sql.change_list);
-	db_bind_int(rows, 1, make_key(w->account, w->log_at + 1));
-	db_bind_int(rows, 2, make_key(w->account, w->begin.modseq));
-	int row = db_step(rows);
+	int row = step_log(w, rows);
 	if (row != DB_ROW) {
 		w->phase = POP3;
 		w->shot = 0;
-		return MIN(row, 0);
+		return end_of_log(w, row);
 	}
 	w->log_at = (uint64_t)db_column_int(rows, 0) & NUMBER_MAX;
 	struct parcel_change change = { .mailbox = number_of_mailbox(w, db_column_int(rows, 1)), .modseq = w->log_at,
@@ -677,21 +588,29 @@ static int send_change(struct parcel_writer *w)
 	return result;
 }
 
+static void put_lost_logs(struct parcel_writer *w)
+{
+	if (w->lost_logs)
+		parcel_put_missing(&w->maker, &(struct parcel_missing){ PARCEL_LOST_LOGS, STR("rows of index.db cannot be read: what was expunged, "
+		                   "the log of changes and what POP3 remembers are not whole") });
+}
+
 /* What POP3 remembers of mailboxes. */
 static int send_remembered(struct parcel_writer *w)
 {
 	bool any = false;
 	if (w->shot == w->n_shots) {
 		w->phase = DONE;
+		put_lost_logs(w);
 		return 0;
 	}
 	const struct shot *shot = w->shots[w->shot];
 	int result = parcel_put_remembered(w->account->store, shot->number, shot->facts.number, &w->remembered, &w->maker, &any);
-	if (!any) {
+	if (!any || result == ERR_CORRUPT) {
 		w->remembered = (struct pop3_position){ 0 };
 		w->shot++;
 	}
-	return result;
+	return end_of_log(w, result);
 }
 
 static void next_subscription(struct parcel_writer *w)
@@ -710,12 +629,21 @@ static void next_subscription(struct parcel_writer *w)
 static void put_mailbox(struct parcel_writer *w, const struct shot *shot)
 {
 	parcel_put_mailbox(&w->maker, &shot->facts);
-	if (!shot->damaged)
+	if (!shot->lost && !shot->lost_keywords)
 		return;
-	tell(w, "entries of mailbox %.*s are damaged: some of its messages are left out",
-	     STR_ARG(str_first(shot->facts.name, 80)));
+	tell(w, "rows of it in index.db are damaged: %s%s%s are left out", shot->lost ? "some of its messages" : "",
+	     shot->lost && shot->lost_keywords ? " and " : "", shot->lost_keywords ? "keywords" : "");
 	parcel_put_missing(&w->maker, &(struct parcel_missing){ parcel_number_of_lost_entries(shot->facts.number),
 	                                                        parcel_writer_problem(w) });
+}
+
+static void put_begin(struct parcel_writer *w)
+{
+	parcel_put_begin(&w->maker, &w->begin);
+	if (w->account->has_lost_mailboxes)
+		parcel_put_missing(&w->maker, &(struct parcel_missing){ PARCEL_LOST_MAILBOXES, STR("rows of its mailboxes in index.db cannot "
+		                   "be read: whole mailboxes may be left out") });
+	w->phase = MAILBOXES;
 }
 
 /* --- steps --- */
@@ -726,8 +654,7 @@ static int work(struct parcel_writer *w, uint64_t end_us)
 	case TAKING:
 		return take(w, end_us);
 	case BEGINNING:
-		parcel_put_begin(&w->maker, &w->begin);
-		w->phase = MAILBOXES;
+		put_begin(w);
 		return 0;
 	case MAILBOXES:
 		if (w->at < w->n_shots) {
@@ -754,13 +681,22 @@ static int work(struct parcel_writer *w, uint64_t end_us)
 	return 0;
 }
 
+static int begin_uidls(struct parcel_writer *w)
+{
+	int result = uidl_cursor_begin(&w->uidls, w->account, &w->has_uidls);
+	if (result != ERR_CORRUPT || w->whole)
+		return result;
+	w->lost_logs = true;
+	return 0;
+}
+
 int parcel_writer_step(struct parcel_writer *w, bool *done)
 {
 	uint64_t end_us = clock_monotonic_us() + SLICE_US;
 	int result = account_is_gone(w->account) ? ERR_NOT_FOUND : 0;
 	message_cursor_begin(&w->rows, w->account);
 	if (result == 0)
-		result = uidl_cursor_begin(&w->uidls, w->account, &w->has_uidls);
+		result = begin_uidls(w);
 	while (result == 0 && w->phase != DONE && w->maker.out.max - w->maker.out.n >= ROOM &&
 	       clock_monotonic_us() < end_us)
 		result = work(w, end_us);

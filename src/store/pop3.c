@@ -210,7 +210,7 @@ static int open_due(struct store *store, struct due_work *work)
 	struct mailbox *const *list;
 	int result = account_open(store, &work->account, &work->holder);
 	if (result < 0) {
-		work->gone = result == ERR_NOT_FOUND;
+		work->gone = result == ERR_NOT_FOUND || result == ERR_CORRUPT;
 		return work->gone ? 0 : result;
 	}
 	size_t n = account_mailboxes(work->holder, &list);

@@ -1,6 +1,6 @@
-/* salvage_reader.c: reads a damaged database through SQLite, on a copy, table by table in order of key; where a page
- * cannot be read it feels its way, by larger and larger steps, to the next key behind it. Owns the copy and all rows it
- * gives. Whatever cannot be read is told once and makes the index doubtful. */
+/* salvage_reader.c: reads a damaged database through SQLite, on a copy, table by table in order of key, around the pages
+ * that cannot be read (store/table_walk.h). Owns the copy and all rows it gives. Whatever cannot be read is told once and
+ * makes the index doubtful. */
 #include "store/salvage_reader.h"
 
 #include "base/checked.h"
@@ -10,6 +10,7 @@
 #include "db/wal.h"
 #include "store/internal.h"
 #include "store/salvage_segments.h"
+#include "store/table_walk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +22,6 @@
 #define COPY_NAME        "damaged-index.db"
 #define PAGE_SIZE        4096
 #define ROWS_MAX         50000000 /* of a table that is held in memory */
-#define RUN_NUMBER_MAX   INT64_C(0x7fffffff)
 
 struct salvage_index_private {
 	struct db db;
@@ -47,72 +47,40 @@ static void tell(struct salvage_index *index, bool doubt, const char *format, ..
 
 /* --- walking a table --- */
 
-typedef void row_fn(void *owner, sqlite3_stmt *row);
+struct table {
+	struct salvage_index *index;
+	const char *name;
+	table_row_fn *fn;
+	void *owner;
+};
 
-static bool can_read_behind(sqlite3_stmt *rows, int64_t key, int64_t last)
+static void give_row(void *owner, sqlite3_stmt *row)
 {
-	db_bind_int(rows, 1, key);
-	db_bind_int(rows, 2, last);
-	int result = db_step(rows);
-	bool can = result == DB_DONE || (result == DB_ROW && db_column_int(rows, 0) > key);
-	db_reset(rows);
-	return can;
+	const struct table *table = owner;
+	table->fn(table->owner, row);
 }
 
-/* Rows directly behind `key` cannot be read: a key, as small as may be, behind which they can; `last` if there is
- * none. */
-static int64_t feel_forward(sqlite3_stmt *rows, int64_t key, int64_t last)
+static void tell_gap(void *owner, int64_t key)
 {
-	int64_t bad = key, good = last, step = 1, at;
-	while (checked_add(key, step, &at) && at < last) {
-		if (can_read_behind(rows, at, last)) {
-			good = at;
-			break;
-		}
-		bad = at;
-		if (step > INT64_MAX / 2)
-			break;
-		step *= 2;
-	}
-	while (good != last && bad + 1 < good) {
-		at = bad + (good - bad) / 2;
-		if (can_read_behind(rows, at, last))
-			good = at;
-		else
-			bad = at;
-	}
-	return good;
+	const struct table *table = owner;
+	tell(table->index, true, "table %s: rows behind key %lld cannot be read", table->name, (long long)key);
 }
 
-/* Calls fn for each row that can be read whose key (the first column) is in first..last, in order. `sql` takes the key
- * that comes before as ?1 and the last one as ?2. False: it cannot be asked for at all. */
-static bool walk(struct salvage_index *index, const char *table, const char *sql, int64_t first, int64_t last, row_fn *fn,
-                 void *owner)
+/* Calls fn for each row that can be read (table_walk). False: it cannot be asked for at all. */
+static bool walk(struct salvage_index *index, const char *name, const char *sql, int64_t first, int64_t last,
+                 table_row_fn *fn, void *owner)
 {
+	struct table table = { index, name, fn, owner };
 	sqlite3_stmt *rows;
-	int64_t at = first - 1;
 	if (db_prepare(&index->private->db, sql, &rows) < 0)
 		return false;
-	while (at < last) {
-		int row;
-		db_bind_int(rows, 1, at);
-		db_bind_int(rows, 2, last);
-		while ((row = db_step(rows)) == DB_ROW && db_column_int(rows, 0) > at) {
-			at = db_column_int(rows, 0);
-			fn(owner, rows);
-		}
-		db_reset(rows);
-		if (row == DB_DONE)
-			break;
-		tell(index, true, "table %s: rows behind key %lld cannot be read", table, (long long)at);
-		at = feel_forward(rows, at, last);
-	}
+	table_walk(rows, first, last, give_row, tell_gap, &table);
 	db_finalize(&rows);
 	return true;
 }
 
 static void must_walk(struct salvage_index *index, const char *table, const char *sql, int64_t first, int64_t last,
-                      row_fn *fn, void *owner)
+                      table_row_fn *fn, void *owner)
 {
 	if (!index->lost && !walk(index, table, sql, first, last, fn, owner))
 		tell(index, true, "table %s cannot be read", table);
@@ -200,7 +168,7 @@ static void read_run(void *owner, sqlite3_stmt *row)
 	struct salvage_index *index = owner;
 	struct salvage_run_row run = { .number = db_column_int(row, 0), .account = db_column_int(row, 1),
 		                       .mailbox = db_column_int(row, 2), .uid_base = (uint32_t)db_column_int(row, 3),
-		                       .modseq = (uint64_t)db_column_int(row, 4) };
+		                       .modseq = db_column_between(row, 4, 0, NUMBER_MAX) ? (uint64_t)db_column_int(row, 4) : 0 };
 	if (run.number > 0 && run.number <= RUN_NUMBER_MAX && run.mailbox != 0 &&
 	    add_place((void **)&index->runs, &index->n_runs, sizeof run))
 		index->runs[index->n_runs - 1] = run;

@@ -48,10 +48,10 @@ static const struct db_schema schema = {
 
 /* --- what the gate asks --- */
 
-static void gate_wants_sync(void *owner, int fd)
+static void gate_wants_sync(void *owner, int fd, bool is_folder)
 {
 	struct store *store = owner;
-	store->world->sync(store->owner, fd);
+	store->world->sync(store->owner, fd, is_folder);
 }
 
 int store_write_page(struct store *store, struct page *page)
@@ -182,6 +182,16 @@ static void finalize_statements(struct store *store)
 #undef STATEMENT_FINALIZE
 }
 
+/* Of copies and moves that were under way when the last run ended, and of accounts whose parcels had not come to their end
+ * (store/parking.c). They harm nobody: where pages are torn they stay, and those who have nothing there are served. */
+static int remove_leftovers(struct store *store)
+{
+	int result = runs_remove(store, 0);
+	if (result == 0 || result == ERR_CORRUPT)
+		result = db_exec(&store->db, "UPDATE account SET removed = 1, id = randomblob(24) WHERE removed = 2");
+	return result == ERR_CORRUPT ? 0 : result;
+}
+
 static int open_database(struct store *store, struct str path, const char **what)
 {
 	struct db_options options = { .cache_kb = store->settings.database_cache_kb, .page_size = DATABASE_PAGE,
@@ -198,11 +208,7 @@ static int open_database(struct store *store, struct str path, const char **what
 	}
 	if (result == 0)
 		result = prepare_statements(store);
-	if (result == 0)
-		result = runs_remove(store, 0); /* of copies and moves that were under way when the last run ended */
-	/* accounts whose parcels had not come to their end (store/parking.c) */
-	return result == 0 ? db_exec(&store->db, "UPDATE account SET removed = 1, id = randomblob(24) WHERE removed = 2")
-	                   : result;
+	return result == 0 ? remove_leftovers(store) : result;
 }
 
 /* Where new bodies go. Without the log of the last changes nobody knows where the committed ones end: then nothing is cut
@@ -320,7 +326,7 @@ void store_close(struct store **pointer)
 	sweep_stop(store);
 	compact_free(store);
 	text_sweep_stop(store);
-	mem_free(store->confirmed);
+	deliveries_free(store);
 	mem_free(store->abandoned);
 	buf_free(&store->scratch);
 	buf_free(&store->dropped);
@@ -371,6 +377,8 @@ int store_begin(struct account *account, uint64_t more)
 	uint64_t batch;
 	if (account->gone)
 		return ERR_NOT_FOUND;
+	if (account->modseq > (uint64_t)MODSEQ_LAST || account->uidvalidity > UIDVALIDITY_LAST)
+		return ERR_LIMIT;
 	int result = store->failed ? ERR_IO : gate_begin(store->gate, more, &batch);
 	if (result < 0)
 		return result;
@@ -387,6 +395,13 @@ int store_void(struct store *store, int err)
 {
 	gate_void(store->gate, err);
 	return err;
+}
+
+int store_met(struct store *store, int result)
+{
+	if (__builtin_expect(result == ERR_CORRUPT, 0))
+		db_be_careful(&store->db);
+	return result;
 }
 
 void page_mark_dirty(struct page *page)
@@ -450,4 +465,15 @@ void store_statistics(const struct store *store, struct store_statistics *out)
 		                              .segments_damaged = store->segments_damaged,
 		                              .compacted_bytes = store->compacted_bytes };
 	compact_space(store, out);
+}
+
+bool store_is_short_of_space(const struct store *store, uint64_t *free_bytes)
+{
+	*free_bytes = 0;
+	return gate_free_space(store->gate, free_bytes) && *free_bytes < store->settings.reserve;
+}
+
+uint64_t store_space_refusals(const struct store *store)
+{
+	return gate_refusals(store->gate);
 }

@@ -140,6 +140,9 @@ int mailbox_create(struct account *account, struct str name, enum special_use us
 
 /* Its messages go to the undelete log; mailboxes below it stay. ERR_DENIED for INBOX. */
 int mailbox_delete(struct mailbox *mailbox) MUST_CHECK;
+/* The same of one that cannot be opened (ERR_CORRUPT): what can be read of it goes to the undelete log, nobody knows what else was
+ * in it. Reads all mailboxes of the account, for its counters. */
+int mailbox_delete_damaged(struct mailbox *mailbox) MUST_CHECK;
 
 /* Renames it and all below it; creates missing parents. INBOX (RFC 3501 6.3.5): its messages move to a new mailbox
  * of that name, INBOX stays, empty. `name` as in mailbox_create. ERR_EXISTS when `to` or a name below it is taken. */

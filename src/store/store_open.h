@@ -21,8 +21,8 @@ struct store_settings {
 
 /* What the store asks of its owner. Called from within store functions: put work off to the end of the turn. */
 struct store_world {
-	/* fdatasync this descriptor on a helper thread, then call store_synced with 0 or ERR_IO on the loop. */
-	void (*sync)(void *owner, int fd);
+	/* file_sync this descriptor on a helper thread, then call store_synced with what it said on the loop. */
+	void (*sync)(void *owner, int fd, bool is_folder);
 	/* Writing is possible again. */
 	void (*writable)(void *owner);
 	/* Batches up to this one are on disk: replies may leave. */
@@ -76,6 +76,11 @@ struct store_statistics {
 	uint64_t segments_damaged;     /* that cannot be compacted: see `mansio store check` */
 };
 void store_statistics(const struct store *store, struct store_statistics *out);
+
+/* True when the disk has less free than the reserve: nothing is written then. *free_bytes: 0 where it is not known. */
+bool store_is_short_of_space(const struct store *store, uint64_t *free_bytes);
+/* Times that something was not begun for lack of space: when it grows, it is time to look. */
+uint64_t store_space_refusals(const struct store *store);
 
 /* --- a snapshot, for backups: snapshot.c --- */
 
@@ -171,11 +176,10 @@ int placing_step(struct placing *placing, struct account *account, struct str ma
 int mailbox_add(struct mailbox *mailbox, const struct message_arrival *arrival, uint32_t *uid) MUST_CHECK;
 
 #define DELIVERY_KEY_BYTES 16
-/* True when the delivery of this key is stored already and its answer not yet confirmed. */
+/* The rows of keys, of deliveries (delivery.h) and of entries that come with an account. True when it was remembered, and
+ * not confirmed since. */
 int delivery_is_known(struct store *store, const unsigned char key[DELIVERY_KEY_BYTES], bool *known) MUST_CHECK;
 int delivery_remember(struct store *store, struct account *account,
                       const unsigned char key[DELIVERY_KEY_BYTES]) MUST_CHECK;
-/* The answer was written: the key is forgotten with the next batch. */
-void delivery_confirm(struct store *store, const unsigned char key[DELIVERY_KEY_BYTES]);
 
 #endif

@@ -1,5 +1,5 @@
-/* Tests of accounts, mailboxes, messages and delivery keys, and of what remains after a batch that was rolled back.
- * Entries and changes: random_test.c. */
+/* Tests of accounts, mailboxes and messages, and of what remains after a batch that was rolled back.
+ * Entries and changes: random_test.c; delivery keys: delivery_test.c. */
 #include "store/internal.h"
 #include "store/test_store.h"
 
@@ -444,8 +444,6 @@ static void two_cursors_do_not_disturb_each_other(void **state)
 	mailbox_close(box);
 }
 
-/* --- deliveries --- */
-
 static bool is_known(struct test *test, const unsigned char *key)
 {
 	bool known;
@@ -476,53 +474,7 @@ static void a_file_that_changed_since_it_was_parsed_is_refused(void **state)
 	fclose(file);
 }
 
-static void delivery_keys_are_kept_until_confirmed_or_old(void **state)
-{
-	struct test *test = *state;
-	const unsigned char a[DELIVERY_KEY_BYTES] = "a", b[DELIVERY_KEY_BYTES] = "b";
-	assert_false(is_known(test, a));
-	assert_int_equal(delivery_remember(test->fixture.store, test->account, a), 0);
-	assert_int_equal(delivery_remember(test->fixture.store, test->account, b), 0);
-	reopen(test);
-	assert_true(is_known(test, a) && is_known(test, b));
-	delivery_confirm(test->fixture.store, a);
-	fixture_add(find(test, "INBOX"), 1, 0, NULL);
-	fixture_settle(&test->fixture);
-	assert_false(is_known(test, a));
-	assert_true(is_known(test, b));
-	clock_shift(2 * 86400);
-	while (store_idle_work(test->fixture.store))
-		fixture_settle(&test->fixture);
-	clock_shift(0);
-	assert_false(is_known(test, b));
-}
-
 /* --- batches that never happened --- */
-
-/* Its row went with a batch that is committed, and stands anew in one after that which was voided. */
-static void a_delivery_key_that_is_stored_again_after_a_void_batch_stays(void **state)
-{
-	struct test *test = *state;
-	const unsigned char key[DELIVERY_KEY_BYTES] = "key";
-	struct store *store = test->fixture.store;
-	assert_int_equal(delivery_remember(store, test->account, key), 0);
-	fixture_settle(&test->fixture);
-	delivery_confirm(store, key);
-	create(test, "anything");
-	store_turn(store);
-	assert_true(store_writable(store) && test->fixture.sync_fd >= 0);
-	assert_false(is_known(test, key));
-	assert_int_equal(delivery_remember(store, test->account, key), 0);
-	gate_void(store->gate, ERR_NO_SPACE);
-	account_close(&test->account);
-	test->account = fixture_account(&test->fixture, 1);
-	assert_false(is_known(test, key));
-	assert_int_equal(delivery_remember(store, test->account, key), 0);
-	fixture_settle(&test->fixture);
-	create(test, "something");
-	fixture_settle(&test->fixture);
-	assert_true(is_known(test, key));
-}
 
 static void a_voided_batch_drops_the_accounts_in_it_only(void **state)
 {
@@ -630,8 +582,6 @@ int main(void)
 		TEST(messages_of_many_pages_are_read_in_order_and_at_random),
 		TEST(two_cursors_do_not_disturb_each_other),
 		TEST(a_file_that_changed_since_it_was_parsed_is_refused),
-		TEST(delivery_keys_are_kept_until_confirmed_or_old),
-		TEST(a_delivery_key_that_is_stored_again_after_a_void_batch_stays),
 		TEST(a_voided_batch_drops_the_accounts_in_it_only),
 		TEST(an_account_that_is_loaded_again_waits_for_the_sync_in_flight),
 		TEST(a_batch_that_cannot_be_prepared_is_voided),

@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/file.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -23,11 +24,12 @@ static void must(bool worked, const char *what)
 
 /* --- the store's world --- */
 
-static void world_sync(void *owner, int fd)
+static void world_sync(void *owner, int fd, bool is_folder)
 {
 	struct store_fixture *fixture = owner;
 	must(fixture->sync_fd < 0, "one sync at a time");
 	fixture->sync_fd = fd;
+	fixture->sync_is_folder = is_folder;
 }
 
 static void world_writable(void *owner)
@@ -107,7 +109,7 @@ bool fixture_sync(struct store_fixture *fixture, int result)
 	if (fd < 0)
 		return false;
 	fixture->sync_fd = -1;
-	must(fixture->no_syncs || result < 0 || fdatasync(fd) == 0, "fdatasync");
+	must(fixture->no_syncs || result < 0 || file_sync(fd, fixture->sync_is_folder) == 0, "syncing");
 	store_synced(fixture->store, result);
 	return true;
 }
@@ -256,6 +258,7 @@ int store_test_tear_down(void **state)
 {
 	struct store_test *test = *state;
 	clock_shift(0);
+	clock_hold(0);
 	account_close(&test->account);
 	fixture_end(&test->fixture);
 	return 0;

@@ -13,6 +13,7 @@ struct store_fixture {
 	struct store_settings settings; /* change before fixture_open or fixture_reopen */
 	struct store *store;
 	int sync_fd;                    /* that the gate waits for; -1: none */
+	bool sync_is_folder;
 	uint64_t durable, voids, writables;
 	int failed;                     /* error of store_world.failed */
 	bool no_syncs;                  /* answers without fdatasync: for measuring */
@@ -49,7 +50,7 @@ struct account *fixture_account(struct store_fixture *fixture, uint32_t number);
 uint32_t fixture_add(struct mailbox *mailbox, uint32_t n, uint8_t flags, const struct keyword_bits *keywords);
 
 /* What most tests begin with, as cmocka's set-up and tear-down: a store with one account, held, and two of its
- * mailboxes. clock_shift is taken back in the end. */
+ * mailboxes. clock_shift and clock_hold are taken back in the end. */
 struct store_test {
 	struct store_fixture fixture;
 	struct account *account; /* number 1 */

@@ -4,6 +4,7 @@
 #include "store/internal.h"
 
 #include "base/checked.h"
+#include "store/readable.h"
 
 #define RUNS_MAX    65536 /* of one mailbox */
 #define SLICE_PAGES 128   /* read at a time, where others wait: about 15,000 entries */
@@ -105,14 +106,17 @@ void view_recount(struct mailbox *mailbox)
 
 /* --- loading --- */
 
-static struct run read_run(sqlite3_stmt *row)
+static int read_run(sqlite3_stmt *row, struct run *out)
 {
-	return (struct run){ (uint64_t)db_column_int(row, 0), (uint32_t)db_column_int(row, 1),
+	if (!db_column_between(row, 0, 1, RUN_NUMBER_MAX) || !db_column_between(row, 1, 0, UINT32_MAX - 1) ||
+	    !db_column_between(row, 2, 0, NUMBER_MAX))
+		return ERR_CORRUPT;
+	*out = (struct run){ (uint64_t)db_column_int(row, 0), (uint32_t)db_column_int(row, 1),
 		                 (uint64_t)db_column_int(row, 2) };
+	return 0;
 }
 
-/* No bit stands for a name that the mailbox does not have. */
-static bool keywords_are_known(const struct mailbox *mailbox, const struct page *page)
+bool page_keywords_are_known(const struct mailbox *mailbox, const struct page *page)
 {
 	struct keyword_bits bits;
 	bool known = true;
@@ -129,7 +133,7 @@ static int read_page(struct mailbox *mailbox, const struct run *run, bool anyhow
 {
 	struct page *page = page_new(mailbox, (uint64_t)db_column_int(row, 0), run->uid_base);
 	int result = page_decode(db_column_blob(row, 1), run->modseq, page);
-	if (result == 0 && (page->n > PAGE_ENTRIES || (!anyhow && !keywords_are_known(mailbox, page))))
+	if (result == 0 && (page->n > PAGE_ENTRIES || (!anyhow && !page_keywords_are_known(mailbox, page))))
 		result = ERR_CORRUPT;
 	if (result < 0)
 		page_free(&page);
@@ -156,7 +160,10 @@ static int load_tail(struct mailbox *mailbox)
 	int row = db_step(runs);
 	if (row != DB_ROW)
 		return row == DB_DONE ? ERR_CORRUPT : row;
-	struct run run = read_run(runs);
+	struct run run;
+	row = read_run(runs, &run);
+	if (row < 0)
+		return row;
 	bind_pages(pages, &run, 0);
 	row = db_step(pages);
 	if (row < 0)
@@ -191,10 +198,11 @@ static int list_runs(struct mailbox *mailbox, struct run **out, uint32_t *n)
 	*n = 0;
 	db_bind_int(runs, 1, mailbox->facts.number);
 	while ((row = db_step(runs)) == DB_ROW) {
-		if (*n >= RUNS_MAX)
+		struct run run;
+		if (*n >= RUNS_MAX || read_run(runs, &run) < 0)
 			return ERR_CORRUPT;
 		*out = mem_resize(*out, *n + 1, sizeof **out);
-		(*out)[(*n)++] = read_run(runs);
+		(*out)[(*n)++] = run;
 	}
 	return row;
 }
@@ -305,20 +313,52 @@ int view_load(struct mailbox *mailbox, enum view_state wanted)
 		result = load_tail(mailbox);
 	if (result == 0 && wanted == VIEW_FULL && mailbox->view != VIEW_FULL)
 		result = load_rest(mailbox, UINT32_MAX, NULL);
+	return store_met(mailbox->account->store, result);
+}
+
+/* A page of a mailbox of which SQLite itself cannot read others; those before it are in the view. */
+static void take_readable(void *owner, const struct page *page)
+{
+	struct mailbox *mailbox = owner;
+	const struct page *last = mailbox->n_pages ? mailbox->pages[mailbox->n_pages - 1] : NULL;
+	struct buf *blob = &mailbox->account->store->scratch;
+	if (page->n == 0 || page->n > PAGE_ENTRIES || (last && page->entries[0].uid <= last->entries[last->n - 1].uid))
+		return;
+	struct page *copy = page_new(mailbox, page->key, page->uid_base);
+	buf_clear(blob);
+	page_encode(page, blob);
+	if (page_decode(buf_str(blob), 0, copy) == 0)
+		push_page(mailbox, copy);
+	else
+		page_free(&copy);
+}
+
+static int rebuild(struct mailbox *mailbox)
+{
+	bool lost = false;
+	view_drop(mailbox);
+	int result = readable_pages(mailbox, take_readable, mailbox, &lost);
+	if (mailbox->n_pages == 0)
+		push_page(mailbox, page_new(mailbox, 0, 0));
+	mailbox->view = VIEW_FULL;
+	view_recount(mailbox);
 	return result;
 }
 
-int view_load_readable(struct mailbox *mailbox, bool *damaged)
+int view_load_readable(struct mailbox *mailbox, bool *damaged, bool *torn)
 {
 	int result = view_load(mailbox, VIEW_FULL);
 	*damaged = result == ERR_CORRUPT;
+	*torn = false;
 	if (!*damaged)
 		return result;
 	if (mailbox->view == VIEW_NONE) { /* in place of the last page, one that is in no run */
 		push_page(mailbox, page_new(mailbox, 0, 0));
 		mailbox->view = VIEW_TAIL;
 	}
-	return load_rest(mailbox, UINT32_MAX, damaged);
+	result = load_rest(mailbox, UINT32_MAX, damaged);
+	*torn = result == ERR_CORRUPT;
+	return *torn ? rebuild(mailbox) : result;
 }
 
 static void hold(struct mailbox *mailbox)
@@ -351,7 +391,7 @@ int mailbox_open_step(struct mailbox *mailbox, bool *done)
 		result = load_rest(mailbox, SLICE_PAGES, NULL);
 	if (result == 0)
 		*done = mailbox->view == VIEW_FULL;
-	return result;
+	return store_met(mailbox->account->store, result);
 }
 
 void mailbox_close(struct mailbox *mailbox)

@@ -2,9 +2,11 @@
 #include "syntax/date.h"
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "syntax/header_lex.h"
 
 #define DAY_SECONDS 86400
+#define ZONE_MAX    1439
 
 static const char month_names[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
 	                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
@@ -180,15 +182,27 @@ struct printable {
 	const char *day_name, *month_name;
 };
 
+static int32_t zone_of(struct date d)
+{
+	return MIN(MAX(d.zone_minutes, -ZONE_MAX), ZONE_MAX);
+}
+
+/* In its zone; what no calendar has becomes its first or its last second. */
+static int64_t local_seconds(struct date d)
+{
+	int64_t seconds = MIN(MAX(d.seconds, CALENDAR_FIRST - DAY_SECONDS), CALENDAR_LAST + DAY_SECONDS) + zone_of(d) * 60;
+	return MIN(MAX(seconds, CALENDAR_FIRST), CALENDAR_LAST);
+}
+
 static struct printable to_printable(struct date d)
 {
 	int64_t days = date_local_day(d);
-	int second = (int)(d.seconds + d.zone_minutes * 60 - days * DAY_SECONDS);
-	int zone = d.zone_minutes < 0 ? -d.zone_minutes : d.zone_minutes;
+	int second = (int)(local_seconds(d) - days * DAY_SECONDS);
+	int zone = abs(zone_of(d));
 	struct civil day = civil_from_days(days);
 	return (struct printable){
 		.day = day, .hour = second / 3600, .minute = second / 60 % 60, .second = second % 60,
-		.zone = zone / 60 * 100 + zone % 60, .sign = d.zone_minutes < 0 ? '-' : '+',
+		.zone = zone / 60 * 100 + zone % 60, .sign = zone_of(d) < 0 ? '-' : '+',
 		.day_name = day_names[(days % 7 + 7) % 7], .month_name = month_names[day.month - 1],
 	};
 }
@@ -286,7 +300,7 @@ int date_parse_search(struct str s, int64_t *days)
 
 int64_t date_local_day(struct date d)
 {
-	int64_t seconds = d.seconds + d.zone_minutes * 60;
+	int64_t seconds = local_seconds(d);
 	int64_t days = seconds / DAY_SECONDS;
 	return seconds % DAY_SECONDS < 0 ? days - 1 : days;
 }

@@ -4,7 +4,8 @@
 
 #include "base/buf.h"
 
-/* A moment, and the zone it was written in (RFC 5322, 4.3: unknown zones are 0). */
+/* A moment, and the zone it was written in (RFC 5322, 4.3: unknown zones are 0). Numbers out of bounds, before the year 1 or
+ * after 9999, count as the nearest that are not. */
 struct date {
 	int64_t seconds;      /* since 1970-01-01 00:00 UTC */
 	int32_t zone_minutes; /* east of UTC, -1439 to 1439 */

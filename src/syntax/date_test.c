@@ -1,6 +1,8 @@
 /* Dates of RFC 5322 with its obsolete forms, and those of IMAP, are read and printed exactly. */
 #include "syntax/date.h"
 
+#include "base/clock.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -96,6 +98,21 @@ static void imap_dates_round_trip(void **state)
 		assert_int_equal(date_parse_internal(str_from_c(bad[i]), &d), ERR_SYNTAX);
 }
 
+/* Whatever stands in a row of a damaged database. */
+static void numbers_that_no_calendar_has_are_its_ends(void **state)
+{
+	const int64_t last = CALENDAR_LAST, first = CALENDAR_FIRST;
+	prints(date_print_internal, (struct date){ last, 0 }, "31-Dec-9999 23:59:59 +0000");
+	prints(date_print_internal, (struct date){ last + 60, -1 }, "31-Dec-9999 23:59:59 -0001");
+	prints(date_print_internal, (struct date){ last, 1439 }, "31-Dec-9999 23:59:59 +2359");
+	prints(date_print_internal, (struct date){ INT64_MAX, INT32_MAX }, "31-Dec-9999 23:59:59 +2359");
+	prints(date_print_internal, (struct date){ first, 0 }, " 1-Jan-0001 00:00:00 +0000");
+	prints(date_print_internal, (struct date){ INT64_MIN, INT32_MIN }, " 1-Jan-0001 00:00:00 -2359");
+	prints(date_print, (struct date){ INT64_MIN, 0 }, "Mon, 1 Jan 0001 00:00:00 +0000");
+	assert_int_equal(date_local_day((struct date){ INT64_MAX, INT32_MAX }), last / 86400);
+	assert_int_equal(date_local_day((struct date){ INT64_MIN, INT32_MIN }), first / 86400);
+}
+
 static void search_dates_are_days(void **state)
 {
 	int64_t day;
@@ -117,6 +134,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_moment_is_refused),
 		cmocka_unit_test(printed_as_rfc5322),
 		cmocka_unit_test(imap_dates_round_trip),
+		cmocka_unit_test(numbers_that_no_calendar_has_are_its_ends),
 		cmocka_unit_test(search_dates_are_days),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,13 @@
 /* header.c: walking blocks of header fields. Pure: slices into the caller's block, which outlives them. */
 #include "syntax/header.h"
 
+#include "base/checked.h"
+#include "base/mem.h"
 #include "syntax/header_lex.h"
+
+#include <stdlib.h>
+
+#define COMPARED_MAX 24 /* names that are compared one by one */
 
 size_t header_name_length(struct str line)
 {
@@ -85,15 +91,39 @@ void header_unfold(struct str body, struct buf *out)
 	buf_commit(out, n);
 }
 
+static int compare_names(const void *left, const void *right)
+{
+	const struct str *a = left, *b = right;
+	size_t n = MIN(a->n, b->n);
+	for (size_t i = 0; i < n; i++)
+		if (ascii_lower(a->p[i]) != ascii_lower(b->p[i]))
+			return (unsigned char)ascii_lower(a->p[i]) < (unsigned char)ascii_lower(b->p[i]) ? -1 : 1;
+	return (a->n > b->n) - (a->n < b->n);
+}
+
+static bool is_listed(struct str name, const struct str *names, size_t n_names, bool sorted)
+{
+	if (sorted)
+		return bsearch(&name, names, n_names, sizeof *names, compare_names);
+	for (size_t i = 0; i < n_names; i++)
+		if (str_ieq(name, names[i]))
+			return true;
+	return false;
+}
+
+/* Lists and headers come from outside: with a long list each field is searched for, not compared with all. */
 void header_fields_select(struct str block, const struct str *names, size_t n_names, bool except, struct buf *out)
 {
 	struct header_field field;
-	while (header_next(&block, &field)) {
-		bool named = false;
-		for (size_t i = 0; i < n_names && !named; i++)
-			named = str_ieq(field.name, names[i]);
-		if (named != except)
-			buf_add(out, field.whole);
+	struct str *sorted = NULL;
+	if (n_names > COMPARED_MAX) {
+		sorted = mem_alloc(n_names, sizeof *sorted);
+		memcpy(sorted, names, n_names * sizeof *sorted);
+		qsort(sorted, n_names, sizeof *sorted, compare_names);
 	}
+	while (header_next(&block, &field))
+		if (is_listed(field.name, sorted ? sorted : names, n_names, sorted) != except)
+			buf_add(out, field.whole);
+	mem_free(sorted);
 	buf_add(out, first_line(block)); /* header_next stopped at the blank line, or at the end */
 }

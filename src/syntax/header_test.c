@@ -1,6 +1,8 @@
 /* Header blocks: finding, selecting as IMAP wants it, and decoding text for people. */
 #include "syntax/header.h"
 
+#include "base/checked.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -57,6 +59,36 @@ static void select_keeps_fields_as_they_stand_and_the_blank_line(void **state)
 	selects(STR("A: b"), STR("X"), false, STR(""));
 	selects(STR(""), STR("X"), true, STR(""));
 	selects(STR("A: b\n\nbody"), STR("a"), false, STR("A: b\n\n"));
+}
+
+static void select_has_names_of_a_long_list(void **state)
+{
+	char room[40][8];
+	struct str names[40];
+	struct buf block = BUF_INIT(4096), rest = BUF_INIT(4096), out = BUF_INIT(4096);
+	for (size_t i = 0; i < COUNT_OF(names); i++) {
+		snprintf(room[i], sizeof room[i], "%s%zu", i % 2 ? "x-" : "X-", (i * 7) % COUNT_OF(names));
+		names[i] = str_from_c(room[i]);
+		buf_addf(&block, "%s%zu: a\r\n", i % 3 ? "X-" : "x-", i);
+	}
+	for (size_t i = 0; i < 10; i++)
+		buf_addf(&rest, "X-%zu: b\r\nX-: c\r\nY: d\r\n", i + COUNT_OF(names));
+	for (int except = 0; except < 2; except++) {
+		struct buf all = BUF_INIT(8192), wanted = BUF_INIT(8192);
+		buf_add(&all, buf_str(&block));
+		buf_add(&all, buf_str(&rest));
+		buf_add(&all, STR("\r\n"));
+		buf_add(&wanted, buf_str(except ? &rest : &block));
+		buf_add(&wanted, STR("\r\n"));
+		buf_clear(&out);
+		header_fields_select(buf_str(&all), names, COUNT_OF(names), except, &out);
+		equal(buf_str(&out), buf_str(&wanted));
+		buf_free(&all);
+		buf_free(&wanted);
+	}
+	buf_free(&block);
+	buf_free(&rest);
+	buf_free(&out);
 }
 
 static void decodes(void **state, struct str in, const char *expected)
@@ -129,6 +161,7 @@ int main(void)
 		cmocka_unit_test(find_gives_the_first_raw_body),
 		cmocka_unit_test(unfold_removes_line_ends_only),
 		cmocka_unit_test(select_keeps_fields_as_they_stand_and_the_blank_line),
+		cmocka_unit_test(select_has_names_of_a_long_list),
 		cmocka_unit_test(encoded_words_become_text),
 		cmocka_unit_test(characters_cut_by_words_are_joined),
 		cmocka_unit_test(what_is_no_encoded_word_stays),

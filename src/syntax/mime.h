@@ -119,6 +119,9 @@ void mime_parser_feed(struct mime_parser *parser, struct str chunk);
 /* The message is over. The result lives until the parser is reset or freed. No mime_parser_feed after it. */
 const struct mime_message *mime_parser_finish(struct mime_parser *parser) __attribute__((returns_nonnull));
 
+/* Bytes of memory that the parser holds now. */
+size_t mime_parser_memory(const struct mime_parser *parser);
+
 /* The parameter of that name (lower case), or NULL. */
 const struct mime_param *mime_param_find(const struct mime_params *params, struct str name);
 

@@ -575,6 +575,15 @@ void mime_parser_reset(struct mime_parser *p)
 	start(p);
 }
 
+size_t mime_parser_memory(const struct mime_parser *p)
+{
+	size_t n = sizeof *p + p->limits.depth * sizeof *p->open + p->limits.params * sizeof *p->raw_params +
+	           p->parts_size * sizeof *p->message.parts + p->arena.used + p->line.size + p->value.size;
+	for (int i = 0; i < JOINED_COUNT; i++)
+		n += p->joined[i].size;
+	return n;
+}
+
 void mime_parser_free(struct mime_parser **parser)
 {
 	struct mime_parser *p = *parser;

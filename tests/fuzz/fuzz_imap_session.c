@@ -310,7 +310,12 @@ static void close_stranger(void *owner)
 	((struct stranger *)owner)->over = true;
 }
 
-static const struct login_world login_world = { stranger_output, start_tls, authenticate,
+static bool has_certificate(void *owner)
+{
+	return true;
+}
+
+static const struct login_world login_world = { stranger_output, start_tls, has_certificate, authenticate,
 	                                                 start_timer,     hand_over, close_stranger };
 
 static void run_login(struct str text)

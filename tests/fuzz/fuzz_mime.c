@@ -1,6 +1,7 @@
 /* fuzz_mime.c: a message in one piece and in chunks gives the same; ranges lie inside each other; what is printed is
  * IMAP grammar; the stored table finds the bodies that the tree has; header tools take any block. The first byte
  * chooses the limits and the size of the chunks. */
+#include "base/checked.h"
 #include "base/wire.h"
 #include "syntax/header.h"
 #include "syntax/mime.h"
@@ -128,6 +129,18 @@ static void check_header_tools(struct str block)
 	must(in.n <= block.n && out.n <= block.n);
 	must((header_find(block, name, &body) == 0) == (header_find(buf_str(&in), name, &body) == 0));
 	must(header_find(buf_str(&out), name, &body) == ERR_NOT_FOUND);
+	/* A long list is searched in another way than a short one. */
+	struct str many[30];
+	struct buf same = BUF_INIT(OUT_MAX);
+	for (size_t i = 0; i < COUNT_OF(many); i++)
+		many[i] = i % 2 ? name : str_first(block, i);
+	buf_clear(&out);
+	header_fields_select(block, many, 16, true, &out);
+	for (size_t i = 16; i < COUNT_OF(many); i++)
+		many[i] = many[i - 16];
+	header_fields_select(block, many, COUNT_OF(many), true, &same);
+	must(str_eq(buf_str(&out), buf_str(&same)));
+	buf_free(&same);
 	buf_free(&in);
 	buf_free(&out);
 }

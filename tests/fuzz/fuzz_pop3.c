@@ -108,6 +108,11 @@ static void login_start_tls(void *owner)
 	((struct before_login *)owner)->tls = true;
 }
 
+static bool login_has_certificate(void *owner)
+{
+	return true;
+}
+
 static void login_authenticate(void *owner, struct str user, struct str password)
 {
 	struct before_login *b = owner;
@@ -137,7 +142,7 @@ static void login_hand_over(void *owner, struct str tag)
 }
 
 static const struct login_world login_world = {
-	login_output, login_start_tls, login_authenticate, login_start_timer, login_hand_over, login_over,
+	login_output, login_start_tls, login_has_certificate, login_authenticate, login_start_timer, login_hand_over, login_over,
 };
 
 static void fuzz_login(struct str bytes)

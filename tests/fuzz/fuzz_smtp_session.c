@@ -214,6 +214,11 @@ static void on_start_tls(void *owner)
 	world->logged_in = false;
 }
 
+static bool on_has_certificate(void *owner)
+{
+	return true;
+}
+
 static void on_close(void *owner)
 {
 	struct world *world = owner;
@@ -222,8 +227,8 @@ static void on_close(void *owner)
 }
 
 static const struct smtp_world functions = {
-	on_resolve, on_body_begin, on_body_add, on_body_drop, on_deliver, on_answered, on_start_tls, on_close,
-	on_authenticate, on_check_sender, on_start_timer,
+	on_resolve, on_body_begin, on_body_add, on_body_drop, on_deliver, on_answered, on_start_tls, on_has_certificate,
+	on_close, on_authenticate, on_check_sender, on_start_timer,
 };
 
 static void collect(struct world *world)

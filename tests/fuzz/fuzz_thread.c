@@ -60,7 +60,7 @@ static void sort_by_date(struct messages *m)
 	}
 }
 
-static void check_tree(const struct messages *m, const struct thread_ids *ids)
+static void check_tree(const struct messages *m, struct thread_ids *ids)
 {
 	const struct thread_facts facts = { m->order, m->n, subject_of, is_reply, m, 7 };
 	struct thread_work *work = thread_work_new(&facts, ids);

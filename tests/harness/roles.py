@@ -25,6 +25,7 @@ ACCOUNT_CREATE, ACCOUNT_FORGET_LOGIN = 0, 4
 IMAP, POP3 = 0, 1          # protocols of a hand-over
 RIGHT_IMAP, RIGHT_POP3 = 1, 2
 OK, NO_ACCOUNT, NO_SPACE, QUOTA, REFUSED, UNAVAILABLE = range(6)
+CONFIRMED, DOUBTFUL, LEFT = range(3)
 
 
 def short(data):
@@ -211,3 +212,9 @@ def delivery(request, accounts, body, length=None, inline=True, key=None):
         out += account + (key or os.urandom(16)) + short(b"")
     out += struct.pack("<Q", len(body) if length is None else length) + long(b"")
     return out + (body if inline else b"")
+
+
+def ends(*ends):
+    """What became of the answers to (request, outcome)."""
+    return struct.pack("<I", len(ends)) + b"".join(struct.pack("<QIB", request, 0xFFFFFFFF, outcome)
+                                                   for request, outcome in ends)

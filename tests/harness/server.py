@@ -331,6 +331,10 @@ class Server:
             return None
         return json.loads(done.stdout)
 
+    def sum_of(self, counter):
+        """A number of `mansio status`, of all processes that have it."""
+        return sum(one.get(counter, 0) for one in (self.status() or {"processes": []})["processes"])
+
     @contextlib.contextmanager
     def password_file(self, password=PASSWORD):
         path = self.root / f"password-{next(_numbers)}"
@@ -353,12 +357,12 @@ class Server:
 
     # ------------------------------------------------------------------ clients
 
-    def connect(self, service, timeout=wire.TIMEOUT):
+    def connect(self, service, timeout=wire.TIMEOUT, source=None):
         """A bare connection to a service; TLS ones are wrapped."""
         port = self.ports.get(service)
         if port is None:  # the next start draws others, and these may be another service's then
             raise ConnectionRefusedError(f"{service} is down")
-        line = wire.Line.open("127.0.0.1", port, timeout)
+        line = wire.Line.open("127.0.0.1", port, timeout, source)
         if service in ("imaps", "pop3s", "submissions"):
             line.start_tls(self.certificate)
         return line

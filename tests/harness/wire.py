@@ -23,8 +23,9 @@ class Line:
         self.unread = b""
 
     @classmethod
-    def open(cls, host, port, timeout=TIMEOUT):
-        sock = socket.create_connection((host, port), timeout)
+    def open(cls, host, port, timeout=TIMEOUT, source=None):
+        """source: the address to come from, such as 127.0.0.2."""
+        sock = socket.create_connection((host, port), timeout, source and (source, 0))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(sock)
 

@@ -150,10 +150,11 @@ def test_when_it_was_used_last_is_noted(fresh_server):
     app = add(server, account, "phone")
     add(server, account, "tablet")
     assert may_log_in(server, app, "imap")
-    server.stop()
-    server.start()
-    used = {one["name"]: one["last_used"] for one in server.cli_json("account", "app-password", "list", account.address)}
-    assert used["phone"] > 1_600_000_000 and used["tablet"] is None
+    for _ in range(2):  # at once, and after a restart
+        listed = server.cli_json("account", "app-password", "list", account.address)
+        used = {one["name"]: one["last_used"] for one in listed}
+        assert used["phone"] > 1_600_000_000 and used["tablet"] is None
+        server.restart()
 
 
 def test_it_is_there_after_a_restart_and_while_the_server_is_down(fresh_server):

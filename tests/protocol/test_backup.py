@@ -354,6 +354,10 @@ def test_it_says_what_is_wrong(served):
     assert done.returncode == 5 and "stop it first" in done.stderr
     done = served.cli("restore", folder(served), "--at", "1999-01-01", check=False)
     assert done.returncode == 3 and "the oldest is" in done.stderr
+    for at in ("2027-99-99", "2026-02-30", "2026-01-31T25:61", "2026-01-31T12:00:60"):
+        for command in ("restore", folder(served)), ("backup", "verify", folder(served)):
+            done = served.cli(*command, "--at", at, check=False)
+            assert done.returncode == 2 and at in done.stderr
     done = served.cli("restore", folder(served), "--account", "nobody@example.test", check=False)
     assert done.returncode == 3 and "nobody@example.test" in done.stderr
     done = served.cli("restore", folder(served), "--account", account.address, "--mailbox", "Nowhere", check=False)

@@ -1,10 +1,15 @@
 """The command line: on the running server and on the directory alone, for people and as JSON, with its exit codes."""
 
 import json
+import os
+import pty
+import select
+import signal
+import termios
 
 import pytest
 
-from harness.server import PASSWORD, PROJECT
+from harness.server import PASSWORD, PROJECT, binary
 
 COMMANDS = ["account add", "account list", "account show", "account password", "account remove", "domain add",
             "domain list", "domain remove", "alias add", "alias list", "alias remove", "status", "serve",
@@ -102,6 +107,39 @@ def test_removing_an_account_says_what_it_destroys_and_asks(served):
 def test_passwords_are_not_taken_from_arguments(served):
     done = served.cli("account", "add", "new@example.test", "--password", PASSWORD, check=False)
     assert done.returncode != 0 and "new@example.test" not in addresses(served)
+
+
+def asks_without_echo(terminal):
+    """Reads until the question stands there."""
+    seen = b""
+    while not seen.endswith(b"New password: "):
+        assert select.select([terminal], [], [], 30)[0], seen
+        seen += os.read(terminal, 1024)
+    assert not termios.tcgetattr(terminal)[3] & termios.ECHO
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT], ids=lambda one: one.name)
+def test_a_signal_ends_the_question_for_a_password_at_once_and_the_echo_comes_back(served, number):
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(binary(), ["mansio", "account", "add", "new@example.test", "-c", served.config])
+    asks_without_echo(terminal)
+    if number == signal.SIGINT:
+        os.write(terminal, b"half\x1a")  # Ctrl-Z, where nobody could say fg: it goes on
+        asks_without_echo(terminal)
+        os.write(terminal, b"half\x03")  # Ctrl-C
+    else:
+        os.kill(pid, number)
+    ended = (0, 0)
+
+    def is_over():
+        nonlocal ended
+        ended = os.waitpid(pid, os.WNOHANG)
+        return ended[0] == pid
+    served.wait_for(is_over, "the end of the command")
+    assert os.WTERMSIG(ended[1]) == number
+    assert termios.tcgetattr(terminal)[3] & termios.ECHO
+    os.close(terminal)
 
 
 def test_many_accounts_come_from_a_list(served):
@@ -207,7 +245,6 @@ def test_status_of_a_stopped_server_says_so(fresh_server):
 ])
 def test_a_broken_configuration_is_refused_with_its_place(server, tmp_path, text, where):
     import subprocess
-    from harness.server import binary
     path = tmp_path / "broken.toml"
     path.write_text(text)
     done = subprocess.run([binary(), "serve", "-c", path], capture_output=True, text=True, timeout=30, check=False)

@@ -46,7 +46,7 @@ def test_a_certificate_that_is_none_is_found(write, tmp_path):
     (tmp_path / "certificate").write_text("no PEM")
     path = write(f'[tls]\ncertificate = "{tmp_path}/certificate"\nkey = "{tmp_path}/key"\n')
     done = mansio("check", path)
-    assert done.returncode == 6 and done.stderr == f"{path}:3:1: cannot read {tmp_path}/key\n"
+    assert done.returncode == 6 and done.stderr == f"{path}:3:1: cannot read {tmp_path}/key: not found\n"
     (tmp_path / "key").write_text("neither")
     assert "do not belong" in mansio("check", path).stderr or "not PEM" in mansio("check", path).stderr
 

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import json
 import os
 import re
 import subprocess
@@ -10,7 +11,7 @@ import pytest
 
 from harness import wire
 from harness.material import message
-from harness.server import Server
+from harness.server import Server, binary
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a full disk needs root, to mount a small one")
 
@@ -136,6 +137,32 @@ def test_a_crowd_fills_the_disk(small_disk):
     assert acknowledged | {"afterwards", "afterwards too"} <= set(subjects(server, account))
 
 
+@pytest.mark.parametrize("small_disk", ["4MB"], indirect=True, ids=["reserve 4 MB"])
+def test_too_little_space_is_told_once_when_it_begins_and_once_when_it_ends(small_disk):
+    server = small_disk
+    account = server.add_account()
+
+    def told():
+        return (server.sum_of("short_of_space"), "make room" in server.cli("status").stdout,
+                'mansio_disk_short{process="shard.0"} 1' in server.cli("metrics").stdout)
+
+    assert told() == (0, False, False)
+    with open(server.directory / "filler", "wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while filler.write(bytes(65536)) > 0:
+            pass
+    done, refused = fill(server, account, "late")
+    assert not done and len(refused) == 20
+    assert told() == (1, True, True)
+    assert "nothing is wrong" not in server.cli("status").stdout
+    (server.directory / "filler").unlink()
+    assert told() == (0, False, False)
+    server.deliver(account, message(subject="afterwards", body=SMALL))
+    lines = [line for line in server.log_text().splitlines() if "event=space-" in line]
+    assert [("level=warning" in line, "event=space-short" in line) for line in lines] == [(True, True), (False, False)], lines
+    assert int(re.search(r" free=(\d+) ", lines[0])[1]) < 4 << 20 <= int(re.search(r" free=(\d+) ", lines[1])[1]), lines
+    assert "reserve=4194304" in lines[0] and "shards/00" in lines[0] and "action=" in lines[0]
+
+
 @pytest.mark.parametrize("small_disk", ["1MB"], indirect=True, ids=["reserve 1 MB"])
 def test_a_disk_that_somebody_else_fills_while_mail_comes(small_disk):
     """The reserve is eaten from outside between the look at the free space and the write: whole batches fail."""
@@ -167,3 +194,29 @@ def test_a_disk_that_somebody_else_fills_while_mail_comes(small_disk):
     server.kill_everything()
     server.start()
     assert acknowledged | {"afterwards"} <= set(subjects(server, account))
+
+
+@pytest.mark.parametrize("small_disk", ["1MB"], indirect=True)
+def test_a_check_without_space_for_its_copies_finds_no_damage_but_says_so(small_disk):
+    """It was not looked at: that is neither damage nor all that was asked for."""
+    with open(small_disk.directory / "filler", "wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while filler.write(b"x" * 4096) > 0:
+            pass
+    done = small_disk.cli("store", "check", check=False)
+    assert done.returncode == 1 and "no space" in done.stdout and "damaged" not in done.stdout
+    done = small_disk.cli("store", "check", "--json", check=False)
+    answer = json.loads(done.stdout)
+    assert done.returncode == 1 and (answer["damaged"], answer["damage"]) == (0, [])
+    assert "no space" in answer["not_checked"]
+    (small_disk.directory / "filler").unlink()
+    assert small_disk.cli_json("store", "check")["not_checked"] == ""
+
+
+@pytest.mark.parametrize("small_disk", ["1MB"], indirect=True)
+def test_a_file_system_that_is_read_only_is_called_so(small_disk):
+    small_disk.stop()
+    assert mount(small_disk.directory, "remount,ro").returncode == 0
+    done = subprocess.run([binary(), "serve", "-c", small_disk.config], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1 and "read-only" in done.stderr
+    done = small_disk.cli("store", "salvage", check=False)
+    assert done.returncode == 1 and "read-only" in done.stderr and "no store" not in done.stderr

@@ -1,6 +1,7 @@
 """Start, stop, reload, and a process that dies: the rest goes on, and what was acknowledged is there."""
 
 import signal
+import socket
 import ssl
 import time
 
@@ -8,7 +9,7 @@ import pytest
 
 from harness import wire
 from harness.material import message
-from harness.server import make_certificate
+from harness.server import Server, make_certificate
 
 
 @pytest.mark.smoke
@@ -72,6 +73,44 @@ def test_two_servers_on_one_store_are_refused(server):
     assert done.returncode != 0 and done.stderr.strip()
     with server.smtp() as client:
         client.expect(250, "NOOP")
+
+
+def test_a_second_server_leaves_the_lmtp_socket_to_the_first(fresh_server):
+    """Each has a store of its own, so that no lock keeps them apart."""
+    first = fresh_server()
+    second = Server({"listen": {"lmtp_socket": first.lmtp_socket}})
+    try:
+        process = second.start(wait=False).process
+        second.wait_for(lambda: process.poll() is not None, "it to give up")
+        second.stop(expect=1)
+        told = second.log_text()
+        assert f"address={first.lmtp_socket}" in told and "in use" in told
+        with first.lmtp(over_socket=True) as client:
+            client.expect(250, "NOOP")
+    finally:
+        second.close()
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["stream", "datagram"])
+def test_at_the_lmtp_socket_only_what_nobody_holds_is_replaced(fresh_server, kind):
+    """What a killed server left is; a socket that was put in the place of ours meanwhile stays when we stop."""
+    server = fresh_server()
+    server.kill_everything()
+    assert server.lmtp_socket.is_socket()
+    server.start()
+    with server.lmtp(over_socket=True) as client:
+        client.expect(250, "NOOP")
+    server.lmtp_socket.unlink()
+    with socket.socket(socket.AF_UNIX, kind) as other:
+        other.bind(str(server.lmtp_socket))
+        server.stop()
+        assert server.lmtp_socket.is_socket()
+        if kind == socket.SOCK_STREAM:
+            other.listen()
+        process = server.start(wait=False).process
+        server.wait_for(lambda: process.poll() is not None, "it to give up")
+        server.stop(expect=1)
+        assert server.lmtp_socket.is_socket()
 
 
 def test_hangup_takes_a_new_certificate_for_new_connections(fresh_server):

@@ -146,7 +146,7 @@ def test_an_index_of_an_earlier_version(filled, old):
     assert version(index(filled)) > old
 
 
-@pytest.mark.parametrize("old", [1, 2])
+@pytest.mark.parametrize("old", [1, 2, 3])
 def test_a_directory_of_an_earlier_version(filled, old):
     take_back(directory(filled), "directory", old)
     filled.start()
@@ -158,9 +158,12 @@ def test_a_directory_of_an_earlier_version(filled, old):
     filled.cli("account", "pop3", account.address, "--mode", "keep")
     filled.cli("account", "app-password", "remove", account.address, "phone")
     filled.cli("account", "remove", account.address, "--yes")
+    filled.add_account()
     filled.stop()
     database = sqlite3.connect(f"file:{directory(filled)}?mode=ro", uri=True)
     assert database.execute("SELECT count(*) FROM shard_order").fetchone()[0] == 0, "all were carried out"
+    assert database.execute("SELECT count(*) FROM address WHERE created IS NOT (SELECT account.created FROM account "
+                            "WHERE id = account)").fetchone()[0] == 0, "the age of an address is its account's"
     database.close()
     assert version(directory(filled)) > old
 
@@ -184,6 +187,7 @@ POISON = [
     (directory, 1, "CREATE TABLE old_order (x)", "DROP TABLE old_order"),
     (directory, 2, "CREATE TABLE app_password (x)", "DROP TABLE app_password"),
     (directory, 2, "CREATE TABLE old_order (x)", "DROP TABLE old_order"),
+    (directory, 3, "CREATE INDEX address_by_age ON domain (name)", "DROP INDEX address_by_age"),
 ]
 
 

@@ -5,12 +5,13 @@ import os
 import re
 import signal
 import ssl
+import subprocess
 
 import pytest
 
 from harness import wire
 from harness.material import message
-from harness.server import toml
+from harness.server import Account, binary, make_certificate, toml
 
 
 # ------------------------------------------------------------------ reload
@@ -169,13 +170,33 @@ def test_a_file_with_errors_changes_nothing_and_all_of_them_are_said(fresh_serve
         imap.ok("NOOP")
 
 
+def test_without_an_option_serve_reads_what_the_environment_names(fresh_server, tmp_path):
+    server = fresh_server(wrapper=["sh", "-c", 'MANSIO_CONFIG=$3 "$0" serve; exit $?'])
+    change(server, "imap", max_keyword_length="20B")
+    assert [one["setting"] for one in server.cli_json("reload")["changed"]] == ["imap.max_keyword_length"]
+    for variable, options in ((str(tmp_path / "none"), ()), (str(server.config), ("-c", tmp_path / "none"))):
+        done = subprocess.run([binary(), "serve", *options], env={**os.environ, "MANSIO_CONFIG": variable},
+                              capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 78 and f"{tmp_path}/none" in done.stderr
+
+
 def test_keys_that_cannot_be_used_change_nothing(fresh_server):
     server = fresh_server()
     account = server.add_account()
     change(server, "tls", key=server.root / "none.pem")
     change(server, "imap", max_keyword_length="20B")
     done = server.cli("reload", "--json", check=False)
-    assert done.returncode != 0 and "tls.key" in json.loads(done.stdout)["error"]["message"]
+    line = 1 + next(n for n, text in enumerate(server.config.read_text().splitlines()) if text.startswith("key ="))
+    error = json.loads(done.stdout)["error"]
+    assert (done.returncode, error["code"]) == (6, "config")
+    assert error["message"] == f"{server.config}:{line}:1: cannot read {server.root / 'none.pem'}: not found"
+    assert error["message"] in server.cli("config", "check", check=False).stderr.splitlines()
+    (server.root / "other").mkdir()
+    make_certificate(server.root / "other")
+    change(server, "tls", key=server.root / "other/key.pem")
+    done = server.cli("reload", check=False)
+    assert done.returncode == 6 and "does not belong to the certificate" in done.stderr
+    assert done.stderr == "mansio: " + server.cli("config", "check", check=False).stderr
     change(server, "tls", key=server.root / "key.pem")
     assert [one["setting"] for one in server.cli_json("reload")["changed"]] == ["imap.max_keyword_length"]
     with server.imap(account, "imaps") as imap:
@@ -222,6 +243,23 @@ def test_tls_comes_and_goes_by_reload(fresh_server):
         assert server.cli_json("reload")["tls"] is False
         assert not starttls_is_offered(server)
         imap.ok("NOOP")
+
+
+def test_who_asks_for_tls_after_it_was_taken_away_is_told_so_and_goes_on(fresh_server):
+    server = fresh_server({"listen": {name: [] for name in ("imaps", "pop3s", "submissions")}})
+    account = server.add_account()
+    with server.smtp() as smtp, server.imap() as imap, server.pop3() as pop3:
+        change(server, "tls", certificate="", key="")
+        assert server.cli_json("reload")["tls"] is False
+        smtp.expect_status(454, "4.7.0", "STARTTLS")  # RFC 3207, 4
+        assert not any("STARTTLS" in line for line in smtp.expect(250, "EHLO client.example.net"))
+        smtp.expect(250, "NOOP")
+        imap.no("STARTTLS", code=b"UNAVAILABLE")
+        assert "STARTTLS" not in str(imap.ok("CAPABILITY").untagged)
+        imap.login(account)
+        assert pop3.error("STLS", "SYS/TEMP")
+        assert b"STLS" not in pop3.multiline("CAPA")
+        pop3.login(account)
 
 
 def test_the_oldest_version_of_tls_follows_a_reload(fresh_server):
@@ -337,6 +375,18 @@ def test_kick_ends_the_connections_of_an_account_and_no_others(fresh_server):
     with server.imap(alice) as again:
         assert again.status("INBOX", "MESSAGES") == {b"MESSAGES": 1}
     assert "event=kicked" in server.log_text()
+
+
+def test_kick_ends_submissions_however_the_name_was_typed(fresh_server):
+    server = fresh_server()
+    alice, bob = server.add_account("alice"), server.add_account("bob")
+    with server.submission(Account(address="Alice", password=alice.password)) as short, \
+            server.submission(alice) as whole, server.submission(bob) as other:
+        assert [one["account"] for one in who(server)].count(alice.address) == 2
+        assert server.cli_json("kick", alice.address) == {"kicked": 2}
+        for client in (short, whole):
+            assert client.line.read_line().startswith(b"421 4.3.2 closed by the operator") and client.line.closed()
+        other.expect(250, "NOOP")
 
 
 def test_kick_by_session_and_by_address(fresh_server):

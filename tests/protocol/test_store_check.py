@@ -3,14 +3,19 @@ file or in the directory, is named with its place: in the answer, for people, an
 
 import concurrent.futures
 import json
+import os
+import re
 import shutil
+import signal
+import socket
 import sqlite3
+import struct
 import subprocess
 
 import pytest
 
 from harness.material import message
-from harness.server import Account, Server
+from harness.server import PROJECT, Account, Server
 
 SETTINGS = {"server": {"shards": 2}}
 PAGE = 4096
@@ -72,6 +77,13 @@ def template(tmp_path_factory):
         subprocess.run(["cp", "-a", server.directory, folder], check=True)
     yield folder, accounts
     shutil.rmtree(folder.parent, ignore_errors=True)
+
+
+def control_frame(command, argument):
+    """A request of src/ipc/control.h, in its frame (ipc/channel.h)."""
+    names = re.findall(r'X\(CONTROL_\w+, "([^"]+)"', (PROJECT / "src/ipc/control.h").read_text())
+    body = bytes([names.index(command), 1]) + bytes([len(argument)]) + argument.encode()
+    return struct.pack("<IHBB", len(body), 1, 0, 0) + body
 
 
 @pytest.fixture
@@ -259,3 +271,27 @@ def test_checks_beside_each_other_are_whole_or_say_why_not(stopped):
         answers = [one.result() for one in checks]
     assert all(one.returncode == 0 or "is under way" in one.stdout for one in answers), [one.stdout for one in answers]
     assert check(stopped) == (0, [])
+
+
+def test_a_check_can_begin_as_soon_as_the_one_before_was_broken_off(stopped):
+    """The shards still work for a client that is gone (Ctrl-C): they are stopped until both have asked."""
+    stopped.start()
+    shards = list(stopped.processes("shard").values())
+    for pid in shards:
+        os.kill(pid, signal.SIGSTOP)
+    ask_for_a_check(stopped).close()
+    stopped.cli("domain", "list")  # when it is answered, the supervisor has heard what was before
+    with ask_for_a_check(stopped) as client:
+        stopped.cli("domain", "list")
+        for pid in shards:
+            os.kill(pid, signal.SIGCONT)
+        answer = client.makefile("rb").read(12)
+    assert struct.unpack("<i", answer[8:])[0] == 0, "the result (control_reply_encode)"
+
+
+def ask_for_a_check(server):
+    """`store check`, as far as its first request."""
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(str(server.directory / "run/control.sock"))
+    client.sendall(control_frame("store check", "begin"))
+    return client

@@ -150,6 +150,9 @@ def test_long_lists_come_whole(server):
     (["undelete", "list", "not an address"], 2),
     (["undelete", "restore", "nobody@example.test", "--since", "yesterday"], 2),
     (["undelete", "restore", "nobody@example.test", "--since", ""], 2),
+    (["undelete", "restore", "nobody@example.test", "--id", "x"], 2),
+    (["undelete", "restore", "nobody@example.test", "--since", "2026-02-30"], 2),
+    (["undelete", "restore", "nobody@example.test", "--since", "2026-02-28T24:00"], 2),
     (["undelete", "list"], 2), (["undelete"], 2), (["store", "frob"], 2), (["store", "compact", "x"], 2)])
 def test_wrong_arguments_have_their_exit_codes(server, arguments, status):
     done = server.cli(*arguments, check=False)
@@ -203,6 +206,49 @@ def test_space_of_removed_mail_comes_back_while_mail_is_read(forgetful):
         imap.ok("SELECT INBOX")
         for n, i in enumerate((9, 19, 29), 1):
             assert message(i, size=200_000) in imap.ok(f"FETCH {n} BODY.PEEK[]").fetched()[n][b"BODY[]"]
+
+
+def test_the_background_frees_space_by_itself_and_copies_no_faster_than_it_may(fresh_server):
+    rate, mails = 160 * 1024, [message(i, size=100_000) for i in range(15)]
+    server = fresh_server({"server": {"shards": 1}, "store": {
+        "undelete_window": "0ms", "segment_size": "1MB", "compaction_rate": f"{rate // 1024}KB"}})
+    account = server.add_account()
+    with server.imap(account) as imap:
+        for mail in mails:  # the last one is in another segment
+            imap.append("INBOX", mail)
+        imap.ok("SELECT INBOX")
+        expunge(imap, "1:9")
+    expunged = int(time.time())
+    body = server.directory / "shards" / "00" / "body"
+    server.stop()
+    ends = {path.name: path.stat().st_size for path in body.glob("*.seg")}
+    assert len(ends) == 2
+    server.wait_for(lambda: int(time.time()) > expunged, "another second, in which the window is over")
+    largest, begun = max(map(len, mails)), time.monotonic()
+    server.start()  # upkeep begins with the start
+
+    def is_freed():
+        copied = sum(path.stat().st_size - ends.get(path.name, 0) for path in body.glob("*.seg") if path.name != "000001.seg")
+        assert copied <= rate * (time.monotonic() - begun + 0.25) + largest + 1000
+        return copied > 3 * largest and not (body / "000001.seg").exists()
+    server.wait_for(is_freed, "the first segment to be freed")
+    assert space(server)["body_bytes_freed"] > MEGABYTE
+    with server.imap(account) as imap:
+        imap.ok("SELECT INBOX")
+        for n, mail in enumerate(mails[9:], 1):
+            assert mail in imap.fetch(n, "BODY.PEEK[]")[n][b"BODY[]"]
+
+
+def test_the_file_that_is_being_written_to_gives_its_space_back_too(forgetful):
+    account = forgetful.add_account()
+    fill(forgetful, account, 2)
+    with forgetful.imap(account) as imap:
+        imap.ok("SELECT INBOX")
+        expunge(imap, "1")
+        before = space(forgetful)["body_bytes"]
+        assert before < MEGABYTE
+        forgetful.wait_for(lambda: forgetful.cli_json("store", "compact")[0]["body_bytes"] < 0.6 * before, "the space")
+        assert message(1, size=200_000) in imap.ok("FETCH 1 BODY.PEEK[]").fetched()[1][b"BODY[]"]
 
 
 def test_nothing_goes_while_it_can_be_undeleted(server):

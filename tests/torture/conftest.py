@@ -22,7 +22,7 @@ def world(tmp_path):
         server.add_domain()
         yield server, orders
     finally:
-        for kind in ("write", "fsync"):
+        for kind in ("write", "fsync", "fsync-folder"):
             orders.cancel("shard", 0, kind)
         server.close()
 

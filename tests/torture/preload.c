@@ -337,22 +337,29 @@ static int not_synced(int fault)
 	return -1;
 }
 
+/* The same as fault_of, when the order to hold the call was cancelled. */
+static int fault_of_sync(enum kind kind)
+{
+	int fault = fault_of(kind);
+	while (fault == HELD && atomic_load(&orders[kind].wait) != 0)
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	return fault == HELD ? 0 : fault;
+}
+
 int fsync(int fd)
 {
 	struct stat status;
 	NEXT(fsync);
 	bool is_folder = orders && fstat(fd, &status) == 0 && S_ISDIR(status.st_mode);
-	int fault = fault_of(is_folder ? FSYNC_FOLDER : FSYNC);
+	int fault = fault_of_sync(is_folder ? FSYNC_FOLDER : FSYNC);
 	return fault ? not_synced(fault) : next(fd);
 }
 
 int fdatasync(int fd)
 {
 	NEXT(fdatasync);
-	int fault = fault_of(FSYNC);
-	while (fault == HELD && atomic_load(&orders[FSYNC].wait) != 0)
-		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
-	return fault && fault != HELD ? not_synced(fault) : next(fd);
+	int fault = fault_of_sync(FSYNC);
+	return fault ? not_synced(fault) : next(fd);
 }
 
 int syncfs(int fd)

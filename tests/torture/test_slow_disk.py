@@ -1,10 +1,12 @@
 """While a sync takes its time nothing is written: what clients ask for meanwhile is done later, not forgotten."""
 
 import os
+import select
 import signal
 
 import pytest
 
+from harness import wire
 from harness.material import message
 
 from orders import library
@@ -42,3 +44,23 @@ def test_a_quit_that_waits_for_the_disk_is_carried_out_though_its_client_is_gone
             with server.pop3(account) as pop3:
                 return pop3.stat()[0] == 0
         server.wait_for(is_gone, "QUIT to be carried out", seconds=5)
+
+
+def test_a_segment_that_begins_stops_no_reader_and_is_promised_when_its_folder_is_synced(world):
+    server, orders = world
+    server.settings["store"] = {"segment_size": "1MB"}
+    server.write_config()
+    server.restart()
+    account, other = server.add_account(), server.add_account()
+    server.deliver(other, message())
+    with server.imap(account) as writer, server.imap(other) as reader:
+        writer.append("INBOX", message(body="A line.\r\n" * 200_000))
+        reader.select()
+        orders.give("shard", 0, "fsync-folder", "held")
+        tag = writer.send("APPEND INBOX ", wire.Literal(message()))
+        server.wait_for(lambda: orders.hits("shard", 0, "fsync-folder"), "the sync of the folder to begin")
+        assert message() in reader.fetch(1, "BODY.PEEK[]")[1][b"BODY[]"]
+        assert not select.select([writer.line.sock], [], [], 0)[0]  # no answer yet
+        orders.cancel("shard", 0, "fsync-folder")
+        assert writer.wait(tag).status == b"OK"
+        assert writer.status("INBOX", "MESSAGES") == {b"MESSAGES": 2}

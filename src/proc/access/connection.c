@@ -51,8 +51,10 @@ struct connection {
 	struct buf ticket;
 	char *tag;                    /* of the completed login */
 	uint16_t shard;
+	int relay_ends[2];            /* of a relay to be: ours and the shard's; -1: none */
 	enum connection_state state;
 	bool tls;
+	bool unavailable_logged;
 	bool unanswerable;            /* the question could not be sent to auth */
 	bool handed;                  /* it is the shard's, and counts in role->handed */
 };
@@ -74,6 +76,15 @@ static void forget_login(struct connection *c)
 	c->tag = c->user = NULL;
 }
 
+static void close_relay_ends(struct connection *c)
+{
+	for (size_t i = 0; i < COUNT_OF(c->relay_ends); i++) {
+		if (c->relay_ends[i] >= 0)
+			close(c->relay_ends[i]);
+		c->relay_ends[i] = -1;
+	}
+}
+
 static void connection_free(struct connection *c)
 {
 	struct access_role *role = c->role;
@@ -86,6 +97,7 @@ static void connection_free(struct connection *c)
 		access_ticket_unused(role, buf_str(&c->ticket));
 	}
 	forget_login(c);
+	close_relay_ends(c);
 	relay_free(&c->relay);
 	stream_free(&c->stream);
 	*c->at = c->next;
@@ -121,20 +133,25 @@ static int send_handover(struct connection *c, struct str unread, int *fd)
 	return peers_pass(role->peers, PEER_SHARD(c->shard), ACCESS_SHARD_HANDOVER, &role->scratch, fd);
 }
 
+/* Done before the engine is told that the login is right: without descriptors it can still say that it is not now. */
+static int open_relay_ends(struct connection *c)
+{
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, c->relay_ends) == 0)
+		return 0;
+	int err = err_from_errno(errno);
+	c->relay_ends[0] = c->relay_ends[1] = -1;
+	return err;
+}
+
 static int begin_relay(struct connection *c)
 {
-	int ends[2];
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
-		return err_from_errno(errno);
-	int err = send_handover(c, STR(""), &ends[1]);
-	if (err < 0) {
-		close(ends[0]);
-		close(ends[1]);
+	int err = send_handover(c, STR(""), &c->relay_ends[1]);
+	if (err < 0)
 		return err;
-	}
 	forget_login(c);
 	c->state = CONNECTION_RELAYED;
-	c->relay = relay_new(c->role->process->loop, c->stream, ends[0]);
+	c->relay = relay_new(c->role->process->loop, c->stream, c->relay_ends[0]);
+	c->relay_ends[0] = -1;
 	c->role->n_relays++;
 	return 0;
 }
@@ -167,7 +184,7 @@ static void try_hand_over(struct connection *c)
 	}
 	int err = c->tls ? begin_relay(c) : pass_descriptor(c);
 	if (err < 0) {
-		/* The engine has answered already that all is well: only closing is left. */
+		/* The engine is through, and the shard, which would answer, has nothing: only closing is left. */
 		log_warning("hand-over-failed", LOG_ID(c->id), LOG_U("shard", c->shard), LOG_ERR(err));
 		connection_free(c);
 	}
@@ -178,11 +195,9 @@ static void try_hand_over(struct connection *c)
 /* May free the connection. */
 static void settle(struct connection *c)
 {
-	while (c->unanswerable) {
+	if (c->unanswerable) {
 		c->unanswerable = false;
 		c->engine->answer(c->login, LOGIN_VERDICT_UNAVAILABLE);
-		/* Only now may it look at what the client sent behind it. */
-		stream_offer_again(c->stream);
 	}
 	switch (c->state) {
 	case CONNECTION_HANDSHAKE:
@@ -250,19 +265,29 @@ static void log_login(struct connection *c, const char *result)
 	         LOG_U("milliseconds", loop_now_ms(c->role->process->loop) - c->asked_ms));
 }
 
+/* Told once for each connection: who is put off tries again. */
+static enum login_verdict be_unavailable(struct connection *c, const char *why)
+{
+	if (!c->unavailable_logged)
+		log_login(c, why);
+	c->unavailable_logged = true;
+	return LOGIN_VERDICT_UNAVAILABLE;
+}
+
 static enum login_verdict take_answer(struct connection *c, int result, const struct login_reply *reply)
 {
 	const struct access_role *role = c->role;
-	if (result < 0) {
-		log_login(c, result == ERR_TIMEOUT ? "no-answer" : "auth-away");
-		return LOGIN_VERDICT_UNAVAILABLE;
-	}
+	if (result < 0)
+		return be_unavailable(c, result == ERR_TIMEOUT ? "no-answer" : "auth-away");
 	switch (reply->result) {
 	case LOGIN_OK:
 		if (!peers_channel(role->peers, PEER_SHARD(reply->shard))) {
-			log_login(c, "shard-away");
 			access_ticket_unused(c->role, reply->ticket);
-			return LOGIN_VERDICT_UNAVAILABLE;
+			return be_unavailable(c, "shard-away");
+		}
+		if (c->tls && open_relay_ends(c) < 0) {
+			access_ticket_unused(c->role, reply->ticket);
+			return be_unavailable(c, "no-descriptors");
 		}
 		c->shard = reply->shard;
 		buf_add(&c->ticket, reply->ticket);
@@ -274,12 +299,13 @@ static enum login_verdict take_answer(struct connection *c, int result, const st
 	case LOGIN_TOO_SOON:
 		log_login(c, "too-soon");
 		return LOGIN_VERDICT_TOO_SOON;
+	case LOGIN_PUT_OFF:
+		return be_unavailable(c, "put-off");
 	case LOGIN_UNAVAILABLE:
 	case LOGIN_RESULT_COUNT:
 		break;
 	}
-	log_login(c, "unavailable");
-	return LOGIN_VERDICT_UNAVAILABLE;
+	return be_unavailable(c, "unavailable");
 }
 
 static void on_answer(void *owner, int result, const void *message)
@@ -321,7 +347,7 @@ void access_authenticate(void *owner, struct str user, struct str password)
 			mem_wipe(role->scratch.p, role->scratch.n);
 	}
 	if (err < 0) {
-		log_login(c, "auth-away");
+		(void)be_unavailable(c, "auth-away");
 		ipc_call_cancel(role->calls, c->call);
 		c->call = 0;
 		c->unanswerable = true;
@@ -378,6 +404,13 @@ void access_start_tls(void *owner)
 	struct connection *c = owner;
 	if (!begin_handshake(c))
 		c->state = CONNECTION_CLOSING;
+}
+
+/* A SIGHUP may have taken it away. */
+bool access_has_certificate(void *owner)
+{
+	const struct connection *c = owner;
+	return c->role->process->tls != NULL;
 }
 
 /* --- the client's stream --- */
@@ -464,6 +497,7 @@ static struct connection *connection_new(struct access_role *role, enum service 
 	c->peer = *peer;
 	c->id = random_u64();
 	c->accepted_ms = loop_now_ms(loop);
+	c->relay_ends[0] = c->relay_ends[1] = -1;
 	c->ticket = BUF_INIT(TICKET_SIZE_MAX);
 	c->deadline = (struct loop_timeout){ .fire = on_deadline, .owner = c };
 	c->delay = (struct loop_timeout){ .fire = on_delay_over, .owner = c };

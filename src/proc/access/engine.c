@@ -18,6 +18,7 @@ struct login_settings login_settings_of(const struct conf *conf)
 static const struct login_world world = {
 	.output = access_output,
 	.start_tls = access_start_tls,
+	.has_certificate = access_has_certificate,
 	.authenticate = access_authenticate,
 	.start_timer = access_start_timer,
 	.hand_over = access_hand_over,

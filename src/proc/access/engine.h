@@ -12,6 +12,7 @@
 /* What the engines ask of their owner: as in proto/login.h. */
 struct outq *access_output(void *owner);
 void access_start_tls(void *owner);
+bool access_has_certificate(void *owner);
 void access_authenticate(void *owner, struct str user, struct str password);
 void access_start_timer(void *owner, uint64_t milliseconds);
 void access_hand_over(void *owner, struct str tag);

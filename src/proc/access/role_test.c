@@ -16,6 +16,7 @@
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -489,11 +490,15 @@ static void while_auth_or_a_shard_is_away_clients_try_again(void **state)
 	talk(f, "a LOGIN alice secret\r\n", "a NO [UNAVAILABLE]");
 	connect_shard(f, 0);
 	f->auth_silent = true;
+	client_connect(f, SERVICE_IMAP); /* they are counted */
+	wait_for(f, "* OK ");
 	say(f, "b LOGIN alice secret\r\nc NOOP\r\n");
 	TEST_UNTIL(f->process.loop, f->questions == 2);
 	ipc_channel_free(&f->auth);
 	wait_for(f, "b NO [UNAVAILABLE]");
 	wait_for(f, "c OK ");
+	client_connect(f, SERVICE_IMAP);
+	wait_for(f, "* OK ");
 	talk(f, "d LOGIN alice secret\r\ne NOOP\r\n", "d NO [UNAVAILABLE]");
 	wait_for(f, "e OK ");
 	f->auth = connect_peer(f, ROLE_AUTH, 0, auth_message, f);
@@ -569,6 +574,27 @@ static void log_in_with_tls(struct fixture *f)
 	assert_true(f->shards[0].tls);
 	assert_true(str_eq(buf_str(&f->shards[0].version), STR("TLSv1.3")));
 	TEST_UNTIL(f->process.loop, shard_has(&f->shards[0], "d NOOP\r\n"));
+}
+
+/* A right login hears that it is to come again, as one without TLS does. */
+static void without_descriptors_a_tls_login_is_put_off(void **state)
+{
+	struct fixture *f = *state;
+	struct rlimit before, none;
+	client_connect(f, SERVICE_IMAPS);
+	client_start_tls(f);
+	wait_for(f, "* OK ");
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){ 0, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	say(f, "a LOGIN alice secret\r\n");
+	TEST_UNTIL(f->process.loop, client_has(&f->client, "a NO [UNAVAILABLE]") || client_ended(&f->client));
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_true(client_has(&f->client, "a NO [UNAVAILABLE]"));
+	assert_int_equal(f->shards[0].handovers, 0);
+	say(f, "b LOGIN alice secret\r\n");
+	wait_handovers(f, 0, 1);
+	assert_true(f->shards[0].tls);
 }
 
 static void tls_is_relayed_both_ways(void **state)
@@ -694,6 +720,7 @@ int main(void)
 		TEST(while_auth_or_a_shard_is_away_clients_try_again),
 		TEST(a_login_that_becomes_no_session_is_told_to_auth),
 		TEST(an_address_has_so_many_connections),
+		TEST(without_descriptors_a_tls_login_is_put_off),
 		TEST(tls_is_relayed_both_ways),
 		TEST(a_tls_client_may_end_its_side_first),
 		TEST(a_tls_client_that_vanishes_ends_its_session),

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "ipc/access_auth.h"
+#include "loop/turns.h"
 
 #define USED_MAX      256
 #define USED_WRITE_MS (60 * 1000)
@@ -24,6 +25,7 @@ static void write_used(void *owner)
 	if (err)
 		log_warning("last-use-not-written", LOG_U("passwords", logins->n), LOG_ERR(err));
 	logins->n = 0;
+	loop_did(auth->process->loop, STR("last use of app passwords"));
 }
 
 /* Once an hour for each is enough. */
@@ -64,6 +66,11 @@ void app_logins_begin(struct auth *auth)
 {
 	auth->app_logins = mem_alloc(1, sizeof *auth->app_logins);
 	auth->app_logins->timer = loop_timer_new(auth->process->loop, write_used, auth);
+}
+
+void app_logins_write(struct auth *auth)
+{
+	write_used(auth);
 }
 
 void app_logins_stop(struct auth *auth)

@@ -50,11 +50,10 @@ struct auth {
 	char dummy_hash[DIRECTORY_PASSWORD_MAX]; /* verified for users that do not exist, so that they take as long */
 	size_t dummy_hash_n;
 	uint64_t dummy_memory, dummy_iterations; /* what it costs */
-	/* passwords.c */
-	struct fair_queue *queue;
-	struct password_task *waiting; /* put off by the throttle; no order */
-	uint32_t n_waiting;
-	struct loop_timer *waiting_timer;
+	struct fair_queue *queue; /* passwords.c */
+	/* login.c: */
+	struct loop_timer *turns_timer; /* until the throttle has a turn for somebody, */
+	struct loop_later turns_later;  /* or may have one now */
 	/* orders.c */
 	struct ipc_calls *shard_calls;
 	struct loop_timer *orders_timer;
@@ -73,27 +72,32 @@ struct auth {
 
 /* --- passwords.c: what authwork is asked; fair among clients, bounded --- */
 
-/* ok: the password fits (verify) or was hashed; hash: what was made. Else: it does not fit, or !available: nobody
- * could look. Called once; the task is freed afterwards. */
-typedef void password_done_fn(struct auth *auth, void *owner, bool available, bool ok, struct str hash);
+enum password_result {
+	PASSWORD_GOOD,      /* it fits (verify), or was hashed */
+	PASSWORD_BAD,       /* it does not fit, or cannot be hashed */
+	PASSWORD_UNCHECKED, /* it gave way to others, or the server stops */
+	PASSWORD_DEADLY,    /* two authwork processes have ended over it */
+};
+
+/* hash: what was made. Called once; the task is freed afterwards. */
+typedef void password_done_fn(struct auth *auth, void *owner, enum password_result result, struct str hash);
 
 struct password_order {
 	struct str password;
-	struct str hash;      /* to verify; empty: make one */
-	uint64_t client;      /* who is served in turn */
-	uint64_t delay_ms;    /* not before */
+	struct str hash; /* to verify; empty: make one */
+	uint64_t client; /* who is served in turn, and whether */
+	bool trusted;    /* nothing is held against him (fair_queue.h) */
 	password_done_fn *done;
 	void *owner;
 };
 
-/* ERR_LIMIT: too many wait, in all or of this client; then done is not called. */
+/* May end others, which give way. ERR_LIMIT: too many wait, in all or of this client; then done is not called. */
 int passwords_ask(struct auth *auth, const struct password_order *order) MUST_CHECK;
 /* An authwork process has come: give it work. */
 void passwords_dispatch(struct auth *auth);
-/* It has gone: what it was working on goes to another. */
+/* It has gone: what it was working on goes to another, once. */
 void passwords_peer_lost(struct auth *auth, struct auth_peer *peer);
 int passwords_message(struct auth_peer *peer, uint16_t type, struct str body) MUST_CHECK;
-void passwords_waiting_over(void *auth);
 /* Ends all tasks. */
 void passwords_stop(struct auth *auth);
 
@@ -104,7 +108,8 @@ struct login_request;
 bool app_password_fits(struct auth *auth, const struct directory_account *account, const struct login_request *request,
 		       uint64_t *number);
 void app_logins_begin(struct auth *auth);
-void app_logins_stop(struct auth *auth); /* notes when they were used last, and ends */
+void app_logins_write(struct auth *auth); /* when they were used last: before it is asked for */
+void app_logins_stop(struct auth *auth);  /* notes when they were used last, and ends */
 
 /* --- pop3.c: what is said of POP3 (auth/pop3_settings.h) --- */
 struct pop3_choices;
@@ -120,6 +125,8 @@ void pop3_tell_expire(struct auth *auth, struct auth_peer *access);
 /* --- login.c, resolve.c: the messages of access and smtp. Negative: malformed, drop the peer. --- */
 int login_message(struct auth_peer *peer, uint16_t type, struct str body) MUST_CHECK;
 int login_ticket_unused(struct auth *auth, struct str body) MUST_CHECK; /* from access, or a shard */
+void login_turns(void *auth); /* the throttle may have a turn for somebody */
+void login_stop(struct auth *auth); /* ends the logins that wait for one */
 int resolve_message(struct auth_peer *peer, uint16_t type, struct str body) MUST_CHECK;
 
 /* --- orders.c: accounts that begin and end in shards --- */

@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "ipc/auth_shard.h"
+#include "loop/turns.h"
 #include "proc/auth/control.h"
 
 #define COMMANDS_MAX       64
@@ -90,7 +91,10 @@ static bool changes_pop3(enum control_command command)
 static void execute(struct command *command)
 {
 	struct auth *auth = command->auth;
+	if (command->request.command == CONTROL_APP_PASSWORD_LIST)
+		app_logins_write(auth);
 	control_execute(auth->directory, &auth->process->conf, &command->request, &command->usage, &command->answer);
+	loop_did(auth->process->loop, STR("command of the command line"));
 	if (changes_pop3(command->request.command))
 		pop3_tell_expire(auth, NULL);
 	if (command->request.command == CONTROL_APP_PASSWORD_REMOVE)
@@ -181,12 +185,16 @@ static void count(struct command *command)
 		execute(command); /* says what is wrong, or does without the numbers */
 }
 
-static void hashed(struct auth *auth, void *owner, bool available, bool ok, struct str hash)
+static void hashed(struct auth *auth, void *owner, enum password_result result, struct str hash)
 {
+	static const char *const failures[] = {
+		[PASSWORD_BAD] = "this password cannot be hashed",
+		[PASSWORD_UNCHECKED] = "the server is too busy; try again",
+		[PASSWORD_DEADLY] = "the processes that hash passwords end over it; see the log, and login.password_memory",
+	};
 	struct command *command = owner;
-	if (!available || !ok) {
-		control_answer_fail(&command->answer, available ? ERR_LIMIT : ERR_UNAVAILABLE,
-				    available ? "this password cannot be hashed" : "the server is too busy; try again");
+	if (result != PASSWORD_GOOD) {
+		control_answer_fail(&command->answer, result == PASSWORD_BAD ? ERR_LIMIT : ERR_UNAVAILABLE, failures[result]);
 		finish(command);
 		return;
 	}
@@ -200,6 +208,7 @@ static void hash(struct command *command)
 	struct password_order order = {
 		.password = command->request.arguments[1],
 		.client = COMMAND_CLIENT,
+		.trusted = true,
 		.done = hashed,
 		.owner = command,
 	};

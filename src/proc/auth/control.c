@@ -218,6 +218,16 @@ static int print_account_row(void *owner, const struct directory_account *accoun
 	return 0;
 }
 
+/* What is listed of one domain (empty: of all). */
+static void domain_must_be(struct directory *directory, struct str domain, struct control_answer *answer)
+{
+	int err = domain.n ? directory_domain_find(directory, domain) : 0;
+	if (err == ERR_NOT_FOUND)
+		control_answer_fail(answer, err, "there is no domain %.*s here", STR_ARG(domain));
+	else if (err)
+		control_fail_commonly(answer, err, domain);
+}
+
 static void account_list(struct directory *directory, const struct control_request *request,
 			 const struct control_usage *usage, struct control_answer *answer)
 {
@@ -225,7 +235,9 @@ static void account_list(struct directory *directory, const struct control_reque
 	int err = directory_accounts(directory, request->arguments[0], request->arguments[1], PAGE_ROWS, print_account_row,
 				     &answer->json);
 	json_end_array(&answer->json);
-	if (err)
+	if (err == 0)
+		domain_must_be(directory, request->arguments[0], answer);
+	else
 		control_fail_commonly(answer, err, request->arguments[0]);
 }
 
@@ -464,6 +476,8 @@ static void alias_list(struct directory *directory, const struct control_request
 	json_end_array(&answer->json);
 	if (err < 0)
 		control_fail_commonly(answer, err, request->arguments[0]);
+	else
+		domain_must_be(directory, request->arguments[0], answer);
 }
 
 /* --- what shards carry out: auth says where the account is --- */

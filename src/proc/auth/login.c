@@ -1,7 +1,14 @@
 /* login.c: access and smtp ask whether a user may come in. Known right passwords are answered at once from the cache;
- * others are put off by the throttle and verified by authwork, unknown users against a dummy hash, so that they take
- * the same time. App passwords cost no such work, and are looked at first (app_login.c). A yes is a ticket for the
- * account's shard to access, the account's id to smtp. A login is owned by its password task. */
+ * others wait for a turn (auth/throttle.h says whose it is) and are verified by authwork, unknown users against a dummy
+ * hash, so that they take the same time. App passwords cost no such work, and are looked at first (app_login.c). A yes is
+ * a ticket for the account's shard to access, the account's id to smtp.
+ *
+ *     login_message ──▶ throttle ──GO──▶ compare ──▶ authwork ──▶ verified ──▶ end
+ *                          │ ▲                                                  │
+ *                          │ └──────────────── login_turns ◀────────────────────┘
+ *                          └──refused──▶ put off
+ *
+ * A login is owned by the throttle's list while it waits, then by its password task. */
 #include "proc/auth/auth.h"
 
 #include "auth/pop3_settings.h"
@@ -10,15 +17,11 @@
 #include "base/mem.h"
 #include "ipc/smtp_auth.h"
 
-/* An account's logins wait no longer than this, whatever login.failure_delay_max says: strangers cannot lock somebody
- * out. */
-#define ACCOUNT_DELAY_MAX_MS 5000
-/* Who would have to wait longer is told to come again. */
-#define WAIT_MAX_MS          20000
-#define PEER_TEXT_MAX        64
+#define PEER_TEXT_MAX 64
 
 struct login {
-	struct auth_peer *asker; /* access or smtp */
+	struct throttle_attempt attempt; /* first: the throttle gives it back */
+	struct auth_peer *asker;         /* access or smtp */
 	uint64_t generation;     /* of it, when it asked */
 	uint64_t request, session;
 	uint32_t right;
@@ -26,8 +29,7 @@ struct login {
 	size_t user_n, peer_n;
 	char *password; /* kept for the cache; wiped */
 	size_t password_n;
-	struct throttle_key peer_key, account_key;
-	bool known;               /* there is such an account: */
+	bool known; /* there is such an account: */
 	struct account_id id;
 	char hash[DIRECTORY_PASSWORD_MAX];
 	size_t hash_n;
@@ -83,7 +85,8 @@ static void admit(struct auth *auth, struct auth_peer *asker, const struct login
 	}
 	if (request->right == TICKET_SMTP) {
 		auth->counters.logins++;
-		send_smtp_reply(asker, &(struct smtp_login_reply){ request->request, LOGIN_OK, account->id, app_password });
+		send_smtp_reply(asker, &(struct smtp_login_reply){ request->request, LOGIN_OK, account->id, app_password,
+								   account->address.whole });
 		return;
 	}
 	struct ticket ticket = {
@@ -134,6 +137,40 @@ static void free_login(struct login *login)
 	mem_free(login);
 }
 
+static bool asker_is_there(const struct login *login)
+{
+	return login->asker->channel && login->asker->generation == login->generation;
+}
+
+static void answer_no(struct auth *auth, const struct login *login, enum login_result result)
+{
+	if (asker_is_there(login))
+		refuse(auth, login->asker, login->request, result);
+}
+
+static void answer_yes(struct auth *auth, const struct login *login, const struct directory_account *account)
+{
+	struct login_request request = { .request = login->request, .session = login->session, .right = login->right };
+	if (asker_is_there(login))
+		admit(auth, login->asker, &request, account, 0);
+}
+
+/* Nobody has looked at its password. access and smtp log it, once for each connection. */
+static void put_off(struct auth *auth, const struct login *login)
+{
+	log_debug("login-put-off", LOG_ID(login->session), LOG_S("user", str_of(login->user, login->user_n)),
+		  LOG_S("peer", str_of(login->peer, login->peer_n)));
+	answer_no(auth, login, LOGIN_PUT_OFF);
+}
+
+/* Of one that had its turn. */
+static void end(struct auth *auth, struct login *login, enum throttle_result result)
+{
+	throttle_end(auth->throttle, &login->attempt, result, loop_now_ms(auth->process->loop));
+	loop_later(auth->process->loop, &auth->turns_later);
+	free_login(login);
+}
+
 /* The account, if it is still the one whose hash was verified. */
 static bool find_again(struct auth *auth, const struct login *login, struct directory_account *out)
 {
@@ -142,47 +179,67 @@ static bool find_again(struct auth *auth, const struct login *login, struct dire
 	       str_eq(str_of(out->password, out->password_n), str_of(login->hash, login->hash_n));
 }
 
-static void fail(struct auth *auth, const struct login *login)
+static void be_right(struct auth *auth, const struct login *login)
 {
-	uint64_t now_ms = loop_now_ms(auth->process->loop);
-	throttle_failed(auth->throttle, login->peer_key, now_ms);
-	throttle_failed(auth->throttle, login->account_key, now_ms);
+	struct directory_account account;
+	if (!find_again(auth, login, &account)) {
+		answer_no(auth, login, LOGIN_UNAVAILABLE);
+		return;
+	}
+	auth_cache_add(auth->cache, &account, str_of(login->password, login->password_n), loop_now_ms(auth->process->loop));
+	answer_yes(auth, login, &account);
+}
+
+static void be_wrong(struct auth *auth, const struct login *login)
+{
 	log_info("login-failed", LOG_ID(login->session), LOG_S("user", str_of(login->user, login->user_n)),
 		 LOG_S("peer", str_of(login->peer, login->peer_n)));
-	refuse(auth, login->asker, login->request, LOGIN_DENIED);
+	answer_no(auth, login, LOGIN_DENIED);
 }
 
-static void verified(struct auth *auth, void *owner, bool available, bool ok, struct str hash)
+static void verified(struct auth *auth, void *owner, enum password_result result, struct str hash)
 {
 	struct login *login = owner;
-	struct directory_account account;
-	bool asker_is_there = login->asker->channel && login->asker->generation == login->generation;
-	if (!asker_is_there) {
-		if (available && !(ok && login->known)) {
-			throttle_failed(auth->throttle, login->peer_key, loop_now_ms(auth->process->loop));
-			throttle_failed(auth->throttle, login->account_key, loop_now_ms(auth->process->loop));
+	enum throttle_result end_result = THROTTLE_WRONG;
+	switch (result) {
+	case PASSWORD_GOOD:
+		if (login->known) {
+			be_right(auth, login);
+			end_result = THROTTLE_RIGHT;
+		} else {
+			be_wrong(auth, login);
 		}
-	} else if (!available) {
-		refuse(auth, login->asker, login->request, LOGIN_UNAVAILABLE);
-	} else if (!ok || !login->known) {
-		fail(auth, login);
-	} else if (!find_again(auth, login, &account)) {
-		refuse(auth, login->asker, login->request, LOGIN_UNAVAILABLE);
-	} else {
-		struct login_request request = { .request = login->request, .session = login->session, .right = login->right };
-		throttle_succeeded(auth->throttle, login->account_key);
-		auth_cache_add(auth->cache, &account, str_of(login->password, login->password_n),
-			       loop_now_ms(auth->process->loop));
-		admit(auth, login->asker, &request, &account, 0);
+		break;
+	case PASSWORD_BAD:
+		be_wrong(auth, login);
+		break;
+	case PASSWORD_UNCHECKED:
+		put_off(auth, login);
+		end_result = THROTTLE_UNKNOWN;
+		break;
+	case PASSWORD_DEADLY: /* counts like a wrong one: all others paid for it */
+		log_error("password-not-verified", LOG_ID(login->session), LOG_S("user", str_of(login->user, login->user_n)),
+			  LOG_C("action", "give this account a new password; login.password_memory may be too much"));
+		answer_no(auth, login, LOGIN_UNAVAILABLE);
+		break;
 	}
-	free_login(login);
+	end(auth, login, end_result);
 }
 
-static struct login *new_login(struct auth_peer *asker, const struct login_request *request)
+static void set_account(struct login *login, const struct directory_account *account)
+{
+	login->known = account;
+	if (!account)
+		return;
+	login->id = account->id;
+	memcpy(login->hash, account->password, account->password_n);
+	login->hash_n = account->password_n;
+}
+
+static struct login *new_login(struct auth_peer *asker, const struct login_request *request,
+			       const struct directory_account *account)
 {
 	struct login *login = mem_alloc(1, sizeof *login);
-	uint64_t delay_ms = asker->auth->process->conf.login.failure_delay_ms;
-	uint64_t delay_max_ms = asker->auth->process->conf.login.failure_delay_max_ms;
 	login->asker = asker;
 	login->generation = asker->generation;
 	login->request = request->request;
@@ -196,43 +253,106 @@ static struct login *new_login(struct auth_peer *asker, const struct login_reque
 		memcpy(login->peer, request->peer.p, login->peer_n);
 	login->password = mem_copy(request->password);
 	login->password_n = request->password.n;
-	login->peer_key = throttle_peer(request->peer, delay_ms, delay_max_ms);
-	/* all spellings of an address are one account, whether it exists or not */
+	set_account(login, account);
+	login->attempt.address = throttle_address(request->peer);
+	/* all spellings are one account, whether it exists or not */
 	struct folded_address folded;
-	login->account_key = throttle_account(address_read(request->user, &folded) == 0 ? folded.whole : request->user,
-					      delay_ms, MIN(delay_max_ms, ACCOUNT_DELAY_MAX_MS));
+	if (account)
+		login->attempt.account = throttle_account(str_of((const char *)account->id.bytes, ACCOUNT_ID_SIZE));
+	else
+		login->attempt.account =
+			throttle_nobody(address_read(request->user, &folded) == 0 ? folded.whole : request->user);
 	return login;
+}
+
+/* It has its turn. */
+static void compare(struct auth *auth, struct login *login)
+{
+	struct password_order order = {
+		.password = str_of(login->password, login->password_n),
+		.hash = login->known ? str_of(login->hash, login->hash_n) : str_of(auth->dummy_hash, auth->dummy_hash_n),
+		.client = login->attempt.address,
+		.trusted = login->attempt.clean,
+		.done = verified,
+		.owner = login,
+	};
+	if (passwords_ask(auth, &order) == 0)
+		return;
+	put_off(auth, login);
+	end(auth, login, THROTTLE_UNKNOWN);
+}
+
+/* It has waited: account and cache may be others by now. */
+static void go_on(struct auth *auth, struct login *login)
+{
+	struct directory_account account;
+	struct str password = str_of(login->password, login->password_n);
+	if (!asker_is_there(login)) {
+		end(auth, login, THROTTLE_UNKNOWN);
+		return;
+	}
+	int err = directory_login_find(auth->directory, str_of(login->user, login->user_n), &account);
+	if (err && err != ERR_NOT_FOUND) {
+		log_error("directory-failed", LOG_ID(login->session), LOG_ERR(err));
+		answer_no(auth, login, LOGIN_UNAVAILABLE);
+		end(auth, login, THROTTLE_UNKNOWN);
+	} else if (!err && auth_cache_has(auth->cache, &account, password, loop_now_ms(auth->process->loop))) {
+		auth->counters.logins_cached++;
+		answer_yes(auth, login, &account);
+		end(auth, login, THROTTLE_RIGHT);
+	} else {
+		set_account(login, err ? NULL : &account);
+		compare(auth, login);
+	}
+}
+
+void login_turns(void *owner)
+{
+	struct auth *auth = owner;
+	uint64_t now_ms = loop_now_ms(auth->process->loop), next_ms;
+	struct throttle_attempt *attempt;
+	enum throttle_turn turn;
+	while ((attempt = throttle_next(auth->throttle, now_ms, &turn))) {
+		struct login *login = (struct login *)attempt; /* its first member */
+		if (turn == THROTTLE_GO) {
+			go_on(auth, login);
+		} else {
+			put_off(auth, login);
+			free_login(login);
+		}
+	}
+	next_ms = throttle_next_in(auth->throttle, now_ms);
+	if (next_ms == UINT64_MAX)
+		loop_timer_stop(auth->turns_timer);
+	else
+		loop_timer_start(auth->turns_timer, next_ms);
+}
+
+void login_stop(struct auth *auth)
+{
+	struct throttle_attempt *attempt;
+	enum throttle_turn turn;
+	while ((attempt = throttle_next(auth->throttle, UINT64_MAX, &turn)))
+		free_login((struct login *)attempt);
+	loop_later_cancel(auth->process->loop, &auth->turns_later);
 }
 
 static void verify(struct auth_peer *asker, const struct login_request *request,
 		   const struct directory_account *account)
 {
 	struct auth *auth = asker->auth;
-	struct login *login = new_login(asker, request);
-	uint64_t now_ms = loop_now_ms(auth->process->loop);
-	uint64_t peer_ms = throttle_begin(auth->throttle, login->peer_key, now_ms);
-	uint64_t account_ms = throttle_begin(auth->throttle, login->account_key, now_ms);
-	struct str hash = str_of(auth->dummy_hash, auth->dummy_hash_n);
-	if (account) {
-		login->known = true;
-		login->id = account->id;
-		memcpy(login->hash, account->password, account->password_n);
-		login->hash_n = account->password_n;
-		hash = str_of(account->password, account->password_n);
+	struct login *login = new_login(asker, request, account);
+	enum throttle_turn turn = throttle_begin(auth->throttle, &login->attempt, loop_now_ms(auth->process->loop));
+	if (turn == THROTTLE_GO) {
+		compare(auth, login);
+		return;
 	}
-	struct password_order order = {
-		.password = request->password,
-		.hash = hash,
-		.client = login->peer_key.hash,
-		.delay_ms = MAX(peer_ms, account_ms),
-		.done = verified,
-		.owner = login,
-	};
-	if (order.delay_ms > WAIT_MAX_MS || passwords_ask(auth, &order) < 0) {
-		log_info("login-put-off", LOG_ID(request->session), LOG_S("user", request->user), LOG_S("peer", request->peer));
-		refuse(auth, asker, request->request, LOGIN_UNAVAILABLE);
+	auth->counters.logins_put_off++;
+	if (turn == THROTTLE_REFUSED) {
+		put_off(auth, login);
 		free_login(login);
 	}
+	loop_later(auth->process->loop, &auth->turns_later);
 }
 
 int login_message(struct auth_peer *peer, uint16_t type, struct str body)

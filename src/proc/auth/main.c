@@ -89,6 +89,16 @@ static void set_up_peers(struct auth *auth)
 	}
 }
 
+static struct throttle_limits throttle_limits_of(const struct conf *conf)
+{
+	return (struct throttle_limits){
+		.delay_ms = conf->login.failure_delay_ms,
+		.delay_max_ms = conf->login.failure_delay_max_ms,
+		.waiting = (uint32_t)conf->login.password_queue,
+		.waiting_per_address = (uint32_t)conf->login.password_queue_per_address,
+	};
+}
+
 static int prepare(struct role_process *process)
 {
 	struct auth *auth = mem_alloc(1, sizeof *auth);
@@ -107,12 +117,14 @@ static int prepare(struct role_process *process)
 	auth->tickets = mac_new(str_of((const char *)process->setup.ticket_key, TICKET_KEY_SIZE));
 	auth->cache = auth_cache_new((uint32_t)process->conf.login.auth_cache_entries,
 				     process->conf.login.auth_cache_lifetime_ms);
-	auth->throttle = throttle_new((uint32_t)process->conf.login.throttle_entries);
+	struct throttle_limits limits = throttle_limits_of(&process->conf);
+	auth->throttle = throttle_new((uint32_t)process->conf.login.throttle_entries, &limits);
 	auth->pop3_delay = login_delay_new(POP3_DELAY_ENTRIES, process->conf.pop3.login_delay_ms);
 	auth->queue = fair_queue_new((uint32_t)process->conf.login.password_queue,
 				     (uint32_t)process->conf.login.password_queue_per_address);
 	auth->shard_calls = ipc_calls_new(process->loop, SHARD_CALLS_MAX);
-	auth->waiting_timer = loop_timer_new(process->loop, passwords_waiting_over, auth);
+	auth->turns_timer = loop_timer_new(process->loop, login_turns, auth);
+	auth->turns_later = (struct loop_later){ .fn = login_turns, .owner = auth };
 	auth->orders_timer = loop_timer_new(process->loop, orders_repeat, auth);
 	app_logins_begin(auth);
 	err = make_dummy_hash(auth);
@@ -198,7 +210,9 @@ static void reload(struct role_process *process)
 {
 	struct auth *auth = process->state;
 	const struct conf *conf = &process->conf;
+	struct throttle_limits limits = throttle_limits_of(conf);
 	auth_cache_set_lifetime(auth->cache, conf->login.auth_cache_lifetime_ms);
+	throttle_set_limits(auth->throttle, &limits);
 	fair_queue_set_limits(auth->queue, (uint32_t)conf->login.password_queue,
 			      (uint32_t)conf->login.password_queue_per_address);
 	pop3_tell_expire(auth, NULL);
@@ -227,10 +241,11 @@ static void stop(struct role_process *process)
 			ipc_channel_free(&peers[i].channel);
 	}
 	passwords_stop(auth);
+	login_stop(auth);
 	for (size_t i = 0; i < AUTH_PEERS_MAX; i++)
 		orders_peer_lost(auth, &auth->shards[i]);
 	commands_stop(auth);
-	loop_timer_free(&auth->waiting_timer);
+	loop_timer_free(&auth->turns_timer);
 	loop_timer_free(&auth->orders_timer);
 	ipc_calls_free(&auth->shard_calls);
 	fair_queue_free(&auth->queue);

@@ -2,6 +2,7 @@
  * the test, and so is role.c: it hands us the roles' tables. */
 #include "auth/directory.h"
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/test_folder.h"
 #include "ipc/access_auth.h"
@@ -33,6 +34,7 @@ struct fixture {
 	struct ipc_channel *access, *smtp, *shard;
 	char folder[TEST_FOLDER_SIZE];
 	uint64_t next_request;
+	const char *peer; /* whose address logins by IMAP come from */
 	bool waiting; /* the loop runs until it is false */
 	bool access_closed;
 	/* the last answers */
@@ -239,6 +241,7 @@ static int make_fixture(void **state)
 	f->patience = loop_timer_new(f->loop, ran_out_of_patience, f);
 	f->control = BUF_INIT(1024 * 1024);
 	f->next_request = FIRST_REQUEST;
+	f->peer = "192.0.2.1";
 	if (auth_main() != 0 || authwork_main() != 0)
 		return -1;
 	set_up_process(f, &f->auth, ROLE_AUTH);
@@ -277,7 +280,7 @@ static int remove_fixture(void **state)
 
 /* --- asking --- */
 
-static enum login_result login(struct fixture *f, const char *user, const char *password)
+static void send_login(struct fixture *f, const char *user, const char *password)
 {
 	struct login_request request = {
 		.request = ++f->next_request,
@@ -286,12 +289,17 @@ static enum login_result login(struct fixture *f, const char *user, const char *
 		.tls = true,
 		.user = str_from_c(user),
 		.password = str_from_c(password),
-		.peer = STR("192.0.2.1"),
+		.peer = str_from_c(f->peer),
 	};
 	struct buf out = BUF_INIT(4096);
 	login_request_encode(&request, &out);
 	assert_int_equal(0, ipc_send(f->access, ACCESS_AUTH_LOGIN, buf_str(&out), -1));
 	buf_free(&out);
+}
+
+static enum login_result login(struct fixture *f, const char *user, const char *password)
+{
+	send_login(f, user, password);
 	wait_answer(f);
 	assert_int_equal(f->next_request, f->login.request);
 	return f->login.result;
@@ -462,23 +470,75 @@ static void who_guesses_is_slowed_down(void **state)
 	assert_int_equal(THROTTLED_GUESSES, counter(f, "login_failures"));
 }
 
+/* However it is spelled, three wrong passwords are enough; from another address each, so that only the account counts. */
+static void all_spellings_of_an_account_are_slowed_down_together(void **state)
+{
+	static const char *const spellings[] = { "alice", "Alice@example.test", "alice@EXAMPLE.test" };
+	static const char *const peers[] = { "192.0.2.11", "192.0.2.12", "192.0.2.13" };
+	struct fixture *f = with_alice(state);
+	f->peer = "192.0.2.14";
+	assert_int_equal(LOGIN_DENIED, login(f, "nobody@example.test", "wrong"));
+	for (size_t i = 0; i < COUNT_OF(spellings); i++) {
+		f->peer = peers[i];
+		assert_int_equal(LOGIN_DENIED, login(f, spellings[i], "wrong"));
+	}
+	assert_int_equal(0, counter(f, "logins_put_off"));
+	clock_hold(clock_monotonic_us()); /* the pause after them does not end */
+	f->peer = "192.0.2.14";
+	send_login(f, "alice", "right");
+	f->peer = "192.0.2.15"; /* no failures, so no pause */
+	f->next_request = FIRST_REQUEST;
+	send_login(f, "alice", "right");
+	wait_answer(f);
+	assert_int_equal(LOGIN_OK, f->login.result);
+	assert_int_equal(FIRST_REQUEST + 1, f->login.request);
+	assert_int_equal(1, counter(f, "logins_put_off"));
+	clock_hold(0);
+	wait_answer(f);
+	assert_int_equal(LOGIN_OK, f->login.result);
+}
+
+/* An authwork where nobody works: its other end. */
+static int connect_dead_authwork(struct fixture *f)
+{
+	int fds[2];
+	assert_int_equal(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds));
+	definitions[ROLE_AUTH]->peer(&f->auth, ROLE_AUTHWORK, 0, fds[0]);
+	return fds[1];
+}
+
 static void a_lost_authwork_loses_no_login(void **state)
 {
 	struct fixture *f = with_alice(state);
-	int fds[2];
-	assert_int_equal(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds));
-	definitions[ROLE_AUTH]->peer(&f->auth, ROLE_AUTHWORK, 0, fds[0]); /* nobody works at its other end */
-	struct login_request request = { .request = 1, .right = TICKET_POP3, .user = STR("alice@example.test"),
-		.password = STR("right"), .peer = STR("192.0.2.1") };
-	struct buf out = BUF_INIT(4096);
-	login_request_encode(&request, &out);
-	assert_int_equal(0, ipc_send(f->access, ACCESS_AUTH_LOGIN, buf_str(&out), -1));
-	buf_free(&out);
+	int end = connect_dead_authwork(f);
+	send_login(f, "alice@example.test", "right");
 	wait_ms(f, 20);
-	close(fds[1]);
+	close(end);
 	connect_authwork(f);
 	wait_answer(f);
 	assert_int_equal(LOGIN_OK, f->login.result);
+}
+
+static void what_ends_two_authworks_is_not_tried_again(void **state)
+{
+	struct fixture *f = with_alice(state);
+	int end = connect_dead_authwork(f);
+	f->login.request = 0;
+	send_login(f, "alice@example.test", "right");
+	for (int i = 0; i < 2; i++) {
+		wait_ms(f, 20);
+		close(end);
+		wait_ms(f, 20);
+		end = connect_dead_authwork(f);
+	}
+	close(end);
+	connect_authwork(f);
+	if (f->login.request == 0)
+		wait_answer(f);
+	assert_int_equal(LOGIN_UNAVAILABLE, f->login.result);
+	f->peer = "192.0.2.2";
+	assert_int_equal(LOGIN_DENIED, login(f, "nobody@example.test", "wrong"));
+	assert_int_equal(1, counter(f, "login_failures"));
 }
 
 static void a_restarted_access_gets_no_answer_meant_for_the_one_before(void **state)
@@ -632,7 +692,9 @@ int main(void)
 		WITH_ROLE(a_right_password_is_cached_until_it_changes),
 		WITH_ROLE(a_removed_account_is_destroyed_in_its_shard),
 		WITH_ROLE(who_guesses_is_slowed_down),
+		WITH_ROLE(all_spellings_of_an_account_are_slowed_down_together),
 		WITH_ROLE(a_lost_authwork_loses_no_login),
+		WITH_ROLE(what_ends_two_authworks_is_not_tried_again),
 		WITH_ROLE(a_restarted_access_gets_no_answer_meant_for_the_one_before),
 		WITH_ROLE(smtp_asks_in_the_same_words),
 		WITH_ROLE(nobody_asks_for_what_is_not_his),

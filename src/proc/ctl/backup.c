@@ -448,10 +448,8 @@ int ctl_run_backup_verify(struct ctl *ctl, const struct ctl_command *command)
 	char *path = mem_copy(ctl->arguments[0]);
 	int err = repository_open(path, NULL, repository, &problem);
 	json_begin_array(&found.json);
-	if (err == 0) {
-		verify.manifest = repository_find(repository, ctl_option(ctl, "--at"), &problem);
-		err = verify.manifest ? 0 : ERR_NOT_FOUND;
-	}
+	if (err == 0)
+		err = repository_find(repository, ctl_option(ctl, "--at"), &verify.manifest, &problem);
 	if (err == 0) {
 		progress_begin(&work.progress, "verifying", 2 * manifest_bytes(verify.manifest), "messages");
 		err = verify_one(&verify, &problem);

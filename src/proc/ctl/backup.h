@@ -104,8 +104,9 @@ struct repository {
 int repository_open(const char *path, const char *store, struct repository *out, struct buf *problem) MUST_CHECK;
 void repository_close(struct repository *repository);
 /* The generation that `at` means: "latest" or empty, a name, or the newest that is not after a time like 2026-01-31 or
- * 2026-01-31T12:00 (UTC). NULL, and a problem. */
-const struct backup_manifest *repository_find(const struct repository *repository, struct str at, struct buf *problem);
+ * 2026-01-31T12:00 (UTC). ERR_NOT_FOUND, or ERR_SYNTAX where there is no such day or time; and a problem. */
+int repository_find(const struct repository *repository, struct str at, const struct backup_manifest **out,
+                    struct buf *problem) MUST_CHECK;
 /* An empty folder for a new generation. */
 int repository_begin(const struct repository *repository, struct buf *problem) MUST_CHECK;
 /* It is whole: its manifest is written, and it gets its name. Everything is on disk then. */

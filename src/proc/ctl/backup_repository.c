@@ -252,50 +252,48 @@ void repository_close(struct repository *repository)
 
 /* --- finding --- */
 
-/* "2026-01-31", "2026-01-31T12:00" or "2026-01-31 12:00:30" as the beginning of a generation's name; false: no such
- * time. */
-static bool read_time(struct str at, char out[BACKUP_NAME_MAX])
+/* A moment (ctl_read_moment) as the beginning of a generation's name. */
+static int read_time(struct str at, char out[BACKUP_NAME_MAX])
 {
-	static const char FORM[] = "dddd-dd-ddTdd-dd-dd";
-	if (at.n > sizeof FORM - 1 || (at.n != 10 && at.n != 16 && at.n != 19))
-		return false;
-	for (size_t i = 0; i < at.n; i++) {
-		bool good = FORM[i] == 'd'   ? ascii_is_digit(at.p[i])
-		            : FORM[i] == 'T' ? at.p[i] == 'T' || at.p[i] == ' '
-		                             : at.p[i] == '-' || (i > 10 && at.p[i] == ':');
-		if (!good)
-			return false;
-		out[i] = FORM[i] == 'd' ? at.p[i] : FORM[i];
-	}
+	int64_t seconds;
+	int result = ctl_read_moment(at, &seconds);
+	if (result < 0)
+		return result;
+	for (size_t i = 0; i < at.n; i++)
+		out[i] = ascii_is_digit(at.p[i]) ? at.p[i] : i == 10 ? 'T' : '-';
 	out[at.n] = '~'; /* behind every name that begins so: the whole day, or minute */
 	out[at.n + 1] = '\0';
-	return true;
+	return 0;
 }
 
-const struct backup_manifest *repository_find(const struct repository *repository, struct str at, struct buf *problem)
+int repository_find(const struct repository *repository, struct str at, const struct backup_manifest **out,
+                    struct buf *problem)
 {
 	char time[BACKUP_NAME_MAX];
-	if (repository->n_generations == 0) {
-		(void)backup_fail(problem, ERR_NOT_FOUND, "there is no backup in %s%s", repository->path,
-		                  repository->n_unreadable ? " whose manifest can be read" : "");
-		return NULL;
+	size_t n = repository->n_generations;
+	bool latest = at.n == 0 || str_eq(at, STR("latest"));
+	int result = latest ? 0 : read_time(at, time);
+	if (result == ERR_OVERFLOW)
+		return backup_fail(problem, ERR_SYNTAX, "--at: \"%.*s\" is no day or time that there is", STR_ARG(at));
+	if (n == 0)
+		return backup_fail(problem, ERR_NOT_FOUND, "there is no backup in %s%s", repository->path,
+		                   repository->n_unreadable ? " whose manifest can be read" : "");
+	if (latest) {
+		*out = repository->generations[n - 1];
+		return 0;
 	}
-	if (at.n == 0 || str_eq(at, STR("latest")))
-		return repository->generations[repository->n_generations - 1];
-	for (size_t i = 0; i < repository->n_generations; i++)
-		if (str_eq(at, str_from_c(repository->generations[i]->name)))
-			return repository->generations[i];
-	if (!read_time(at, time)) {
-		(void)backup_fail(problem, ERR_NOT_FOUND, "there is no backup \"%.*s\" in %s (see mansio backup list)",
-		                  STR_ARG(at), repository->path);
-		return NULL;
+	for (size_t i = n; i-- > 0;) {
+		const struct backup_manifest *generation = repository->generations[i];
+		if (result == 0 ? strcmp(generation->name, time) <= 0 : str_eq(at, str_from_c(generation->name))) {
+			*out = generation;
+			return 0;
+		}
 	}
-	for (size_t i = repository->n_generations; i-- > 0;)
-		if (strcmp(repository->generations[i]->name, time) <= 0)
-			return repository->generations[i];
-	(void)backup_fail(problem, ERR_NOT_FOUND, "no backup in %s is that old; the oldest is %s", repository->path,
-	                  repository->generations[0]->name);
-	return NULL;
+	if (result < 0)
+		return backup_fail(problem, ERR_NOT_FOUND, "there is no backup \"%.*s\" in %s (see mansio backup list)",
+		                   STR_ARG(at), repository->path);
+	return backup_fail(problem, ERR_NOT_FOUND, "no backup in %s is that old; the oldest is %s", repository->path,
+	                   repository->generations[0]->name);
 }
 
 /* --- a new generation --- */

@@ -25,6 +25,7 @@
 struct check_work {
 	struct buf *damage;
 	uint64_t *damaged, *notes;
+	struct buf *not_checked; /* why something was not looked at; empty: all was */
 	struct told_row {
 		char text[KNOWN_MAX];
 	} *known; /* shard, table and row of what the shards told, sorted */
@@ -48,6 +49,17 @@ static void add(struct check_work *work, const char *file, const struct check_da
 static void fail(struct check_work *work, const char *file, const char *problem)
 {
 	add(work, file, &(struct check_damage){ .problem = problem });
+}
+
+/* What could not be looked at for another reason than its own bytes is not damaged. */
+static void cannot(struct check_work *work, int err, const char *file, const char *what, const struct buf *why)
+{
+	char problem[PROBLEM_MAX];
+	snprintf(problem, sizeof problem, "%s: %.*s", what, STR_ARG(str_first(buf_str(why), PROBLEM_MAX - 128)));
+	if (err == ERR_CORRUPT)
+		fail(work, file, problem);
+	else if (work->not_checked->n == 0)
+		buf_add(work->not_checked, str_from_c(problem));
 }
 
 /* --- what is known already --- */
@@ -174,11 +186,11 @@ static bool fits(struct comparison *comparison, const struct account_id *id, uin
 	if (place_of(comparison->first, id, shard) != wrong)
 		return true;
 	if (!comparison->is_open && !comparison->failed) {
-		comparison->failed = source_open_directory(comparison->source, &comparison->second, &problem) < 0;
+		int result = source_open_directory(comparison->source, &comparison->second, &problem);
+		comparison->failed = result < 0;
 		comparison->is_open = !comparison->failed;
-		buf_add_byte(&problem, '\0');
 		if (comparison->failed)
-			fail(comparison->work, DIRECTORY, problem.p);
+			cannot(comparison->work, result, DIRECTORY, "the directory and the shards were not compared", &problem);
 	}
 	buf_free(&problem);
 	return comparison->failed || place_of(&comparison->second, id, shard) != wrong;
@@ -291,17 +303,13 @@ static void check_all(struct ctl *ctl, struct check_work *work, struct buf *prob
 	}
 	db_close(&directory);
 	mem_free(shards);
-	if (result < 0) {
-		char text[PROBLEM_MAX];
-		snprintf(text, sizeof text, "the indexes and the directory were not checked: %.*s",
-		         STR_ARG(str_first(buf_str(problem), PROBLEM_MAX - 64)));
-		fail(work, STORE_FOLDER_SHARDS, text);
-	}
+	if (result < 0)
+		cannot(work, result, STORE_FOLDER_SHARDS, "the indexes and the directory were not checked", problem);
 }
 
-void ctl_check_indexes(struct ctl *ctl, struct buf *damage, uint64_t *damaged, uint64_t *notes)
+void ctl_check_indexes(struct ctl *ctl, struct buf *damage, uint64_t *damaged, uint64_t *notes, struct buf *not_checked)
 {
-	struct check_work work = { .damage = damage, .damaged = damaged, .notes = notes };
+	struct check_work work = { .damage = damage, .damaged = damaged, .notes = notes, .not_checked = not_checked };
 	struct buf problem = BUF_INIT(BACKUP_TEXT_MAX);
 	list_known(&work);
 	check_all(ctl, &work, &problem);

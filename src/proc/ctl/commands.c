@@ -102,6 +102,14 @@ static int run_list(struct ctl *ctl, const struct ctl_command *command)
 
 /* --- changes that only say that they were done --- */
 
+static void print_targets_removed(const struct ctl *ctl)
+{
+	printf("alias %.*s: no longer leads to ", STR_ARG(ctl->arguments[0]));
+	for (uint32_t i = 1; i < ctl->n_arguments; i++)
+		printf("%s%.*s", i > 1 ? ", " : "", STR_ARG(ctl->arguments[i]));
+	putchar('\n');
+}
+
 static int run_change(struct ctl *ctl, const struct ctl_command *command)
 {
 	struct ctl_reply reply;
@@ -112,6 +120,8 @@ static int run_change(struct ctl *ctl, const struct ctl_command *command)
 		result = ctl_fail_reply(ctl, &reply);
 	else if (ctl->json)
 		print_json(buf_str(&reply.json));
+	else if (command->control == CONTROL_ALIAS_REMOVE && ctl->n_arguments > 1)
+		print_targets_removed(ctl);
 	else
 		printf("%s %.*s: %s\n", command->group, STR_ARG(ctl->arguments[0]),
 		       str_eq(str_from_c(command->verb), STR("remove")) ? "removed" : "added");
@@ -150,7 +160,7 @@ static int print_added(struct ctl *ctl, const struct ctl_reply *reply)
 		if (ctl_flag(ctl, "--generate-password"))
 			printf("password: %.*s\n", STR_ARG(password));
 		if (!json_is_true(json_member(account, "made")))
-			puts("It can be used once its shard has made it, which is done as soon as the server runs.");
+			puts("It can be used once its shard has made it, which is done as soon as that runs and has space.");
 	}
 	arena_free(&arena);
 	return EXIT_DONE;

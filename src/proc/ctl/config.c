@@ -3,10 +3,12 @@
 #include "proc/ctl/ctl_private.h"
 
 #include "base/checked.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "loop/tls.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #define PEM_MAX      (1024 * 1024)
@@ -35,13 +37,12 @@ static void add_problem(struct problems *problems, uint32_t line, uint32_t colum
 	json_end_object(&problems->text);
 }
 
-static void add_file_problem(struct problems *problems, enum conf_setting setting, const char *format, struct str what)
+static void add_file_problem(struct problems *problems, enum conf_setting setting, struct str what)
 {
 	const struct ctl *ctl = problems->ctl;
-	struct buf text = BUF_INIT(CONTROL_ARGUMENT_MAX * 2);
+	struct buf text = BUF_INIT(CONTROL_ARGUMENT_MAX * 3);
 	uint32_t line = ctl->conf.lines[setting];
-	buf_addf(&text, "%s:%u:1: ", ctl->config_file, (unsigned)line);
-	buf_addf(&text, format, STR_ARG(what));
+	buf_addf(&text, "%s:%u:1: %.*s", ctl->config_file, (unsigned)line, STR_ARG(what));
 	add_problem(problems, line, 1, buf_str(&text));
 	buf_free(&text);
 }
@@ -49,10 +50,14 @@ static void add_file_problem(struct problems *problems, enum conf_setting settin
 /* A file that a setting names, wholly. */
 static bool read_named(struct problems *problems, enum conf_setting setting, struct str file, struct buf *out)
 {
-	bool good = ctl_read_file(file.p, out);
-	if (!good)
-		add_file_problem(problems, setting, "cannot read %.*s", file);
-	return good;
+	struct buf text = BUF_INIT(CONTROL_ARGUMENT_MAX * 3);
+	int err = file_read(AT_FDCWD, file.p, 0, out);
+	if (err < 0) {
+		buf_addf(&text, "cannot read %.*s: %s", STR_ARG(file), err_text(err));
+		add_file_problem(problems, setting, buf_str(&text));
+	}
+	buf_free(&text);
+	return err == 0;
 }
 
 /* What the server would find out at its start only. */
@@ -64,12 +69,14 @@ static void check_keys(struct problems *problems, const struct conf *conf)
 		return;
 	bool readable = read_named(problems, CONF_tls_certificate, conf->tls.certificate, &certificate);
 	if (read_named(problems, CONF_tls_key, conf->tls.key, &key) && readable) {
+		struct buf text = BUF_INIT(CONTROL_ARGUMENT_MAX * 3);
+		buf_addf(&text, "%.*s and %.*s are not PEM, or the key does not belong to the certificate",
+		         STR_ARG(conf->tls.certificate), STR_ARG(conf->tls.key));
 		if (tls_context_new(buf_str(&certificate), buf_str(&key), (int)conf->tls.minimum_version, &trial) == 0)
 			tls_context_free(&trial);
 		else
-			add_file_problem(problems, CONF_tls_certificate,
-			                 "%.*s and tls.key are not PEM, or the key does not belong to the certificate",
-			                 conf->tls.certificate);
+			add_file_problem(problems, CONF_tls_certificate, buf_str(&text));
+		buf_free(&text);
 	}
 	mem_wipe(key.p, key.n);
 	buf_free(&certificate);

@@ -7,6 +7,7 @@
  *     options.c     which options there are, and were given
  *     config.c      config check and show                  move.c  account move
  *     operation.c   reload, metrics, log level                  who.c   who is connected, kick
+ *     moment.c      dates and times as options
  *     parcel.c      parcels between us and shards                       export.h, import.h   mail to files and from them */
 #ifndef PROC_CTL_PRIVATE_H
 #define PROC_CTL_PRIVATE_H
@@ -41,7 +42,7 @@ struct ctl_option {
 struct ctl {
 	const char *config_file;
 	bool config_given;   /* by -c or the environment: it must be there */
-	bool json, help;
+	bool json, help, version;
 	uint32_t n_options;
 	struct ctl_option options[CTL_OPTIONS_MAX]; /* as they were given, but for those that go with every command */
 	uint32_t n_arguments;
@@ -103,6 +104,11 @@ int ctl_run_who(struct ctl *ctl, const struct ctl_command *command);
 int ctl_run_kick(struct ctl *ctl, const struct ctl_command *command);
 /* --- help_operation.c --- */
 extern const char CTL_HELP_RELOAD[], CTL_HELP_METRICS[], CTL_HELP_LOG[], CTL_HELP_LOG_LEVEL[], CTL_HELP_WHO[], CTL_HELP_KICK[];
+
+/* --- moment.c --- */
+/* "2026-01-31", "2026-01-31T12:00" or "2026-01-31 12:00:30", in UTC ("-" for ":" as in names of backups), to seconds since
+ * 1970. ERR_SYNTAX: not of that form; ERR_OVERFLOW: the calendar or the clock has no such day or time. */
+int ctl_read_moment(struct str text, int64_t *seconds) MUST_CHECK;
 
 /* --- move.c --- */
 int ctl_run_account_move(struct ctl *ctl, const struct ctl_command *command);
@@ -176,8 +182,10 @@ int ctl_name_damage(struct ctl *ctl, struct buf *damage);
 
 /* --- check_index.c --- */
 /* Checks the indexes of all shards and the directory, on snapshots: appends what is wrong to the array `damage`, which is
- * open, unless a shard has told the same already; *damaged and *notes grow. What keeps it from checking is damage too. */
-void ctl_check_indexes(struct ctl *ctl, struct buf *damage, uint64_t *damaged, uint64_t *notes);
+ * open, unless a shard has told the same already; *damaged and *notes grow. What keeps it from checking (no space for a
+ * snapshot, say) is no damage: not_checked, which is empty, says it. */
+void ctl_check_indexes(struct ctl *ctl, struct buf *damage, uint64_t *damaged, uint64_t *notes,
+                       struct buf *not_checked);
 
 /* --- salvage.c --- */
 int ctl_run_store_salvage(struct ctl *ctl, const struct ctl_command *command);

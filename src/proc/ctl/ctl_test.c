@@ -137,7 +137,9 @@ static void accounts_come_and_go(void **state)
 	assert_true(said(place, "\"password\":\""));
 	assert_int_equal(0, mansio(place, "account list"));
 	assert_true(said(place, "alice@example.test      0  "));
-	assert_int_equal(0, mansio(place, "account list --json other.test"));
+	assert_int_equal(3, mansio(place, "account list other.test"));
+	assert_true(said(place, "there is no domain other.test here"));
+	assert_int_equal(0, mansio(place, "alias list --json example.test"));
 	assert_true(str_eq(buf_str(&place->out), STR("[]\n")));
 	assert_int_equal(0, mansio(place, "account password bob@example.test --generate-password"));
 	assert_int_equal(0, mansio(place, "account show bob@example.test --json"));
@@ -225,6 +227,8 @@ static void wrong_arguments_are_usage_errors(void **state)
 	for (size_t i = 0; i < COUNT_OF(LINES); i++)
 		assert_int_equal(2, mansio(place, LINES[i]));
 	assert_true(said(place, "{\"error\":{\"code\":\"usage\","));
+	assert_int_equal(2, mansio(place, "account ad x"));
+	assert_true(said(place, "unknown command \"account ad\" (see mansio account --help)"));
 }
 
 static void help_is_everywhere_and_has_an_example(void **state)
@@ -240,6 +244,11 @@ static void help_is_everywhere_and_has_an_example(void **state)
 	}
 	assert_int_equal(0, mansio(place, "--version"));
 	assert_true(said(place, "mansio " MANSIO_VERSION "\n"));
+	assert_int_equal(0, mansio(place, "account add --version"));
+	assert_true(said(place, "mansio " MANSIO_VERSION "\n"));
+	assert_int_equal(0, mansio(place, "--json --version"));
+	assert_true(said(place, "{\"version\":\"" MANSIO_VERSION "\"}\n"));
+	assert_int_equal(2, mansio(place, "--version --nonsense"));
 }
 
 static void a_store_in_use_is_left_alone(void **state)

@@ -36,17 +36,19 @@ int export_make_folder(struct export *x, const char *path)
 
 /* --- what cannot be exported --- */
 
-/* uid 0: nobody knows of which. */
+/* mailbox NULL, uid 0: nobody knows of which. */
 static void report(struct export *x, const struct export_mailbox *mailbox, uint32_t uid, const char *problem)
 {
+	struct str name = mailbox ? mailbox->name : x->ctl->arguments[0];
 	x->damaged++;
 	progress_end(&x->progress);
-	fprintf(stderr, "mansio: mailbox %.*s", STR_ARG(mailbox->name));
+	fprintf(stderr, "mansio: %s %.*s", mailbox ? "mailbox" : "account", STR_ARG(name));
 	if (uid > 0)
 		fprintf(stderr, ", uid %" PRIu32, uid);
 	fprintf(stderr, ": %s\n", problem);
 	json_begin_object(&x->damage);
-	json_field_string(&x->damage, "mailbox", mailbox->name);
+	if (mailbox)
+		json_field_string(&x->damage, "mailbox", name);
 	if (uid > 0)
 		json_field_u64(&x->damage, "uid", uid);
 	json_field_string(&x->damage, "problem", str_from_c(problem));
@@ -77,12 +79,14 @@ static void take_missing(struct export *x, const struct parcel_missing *missing)
 {
 	char problem[PARCEL_TEXT_MAX];
 	uint32_t mailbox = parcel_mailbox_of_lost_entries(missing->number);
-	if (mailbox == 0 || mailbox > x->n_mailboxes) {
+	if (missing->number == PARCEL_LOST_LOGS)
+		return; /* of what is not exported */
+	if (missing->number != PARCEL_LOST_MAILBOXES && (mailbox == 0 || mailbox > x->n_mailboxes)) {
 		export_spool_missing(x, missing);
 		return;
 	}
 	snprintf(problem, sizeof problem, "%.*s", STR_ARG(missing->problem));
-	report(x, &x->mailboxes[mailbox - 1], 0, problem);
+	report(x, mailbox ? &x->mailboxes[mailbox - 1] : NULL, 0, problem);
 }
 
 static int take_entry(struct export *x, uint32_t index, const struct parcel_entry *entry)
@@ -234,7 +238,8 @@ static void print_summary(struct export *x)
 	if (x->there)
 		printf("of these, %" PRIu64 " were there already\n", x->there);
 	if (x->damaged)
-		printf("not exported, since they are damaged: %" PRIu64 " (see above)\n", x->damaged);
+		printf("not exported, since they are damaged: %" PRIu64 " (see above); 'mansio store check' says where, 'mansio store "
+		       "salvage' recovers what can be recovered\n", x->damaged);
 }
 
 static int fail_local(struct export *x, int err, int errnum)

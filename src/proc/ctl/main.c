@@ -10,8 +10,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#define DEFAULT_CONFIG "/etc/mansio/mansio.toml"
-
 int ctl_fail(const struct ctl *ctl, int exit_code, const char *code, struct str message)
 {
 	if (!ctl->json) {
@@ -42,6 +40,8 @@ int ctl_exit_code(int err)
 		return EXIT_NOT_FOUND;
 	case ERR_EXISTS:
 		return EXIT_EXISTS;
+	case ERR_CONFIG:
+		return EXIT_CONFIG;
 	case ERR_UNAVAILABLE:
 	case ERR_TIMEOUT:
 	case ERR_CLOSED:
@@ -144,10 +144,17 @@ static const struct ctl_command *find_command(const struct ctl *ctl, uint32_t *w
 	return NULL;
 }
 
+static int print_version(const struct ctl *ctl)
+{
+	puts(ctl->json ? "{\"version\":\"" MANSIO_VERSION "\"}" : "mansio " MANSIO_VERSION);
+	return EXIT_DONE;
+}
+
 /* Help, and what is said of a command that is none. */
 static int help_or_usage(struct ctl *ctl)
 {
 	struct str first = ctl->n_arguments ? ctl->arguments[0] : STR("");
+	char words[200];
 	for (size_t i = 0; i < CTL_N_GROUPS; i++) {
 		if (!str_eq(first, str_from_c(CTL_GROUPS[i].name)))
 			continue;
@@ -155,9 +162,14 @@ static int help_or_usage(struct ctl *ctl)
 			fputs(CTL_GROUPS[i].help, stdout);
 			return EXIT_DONE;
 		}
-		return ctl_usage(ctl, ctl->n_arguments > 1 ? "unknown command (see mansio %.*s --help)"
-						       : "a command is missing (see mansio %.*s --help)", first);
+		if (ctl->n_arguments < 2)
+			return ctl_usage(ctl, "a command is missing (see mansio %.*s --help)", first);
+		snprintf(words, sizeof words, "%.*s %.*s\" (see mansio %.*s --help)", STR_ARG(first),
+		         STR_ARG(str_first(ctl->arguments[1], 100)), STR_ARG(first));
+		return ctl_usage(ctl, "unknown command \"%.*s", str_from_c(words));
 	}
+	if (str_eq(first, STR("version")))
+		return print_version(ctl);
 	if (ctl->help || str_eq(first, STR("help"))) {
 		fputs(CTL_HELP, stdout);
 		return EXIT_DONE;
@@ -191,20 +203,13 @@ static int run(struct ctl *ctl)
 
 int ctl_main(int argc, char **argv)
 {
-	const char *from_environment = getenv("MANSIO_CONFIG");
-	bool has_environment = from_environment && from_environment[0];
 	struct ctl *ctl = mem_alloc(1, sizeof *ctl);
-	ctl->config_file = has_environment ? from_environment : DEFAULT_CONFIG;
-	ctl->config_given = has_environment;
-	int result;
-	if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0)) {
-		puts("mansio " MANSIO_VERSION);
-		result = EXIT_DONE;
-	} else {
-		result = read_arguments(ctl, argc, argv);
-		if (result == EXIT_DONE)
-			result = run(ctl);
-	}
+	bool may_be_missing;
+	ctl->config_file = conf_choose_file(NULL, &may_be_missing);
+	ctl->config_given = !may_be_missing;
+	int result = read_arguments(ctl, argc, argv);
+	if (result == EXIT_DONE)
+		result = ctl->version ? print_version(ctl) : run(ctl);
 	if (fflush(stdout) != 0 && result == EXIT_DONE)
 		result = EXIT_FAILED;
 	ctl_offline_close(ctl);

@@ -51,6 +51,8 @@ static bool read_common(struct ctl *ctl, struct str name, struct str value)
 		ctl->json = true;
 	} else if (str_eq(name, STR("--help"))) {
 		ctl->help = true;
+	} else if (str_eq(name, STR("--version"))) {
+		ctl->version = true;
 	} else {
 		return false;
 	}
@@ -72,7 +74,7 @@ static struct str long_name(struct str name)
 static bool find_option(struct str name, bool *takes_value)
 {
 	*takes_value = str_eq(name, STR("--config"));
-	if (*takes_value || str_eq(name, STR("--json")) || str_eq(name, STR("--help")))
+	if (*takes_value || str_eq(name, STR("--json")) || str_eq(name, STR("--help")) || str_eq(name, STR("--version")))
 		return true;
 	for (size_t i = 0; i < COUNT_OF(OPTIONS); i++)
 		if (str_eq(name, OPTIONS[i].name)) {

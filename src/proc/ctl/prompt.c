@@ -1,15 +1,19 @@
 /* prompt.c: passwords from people, files or chance, never from arguments, which every user of the machine can read. */
 #include "proc/ctl/ctl_private.h"
 
+#include "base/checked.h"
 #include "base/mem.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/signalfd.h>
 #include <termios.h>
 #include <unistd.h>
 
-#define ANSWER_MAX 64
+#define ANSWER_MAX  64
+#define INTERRUPTED (-2) /* in place of a number of bytes */
 
 /* Everything until the end, at most max bytes; -1 on error, max + 1 when there is more. */
 static ssize_t read_up_to(int fd, char *out, size_t max)
@@ -70,41 +74,64 @@ static void say(int tty, const char *text)
 	(void)written;
 }
 
-/* One line, without its end; -1 at the end of input or when it is too long. */
-static ssize_t read_line(int tty, char *out, size_t max)
+/* One line, without its end; -1 at the end of input or when it is too long; INTERRUPTED when a signal waits in `signals`
+ * (-1: none are looked for). */
+static ssize_t read_line(int tty, int signals, char *out, size_t max)
 {
-	size_t n = 0;
-	char c;
-	ssize_t got;
-	while ((got = read(tty, &c, 1)) == 1 && c != '\n')
-		if (n <= max) {
-			if (n < max)
-				out[n] = c;
-			n++;
+	for (size_t n = 0;;) {
+		struct pollfd ready[] = { { .fd = tty, .events = POLLIN }, { .fd = signals, .events = POLLIN } };
+		char c;
+		if (poll(ready, COUNT_OF(ready), -1) < 0) {
+			if (errno == EINTR)
+				continue;
+			return -1;
 		}
-	return got != 1 || n > max ? -1 : (ssize_t)n;
+		if (ready[1].revents)
+			return INTERRUPTED;
+		if (read(tty, &c, 1) != 1)
+			return -1;
+		if (c == '\n')
+			return n > max ? -1 : (ssize_t)n;
+		if (n < max)
+			out[n] = c;
+		n += n <= max;
+	}
 }
 
-/* Asks without echo. Signals wait meanwhile, so that the echo comes back whatever the user types. */
+/* Those that end or stop this process wait until the echo is back, and are taken then: whoever types Ctrl-C has it at
+ * once, and who types fg after Ctrl-Z is asked again. */
+static void signals_that_end(sigset_t *out)
+{
+	static const int LIST[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGALRM, SIGPIPE, SIGUSR1, SIGUSR2 };
+	sigemptyset(out);
+	for (size_t i = 0; i < COUNT_OF(LIST); i++)
+		sigaddset(out, LIST[i]);
+}
+
+/* Asks without echo. */
 static ssize_t ask_hidden(int tty, const char *question, char *out, size_t max)
 {
 	struct termios before, hidden;
 	sigset_t blocked, old;
+	ssize_t n;
 	if (tcgetattr(tty, &before) < 0)
 		return -1;
-	sigemptyset(&blocked);
-	sigaddset(&blocked, SIGINT);
-	sigaddset(&blocked, SIGTERM);
-	sigaddset(&blocked, SIGTSTP);
-	sigprocmask(SIG_BLOCK, &blocked, &old);
 	hidden = before;
 	hidden.c_lflag &= ~(tcflag_t)ECHO;
-	tcsetattr(tty, TCSAFLUSH, &hidden);
-	say(tty, question);
-	ssize_t n = read_line(tty, out, max);
-	say(tty, "\n");
-	tcsetattr(tty, TCSAFLUSH, &before);
-	sigprocmask(SIG_SETMASK, &old, NULL);
+	signals_that_end(&blocked);
+	int signals = signalfd(-1, &blocked, SFD_CLOEXEC);
+	if (signals < 0)
+		return -1;
+	do {
+		sigprocmask(SIG_BLOCK, &blocked, &old);
+		tcsetattr(tty, TCSAFLUSH, &hidden);
+		say(tty, question);
+		n = read_line(tty, signals, out, max);
+		say(tty, "\n");
+		tcsetattr(tty, TCSAFLUSH, &before);
+		sigprocmask(SIG_SETMASK, &old, NULL);
+	} while (n == INTERRUPTED); /* it was stopped and goes on, or the signal is ignored */
+	close(signals);
 	return n;
 }
 
@@ -152,7 +179,7 @@ int ctl_confirm(const char *question, const char *wanted)
 	if (tty < 0)
 		return ERR_UNAVAILABLE;
 	say(tty, question);
-	ssize_t n = read_line(tty, answer, sizeof answer);
+	ssize_t n = read_line(tty, -1, answer, sizeof answer);
 	close(tty);
 	return n >= 0 && str_eq(str_trim(str_of(answer, (size_t)n)), str_from_c(wanted)) ? 0 : ERR_DENIED;
 }

@@ -132,10 +132,8 @@ int ctl_run_restore(struct ctl *ctl, const struct ctl_command *command)
 		return result;
 	}
 	err = repository_open(path, NULL, repository, &problem);
-	if (err == 0) {
-		manifest = repository_find(repository, ctl_option(ctl, "--at"), &problem);
-		err = manifest ? 0 : ERR_NOT_FOUND;
-	}
+	if (err == 0)
+		err = repository_find(repository, ctl_option(ctl, "--at"), &manifest, &problem);
 	struct ctl_reply reply = { .result = err, .message = problem };
 	if (err < 0)
 		result = ctl_fail_reply(ctl, &reply);

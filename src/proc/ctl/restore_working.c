@@ -20,7 +20,7 @@
 
 /* --- the world of a store that nobody writes in --- */
 
-static void world_sync(void *owner, int fd)
+static void world_sync(void *owner, int fd, bool is_folder)
 {
 	struct working_store *working = owner;
 	working->sync_wanted = true;

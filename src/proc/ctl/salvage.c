@@ -277,7 +277,9 @@ int ctl_run_store_salvage(struct ctl *ctl, const struct ctl_command *command)
 		return fail(ctl, EXIT_UNAVAILABLE, "unavailable", "the store in %s is in use: stop the server first (a shard cannot be "
 		            "made anew while it is served)", directory);
 	if (err)
-		return fail(ctl, ctl_exit_code(err), "not_found", "there is no store in %s: %s", directory, err_text(err));
+		return fail(ctl, ctl_exit_code(err), err == ERR_NOT_FOUND ? "not_found" : "io",
+		            err == ERR_NOT_FOUND ? "there is no store in %s: %s" : "cannot lock the store in %s: %s", directory,
+		            err_text(err));
 	int result = salvage_all(ctl);
 	close(lock);
 	return result;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define ANSWER_ARENA ((size_t)64 * 1024 * 1024)
+#define REASON_MAX   4096
 
 static void print_json(const struct buf *json)
 {
@@ -18,35 +19,32 @@ static void print_json(const struct buf *json)
 
 /* --- undelete --- */
 
-/* "2h": so long ago; "2026-01-31" or "2026-01-31 12:00", in UTC. */
+/* "2h": so long ago; else a moment (ctl_read_moment). */
 static int read_since(struct str text, int64_t *out)
 {
 	static const struct {
 		char unit;
 		uint64_t seconds;
 	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
-	struct tm parts = { 0 };
-	char copy[32], rest;
+	int64_t when;
 	uint64_t n;
 	for (size_t i = 0; i < COUNT_OF(units) && text.n > 0; i++)
 		if (text.p[text.n - 1] == units[i].unit && str_to_u64(str_first(text, text.n - 1), 100000000, &n) == 0) {
 			*out = MAX(clock_wall_seconds() - (int64_t)(n * units[i].seconds), 0);
 			return 0;
 		}
-	if (text.n >= sizeof copy)
-		return ERR_SYNTAX;
-	snprintf(copy, sizeof copy, "%.*s", STR_ARG(text));
-	int found = sscanf(copy, "%4d-%2d-%2d%*1[ T]%2d:%2d%c", &parts.tm_year, &parts.tm_mon, &parts.tm_mday,
-	                   &parts.tm_hour, &parts.tm_min, &rest);
-	if ((found != 3 || text.n != 10) && found != 5)
-		return ERR_SYNTAX;
-	if (parts.tm_mon < 1 || parts.tm_mon > 12 || parts.tm_mday < 1 || parts.tm_mday > 31 || parts.tm_hour > 23 ||
-	    parts.tm_min > 59)
-		return ERR_SYNTAX;
-	parts.tm_year -= 1900;
-	parts.tm_mon--;
-	*out = MAX((int64_t)timegm(&parts), 0);
-	return 0;
+	int result = ctl_read_moment(text, &when);
+	if (result == 0)
+		*out = MAX(when, 0);
+	return result;
+}
+
+static int fail_since(const struct ctl *ctl, int err, struct str given)
+{
+	if (err == ERR_OVERFLOW)
+		return ctl_usage(ctl, "--since: \"%.*s\" is no day or time that there is", given);
+	return ctl_fail(ctl, EXIT_USAGE, "usage",
+	                STR("--since takes a time ago (90m, 2h, 1d) or a date (2026-01-31, 2026-01-31T12:00, in UTC)"));
 }
 
 static struct str mailbox_option(const struct ctl *ctl)
@@ -113,21 +111,23 @@ static void print_restored(const struct ctl *ctl, uint64_t n, uint64_t damaged)
 
 int ctl_run_undelete_restore(struct ctl *ctl, const struct ctl_command *command)
 {
-	char since[24] = "0";
-	int64_t seconds;
-	uint64_t restored = 0, damaged = 0;
+	char since[24];
+	int64_t seconds = 0;
+	uint64_t restored = 0, damaged = 0, id;
 	int result;
 	struct str given = ctl_option(ctl, "--since");
-	if (given.n && read_since(given, &seconds) < 0)
-		return ctl_fail(ctl, EXIT_USAGE, "usage",
-		                STR("--since takes a time ago (90m, 2h, 1d) or a date (2026-01-31, 2026-01-31T12:00, in UTC)"));
-	if (given.n)
-		snprintf(since, sizeof since, "%" PRId64, seconds);
+	int err = given.n ? read_since(given, &seconds) : 0;
+	if (err < 0)
+		return fail_since(ctl, err, given);
+	snprintf(since, sizeof since, "%" PRId64, seconds);
 	struct buf next = BUF_INIT(CONTROL_ARGUMENT_MAX);
 	struct str arguments[CONTROL_ARGUMENTS_MAX] = { ctl->arguments[0], mailbox_option(ctl), str_from_c(since), STR("") };
 	uint32_t n_ids = ctl_options(ctl, "--id", arguments + 4, CONTROL_ARGUMENTS_MAX - 4);
 	if (n_ids > CONTROL_ARGUMENTS_MAX - 4)
 		return ctl_usage(ctl, "too many options %.*s", STR("--id"));
+	for (uint32_t i = 0; i < n_ids; i++)
+		if (str_to_u64(arguments[4 + i], INT64_MAX, &id) < 0)
+			return ctl_usage(ctl, "--id: \"%.*s\" is none of mansio undelete list", arguments[4 + i]);
 	do {
 		struct arena arena = ARENA_INIT(ANSWER_ARENA);
 		struct ctl_reply reply;
@@ -198,6 +198,7 @@ static void gather_damage(const struct json_value *shards, struct buf *all)
 struct checked {
 	struct buf damage; /* an array */
 	uint64_t damaged, notes;
+	struct buf not_checked; /* why; empty: all was */
 };
 
 static int print_checked(const struct ctl *ctl, const struct json_value *shards, const struct checked *checked)
@@ -212,6 +213,7 @@ static int print_checked(const struct ctl *ctl, const struct json_value *shards,
 	json_field_u64(&out, "bytes", sum_of(shards, "bytes"));
 	json_field_u64(&out, "damaged", damaged);
 	json_field_u64(&out, "notes", sum_of(shards, "notes") + checked->notes);
+	json_field_string(&out, "not_checked", buf_str(&checked->not_checked));
 	json_key(&out, "damage");
 	json_put_raw(&out, buf_str(&checked->damage));
 	json_end_object(&out);
@@ -221,12 +223,12 @@ static int print_checked(const struct ctl *ctl, const struct json_value *shards,
 		ctl_print_checked(list);
 	arena_free(&arena);
 	buf_free(&out);
-	return damaged ? EXIT_FAILED : EXIT_DONE;
+	return damaged || checked->not_checked.n > 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
 int ctl_run_store_check(struct ctl *ctl, const struct ctl_command *command)
 {
-	struct checked checked = { .damage = BUF_INIT(CTL_REPLY_MAX / 2) };
+	struct checked checked = { .damage = BUF_INIT(CTL_REPLY_MAX / 2), .not_checked = BUF_INIT(REASON_MAX) };
 	struct str step = STR("begin");
 	bool done = false;
 	int result = EXIT_DONE;
@@ -247,7 +249,7 @@ int ctl_run_store_check(struct ctl *ctl, const struct ctl_command *command)
 		if (done) {
 			if (isatty(STDERR_FILENO))
 				fputs("checking the indexes\n", stderr);
-			ctl_check_indexes(ctl, &checked.damage, &checked.damaged, &checked.notes);
+			ctl_check_indexes(ctl, &checked.damage, &checked.damaged, &checked.notes, &checked.not_checked);
 			json_end_array(&checked.damage);
 			result = ctl_name_damage(ctl, &checked.damage);
 		}
@@ -258,6 +260,7 @@ int ctl_run_store_check(struct ctl *ctl, const struct ctl_command *command)
 		ctl_reply_free(&reply);
 	}
 	buf_free(&checked.damage);
+	buf_free(&checked.not_checked);
 	return result;
 }
 

@@ -73,6 +73,7 @@ static bool print_problems_of(const struct json_value *process)
 	uint64_t pid = json_u64(json_member(process, "pid")), restarts = json_u64(json_member(process, "restarts"));
 	uint64_t damaged = json_u64(json_member(process, "segments_damaged"));
 	uint64_t voided = json_u64(json_member(process, "batches_voided"));
+	bool is_short = json_u64(json_member(process, "short_of_space")) > 0;
 	bool ready = json_is_true(json_member(process, "ready"));
 	ctl_name_process(process, name);
 	ctl_print_duration(json_u64(json_member(process, "uptime_seconds")), up, sizeof up);
@@ -89,7 +90,11 @@ static bool print_problems_of(const struct json_value *process)
 	if (voided > 0)
 		printf("  %s: %llu batch%s could not be written; is there room on the disk?\n", name, (unsigned long long)voided,
 		       voided == 1 ? "" : "es");
-	return pid == 0 || !ready || restarts > 0 || damaged > 0 || voided > 0;
+	if (is_short) {
+		printf("  %s writes nothing and puts mail off: less than store.reserve_free_space is free on the disk, ", name);
+		print_size(json_u64(json_member(process, "disk_free_bytes")), "; make room\n");
+	}
+	return pid == 0 || !ready || restarts > 0 || damaged > 0 || voided > 0 || is_short;
 }
 
 /* An empty line after what there is to say. */

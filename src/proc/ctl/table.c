@@ -122,7 +122,8 @@ void ctl_print_account(const struct json_value *account)
 	if (messages && messages->kind == JSON_NUMBER)
 		ctl_print_size(json_u64(messages), json_u64(json_member(account, "bytes")), text);
 	else
-		snprintf(text, sizeof text, "not known while the server is down");
+		snprintf(text, sizeof text, "not known while %s",
+		         json_member(account, "moving_to") ? "it is being moved" : "the server or its shard is down");
 	print_line("mail", str_from_c(text));
 	for (const struct json_value *alias = aliases ? aliases->first : NULL; alias; alias = alias->next)
 		print_line("alias", json_string(alias));
@@ -132,7 +133,7 @@ void ctl_print_accounts(const struct json_value *list)
 {
 	size_t width = ctl_widest(list, "address", sizeof "ADDRESS" - 1);
 	if (!list->first) {
-		puts("There are no accounts. Make one with: mansio account add NAME@DOMAIN");
+		puts("There are no accounts here. Make one with: mansio account add NAME@DOMAIN");
 		return;
 	}
 	ctl_print_padded(STR("ADDRESS"), width);
@@ -253,8 +254,11 @@ void ctl_print_checked(const struct json_value *checked)
 	if (damaged)
 		printf("%llu damaged; all else goes on. What is lost for good: restore it from a backup\n",
 		       (unsigned long long)damaged);
-	else
-		puts("All is as it came in.");
+	struct str not_checked = json_string(json_member(checked, "not_checked"));
+	if (not_checked.n)
+		printf("%.*s\n", STR_ARG(not_checked));
+	if (!damaged)
+		puts(not_checked.n ? "What was read is as it came in." : "All is as it came in.");
 }
 
 void ctl_print_space(const struct json_value *shards)

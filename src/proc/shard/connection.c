@@ -318,7 +318,7 @@ static size_t on_input(void *owner, struct str bytes)
 	shard_turn(c->shard);
 	feed_kept(c);
 	size_t taken = c->kept.n == 0 && may_run(c) ? c->engine->input(c->state, bytes) : 0;
-	if (c->closing && taken == bytes.n)
+	if (c->closing && taken == bytes.n && c->engine->left(c->state))
 		stream_no_linger(c->stream);
 	did(c);
 	if (stream_has_ended(c->stream))

@@ -409,6 +409,14 @@ static void stop_check(struct shard_control *control)
 	mail_row_check_free(&control->rows);
 }
 
+/* Whoever waited for it is gone. */
+static void drop_check(struct shard_control *control)
+{
+	stop_check(control);
+	loop_timer_stop(control->check_timer);
+	control->check_waiter = 0;
+}
+
 static void check_some(void *owner)
 {
 	struct shard_control *control = owner;
@@ -434,8 +442,13 @@ static void check_some(void *owner)
 static void check(struct shard *shard, uint64_t number, const struct control_request *request)
 {
 	struct shard_control *control = shard->control;
-	bool begins = request->n_arguments == 1 && str_eq(request->arguments[0], STR("begin"));
-	if (!begins && (request->n_arguments != 1 || !str_eq(request->arguments[0], STR("wait")))) {
+	struct str step = request->n_arguments == 1 ? request->arguments[0] : STR("");
+	bool begins = str_eq(step, STR("begin"));
+	if (str_eq(step, STR("stop")) && control->check_waiter == number) {
+		drop_check(control); /* by the supervisor, whose client is gone: nobody waits for an answer */
+		return;
+	}
+	if (!begins && !str_eq(step, STR("wait"))) {
 		fail(shard, number, ERR_SYNTAX);
 		return;
 	}

@@ -5,11 +5,17 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "ipc/ticket.h"
+#include "loop/cold_read.h"
 #include "proto/pop3/capability.h"
 
 static uint64_t microseconds(void *owner)
 {
 	return clock_monotonic_us();
+}
+
+static bool read_at_once(void *owner, int fd, uint64_t offset, char *to, size_t n)
+{
+	return cold_read_try(fd, offset, to, n) == (ssize_t)n;
 }
 
 static const struct session_world world = {
@@ -19,6 +25,7 @@ static const struct session_world world = {
 	.microseconds = microseconds,
 	.close = connection_close,
 	.fetch = connection_fetch,
+	.read = read_at_once,
 };
 
 /* --- IMAP --- */
@@ -36,6 +43,11 @@ static size_t imap_input(void *session, struct str bytes)
 static bool imap_wants_input(const void *session)
 {
 	return imap_session_wants_input(session);
+}
+
+static bool imap_left(const void *session)
+{
+	return imap_session_left(session);
 }
 
 static void imap_resume(void *session)
@@ -75,7 +87,7 @@ static struct str imap_mailbox(const void *session)
 	return imap_session_mailbox(session);
 }
 
-const struct engine engine_imap = { imap_begin, imap_input, imap_wants_input, imap_resume,
+const struct engine engine_imap = { imap_begin, imap_input, imap_wants_input, imap_left, imap_resume,
 	                                imap_bye,   imap_end,   imap_doing,        imap_refuse, imap_last_words, imap_mailbox };
 
 /* --- POP3 --- */
@@ -94,6 +106,11 @@ static size_t pop3_input(void *session, struct str bytes)
 static bool pop3_wants_input(const void *session)
 {
 	return pop3_session_wants_input(session);
+}
+
+static bool pop3_left(const void *session)
+{
+	return pop3_session_left(session);
 }
 
 static void pop3_resume(void *session)
@@ -127,7 +144,7 @@ static struct str pop3_mailbox(const void *session)
 	return pop3_session_mailbox(session);
 }
 
-const struct engine engine_pop3 = { pop3_begin, pop3_input, pop3_wants_input, pop3_resume,
+const struct engine engine_pop3 = { pop3_begin, pop3_input, pop3_wants_input, pop3_left, pop3_resume,
 	                                pop3_bye,   pop3_end,   pop3_doing,        pop3_refuse, NULL, pop3_mailbox };
 
 /* --- settings --- */

@@ -12,6 +12,8 @@
 #include "base/mem.h"
 #include "ipc/control.h"
 #include "loop/turns.h"
+#include "proc/store_folder.h"
+#include "store/readable.h"
 
 #include <unistd.h>
 
@@ -283,7 +285,9 @@ int parcel_send(struct shard *shard, const struct account_id *id, bool leaving, 
 	struct account *account;
 	int result = check(shard, fd);
 	if (result == 0)
-		result = leaving ? account_open_leaving(shard->store, id, &account) : account_open(shard->store, id, &account);
+		result = leaving         ? account_open_leaving(shard->store, id, &account)
+		         : filter->whole ? account_open(shard->store, id, &account)
+		                         : account_open_readable(shard->store, id, &account);
 	if (result < 0)
 		return result;
 	struct transfer *t = transfer_new(shard, id, fd);
@@ -422,12 +426,23 @@ static int begin_transfer(struct shard *shard, struct str body, int fd)
 	return result < 0 ? result : parcel_send(shard, &id, false, &filter, fd, NULL, NULL);
 }
 
+/* Not even where its mail is can be found out. */
+static struct str damaged_index(const struct shard *shard, char room[PROBLEM_MAX])
+{
+	int n = snprintf(room, PROBLEM_MAX, STORE_FOLDER_SHARDS "/%02u/index.db is damaged: the account's mailboxes cannot be read. "
+	                 "'mansio store check' says where; stop the server, and 'mansio store salvage %u' recovers its mail",
+	                 shard->process->setup.index, shard->process->setup.index);
+	return str_of(room, (size_t)n);
+}
+
 void parcel_command(struct role_process *process, uint64_t number, struct str body, int fd)
 {
 	struct shard *shard = process->state;
 	struct buf out = BUF_INIT(IPC_BODY_MAX);
+	char problem[PROBLEM_MAX];
 	int result = begin_transfer(shard, body, fd);
-	struct str message = result == ERR_NOT_FOUND ? STR("the account is being made, moved or removed; try again") :
+	struct str message = result == ERR_CORRUPT ? damaged_index(shard, problem) :
+	                     result == ERR_NOT_FOUND ? STR("the account is being made, moved or removed; try again") :
 	                     result == ERR_SYNTAX ? STR("malformed arguments") :
 	                     result == ERR_UNAVAILABLE ? STR("too many transfers are under way; try again later") :
 	                     result == 0 ? STR("") : str_from_c(err_text(result));

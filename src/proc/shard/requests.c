@@ -12,6 +12,7 @@
 #include "ipc/auth_shard.h"
 #include "ipc/smtp_shard.h"
 #include "loop/turns.h"
+#include "store/delivery.h"
 #include "store/pop3.h"
 
 #include <unistd.h>
@@ -24,6 +25,7 @@
 
 /* How far a delivery is. */
 struct progress {
+	struct delivery *delivery; /* its promise's, once that is there; NULL: an order */
 	struct promise *promise; /* NULL: not begun */
 	uint32_t next;           /* recipient */
 	uint64_t voids;          /* shard's, when it began */
@@ -51,11 +53,68 @@ struct promise {
 	uint64_t batch;
 	uint64_t request;
 	struct account_order_reply order; /* to auth */
-	uint32_t n_results;               /* to smtp */
+	struct delivery *delivery;        /* to smtp */
+	uint32_t n_results;
 	unsigned char results[];
 };
 
+/* --- deliveries that are under way --- */
+
+/* A process, in one of its lives. */
+static uint64_t process_number(const struct peer *peer)
+{
+	return (uint64_t)peer->index << 32 | peer->generation;
+}
+
+/* From now on its end may be told. What is malformed is found later. */
+static struct delivery *expect_delivery(struct peer *peer, struct str body)
+{
+	struct wire_reader r = wire_reader(body);
+	uint64_t request = wire_get_u64(&r), session = wire_get_u64(&r);
+	return delivery_begin(peer->shard->store, process_number(peer), request, session);
+}
+
+static int end_deliveries(struct peer *peer, struct str body)
+{
+	static const enum delivery_end meaning[DELIVER_OUTCOME_COUNT] = {
+		[DELIVER_CONFIRMED] = DELIVERY_CONFIRMED, [DELIVER_DOUBTFUL] = DELIVERY_DOUBTFUL, [DELIVER_LEFT] = DELIVERY_LEFT,
+	};
+	struct shard *shard = peer->shard;
+	struct deliver_ends ends;
+	int result = deliver_ends_decode(body, &ends);
+	for (uint32_t i = 0; result == 0 && i < ends.n; i++)
+		delivery_end(shard->store, process_number(peer), ends.list[i].request, ends.list[i].recipient,
+		             meaning[ends.list[i].outcome]);
+	if (result == 0 && !shard->forgets) {
+		shard->forgets = true;
+		loop_timer_start(shard->forget, FORGET_WAIT_MS);
+	}
+	return result;
+}
+
+void requests_forget(void *owner)
+{
+	struct shard *shard = owner;
+	shard->forgets = !store_writable(shard->store);
+	if (shard->forgets)
+		loop_timer_start(shard->forget, FORGET_WAIT_MS);
+	else if (delivery_forget_confirmed(shard->store))
+		shard_turn(shard);
+}
+
+void requests_peer_gone(struct peer *peer)
+{
+	if (peer->role == ROLE_SMTP && peer->shard)
+		delivery_process_gone(peer->shard->store, process_number(peer));
+}
+
 /* --- promises --- */
+
+static void free_promise(struct promise *promise)
+{
+	delivery_answered(promise->peer->shard->store, &promise->delivery, promise->results, promise->n_results);
+	mem_free(promise);
+}
 
 static void send_promise(struct promise *promise)
 {
@@ -72,7 +131,7 @@ static void send_promise(struct promise *promise)
 	    ipc_send(peer->channel, type, buf_str(&body), -1) < 0)
 		log_warning("answer-not-sent", LOG_S("peer", role_name(peer->role)), LOG_U("request", promise->request));
 	buf_free(&body);
-	mem_free(promise);
+	free_promise(promise);
 }
 
 static void keep_promise(struct shard *shard, struct promise *promise)
@@ -155,20 +214,22 @@ void promises_voided(struct shard *shard, uint64_t batch, int err)
 
 /* *ready: false when more of a large message is to be read or copied before. */
 static int deliver_one(struct shard *shard, const struct deliver_recipient *recipient, const struct mail_source *source,
-                       uint64_t *batch, bool *ready)
+                       struct progress *progress, bool *ready)
 {
 	struct mail_facts facts = { .internal_date = clock_wall_seconds() };
+	struct delivery_claim claim = { .delivery = progress->promise->delivery, .recipient = progress->next };
 	struct account *account;
+	memcpy(claim.key, recipient->key.bytes, sizeof claim.key);
 	int result = account_open(shard->store, &recipient->account, &account);
 	*ready = true;
 	if (result < 0)
 		return result == ERR_NOT_FOUND ? ERR_UNAVAILABLE : result; /* auth knows it: it is being made */
 	if (source->intake)
-		result = mail_deliver_ahead(account, &shard->mail, source, &facts, recipient->key.bytes, LARGE_SLICE_US, ready);
+		result = mail_deliver_ahead(account, &shard->mail, source, &facts, &claim, LARGE_SLICE_US, ready);
 	if (result == 0 && *ready)
-		result = mail_deliver(account, &shard->mail, source, &facts, recipient->key.bytes);
+		result = mail_deliver(account, &shard->mail, source, &facts, &claim);
 	*ready |= result < 0;
-	*batch = MAX(*batch, account_batch(account));
+	progress->promise->batch = MAX(progress->promise->batch, account_batch(account));
 	account_close(&account);
 	return result;
 }
@@ -181,7 +242,7 @@ static void deliver_some(struct shard *shard, const struct deliver *deliver, con
 	do {
 		bool ready;
 		uint32_t i = progress->next;
-		int result = deliver_one(shard, &deliver->recipients[i], source, &progress->promise->batch, &ready);
+		int result = deliver_one(shard, &deliver->recipients[i], source, progress, &ready);
 		if (!ready)
 			return;
 		progress->next++;
@@ -222,10 +283,11 @@ static bool must_wait(const struct shard *shard, struct progress *progress, stru
 
 static void begin_delivery(struct peer *peer, const struct deliver *deliver, struct progress *progress)
 {
+	struct delivery *delivery = progress->delivery;
 	*progress = (struct progress){ .promise = mem_alloc(1, sizeof *progress->promise + deliver->n_recipients),
 		                       .voids = peer->shard->voids };
 	*progress->promise = (struct promise){ .peer = peer, .generation = peer->generation, .request = deliver->request,
-		                               .n_results = deliver->n_recipients };
+		                               .delivery = delivery, .n_results = deliver->n_recipients };
 }
 
 /* A slice of it; *done: it was the last. fd: -1, a file with the body, or IPC_FD_LOST. Without `room`, or without its
@@ -254,15 +316,6 @@ static int run_delivery(struct peer *peer, struct str body, int fd, bool room, s
 			end_delivery(peer->shard, &deliver, progress);
 	}
 	arena_free(&arena);
-	return result;
-}
-
-static int confirm(struct shard *shard, struct str body)
-{
-	struct deliver_confirm confirmed;
-	int result = deliver_confirm_decode(body, &confirmed);
-	for (uint32_t i = 0; result == 0 && i < confirmed.n_keys; i++)
-		delivery_confirm(shard->store, confirmed.keys[i].bytes);
 	return result;
 }
 
@@ -395,15 +448,19 @@ static int queue(struct peer *peer, struct str body, int *fd, struct progress *p
 static int run_or_queue(struct peer *peer, struct str body, int *fd)
 {
 	struct shard *shard = peer->shard;
-	struct progress progress = { .promise = NULL };
+	struct progress progress = { .delivery = peer->role == ROLE_SMTP ? expect_delivery(peer, body) : NULL };
 	bool done = false;
-	if (!store_writable(shard->store) || shard->requests.first)
-		return queue(peer, body, fd, &progress);
-	int result = run(peer, body, *fd, &progress, &done);
-	if (result < 0 || done)
-		return result;
-	loop_later(shard->process->loop, &shard->work);
-	return queue(peer, body, fd, &progress);
+	int result = 0;
+	if (store_writable(shard->store) && !shard->requests.first) {
+		result = run(peer, body, *fd, &progress, &done);
+		if (result == 0 && !done)
+			loop_later(shard->process->loop, &shard->work);
+	}
+	if (result == 0 && !done)
+		result = queue(peer, body, fd, &progress);
+	if (result < 0) /* malformed: no promise came of it */
+		delivery_answered(shard->store, &progress.delivery, NULL, 0);
+	return result;
 }
 
 int request_from_smtp(struct peer *peer, uint16_t type, struct str body, int *fd)
@@ -411,8 +468,8 @@ int request_from_smtp(struct peer *peer, uint16_t type, struct str body, int *fd
 	switch (type) {
 	case SMTP_SHARD_DELIVER:
 		return run_or_queue(peer, body, fd);
-	case SMTP_SHARD_CONFIRM:
-		return *fd == -1 ? confirm(peer->shard, body) : ERR_SYNTAX;
+	case SMTP_SHARD_ENDS:
+		return *fd == -1 ? end_deliveries(peer, body) : ERR_SYNTAX;
 	}
 	return ERR_SYNTAX;
 }
@@ -428,7 +485,9 @@ static void free_request(struct shard *shard, struct request *request)
 	shard->requests_files -= request->fd >= 0;
 	if (request->fd >= 0)
 		close(request->fd);
-	mem_free(request->progress.promise);
+	if (request->progress.promise)
+		keep_promise(shard, request->progress.promise); /* what is written of it may be voided still */
+	delivery_answered(shard->store, &request->progress.delivery, NULL, 0);
 	mail_intake_free(&request->progress.intake);
 	mem_free(request);
 }
@@ -484,5 +543,5 @@ void requests_free(struct shard *shard)
 	while (shard->large.first)
 		free_request(shard, take(&shard->large));
 	while (shard->promises)
-		mem_free(take_first(shard));
+		free_promise(take_first(shard));
 }

@@ -5,12 +5,15 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "ipc/access_shard.h"
 #include "loop/turns.h"
+#include "proc/damage.h"
 #include "proc/roles.h"
 #include "proc/store_folder.h"
+#include "store/delivery.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -34,7 +37,7 @@ static int sync_work(struct loop_job *job)
 {
 	struct shard *shard = job->owner;
 	uint64_t start_us = clock_monotonic_us();
-	int result = fdatasync(shard->sync_fd) < 0 ? ERR_IO : 0;
+	int result = file_sync(shard->sync_fd, shard->sync_is_folder);
 	shard->sync_us = clock_monotonic_us() - start_us;
 	return result;
 }
@@ -69,13 +72,14 @@ static bool serves_one(const struct shard *shard)
 
 /* A sync for one client alone is done here, at the end of a turn that found nobody else at the door: two switches of
  * threads and their wake-ups cost more CPU than all the rest of a lone APPEND. Who comes during it waits as long as
- * the last sync took; a slow one sends the next to the helper again. What is synced before what is the same either
- * way. */
-static void world_sync(void *owner, int fd)
+ * the last sync took; a slow one sends the next to the helper again. A folder's waits for all that the file system has
+ * in its journal, and comes once a segment: it is the helper's. What is synced before what is the same either way. */
+static void world_sync(void *owner, int fd, bool is_folder)
 {
 	struct shard *shard = owner;
 	shard->sync_fd = fd;
-	shard->sync_here = serves_one(shard);
+	shard->sync_is_folder = is_folder;
+	shard->sync_here = !is_folder && serves_one(shard);
 	shard->stirred = false;
 	if (shard->sync_here)
 		loop_later(shard->process->loop, &shard->turn);
@@ -109,12 +113,24 @@ static void world_durable(void *owner, uint64_t batch)
 	connections_durable(shard, batch);
 }
 
+static void tell_damage(const struct shard *shard, uint64_t batch)
+{
+	char file[DAMAGE_FILE_MAX];
+	damage_file((uint16_t)shard->process->setup.index, &(struct check_damage){ .segment = 0 }, file);
+	log_error("batch-voided", LOG_U("batch", batch), LOG_ERR(ERR_CORRUPT), LOG_C("file", file),
+	          LOG_C("action", "a page of this file is damaged; 'mansio store check' says whose mail that concerns, 'mansio store "
+	                "salvage' recovers it. All who wrote in this batch were told to try again"));
+}
+
 static void world_voided(void *owner, uint64_t batch, int err)
 {
 	struct shard *shard = owner;
 	shard->voids++;
-	log_error("batch-voided", LOG_U("batch", batch), LOG_ERR(err),
-	          LOG_C("action", "its writers were told to try again"));
+	if (err == ERR_CORRUPT)
+		tell_damage(shard, batch);
+	else
+		log_error("batch-voided", LOG_U("batch", batch), LOG_ERR(err),
+		          LOG_C("action", "its writers were told to try again"));
 	promises_voided(shard, batch, err);
 	control_voided(shard, batch, err);
 	parcels_voided(shard, batch, err);
@@ -162,6 +178,14 @@ static bool wait_for_more(struct shard *shard)
 	return true;
 }
 
+/* Keys that were confirmed since the last batch: one more, tried once. */
+static bool forgets_at_last(struct shard *shard)
+{
+	bool first = !shard->has_forgotten;
+	shard->has_forgotten = true;
+	return first && delivery_forget_confirmed(shard->store);
+}
+
 static void end_of_turn(void *owner)
 {
 	struct shard *shard = owner;
@@ -174,9 +198,14 @@ static void end_of_turn(void *owner)
 		sync_here(shard);
 		store_turn(shard->store);
 	}
+	space_after_turn(shard);
 	loop_did(shard->process->loop, STR("commit"));
-	if (shard->stopping && store_is_idle(shard->store) && !shard->connections && !shard->large.first)
-		role_stopped(shard->process);
+	if (shard->stopping && store_is_idle(shard->store) && !shard->connections && !shard->large.first) {
+		if (forgets_at_last(shard))
+			shard_turn(shard);
+		else
+			role_stopped(shard->process);
+	}
 }
 
 void shard_turn(struct shard *shard)
@@ -234,6 +263,7 @@ static void peer_closed(void *owner)
 void shard_drop_peer(struct peer *peer)
 {
 	ipc_channel_free(&peer->channel);
+	requests_peer_gone(peer);
 	role_peer_lost(peer->shard->process, peer->role, peer->index);
 }
 
@@ -257,6 +287,7 @@ static void shard_peer(struct role_process *process, enum role role, uint16_t in
 	                                          : &shard->smtp[index % PEERS_MAX];
 	ipc_message_fn *message = role == ROLE_AUTH ? auth_message : role == ROLE_ACCESS ? access_message : smtp_message;
 	ipc_channel_free(&peer->channel);
+	requests_peer_gone(peer);
 	*peer = (struct peer){ .shard = shard, .role = role, .index = index, .generation = peer->generation + 1 };
 	peer->channel = ipc_channel_new(process->loop, fd, message, peer_closed, peer);
 }
@@ -335,6 +366,7 @@ static int shard_prepare(struct role_process *process)
 	shard->tickets = mac_new(str_of((const char *)process->setup.ticket_key, TICKET_KEY_SIZE));
 	control_begin(shard);
 	shard->closed = loop_timer_new(process->loop, connections_tell_closed, shard);
+	shard->forget = loop_timer_new(process->loop, requests_forget, shard);
 	shard->idle_work = loop_timer_new(process->loop, work_while_idle, shard); /* a peer's order may come before the start */
 	shard->turn = (struct loop_later){ .fn = end_of_turn, .owner = shard };
 	shard->work = (struct loop_later){ .fn = run_requests, .owner = shard };
@@ -354,6 +386,7 @@ static int shard_prepare(struct role_process *process)
 	control_free(shard);
 	mac_free(&shard->tickets);
 	loop_timer_free(&shard->closed);
+	loop_timer_free(&shard->forget);
 	loop_timer_free(&shard->idle_work);
 	mail_reader_free(&shard->mail.reader);
 	buf_free(&shard->directory);
@@ -376,6 +409,7 @@ static void shard_start(struct role_process *process)
 	loop_timer_start(shard->idle_work, IDLE_WORK_PACE_MS);
 	control_start(shard);
 	backup_start(shard);
+	space_begin(shard);
 	role_ready(process);
 }
 
@@ -413,6 +447,7 @@ static void shard_status(struct role_process *process, struct buf *out)
 	role_status_add(out, STR("body_bytes"), statistics.body_bytes);
 	role_status_add(out, STR("body_bytes_dead"), statistics.dead_bytes);
 	role_status_add(out, STR("body_bytes_freed"), statistics.compacted_bytes);
+	space_status(shard, out);
 	role_status_add(out, STR("cold_reads"), loop_cold_reads(process->loop));
 	role_status_imap(out, shard->count.imap_commands);
 	role_status_pop3(out, shard->count.pop3_commands);
@@ -443,7 +478,9 @@ static void shard_finish(struct role_process *process)
 	loop_helper_free(&shard->reader);
 	loop_helper_free(&shard->helper);
 	loop_timer_free(&shard->closed);
+	loop_timer_free(&shard->forget);
 	loop_timer_free(&shard->idle_work);
+	space_free(shard);
 	if (!shard->failed)
 		store_close(&shard->store);
 	loop_later_cancel(process->loop, &shard->turn);

@@ -7,6 +7,7 @@
  *     backup.c      the shard's part in a backup: a snapshot of index.db
  *     parcels.c     accounts as parcels, out and in: moves, restore, export and import
  *     moves.c       the move of an account to another shard
+ *     space.c       says when the disk has too little free space
  *     requests.c    what smtp and auth ask: deliveries, accounts begun and ended; answered when durable */
 #ifndef PROC_SHARD_SHARD_H
 #define PROC_SHARD_SHARD_H
@@ -29,6 +30,7 @@
 #define COMPACT_PACE_MS   1                  /* the same while somebody waits for it */
 #define CLOSED_MAX        64                 /* ends of sessions that are told together, */
 #define CLOSED_WAIT_MS    10                 /* and no later than that */
+#define FORGET_WAIT_MS    1000               /* confirmed keys wait so long for a batch to go with, and then have their own */
 #define FILES_RESERVED    512                /* descriptors for the store, the channels and requests that wait */
 #define IDLE_WORK_REST_MS (60 * 60 * 1000)   /* when there is nothing to do */
 
@@ -69,6 +71,7 @@ struct shard {
 	struct loop_helper *reader;  /* reads what is not in the page cache */
 	struct loop_job sync_job;
 	int sync_fd;
+	bool sync_is_folder;
 	uint64_t sync_us;            /* that the last sync took */
 	uint64_t turn_began_us;
 	bool sync_here;              /* at the end of the next turn, if it has not stirred */
@@ -76,6 +79,9 @@ struct shard {
 	unsigned empty_looks;        /* at the door, since somebody came */
 	struct loop_later turn;      /* store_turn at the end of this turn */
 	struct loop_timer *idle_work, *closed; /* to tell access */
+	struct loop_timer *forget;   /* keys of deliveries that were confirmed */
+	bool forgets;                /* it runs */
+	bool has_forgotten;          /* for the last time */
 	struct mail_settings mail;
 	struct imap_settings imap;
 	struct pop3_settings pop3;
@@ -100,6 +106,11 @@ struct shard {
 	bool telling;                /* the timer `closed` runs */
 	bool stopping;
 	bool failed;                 /* a sync failed: nothing can be promised any more */
+	struct {
+		struct loop_timer *timer;
+		uint64_t free_bytes, refusals; /* as of the last look */
+		bool is_short;             /* and was told */
+	} space;
 	uint64_t max_sessions;       /* each is a descriptor: what the system allows, less those for the store */
 	struct {
 		uint64_t sessions, logins, deliveries, refused, sync_us;
@@ -145,6 +156,8 @@ struct engine {
 	void *(*begin)(struct connection *connection, struct account *account, const struct ticket *ticket, struct str tag);
 	size_t (*input)(void *session, struct str bytes);
 	bool (*wants_input)(const void *session);
+	/* The client has ended it (LOGOUT, QUIT), and nothing came behind that. */
+	bool (*left)(const void *session);
 	void (*resume)(void *session);
 	void (*bye)(void *session, struct str text);
 	void (*end)(void *session);
@@ -201,6 +214,13 @@ void parcels_durable(struct shard *shard, uint64_t batch);
 void parcels_voided(struct shard *shard, uint64_t batch, int err);
 void parcels_free(struct shard *shard);
 
+/* --- space.c --- */
+
+void space_begin(struct shard *shard);
+void space_after_turn(struct shard *shard); /* looks if something was refused in it */
+void space_status(struct shard *shard, struct buf *out);
+void space_free(struct shard *shard); /* before the store is closed */
+
 /* --- moves.c --- */
 struct account_order;
 void move_order(struct peer *peer, const struct account_order *order, int fd); /* SEND, RECEIVE, PROGRESS; fd stays the caller's */
@@ -208,6 +228,10 @@ void move_order(struct peer *peer, const struct account_order *order, int fd); /
 /* --- requests.c --- */
 
 int request_from_smtp(struct peer *peer, uint16_t type, struct str body, int *fd) MUST_CHECK;
+/* This life of the process is over: nobody will say any more what became of its answers. */
+void requests_peer_gone(struct peer *peer);
+/* The timer of confirmed keys. */
+void requests_forget(void *owner);
 int request_from_auth(struct peer *peer, uint16_t type, struct str body, int *fd) MUST_CHECK;
 void requests_run(struct shard *shard); /* the gate is open: those that waited */
 void requests_free(struct shard *shard);

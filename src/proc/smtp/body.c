@@ -1,6 +1,6 @@
-/* body.c: bodies on their way in. A body is owned by its connection, its memory counted in the store; in a file it
- * keeps only a buffer for whole writes. Files have no name (O_TMPFILE): what a crash leaves, the kernel takes; some are
- * kept and written over. The shard syncs its own copy, so nothing here is synced.
+/* body.c: bodies on their way in. A body is owned by its connection, its memory and its parser's counted in the store;
+ * in a file it keeps only a buffer for whole writes. Files have no name (O_TMPFILE): what a crash leaves, the kernel
+ * takes; some are kept and written over. The shard syncs its own copy, so nothing here is synced.
  *
  * A failed write leaves the body useless, and its owner drops it. */
 #include "proc/smtp/body.h"
@@ -18,18 +18,19 @@
 
 #define IDLE_MAX         16
 #define FILE_BUFFER      (64 * 1024)
+#define IDLE_PARSER_MAX  (64 * 1024) /* memory of a parser that is kept for reuse */
 #define SPACE_LOOK_EVERY (1024 * 1024) /* bytes written between two looks at the free space */
 
 struct body {
 	struct body_store *store;
 	struct body *next; /* of idle ones */
 	struct buf memory; /* all of it, or what the file has not got yet */
-	size_t counted;    /* of memory, in store->held */
+	size_t counted;    /* of memory and the parser's, in store->held */
 	int fd;
 	uint64_t length, looked_at;
 	XXH3_state_t *hash;
 	XXH128_hash_t digest;
-	struct mime_parser *mime;
+	struct mime_parser *mime; /* NULL: given up for lack of memory */
 };
 
 void body_store_secret(struct body_store *store, const unsigned char *store_secret, size_t n)
@@ -69,9 +70,20 @@ void body_store_free(struct body_store *store)
 /* Brings the store's count up to date after the buffer changed. */
 static void count_memory(struct body *body)
 {
-	body->store->held += body->memory.size;
+	size_t now = body->memory.size + (body->mime ? mime_parser_memory(body->mime) : 0);
+	body->store->held += now;
 	body->store->held -= body->counted;
-	body->counted = body->memory.size;
+	body->counted = now;
+}
+
+/* After the parser was fed. */
+static void keep_to_budget(struct body *body)
+{
+	count_memory(body);
+	if (body->store->held <= body->store->budget)
+		return;
+	mime_parser_free(&body->mime);
+	count_memory(body);
 }
 
 static struct body *take_idle(struct body_store *store)
@@ -83,14 +95,16 @@ static struct body *take_idle(struct body_store *store)
 	} else {
 		body = mem_alloc(1, sizeof *body);
 		body->store = store;
-		body->mime = mime_parser_new(&store->mime);
 		body->hash = XXH3_createState();
 		if (!body->hash)
 			abort(); /* out of memory, as mem_alloc */
 	}
+	if (!body->mime)
+		body->mime = mime_parser_new(&store->mime);
 	body->next = NULL;
 	body->fd = -1;
 	body->length = body->looked_at = 0;
+	keep_to_budget(body);
 	return body;
 }
 
@@ -101,13 +115,17 @@ void body_free(struct body **body)
 	if (!b)
 		return;
 	buf_free(&b->memory);
-	count_memory(b);
+	b->store->held -= b->counted;
+	b->counted = 0;
 	body_give_file(b->store, body_take_file(b), b->length);
 	if (b->store->n_idle == IDLE_MAX) {
 		destroy(b);
 		return;
 	}
-	mime_parser_reset(b->mime);
+	if (b->mime)
+		mime_parser_reset(b->mime);
+	if (b->mime && mime_parser_memory(b->mime) > IDLE_PARSER_MAX)
+		mime_parser_free(&b->mime);
 	b->next = b->store->idle;
 	b->store->idle = b;
 	b->store->n_idle++;
@@ -165,15 +183,26 @@ static int move_to_file(struct body *body)
 	return err;
 }
 
+/* Bytes that the buffer may gather, n more among them. Over the budget it does not grow. */
+static size_t buffer_limit(const struct body *body, size_t n)
+{
+	const struct body_store *store = body->store;
+	size_t wanted = body->memory.n + n;
+	if (wanted <= body->memory.size || store->held + 2 * MIN(wanted, (size_t)FILE_BUFFER) <= store->budget)
+		return FILE_BUFFER;
+	return MAX(body->memory.size, (size_t)BODY_FILE_BUFFER_MIN);
+}
+
 static int add_to_file(struct body *body, struct str bytes)
 {
-	if (bytes.n > FILE_BUFFER - body->memory.n) {
+	size_t limit = buffer_limit(body, bytes.n);
+	if (body->memory.n + bytes.n > limit) {
 		int err = write_all(body, buf_str(&body->memory));
 		if (err != 0)
 			return err;
 		buf_clear(&body->memory);
 	}
-	if (bytes.n >= FILE_BUFFER)
+	if (bytes.n >= limit)
 		return write_all(body, bytes);
 	buf_add(&body->memory, bytes);
 	count_memory(body);
@@ -213,7 +242,9 @@ int body_add(struct body *body, struct str bytes)
 {
 	int err = 0;
 	XXH3_128bits_update(body->hash, bytes.p, bytes.n);
-	mime_parser_feed(body->mime, bytes);
+	if (body->mime)
+		mime_parser_feed(body->mime, bytes);
+	keep_to_budget(body);
 	if (body->fd < 0 && !fits_memory(body, bytes.n))
 		err = move_to_file(body);
 	body->length += bytes.n;
@@ -226,16 +257,51 @@ int body_add(struct body *body, struct str bytes)
 	return buf_error(&body->memory);
 }
 
+static int feed_file(struct mime_parser *mime, int fd, uint64_t length)
+{
+	char *piece = mem_alloc(FILE_BUFFER, 1);
+	int err = 0;
+	for (uint64_t at = 0; at < length && err == 0;) {
+		size_t n = (size_t)MIN(length - at, (uint64_t)FILE_BUFFER);
+		err = file_read_exactly(fd, at, piece, n);
+		if (err == 0)
+			mime_parser_feed(mime, str_of(piece, n));
+		at += n;
+	}
+	mem_free(piece);
+	return err;
+}
+
+/* The whole body, whose own parser was given up. */
+static int parse_late(struct body *body)
+{
+	struct mime_parser *mime = mime_parser_new(&body->store->mime);
+	int err = 0;
+	body->store->n_parsed_late++;
+	if (body->fd < 0)
+		mime_parser_feed(mime, buf_str(&body->memory));
+	else
+		err = feed_file(mime, body->fd, body->length);
+	(void)mime_parser_finish(mime);
+	mime_parser_free(&mime);
+	return err;
+}
+
 int body_finish(struct body *body)
 {
-	(void)mime_parser_finish(body->mime);
+	int err = 0;
 	body->digest = XXH3_128bits_digest(body->hash);
-	if (body->fd < 0)
-		return 0;
-	int err = write_all(body, buf_str(&body->memory));
-	buf_free(&body->memory);
-	count_memory(body);
-	return err;
+	if (body->fd >= 0) {
+		err = write_all(body, buf_str(&body->memory));
+		buf_free(&body->memory);
+		count_memory(body);
+	}
+	if (err != 0)
+		return err;
+	if (!body->mime)
+		return parse_late(body);
+	(void)mime_parser_finish(body->mime);
+	return 0;
 }
 
 uint64_t body_length(const struct body *body)

@@ -1,14 +1,22 @@
 /* body.h: the body of one message while it comes in: gathered in memory, or, when it is large or memory is short,
  * in an unnamed file; hashed for the delivery keys; and read by the MIME parser, so that a message that kills the
- * parser costs an smtp worker and not a shard. All bodies of the process share one store with a budget of memory. */
+ * parser costs an smtp worker and not a shard. All bodies of the process share one store with a budget of memory, the
+ * parsers' included.
+ *
+ * Over the budget a body goes to a file, and its parser is given up; when the body is complete it is read once more, by
+ * a parser of that moment alone. So no message reaches a shard unread, nobody is refused for what others hold, and all
+ * that a lack of memory costs is time. */
 #ifndef PROC_SMTP_BODY_H
 #define PROC_SMTP_BODY_H
 
 #include "ipc/smtp_shard.h"
 #include "syntax/mime.h"
 
-/* Memory of all bodies of a process; beyond it bodies go to files whatever their size. */
+/* Memory of all bodies of a process; beyond it bodies go to files whatever their size, and each holds no more than
+ * BODY_FILE_BUFFER_MIN and its hash. */
 #define BODY_MEMORY_MAX (UINT64_C(64) * 1024 * 1024)
+
+#define BODY_FILE_BUFFER_MIN 4096
 
 #define BODY_SECRET_SIZE 192
 
@@ -26,7 +34,8 @@ struct body_store {
 	uint64_t budget;        /* of memory, for all */
 	struct mime_limits mime;
 	uint64_t held;          /* memory of all bodies now */
-	struct body *idle;      /* kept for reuse: parser and hash state are dear to make */
+	uint64_t n_parsed_late;  /* bodies, for lack of memory */
+	struct body *idle;      /* kept for reuse: parser and hash state are dear to make; not in held */
 	uint32_t n_idle;
 	int files[BODY_FILES_MAX]; /* kept for reuse: writing over pages that are there costs a fifth of making new ones */
 	uint32_t n_files;

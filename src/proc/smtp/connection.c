@@ -13,8 +13,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Keys that wait for their replies to be written; more are not confirmed and grow old in the shard. */
-#define CONFIRMATIONS_MAX (2 * SMTP_TARGETS_MAX)
+/* Answers of shards that wait for ours to be written; more are confirmed before. */
+#define UNENDED_MAX       (2 * SMTP_TARGETS_MAX)
+/* The first look whether a client has received what was sent comes after this, each next one after twice as long. */
+#define RECEIPT_WAIT_MS   5
 /* A client that has so much to read first is not listened to. */
 #define OUTPUT_PAUSE      (32 * 1024)
 
@@ -23,11 +25,25 @@ static bool is_submission(enum service service)
 	return service == SERVICE_SUBMISSION || service == SERVICE_SUBMISSIONS;
 }
 
+static enum smtp_dialect dialect_of(enum service service)
+{
+	return service == SERVICE_LMTP ? SMTP_DIALECT_LMTP : SMTP_DIALECT_SMTP;
+}
+
 /* The last connection is gone: what it has left to say goes out with this turn. */
 static void stopped(struct smtp_role *role)
 {
-	confirmations_due(role);
+	ends_due(role);
 	role_stopped(role->process);
+}
+
+/* What was answered until now. */
+static void end_answers(struct connection *connection, enum deliver_outcome outcome)
+{
+	answer_ended(connection->role, connection->unended, connection->n_unended, outcome);
+	mem_free(connection->unended);
+	connection->unended = NULL;
+	connection->n_unended = 0;
 }
 
 static void connection_free(struct connection *connection)
@@ -41,7 +57,8 @@ static void connection_free(struct connection *connection)
 	smtp_session_free(&connection->session);
 	body_free(&connection->body);
 	stream_free(&connection->stream);
-	mem_free(connection->confirmations);
+	end_answers(connection, DELIVER_LEFT);
+	loop_timer_free(&connection->receipt);
 	address_count_give(role->addresses, connection->peer.text);
 	*connection->at = connection->next;
 	if (connection->next)
@@ -55,11 +72,16 @@ static void connection_free(struct connection *connection)
 static void settle(struct connection *connection)
 {
 	struct smtp_role *role = connection->role;
+	if (connection->receipt)
+		return;
 	if (connection->closing) {
 		loop_timeout_set(role->process->loop, &connection->patience, 0);
 		login_forget(&connection->login);
 		stream_hold(connection->stream, false);
-		if (role->stopping)
+		/* Who is doubtful sees our end after the shards have heard whether he is there: he may send the same again. */
+		if (connection->doubtful && !role->stopping)
+			stream_flush(connection->stream);
+		else if (role->stopping)
 			stream_finish_soon(connection->stream, STOP_LINGER_MS);
 		else
 			stream_finish(connection->stream, LINGER_MS);
@@ -181,6 +203,23 @@ static void on_delivered(void *owner)
 	connection_go_on(connection);
 }
 
+/* Who ends his side before the answer may listen or be gone: that is seen when it was sent. Until then an identical
+ * message is put off, for it may be his next try. */
+static void doubt_delivery(struct connection *connection)
+{
+	connection->doubtful = true;
+	delivery_is_doubtful(connection->delivery);
+}
+
+static void on_end_read(void *owner)
+{
+	struct connection *connection = owner;
+	if (connection->delivery)
+		doubt_delivery(connection);
+	connection->doubtful |= connection->n_unended > 0;
+	answer_ended(connection->role, connection->unended, connection->n_unended, DELIVER_DOUBTFUL);
+}
+
 static void world_deliver(void *owner, struct smtp_delivery *message)
 {
 	struct connection *connection = owner;
@@ -191,6 +230,8 @@ static void world_deliver(void *owner, struct smtp_delivery *message)
 	int err = body_finish(body);
 	if (err == 0) {
 		delivery_send(connection->delivery, body);
+		if (connection->delivery && stream_has_ended(connection->stream))
+			doubt_delivery(connection);
 	} else {
 		for (uint32_t i = 0; i < message->n_targets; i++)
 			message->targets[i].result = err == ERR_NO_SPACE ? SMTP_NO_SPACE : SMTP_UNAVAILABLE;
@@ -199,23 +240,20 @@ static void world_deliver(void *owner, struct smtp_delivery *message)
 	body_free(&body);
 }
 
-/* The replies are queued: their keys wait with them until on_drained. Who had ended his side before the answer may be
- * listening or gone: his keys are left to grow old, so that a retry is no second copy. */
+/* The replies are queued: what is stored waits with them until on_drained, or until it is known that nobody hears them. */
 static void world_answered(void *owner, const struct smtp_delivery *message)
 {
 	struct connection *connection = owner;
-	size_t room = MIN((size_t)message->n_targets, CONFIRMATIONS_MAX - connection->n_confirmations);
+	size_t room = MIN((size_t)message->n_targets, UNENDED_MAX - connection->n_unended);
 	bool all = true;
 	for (uint32_t i = 0; i < message->n_targets; i++)
 		all = all && message->targets[i].result == SMTP_DELIVERED;
 	connection->role->n_messages += all;
 	connection->role->n_failed += !all;
-	if (room == 0 || stream_has_ended(connection->stream))
-		return;
-	connection->confirmations = mem_resize(connection->confirmations, connection->n_confirmations + room,
-	                                       sizeof *connection->confirmations);
-	connection->n_confirmations +=
-		delivery_settled(connection->delivery, connection->confirmations + connection->n_confirmations, room);
+	connection->unended =
+		mem_resize(connection->unended, connection->n_unended + room, sizeof *connection->unended);
+	connection->n_unended +=
+		delivery_answered_to_client(connection->delivery, connection->unended + connection->n_unended, room);
 }
 
 static void on_tls_done(void *owner)
@@ -233,9 +271,15 @@ static void world_start_tls(void *owner)
 {
 	struct connection *connection = owner;
 	struct tls_context *tls = connection->role->process->tls;
-	/* The certificate may have been taken away by a SIGHUP since it was offered. */
 	if (!tls || stream_start_tls(connection->stream, tls, on_tls_done) != 0)
 		connection->closing = true;
+}
+
+/* A SIGHUP may have taken it away. */
+static bool world_has_certificate(void *owner)
+{
+	const struct connection *connection = owner;
+	return connection->role->process->tls != NULL;
 }
 
 static void world_authenticate(void *owner, struct str user, struct str password)
@@ -270,6 +314,7 @@ static const struct smtp_world world = {
 	.deliver = world_deliver,
 	.answered = world_answered,
 	.start_tls = world_start_tls,
+	.has_certificate = world_has_certificate,
 	.close = world_close,
 	.authenticate = world_authenticate,
 	.check_sender = world_check_sender,
@@ -281,37 +326,61 @@ static const struct smtp_world world = {
 static size_t on_input(void *owner, struct str bytes)
 {
 	struct connection *connection = owner;
+	if (connection->closing)
+		return bytes.n;
 	loop_timeout_touch(connection->role->process->loop, &connection->patience);
 	size_t taken = smtp_session_input(connection->session, bytes);
 	settle(connection);
 	return taken;
 }
 
-static void send_confirmations(struct connection *connection)
-{
-	confirmations_send(connection->role, connection->confirmations, connection->n_confirmations);
-	mem_free(connection->confirmations);
-	connection->confirmations = NULL;
-	connection->n_confirmations = 0;
-}
-
 static void on_drained(void *owner)
 {
 	struct connection *connection = owner;
 	stream_pause(connection->stream, false);
-	send_confirmations(connection);
+	if (!connection->doubtful)
+		end_answers(connection, DELIVER_CONFIRMED);
+}
+
+/* The stream is over. Did what was sent last arrive? The other system acknowledges it, or refuses it when nobody listens;
+ * when it does neither the client has heard nothing. */
+static void look_at_receipt(void *owner)
+{
+	struct connection *connection = owner;
+	struct smtp_role *role = connection->role;
+	bool all = false, waits = loop_now_ms(role->process->loop) < connection->receipt_until_ms && !role->stopping;
+	if (stream_is_received(connection->stream, &all) == 0 && !all && waits) {
+		loop_timer_start(connection->receipt, connection->receipt_wait_ms);
+		connection->receipt_wait_ms *= 2;
+		return;
+	}
+	end_answers(connection, all ? DELIVER_CONFIRMED : DELIVER_LEFT);
+	if (connection->doubtful)
+		ends_due(role); /* who sends the same again is not to wait for it */
+	connection_free(connection);
 }
 
 static void on_closed(void *owner, int err)
 {
 	struct connection *connection = owner;
+	struct smtp_role *role = connection->role;
 	/* A stream that was finished in order has sent all, and says so only here. */
-	if (err == 0 && outq_empty(stream_output(connection->stream)))
-		send_confirmations(connection);
-	connection_free(connection);
+	if (err != 0 || connection->n_unended == 0 || !outq_empty(stream_output(connection->stream))) {
+		connection_free(connection);
+		return;
+	}
+	connection->closing = true;
+	loop_timeout_set(role->process->loop, &connection->patience, 0);
+	login_forget(&connection->login);
+	connection->receipt = loop_timer_new(role->process->loop, look_at_receipt, connection);
+	connection->receipt_wait_ms = RECEIPT_WAIT_MS;
+	connection->receipt_until_ms = loop_now_ms(role->process->loop) + LINGER_MS;
+	look_at_receipt(connection);
 }
 
-static const struct stream_events stream_events = { .input = on_input, .drained = on_drained, .closed = on_closed };
+static const struct stream_events stream_events = {
+	.input = on_input, .drained = on_drained, .closed = on_closed, .end_read = on_end_read
+};
 
 static void on_impatience(void *owner)
 {
@@ -355,7 +424,7 @@ static struct connection *connection_new(struct smtp_role *role, enum service se
 	role->connections = connection;
 	role->n_connections++;
 	struct stream_limits limits = { .input_max = MAX((size_t)role->config.max_line + 2, (size_t)65536),
-		                            .output_max = SMTP_OUTPUT_MAX };
+		                            .output_max = smtp_output_max(&role->config, dialect_of(service)) };
 	connection->stream = stream_new(role->process->loop, fd, limits, &stream_events, connection);
 	stream_set_write_timeout(connection->stream, role->process->conf.smtp.write_timeout_ms);
 	return connection;
@@ -373,7 +442,7 @@ void smtp_connection_accept(struct smtp_role *role, enum service service, int fd
 	enum conf_plain_login plain = conf->login.allow_plain_without_tls;
 	struct connection *connection = connection_new(role, service, fd, peer);
 	struct smtp_client client = {
-		.dialect = lmtp ? SMTP_DIALECT_LMTP : SMTP_DIALECT_SMTP,
+		.dialect = dialect_of(service),
 		.session = connection->id,
 		.address = str_from_c(connection->peer.text),
 		.offer_tls = role->process->tls && strcmp(peer->text, "unix") != 0,

@@ -22,8 +22,11 @@ struct connection {
 	uint64_t resolve_call; /* 0: none */
 	struct login login;
 	struct delivery *delivery;
-	struct confirmation *confirmations;
-	size_t n_confirmations;
+	struct unended *unended; /* answers on their way to the client */
+	size_t n_unended;
+	bool doubtful;              /* it has ended its side while one was */
+	struct loop_timer *receipt; /* the stream is over, and it is to be seen whether they arrived; or NULL */
+	uint64_t receipt_wait_ms, receipt_until_ms;
 	bool closing;
 };
 

@@ -1,6 +1,6 @@
 /* delivery.c: groups, sends, gathers. A delivery is owned by its connection and freed after the session has
  * answered, or when the connection is gone (the shards finish alone then, and their keys keep the retry from
- * doubling).
+ * doubling). Every batch that was sent ends: by a confirmation that its connection takes over, or as left.
  *
  * Items are the targets sorted by shard; a batch is a run of items that one DELIVER carries. */
 #include "proc/smtp/delivery.h"
@@ -14,13 +14,13 @@
 struct item {
 	uint32_t target;
 	uint16_t shard;
-	struct delivery_key key;
 };
 
 struct batch {
 	struct delivery *delivery;
 	uint32_t first, n; /* of items */
 	uint64_t call;     /* 0: over */
+	uint64_t request;  /* 0: not sent, or somebody else tells how it ended */
 };
 
 struct delivery {
@@ -36,6 +36,53 @@ struct delivery {
 	uint64_t body_length;
 	bool unanswered;      /* a shard may read it still */
 };
+
+/* --- what the shards are told of the answers --- */
+
+static void flush_ends(struct smtp_role *role, uint16_t shard)
+{
+	struct deliver_ends *ends = &role->ends[shard];
+	bool any = ends->n > 0 && peers_channel(role->peers, PEER_SHARD(shard));
+	if (any) {
+		buf_clear(&role->scratch);
+		deliver_ends_encode(ends, &role->scratch);
+	}
+	ends->n = 0;
+	if (any && peers_send(role->peers, PEER_SHARD(shard), SMTP_SHARD_ENDS, &role->scratch) != 0)
+		log_warning("ends-not-sent", LOG_U("shard", shard));
+}
+
+void ends_due(void *owner)
+{
+	struct smtp_role *role = owner;
+	role->ends_wait = false;
+	for (uint16_t shard = 0; shard < role->process->setup.shards; shard++)
+		flush_ends(role, shard);
+}
+
+/* At once but for confirmations, which nobody waits for. */
+static void tell_end(struct smtp_role *role, uint16_t shard, uint64_t request, uint32_t recipient,
+                     enum deliver_outcome outcome)
+{
+	if (shard >= role->process->setup.shards)
+		return;
+	struct deliver_ends *ends = &role->ends[shard];
+	ends->list[ends->n++] = (struct deliver_end){ request, recipient, outcome };
+	if (ends->n == DELIVER_ENDS_MAX || outcome != DELIVER_CONFIRMED) {
+		flush_ends(role, shard);
+	} else if (!role->ends_wait) {
+		role->ends_wait = true;
+		loop_timer_start(role->ends_timer, ENDS_WAIT_MS);
+	}
+}
+
+void answer_ended(struct smtp_role *role, const struct unended *list, size_t n, enum deliver_outcome outcome)
+{
+	for (size_t i = 0; i < n; i++)
+		tell_end(role, list[i].shard, list[i].request, DELIVER_ALL, outcome);
+}
+
+/* --- life --- */
 
 static int compare_items(const void *a, const void *b)
 {
@@ -66,8 +113,12 @@ void delivery_free(struct delivery **delivery)
 	*delivery = NULL;
 	if (!d)
 		return;
-	for (uint32_t i = 0; i < d->n_batches; i++)
-		ipc_call_cancel(d->role->calls[QUESTION_DELIVER], d->batches[i].call);
+	for (uint32_t i = 0; i < d->n_batches; i++) {
+		struct batch *batch = &d->batches[i];
+		ipc_call_cancel(d->role->calls[QUESTION_DELIVER], batch->call);
+		if (batch->request != 0)
+			tell_end(d->role, d->items[batch->first].shard, batch->request, DELIVER_ALL, DELIVER_LEFT);
+	}
 	if (d->file >= 0 && (d->unanswered || d->outstanding > 0))
 		close(d->file);
 	else
@@ -126,7 +177,7 @@ static int encode(struct delivery *delivery, const struct batch *batch, const st
 		struct item *item = &delivery->items[batch->first + i];
 		const struct smtp_target *target = &delivery->message->targets[item->target];
 		memcpy(recipients[i].account.bytes, target->account, ACCOUNT_ID_SIZE);
-		recipients[i].key = item->key = body_delivery_key(body, delivery->message->sender, &recipients[i].account);
+		recipients[i].key = body_delivery_key(body, delivery->message->sender, &recipients[i].account);
 		recipients[i].detail = target->detail;
 	}
 	struct deliver message = {
@@ -144,20 +195,6 @@ static int encode(struct delivery *delivery, const struct batch *batch, const st
 	return buf_error(out);
 }
 
-/* Tells a shard what it is to be told. */
-static void flush_confirmed(struct smtp_role *role, uint16_t shard)
-{
-	struct confirmed *confirmed = &role->confirmed[shard];
-	uint32_t n = confirmed->n;
-	confirmed->n = 0;
-	if (n == 0 || !peers_channel(role->peers, PEER_SHARD(shard)))
-		return;
-	buf_clear(&role->scratch);
-	deliver_confirm_encode(&(struct deliver_confirm){ confirmed->keys, n }, &role->scratch);
-	if (peers_send(role->peers, PEER_SHARD(shard), SMTP_SHARD_CONFIRM, &role->scratch) != 0)
-		log_warning("confirmation-not-sent", LOG_U("shard", shard));
-}
-
 static int send_batch(struct delivery *delivery, struct batch *batch, const struct body *body)
 {
 	struct smtp_role *role = delivery->role;
@@ -169,7 +206,7 @@ static int send_batch(struct delivery *delivery, struct batch *batch, const stru
 	int err = ipc_call_begin(calls, PEER_SHARD(shard), DELIVER_TIMEOUT_MS, on_reply, batch, &batch->call);
 	if (err != 0)
 		return err;
-	flush_confirmed(role, shard); /* first: the shard forgets the key before it may meet it again */
+	flush_ends(role, shard); /* first: the shard forgets the key before it may meet it again */
 	err = encode(delivery, batch, body, &role->scratch);
 	if (err == 0)
 		err = ipc_send2(channel, SMTP_SHARD_DELIVER, buf_str(&role->scratch), body_bytes(body), delivery->file);
@@ -177,6 +214,7 @@ static int send_batch(struct delivery *delivery, struct batch *batch, const stru
 		ipc_call_cancel(calls, batch->call);
 		batch->call = 0;
 	}
+	batch->request = batch->call;
 	return err;
 }
 
@@ -212,40 +250,47 @@ void delivery_send(struct delivery *delivery, struct body *body)
 		delivery->done(delivery->owner);
 }
 
-/* --- confirmations --- */
+/* --- after the answer --- */
 
-size_t delivery_settled(const struct delivery *delivery, struct confirmation *out, size_t max)
+/* Those of the batch that the client was told to send again are left at once: he may be quick. True when he was told
+ * of others that they are stored. */
+static bool leave_unsettled(struct delivery *delivery, const struct batch *batch)
+{
+	const struct smtp_target *targets = delivery->message->targets;
+	uint16_t shard = delivery->items[batch->first].shard;
+	uint32_t n_settled = 0;
+	for (uint32_t i = 0; i < batch->n; i++)
+		n_settled += targets[delivery->items[batch->first + i].target].settled;
+	for (uint32_t i = 0; i < batch->n && n_settled > 0; i++) {
+		const struct smtp_target *target = &targets[delivery->items[batch->first + i].target];
+		if (!target->settled && target->result == SMTP_DELIVERED)
+			tell_end(delivery->role, shard, batch->request, i, DELIVER_LEFT);
+	}
+	return n_settled > 0;
+}
+
+size_t delivery_answered_to_client(struct delivery *delivery, struct unended *out, size_t max)
 {
 	size_t n = 0;
-	for (uint32_t i = 0; i < delivery->message->n_targets && n < max; i++) {
-		const struct item *item = &delivery->items[i];
-		if (delivery->message->targets[item->target].settled)
-			out[n++] = (struct confirmation){ item->shard, item->key };
+	for (uint32_t i = 0; i < delivery->n_batches; i++) {
+		struct batch *batch = &delivery->batches[i];
+		if (batch->request == 0 || !leave_unsettled(delivery, batch))
+			continue;
+		struct unended unended = { batch->request, delivery->items[batch->first].shard };
+		batch->request = 0;
+		if (n < max)
+			out[n++] = unended;
+		else
+			answer_ended(delivery->role, &unended, 1, DELIVER_CONFIRMED);
 	}
 	return n;
 }
 
-void confirmations_due(void *owner)
+void delivery_is_doubtful(struct delivery *delivery)
 {
-	struct smtp_role *role = owner;
-	role->confirming = false;
-	for (uint16_t shard = 0; shard < role->process->setup.shards; shard++)
-		flush_confirmed(role, shard);
-}
-
-void confirmations_send(struct smtp_role *role, const struct confirmation *list, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		uint16_t shard = list[i].shard;
-		if (shard >= role->process->setup.shards)
-			continue;
-		struct confirmed *confirmed = &role->confirmed[shard];
-		confirmed->keys[confirmed->n++] = list[i].key;
-		if (confirmed->n == CONFIRM_MAX)
-			flush_confirmed(role, shard);
-	}
-	if (n > 0 && !role->confirming) {
-		role->confirming = true;
-		loop_timer_start(role->confirm_timer, CONFIRM_WAIT_MS);
+	for (uint32_t i = 0; i < delivery->n_batches; i++) {
+		const struct batch *batch = &delivery->batches[i];
+		if (batch->request != 0)
+			tell_end(delivery->role, delivery->items[batch->first].shard, batch->request, DELIVER_ALL, DELIVER_DOUBTFUL);
 	}
 }

@@ -19,21 +19,26 @@ struct delivery *delivery_new(struct smtp_role *role, uint64_t session, struct s
  * before it returns). Shards that are down or late leave SMTP_UNAVAILABLE. */
 void delivery_send(struct delivery *delivery, struct body *body);
 
-/* Forgets it; answers that still come are ignored. Accepts NULL inside. */
+/* Forgets it; answers that still come are ignored, and what the shards store is left for the client's next try. Accepts
+ * NULL inside. */
 void delivery_free(struct delivery **delivery);
 
-/* Deliveries whose keys the shards may forget, by shard. */
-struct confirmation {
+/* A request to a shard whose client was told "stored", and may have heard it or not. */
+struct unended {
+	uint64_t request;
 	uint16_t shard;
-	struct delivery_key key;
 };
 
-/* The settled ones, after the session has answered. Fills at most `max` and returns how many. */
-size_t delivery_settled(const struct delivery *delivery, struct confirmation *out, size_t max);
+/* The session has answered: fills at most `max` and returns how many; more than these are taken for heard. Recipients that
+ * are to be sent again are left. */
+size_t delivery_answered_to_client(struct delivery *delivery, struct unended *out, size_t max);
+/* The client has ended its side before the answer. */
+void delivery_is_doubtful(struct delivery *delivery);
 
-/* Tells the shards, soon. A shard that is down keeps the keys until they are old; that is harmless. */
-void confirmations_send(struct smtp_role *role, const struct confirmation *list, size_t n);
+/* Tells the shards what became of these answers; confirmations within ENDS_WAIT_MS. A shard that is down is not told,
+ * and takes them for left when it is back. */
+void answer_ended(struct smtp_role *role, const struct unended *list, size_t n, enum deliver_outcome outcome);
 /* The role's timer: tells all. */
-void confirmations_due(void *owner);
+void ends_due(void *owner);
 
 #endif

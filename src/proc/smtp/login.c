@@ -68,13 +68,20 @@ static void log_login(const struct login *login, const char *result)
 	         LOG_U("milliseconds", loop_now_ms(connection->role->process->loop) - login->asked_ms));
 }
 
+/* Told once for each connection, as by proc/access. */
+static enum login_verdict be_unavailable(struct login *login, const char *why)
+{
+	if (!login->unavailable_logged)
+		log_login(login, why);
+	login->unavailable_logged = true;
+	return LOGIN_VERDICT_UNAVAILABLE;
+}
+
 static enum login_verdict verdict_of(struct login *login, int result, const struct smtp_login_reply *reply)
 {
 	struct smtp_role *role = login->connection->role;
-	if (result < 0) {
-		log_login(login, result == ERR_TIMEOUT ? "no-answer" : "auth-away");
-		return LOGIN_VERDICT_UNAVAILABLE;
-	}
+	if (result < 0)
+		return be_unavailable(login, result == ERR_TIMEOUT ? "no-answer" : "auth-away");
 	switch (reply->result) {
 	case LOGIN_OK:
 		role->n_logins++;
@@ -82,18 +89,21 @@ static enum login_verdict verdict_of(struct login *login, int result, const stru
 		login->app_password = reply->app_password;
 		loop_timeout_set(role->process->loop, &login->deadline, 0);
 		log_login(login, "ok");
+		forget_user(login);
+		login->user = mem_copy(reply->user);
 		return LOGIN_VERDICT_OK;
 	case LOGIN_DENIED:
 		role->n_login_failures++;
 		log_login(login, "denied");
 		return LOGIN_VERDICT_DENIED;
+	case LOGIN_PUT_OFF:
+		return be_unavailable(login, "put-off");
 	case LOGIN_TOO_SOON: /* of POP3 */
 	case LOGIN_UNAVAILABLE:
 	case LOGIN_RESULT_COUNT:
 		break;
 	}
-	log_login(login, "unavailable");
-	return LOGIN_VERDICT_UNAVAILABLE;
+	return be_unavailable(login, "unavailable");
 }
 
 static void on_answer(void *owner, int result, const void *message)
@@ -138,11 +148,11 @@ void login_ask(struct login *login, struct str user, struct str password)
 	login->asked_ms = loop_now_ms(role->process->loop);
 	if (send_request(login, user, password) == 0)
 		return;
-	log_login(login, "auth-away");
+	enum login_verdict verdict = be_unavailable(login, "auth-away");
 	ipc_call_cancel(role->calls[QUESTION_LOGIN], login->call);
 	login->call = 0;
 	forget_user(login);
-	smtp_session_authenticated(login->connection->session, LOGIN_VERDICT_UNAVAILABLE);
+	smtp_session_authenticated(login->connection->session, verdict);
 }
 
 /* --- senders --- */

@@ -17,7 +17,9 @@ struct login {
 	struct account_id account; /* of the login that was right, and: */
 	uint64_t app_password;
 	uint64_t asked_ms;
-	char *user;                /* of the attempt under way (call not 0), or who has logged in; for log and `mansio who` */
+	bool unavailable_logged;
+	char *user;                /* as typed, of the attempt under way (call not 0), for the log; then the account's
+	                            * address, for `mansio who` and `mansio kick` */
 };
 
 void login_init(struct login *login, struct connection *connection);

@@ -83,8 +83,8 @@ static int prepare(struct role_process *process)
 	role->peers = peers_new(process, &smtp_peers_events, role);
 	for (size_t i = 0; i < QUESTION_COUNT; i++)
 		role->calls[i] = ipc_calls_new(process->loop, max * CALLS_PER_CONNECTION + process->setup.shards);
-	role->confirmed = mem_alloc(process->setup.shards, sizeof *role->confirmed);
-	role->confirm_timer = loop_timer_new(process->loop, confirmations_due, role);
+	role->ends = mem_alloc(process->setup.shards, sizeof *role->ends);
+	role->ends_timer = loop_timer_new(process->loop, ends_due, role);
 	role->scratch = BUF_INIT(IPC_BODY_MAX);
 	role->addresses = address_count_new(max);
 	return 0;
@@ -151,6 +151,7 @@ static void status(struct role_process *process, struct buf *out)
 	role_status_add(out, STR("messages_failed"), role->n_failed);
 	role_status_add(out, STR("bytes_received"), role->n_bytes);
 	role_status_add(out, STR("body_memory"), role->bodies.held);
+	role_status_add(out, STR("bodies_parsed_late"), role->bodies.n_parsed_late);
 	role_status_services(out, role->accepted);
 	for (enum smtp_verb verb = SMTP_UNKNOWN + 1; verb < (enum smtp_verb)SMTP_VERB_COUNT; verb++)
 		role_status_command(out, STR("smtp"), smtp_verb_name(verb), role->commands[verb]);
@@ -161,14 +162,14 @@ static void finish(struct role_process *process)
 	struct smtp_role *role = process->state;
 	role_listeners_close(&role->listeners);
 	smtp_connections_free(role);
-	loop_timer_free(&role->confirm_timer);
+	loop_timer_free(&role->ends_timer);
 	peers_free(&role->peers);
 	for (size_t i = 0; i < QUESTION_COUNT; i++)
 		ipc_calls_free(&role->calls[i]);
 	address_count_free(&role->addresses);
 	body_store_free(&role->bodies);
 	buf_free(&role->scratch);
-	mem_free(role->confirmed);
+	mem_free(role->ends);
 	if (role->spool >= 0)
 		close(role->spool);
 	mem_free(role);

@@ -23,10 +23,9 @@
 /* Time for the last reply to leave; less when the server stops, which has a time-out of its own. */
 #define LINGER_MS      (10 * 1000)
 #define STOP_LINGER_MS 1000
-/* Confirmations wait so long, or until so many are there, for a delivery to the same shard that they can go along
- * with: a message of their own each woke the shard as often as the deliveries did. */
-#define CONFIRM_WAIT_MS 50
-#define CONFIRM_MAX     64
+/* Confirmations wait so long, or until DELIVER_ENDS_MAX are there, for a delivery to the same shard that they can go
+ * along with: a message of their own each woke the shard as often as the deliveries did. */
+#define ENDS_WAIT_MS 50
 /* Questions of one kind that may be out for each connection, on average. */
 #define CALLS_PER_CONNECTION 4
 
@@ -34,12 +33,6 @@ struct connection;
 
 /* What is asked of auth, and last of the shards. */
 enum question { QUESTION_RESOLVE, QUESTION_LOGIN, QUESTION_SENDER, QUESTION_DELIVER, QUESTION_COUNT };
-
-/* What a shard is to be told soon. */
-struct confirmed {
-	struct delivery_key keys[CONFIRM_MAX];
-	uint32_t n;
-};
 
 struct smtp_role {
 	struct role_process *process;
@@ -50,10 +43,10 @@ struct smtp_role {
 	struct role_listeners listeners;
 	struct peers *peers;
 	struct ipc_calls *calls[QUESTION_COUNT];
-	struct confirmed *confirmed; /* by shard */
+	struct deliver_ends *ends; /* by shard: what it is to be told soon */
 	struct buf scratch; /* for encoding messages */
-	struct loop_timer *confirm_timer;
-	bool confirming; /* the timer runs */
+	struct loop_timer *ends_timer;
+	bool ends_wait; /* the timer runs */
 	struct address_count *addresses;
 	struct connection *connections; /* all, newest first */
 	uint32_t n_connections;

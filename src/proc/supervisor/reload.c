@@ -3,11 +3,8 @@
  * everything as it was. */
 #include "proc/supervisor/supervisor_private.h"
 
-#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
-
-#include <fcntl.h>
 
 static void tell(struct buf *problem, struct str line)
 {
@@ -32,14 +29,18 @@ static int read_file(const struct supervisor *s, struct conf *out, struct buf *p
 {
 	struct buf text = BUF_INIT(CONF_TEXT_MAX);
 	struct conf_errors errors;
-	int err = file_read(AT_FDCWD, s->conf_name.p, 0, &text);
+	int err = start_read_file(s, &text);
 	if (err != 0) {
-		tell(problem, STR("the configuration file cannot be read:"));
-		tell(problem, str_from_c(err_text(err)));
+		struct buf wrong = BUF_INIT(PROBLEM_MAX);
+		buf_addf(&wrong, "cannot read the configuration %.*s: %s", STR_ARG(s->conf_name), err_text(err));
+		tell(problem, buf_str(&wrong));
+		buf_free(&wrong);
+		err = ERR_CONFIG;
+	} else if (conf_parse(buf_str(&text), s->conf_name, out, &errors) != 0) {
+		tell_all(problem, &errors);
+		conf_errors_free(&errors);
+		err = ERR_CONFIG;
 	} else {
-		err = conf_parse(buf_str(&text), s->conf_name, out, &errors);
-		if (err != 0)
-			tell_all(problem, &errors);
 		conf_errors_free(&errors);
 	}
 	buf_free(&text);
@@ -139,12 +140,13 @@ static int read_again(struct supervisor *s, struct buf *json, struct buf *proble
 	conf_compare(&s->conf, &file, &changes);
 	err = merge(s, &file, &fresh, &text, problem);
 	if (err == 0) {
-		err = start_read_keys(&fresh, &certificate, &key);
+		struct buf wrong = BUF_INIT(PROBLEM_MAX);
+		err = start_read_keys(s->conf_name, &file, &certificate, &key, &wrong); /* [tls] is live: as in fresh */
 		if (err != 0) {
-			tell(problem, STR("tls.certificate and tls.key cannot be used:"));
-			tell(problem, str_from_c(err_text(err)));
+			tell(problem, buf_str(&wrong));
 			conf_free(&fresh);
 		}
+		buf_free(&wrong);
 	}
 	if (err == 0) {
 		conf_replace(&s->conf, &s->first_conf, &fresh);

@@ -26,6 +26,7 @@ struct shard_command {
 	struct loop_later later; /* nobody could be asked */
 	uint16_t n;
 	bool merged; /* all shards, in an array */
+	bool is_check;
 	struct part *parts;
 	uint16_t waiting;
 };
@@ -110,7 +111,8 @@ struct shard_command *shard_command_begin(struct supervisor *s, const struct con
 {
 	struct shard_command *command = mem_alloc(1, sizeof *command);
 	struct buf body = BUF_INIT(IPC_BODY_MAX);
-	*command = (struct shard_command){ .supervisor = s, .done = done, .owner = owner, .merged = !only };
+	*command = (struct shard_command){ .supervisor = s, .done = done, .owner = owner, .merged = !only,
+	                                   .is_check = request->command == CONTROL_STORE_CHECK };
 	command->later = (struct loop_later){ .fn = finish, .owner = command };
 	command->n = only ? 1 : s->store.shards;
 	command->parts = mem_alloc(command->n, sizeof *command->parts);
@@ -126,6 +128,20 @@ struct shard_command *shard_command_begin(struct supervisor *s, const struct con
 	return command;
 }
 
+/* A shard checks for one at a time: the next one need not wait for what a client that is gone asked for. */
+static void stop_check(const struct part *part)
+{
+	const struct control_request request = { .command = CONTROL_STORE_CHECK, .n_arguments = 1,
+		                                 .arguments = { STR_INIT("stop") } };
+	struct buf head = BUF_INIT(16), body = BUF_INIT(IPC_BODY_MAX);
+	wire_put_u64(&head, part->call);
+	control_request_encode(&request, &body);
+	if (part->child->channel)
+		(void)!ipc_send2(part->child->channel, SUPERVISOR_CONTROL, buf_str(&head), buf_str(&body), -1);
+	buf_free(&head);
+	buf_free(&body);
+}
+
 void shard_command_cancel(struct shard_command **pointer)
 {
 	struct shard_command *command = *pointer;
@@ -134,6 +150,8 @@ void shard_command_cancel(struct shard_command **pointer)
 		return;
 	loop_later_cancel(command->supervisor->loop, &command->later);
 	for (uint16_t i = 0; i < command->n; i++) {
+		if (command->is_check && command->parts[i].call)
+			stop_check(&command->parts[i]);
 		ipc_call_cancel(command->supervisor->calls, command->parts[i].call);
 		buf_free(&command->parts[i].answer);
 	}

@@ -129,6 +129,33 @@ static int bind_address(struct supervisor *s, enum service service, const struct
 	return err;
 }
 
+/* Whether nobody holds the socket any more (unix(7), connect: ECONNREFUSED): a server that was killed left it behind.
+ * The store's lock does not tell: a server with another store, or another program, may be there. */
+static bool is_stale(const union socket_address *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return false;
+	bool stale = connect(fd, &address->any, sizeof address->local) < 0 && errno == ECONNREFUSED;
+	close(fd);
+	return stale;
+}
+
+static int replace_stale(enum service service, const union socket_address *address)
+{
+	struct stat status;
+	if (lstat(address->local.sun_path, &status) != 0 || !S_ISSOCK(status.st_mode))
+		return 0; /* nothing, or what bind() will complain of */
+	if (is_stale(address)) {
+		unlink(address->local.sun_path);
+		return 0;
+	}
+	log_error("cannot-listen", LOG_S("service", service_name(service)), LOG_C("address", address->local.sun_path),
+	          LOG_C("error", "this socket is in use by another server or program: stop that one, or name another path "
+	                         "in listen.lmtp_socket"));
+	return ERR_EXISTS;
+}
+
 /* Open to every local user, since LMTP knows no users: who may reach it is said by the mode of the folder it lies
  * in. */
 static int bind_unix(struct supervisor *s, enum service service, struct str path)
@@ -138,13 +165,32 @@ static int bind_unix(struct supervisor *s, enum service service, struct str path
 	if (path.n >= sizeof address.local.sun_path)
 		return ERR_LIMIT;
 	memcpy(address.local.sun_path, path.p, path.n);
-	/* What a server that was killed left behind; the store's lock says that none runs. */
-	if (lstat(address.local.sun_path, &status) == 0 && S_ISSOCK(status.st_mode))
-		unlink(address.local.sun_path);
+	int err = replace_stale(service, &address);
+	if (err != 0)
+		return err;
 	int fd = open_socket(s, &address, sizeof address.local);
-	if (fd < 0 || chmod(address.local.sun_path, 0666) != 0)
+	if (fd < 0)
 		return cannot_listen(service, path);
-	return add_listening(s, service, fd, path);
+	if (chmod(address.local.sun_path, 0666) != 0 || lstat(address.local.sun_path, &status) != 0)
+		err = cannot_listen(service, path);
+	else
+		err = add_listening(s, service, fd, path);
+	if (err != 0) {
+		close(fd);
+		return err;
+	}
+	s->listening[s->n_listening - 1].device = status.st_dev;
+	s->listening[s->n_listening - 1].inode = status.st_ino;
+	return 0;
+}
+
+/* Unless somebody has put another in its place. While our socket is open its inode's number is no other file's. */
+static void remove_own_path(const struct listening *listening)
+{
+	struct stat status;
+	if (lstat(listening->path.p, &status) == 0 && status.st_dev == listening->device &&
+	    status.st_ino == listening->inode)
+		unlink(listening->path.p);
 }
 
 static void log_listening(const struct listening *listening)
@@ -183,9 +229,9 @@ int sockets_bind(struct supervisor *s)
 void sockets_close(struct supervisor *s)
 {
 	for (size_t i = 0; i < s->n_listening; i++) {
-		close(s->listening[i].fd);
 		if (s->listening[i].path.n > 0)
-			unlink(s->listening[i].path.p);
+			remove_own_path(&s->listening[i]);
+		close(s->listening[i].fd);
 	}
 	s->n_listening = 0;
 }

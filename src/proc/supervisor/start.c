@@ -24,14 +24,19 @@ static void log_problems(const struct conf_errors *errors)
 		log_error("configuration", LOG_U("more-problems", errors->omitted));
 }
 
-int start_read_configuration(struct supervisor *s, const char *file)
+int start_read_file(const struct supervisor *s, struct buf *out)
+{
+	int err = file_read(AT_FDCWD, s->conf_name.p, 0, out);
+	return err == ERR_NOT_FOUND && s->conf_may_be_missing ? 0 : err;
+}
+
+int start_read_configuration(struct supervisor *s)
 {
 	struct conf_errors errors;
 	s->conf_text = BUF_INIT(CONF_TEXT_MAX);
-	s->conf_name = str_from_c(file);
-	int err = file_read(AT_FDCWD, file, 0, &s->conf_text);
+	int err = start_read_file(s, &s->conf_text);
 	if (err != 0) {
-		log_error("configuration", LOG_C("file", file), LOG_ERR(err));
+		log_error("configuration", LOG_S("file", s->conf_name), LOG_ERR(err));
 		return EXIT_CONFIGURATION;
 	}
 	err = conf_parse(buf_str(&s->conf_text), s->conf_name, &s->conf, &errors);
@@ -50,33 +55,47 @@ int start_read_configuration(struct supervisor *s, const char *file)
 	return 0;
 }
 
-int start_read_keys(const struct conf *conf, struct buf *certificate, struct buf *key)
+/* As `mansio config check` says it. */
+static void blame(struct str name, const struct conf *conf, enum conf_setting setting, struct buf *problem)
+{
+	buf_addf(problem, "%.*s:%u:1: ", STR_ARG(name), (unsigned)conf->lines[setting]);
+}
+
+static int read_pem(struct str name, const struct conf *conf, enum conf_setting setting, struct str file, struct buf *out,
+                    struct buf *problem)
+{
+	int err = file_read(AT_FDCWD, file.p, 0, out);
+	if (err == 0)
+		return 0;
+	blame(name, conf, setting, problem);
+	buf_addf(problem, "cannot read %.*s: %s", STR_ARG(file), err_text(err));
+	return ERR_CONFIG;
+}
+
+int start_read_keys(struct str name, const struct conf *conf, struct buf *certificate, struct buf *key,
+                    struct buf *problem)
 {
 	struct tls_context *trial;
 	*certificate = BUF_INIT(PEM_MAX);
 	*key = BUF_INIT(PEM_MAX);
 	if (conf->tls.certificate.n == 0)
 		return 0;
-	const char *file = conf->tls.certificate.p;
-	int err = file_read(AT_FDCWD, file, 0, certificate);
-	if (err == 0) {
-		file = conf->tls.key.p;
-		err = file_read(AT_FDCWD, file, 0, key);
-	}
+	int err = read_pem(name, conf, CONF_tls_certificate, conf->tls.certificate, certificate, problem);
 	if (err == 0)
-		err = tls_context_new(buf_str(certificate), buf_str(key), 0x0303, &trial);
-	if (err == 0)
+		err = read_pem(name, conf, CONF_tls_key, conf->tls.key, key, problem);
+	if (err == 0 && tls_context_new(buf_str(certificate), buf_str(key), 0x0303, &trial) == 0) {
 		tls_context_free(&trial);
-	else if (err == ERR_SYNTAX)
-		log_error("keys", LOG_S("certificate", conf->tls.certificate), LOG_S("key", conf->tls.key),
-		          LOG_C("problem", "not PEM, or the key does not belong to the certificate"));
-	else
-		log_error("keys", LOG_C("file", file), LOG_ERR(err));
-	if (err != 0) {
-		buf_free(certificate);
-		buf_free(key);
+		return 0;
 	}
-	return err;
+	if (err == 0) {
+		blame(name, conf, CONF_tls_certificate, problem);
+		buf_addf(problem, "%.*s and %.*s are not PEM, or the key does not belong to the certificate",
+		         STR_ARG(conf->tls.certificate), STR_ARG(conf->tls.key));
+	}
+	mem_wipe(key->p, key->n);
+	buf_free(certificate);
+	buf_free(key);
+	return ERR_CONFIG;
 }
 
 /* The user and its own group; `otherwise` for both when there is no such user. */
@@ -164,6 +183,11 @@ int start_open_store(struct supervisor *s)
 	int err = store_folder_make(wanted);
 	if (err == 0 && !(s->directory = realpath(wanted, NULL)))
 		err = err_from_errno(errno);
+	struct stat status;
+	if (err == 0 && stat(s->directory, &status) == 0 && !S_ISDIR(status.st_mode)) {
+		log_error("store-unusable", LOG_C("directory", wanted), LOG_C("problem", "this is not a folder"));
+		return ERR_STATE;
+	}
 	if (err == 0 && (err = check_path(s)) != 0)
 		return err;
 	if (err == 0) {

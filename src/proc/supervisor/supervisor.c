@@ -20,7 +20,6 @@
 #define CALLS_MAX    4096
 #define SAME_WISH_MS 2000
 #define DESCRIPTORS_BESIDE 1024 /* of a process, beside its connections */
-#define DEFAULT_FILE "/etc/mansio/mansio.toml"
 
 static const char usage[] =
 	"Usage: mansio serve [-c FILE]\n"
@@ -28,7 +27,7 @@ static const char usage[] =
 	"Runs the mail server in the foreground; logs go to standard error. SIGTERM or SIGINT stops it,\n"
 	"SIGHUP makes it read its configuration, certificate and key again.\n"
 	"\n"
-	"  -c, --config FILE  configuration (default: " DEFAULT_FILE ")\n"
+	"  -c, --config FILE  configuration (default " CONF_FILE ", or $MANSIO_CONFIG)\n"
 	"  -h, --help         this text\n"
 	"\n"
 	"Exit code: 0 stopped cleanly, 1 could not start, 64 wrong arguments, 78 wrong configuration.\n"
@@ -119,7 +118,11 @@ static int open_all(struct supervisor *s)
 	raise_descriptor_limit(s);
 	start_choose_users(s);
 	start_name_host(s);
-	int err = start_read_keys(&s->conf, &s->certificate, &s->key);
+	struct buf problem = BUF_INIT(PROBLEM_MAX);
+	int err = start_read_keys(s->conf_name, &s->conf, &s->certificate, &s->key, &problem);
+	if (err != 0)
+		log_error("keys", LOG_S("problem", buf_str(&problem)));
+	buf_free(&problem);
 	if (err == 0)
 		err = start_open_store(s);
 	if (err == 0)
@@ -151,10 +154,11 @@ static void close_all(struct supervisor *s)
 		close(s->lock_fd);
 }
 
-static int serve(const char *file)
+static int serve(const char *given)
 {
 	struct supervisor *s = mem_alloc(1, sizeof *s);
 	s->lock_fd = -1;
+	s->conf_name = str_from_c(conf_choose_file(given, &s->conf_may_be_missing));
 	s->log_level = LOG_LEVEL_CONFIGURED;
 	s->loop = loop_new();
 	s->notify = notify_new(s->loop);
@@ -164,7 +168,7 @@ static int serve(const char *file)
 	s->deadline = loop_timer_new(s->loop, on_deadline, s);
 	/* It holds the private key and the store's secret. */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	int code = start_read_configuration(s, file);
+	int code = start_read_configuration(s);
 	if (code == 0 && open_all(s) != 0)
 		code = 1;
 	if (code == 0) {
@@ -186,7 +190,7 @@ int supervisor_main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	const char *file = DEFAULT_FILE;
+	const char *file = NULL;
 	for (int option; (option = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
 		if (option == 'c') {
 			file = optarg;

@@ -56,7 +56,9 @@ struct listening {
 	enum service service;
 	int fd;
 	struct peer_address address;
-	struct str path; /* of a unix socket, else empty */
+	struct str path; /* of a unix socket, else empty; and the file that it is: */
+	dev_t device;
+	ino_t inode;
 };
 
 struct supervisor {
@@ -65,6 +67,7 @@ struct supervisor {
 	struct conf conf, first_conf; /* in force; that of the start, when it is another (conf_replace) */
 	struct buf conf_text;         /* of what is in force */
 	struct str conf_name;
+	bool conf_may_be_missing; /* then the defaults are in force */
 	char *directory; /* absolute */
 	struct str hostname;
 	char hostname_room[256];
@@ -115,8 +118,13 @@ int sockets_bind(struct supervisor *s) MUST_CHECK;
 void sockets_close(struct supervisor *s);
 
 /* --- start.c: what the server needs before it has children; problems are logged --- */
-int start_read_configuration(struct supervisor *s, const char *file);
-int start_read_keys(const struct conf *conf, struct buf *certificate, struct buf *key) MUST_CHECK;
+int start_read_configuration(struct supervisor *s);
+/* The text of the configuration file; empty where it may be missing and is. */
+int start_read_file(const struct supervisor *s, struct buf *out) MUST_CHECK;
+/* Both empty where none are set. ERR_CONFIG, which is not logged: the problem says which file is wrong, and where in the
+ * file `name` it was set. */
+int start_read_keys(struct str name, const struct conf *conf, struct buf *certificate, struct buf *key,
+                    struct buf *problem) MUST_CHECK;
 int start_open_store(struct supervisor *s) MUST_CHECK;
 void start_name_host(struct supervisor *s);
 void start_choose_users(struct supervisor *s);

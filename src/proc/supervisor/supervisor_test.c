@@ -345,7 +345,7 @@ static void sighup_passes_new_keys_on_and_keeps_the_old_when_they_are_bad(void *
 	wait_for_number(server, "\"role\":\"smtp\"", "keys", 2);
 	write_file(server, "key.pem", STR("no key\n"));
 	kill(server->pid, SIGHUP);
-	wait_for_log(server, "event=keys certificate=");
+	wait_for_log(server, "event=reload-refused problem=");
 	assert_int_equal(status_number(server, "\"role\":\"access\"", "keys"), 2);
 	/* A process that starts now gets the good ones. */
 	kill((pid_t)status_number(server, "\"role\":\"access\"", "pid"), SIGKILL);

@@ -43,6 +43,61 @@ static void test_refusals_come_before_the_message(void **state)
 	test_client_end(&c);
 }
 
+/* RFC 3502, 6.3.11: "A zero-length message literal argument is an error, and MUST return a NO." */
+static void test_an_empty_message_cancels_the_append(void **state)
+{
+	struct test_client c;
+	test_client_begin(&c, *state, 1);
+	test_say(&c, "a APPEND INBOX {0}\r\n");
+	test_expect(&c, "a NO [CANNOT] An empty message cancels an APPEND.\r\n");
+	test_say(&c, "b APPEND INBOX {0+}\r\n\r\n");
+	test_expect_part(&c, "b NO [CANNOT] ");
+	test_say(&c, "c APPEND INBOX {8+}\r\na: b\r\n\r\n {0}\r\n");
+	test_expect_part(&c, "c NO [CANNOT] ");
+	test_say(&c, "d APPEND INBOX {8+}\r\na: b\r\n\r\n (\\Seen) {0+}\r\n {8+}\r\na: b\r\n\r\n\r\ne STATUS INBOX (MESSAGES)\r\n");
+	test_expect_part(&c, "d NO [CANNOT] ");
+	test_expect_part(&c, "(MESSAGES 0)");
+	test_client_end(&c);
+}
+
+static void test_a_refused_append_makes_no_keywords(void **state)
+{
+	struct test_store *w = *state;
+	struct test_client c;
+	w->settings.mail.max_keywords = 3;
+	test_client_begin(&c, w, 1);
+	test_say(&c, "a APPEND INBOX (one) {8+}\r\na: b\r\n\r\n\r\nb APPEND INBOX (two three four) {8+}\r\na: b\r\n\r\n\r\n");
+	test_expect_part(&c, "a OK ");
+	test_expect_part(&c, "b NO [LIMIT] ");
+	test_say(&c, "c APPEND INBOX (ONE two) {8+}\r\na: b\r\n\r\n (three) {8+}\r\na: b\r\n\r\n (Two four) {8+}\r\na: b\r\n\r\n\r\n");
+	test_expect_part(&c, "c NO [LIMIT] ");
+	test_say(&c, "d SELECT INBOX\r\n");
+	test_expect_part(&c, "* 1 EXISTS\r\n");
+	test_expect_part(&c, "\\Draft one)\r\n");
+	test_say(&c, "e APPEND INBOX (two three) {8+}\r\na: b\r\n\r\n (THREE ONE) {8+}\r\na: b\r\n\r\n\r\n");
+	test_expect_part(&c, "e OK [APPENDUID ");
+	test_client_end(&c);
+}
+
+static void test_keywords_that_others_make_meanwhile_are_counted(void **state)
+{
+	struct test_store *w = *state;
+	struct test_client a, b;
+	w->settings.mail.max_keywords = 2;
+	test_client_begin(&a, w, 1);
+	test_client_begin(&b, w, 2);
+	test_say(&a, "a APPEND INBOX (one two) {8+}\r\na: b\r\n");
+	test_say(&b, "a APPEND INBOX (three) {8+}\r\na: b\r\n\r\n\r\n");
+	test_expect_part(&b, "a OK ");
+	test_say(&a, "\r\n\r\n");
+	test_expect_part(&a, "a NO [LIMIT] ");
+	test_say(&b, "b SELECT INBOX\r\n");
+	test_expect_part(&b, "* 1 EXISTS\r\n");
+	test_expect_part(&b, "\\Draft three)\r\n");
+	test_client_end(&a);
+	test_client_end(&b);
+}
+
 static void test_append_to_the_selected_mailbox_is_told(void **state)
 {
 	struct test_client c;
@@ -186,6 +241,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_append_byte_by_byte),
 		TEST(test_refusals_come_before_the_message),
+		TEST(test_an_empty_message_cancels_the_append),
+		TEST(test_a_refused_append_makes_no_keywords),
+		TEST(test_keywords_that_others_make_meanwhile_are_counted),
 		TEST(test_append_to_the_selected_mailbox_is_told),
 		TEST(test_a_nul_is_refused),
 		TEST(test_several_messages_come_together),

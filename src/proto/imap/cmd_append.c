@@ -24,6 +24,7 @@ struct append_task {
 	struct mail_spool spool;
 	struct announced *list;
 	uint32_t n, size;
+	struct imap_strings keywords; /* of all of them, that the mailbox had not yet when they were announced */
 	struct loose_entry *loose; /* of the first n_loose, stored already */
 	uint32_t n_loose, n_doubted;
 	uint32_t mailbox;          /* whose keywords they have; 0: loose_begin was not called yet */
@@ -40,20 +41,14 @@ void imap_append_end(struct imap_session *s)
 	mail_intake_free(&t->intake);
 	mail_spool_free(&t->spool);
 	mem_free(t->list);
+	mem_free(t->keywords.items);
 	mem_free(t->loose);
 	buf_free(&t->room);
 	mem_free(t);
 	s->task = NULL;
 }
 
-static bool keywords_fit(const struct imap_session *s, const struct imap_strings *keywords)
-{
-	for (uint32_t i = 0; i < keywords->n; i++) {
-		if (keywords->items[i].n > s->settings->max_keyword_length)
-			return false;
-	}
-	return keywords->n <= s->settings->mail.max_keywords;
-}
+#define KEYWORDS_REFUSED "Too many keywords, or too long ones."
 
 static struct append_task *new_task(struct imap_session *s)
 {
@@ -77,9 +72,15 @@ bool imap_append_message(struct imap_session *s)
 	const struct imap_append *append = &imap_command_of(s)->append;
 	const struct imap_append_message *message = &append->message;
 	struct append_task *t = s->task;
-	uint64_t before = t ? t->spool.length : 0, together;
-	if (!account_mailbox(s->account, append->mailbox))
+	struct mailbox *mailbox = account_mailbox(s->account, append->mailbox);
+	uint64_t before, together;
+	if (!t)
+		s->task = t = new_task(s);
+	before = t->spool.length;
+	if (!mailbox)
 		imap_no(s, "TRYCREATE", "There is no such mailbox.");
+	else if (message->size == 0) /* RFC 3502, 6.3.11 */
+		imap_no(s, "CANNOT", "An empty message cancels an APPEND.");
 	else if (message->size > s->settings->mail.max_message_size)
 		imap_no(s, "TOOBIG", "The message is too large.");
 	else if (!checked_add(before, message->size, &together) || together > s->settings->mail.max_message_size)
@@ -88,11 +89,9 @@ bool imap_append_message(struct imap_session *s)
 		imap_no(s, "LIMIT", "Too many messages in one command.");
 	else if (!account_has_room(s->account, append->index + 1, together))
 		imap_no_error(s, ERR_QUOTA);
-	else if (!keywords_fit(s, &message->flags.keywords))
-		imap_no(s, "LIMIT", "Too many keywords, or too long ones.");
+	else if (!imap_keywords_fit(s, mailbox, &message->flags.keywords, &t->keywords))
+		imap_no(s, "LIMIT", KEYWORDS_REFUSED);
 	else {
-		if (!t)
-			s->task = t = new_task(s);
 		announce(t, message);
 		return true;
 	}
@@ -211,12 +210,23 @@ static int doubt_rest(struct append_task *t)
 	return err;
 }
 
+/* The mailbox, and room for keywords, may have gone since the messages were announced: then NO is chosen. */
+static struct mailbox *find_target(struct imap_session *s)
+{
+	const struct append_task *t = s->task;
+	struct mailbox *mailbox = imap_find_mailbox(s, imap_command_of(s)->append.mailbox, "TRYCREATE");
+	if (!mailbox || imap_keywords_still_fit(s, mailbox, &t->keywords))
+		return mailbox;
+	imap_no(s, "LIMIT", KEYWORDS_REFUSED);
+	return NULL;
+}
+
 enum imap_step imap_append_step(struct imap_session *s)
 {
 	struct append_task *t = s->task;
 	if (!store_writable(account_store(s->account)))
 		return IMAP_STEP_WRITABLE;
-	struct mailbox *mailbox = imap_find_mailbox(s, imap_command_of(s)->append.mailbox, "TRYCREATE");
+	struct mailbox *mailbox = find_target(s);
 	if (!mailbox)
 		return IMAP_STEP_DONE; /* what was stored before is doubted */
 	if (t->n == 1)
@@ -241,7 +251,7 @@ enum imap_step imap_append_step(struct imap_session *s)
 enum imap_step imap_cmd_append(struct imap_session *s)
 {
 	struct append_task *t = s->task;
-	struct mailbox *mailbox = imap_find_mailbox(s, imap_command_of(s)->append.mailbox, "TRYCREATE"); /* it may have gone meanwhile */
+	struct mailbox *mailbox = find_target(s);
 	if (!mailbox)
 		return IMAP_STEP_DONE;
 	if (t->n == 1)

@@ -14,6 +14,7 @@
 #define SEEK_DISTANCE     128 /* a gap in uids that is worth a search */
 #define CLOCK_EVERY_FLAGS 64  /* messages between two looks at the clock */
 #define CLOCK_EVERY_ROW   8
+#define CLOCK_SCANNED     16384 /* bytes of headers in one response: then a look at once */
 
 /* What one message may cost is bounded: items, and names of header fields in all of them together. */
 #define ITEMS_MAX  128
@@ -229,6 +230,39 @@ static void fetch_plain(struct imap_session *s, struct fetch_task *t, uint32_t n
 	outq_commit(out, (size_t)(p - room));
 }
 
+/* The answer does not have this message: what happened to its flags is told with the notices. */
+void fetch_leave_out(struct imap_session *s, struct fetch_task *t, const struct entry *entry, int err)
+{
+	t->error = err;
+	if (set_has(&t->marked, entry->uid))
+		set_add(&s->selected.flagged, entry->uid, entry->uid);
+}
+
+/* One response, or none. IMAP_STEP_DONE: what can be said of the message is said; else nothing of it is. */
+static enum imap_step put_message(struct imap_session *s, struct fetch_task *t, uint32_t number, const struct entry *entry)
+{
+	struct outq *out = imap_output(s);
+	struct outq_mark mark = outq_mark(out);
+	for (;;) {
+		t->cold.n = t->scanned = 0;
+		fetch_message(s, t, number, entry);
+		if (t->cold.n == 0)
+			break;
+		outq_back(out, &mark);
+		if (s->world->fetch && s->world->fetch(s->owner, t->cold.fd, t->cold.offset, t->cold.n))
+			return IMAP_STEP_FETCHING;
+		t->may_wait = true;
+	}
+	t->may_wait = false;
+	if (!out->failed || mark.failed)
+		return IMAP_STEP_DONE;
+	outq_back(out, &mark);
+	if (mark.held > 0)
+		return IMAP_STEP_OUTPUT; /* alone it may fit */
+	fetch_leave_out(s, t, entry, ERR_LIMIT);
+	return IMAP_STEP_DONE;
+}
+
 /* Writes responses until something stops it. */
 static enum imap_step fetch_slice(struct imap_session *s, struct fetch_task *t)
 {
@@ -249,15 +283,18 @@ static enum imap_step fetch_slice(struct imap_session *s, struct fetch_task *t)
 		if (t->preview && fetch_waits_for_preview(s, t, entry))
 			return IMAP_STEP_FETCHING;
 		uint32_t number = uids_walk_to(&t->walk, uid);
+		enum imap_step step = IMAP_STEP_DONE;
 		if (t->plain)
 			fetch_plain(s, t, number, entry);
 		else
-			fetch_message(s, t, number, entry);
+			step = put_message(s, t, number, entry);
+		if (step != IMAP_STEP_DONE)
+			return step;
 		t->found++;
 		t->next_uid = uid + 1;
 		if (imap_output_full(s))
 			return IMAP_STEP_OUTPUT;
-		if (++count % every == 0 && s->world->microseconds(s->owner) > end)
+		if ((++count % every == 0 || t->scanned > CLOCK_SCANNED) && s->world->microseconds(s->owner) > end)
 			return IMAP_STEP_AGAIN;
 	}
 	return IMAP_STEP_DONE;

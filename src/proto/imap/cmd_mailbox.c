@@ -2,6 +2,7 @@
  * CREATE with USE: RFC 6154, 3). The store knows what a name may be and makes missing parents; here are the protocol's
  * limits and answers. */
 #include "base/checked.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "proto/imap/session_private.h"
 #include "syntax/imap_name.h"
@@ -84,15 +85,27 @@ enum imap_step imap_cmd_create(struct imap_session *s)
 #define DELETE_SLICE 8192
 
 struct delete_task {
-	struct mailbox *mailbox; /* held */
+	struct mailbox *mailbox; /* held; NULL: it cannot be opened */
 };
 
 void imap_delete_end(struct imap_session *s)
 {
 	struct delete_task *t = s->task;
-	mailbox_close(t->mailbox);
+	if (t->mailbox)
+		mailbox_close(t->mailbox);
 	mem_free(t);
 	s->task = NULL;
+}
+
+/* What of its entries can be read goes to the undelete window. */
+static int delete_damaged(struct imap_session *s, struct mailbox *mailbox)
+{
+	int err = mailbox_delete_damaged(mailbox);
+	if (err == 0)
+		log_warning("damaged-mailbox-deleted", LOG_ID(s->id), LOG_S("mailbox", imap_command_of(s)->mailbox),
+		            LOG_C("action", "what could be read can be undeleted; the bytes of the other messages stay in the store, "
+		                  "where 'mansio store salvage' finds them"));
+	return err;
 }
 
 static int expunge_slice(struct mailbox *mailbox)
@@ -110,11 +123,14 @@ static int expunge_slice(struct mailbox *mailbox)
 
 enum imap_step imap_delete_step(struct imap_session *s)
 {
-	struct mailbox *mailbox = ((struct delete_task *)s->task)->mailbox;
+	struct mailbox *held = ((struct delete_task *)s->task)->mailbox;
+	struct mailbox *mailbox = held ? held : imap_find_mailbox(s, imap_command_of(s)->mailbox, "NONEXISTENT");
 	bool open = false;
+	if (!mailbox)
+		return IMAP_STEP_DONE;
 	if (!store_writable(account_store(s->account)))
 		return IMAP_STEP_WRITABLE;
-	int err = mailbox_is_gone(mailbox) ? ERR_NOT_FOUND : mailbox_open_step(mailbox, &open);
+	int err = !held ? ERR_CORRUPT : mailbox_is_gone(mailbox) ? ERR_NOT_FOUND : mailbox_open_step(mailbox, &open);
 	if (err == 0 && !open)
 		return IMAP_STEP_AGAIN;
 	if (err == 0 && mailbox_count(mailbox) > DELETE_SLICE) {
@@ -124,6 +140,8 @@ enum imap_step imap_delete_step(struct imap_session *s)
 	} else if (err == 0) {
 		err = mailbox_delete(mailbox);
 	}
+	if (err == ERR_CORRUPT && !account_is_gone(s->account))
+		err = delete_damaged(s, mailbox);
 	if (err < 0)
 		imap_no_error(s, err);
 	else
@@ -145,12 +163,12 @@ enum imap_step imap_cmd_delete(struct imap_session *s)
 	if (mailbox == s->selected.mailbox)
 		imap_deselect(s);
 	int err = mailbox_open_begin(mailbox);
-	if (err < 0) {
+	if (err < 0 && err != ERR_CORRUPT) {
 		imap_no_error(s, err);
 		return IMAP_STEP_DONE;
 	}
 	struct delete_task *t = mem_alloc(1, sizeof *t);
-	t->mailbox = mailbox;
+	t->mailbox = err == 0 ? mailbox : NULL;
 	s->task = t;
 	return imap_delete_step(s);
 }

@@ -7,10 +7,9 @@
 #include "proto/imap/search.h"
 #include "proto/imap/uids.h"
 
-#define CLOCK_EVERY  64   /* messages between two looks at the clock, */
-#define CLOCK_ROWS   8    /* and where their rows are read */
-#define GATHER_EVERY 4096 /* the same, of what was looked at already */
-#define OUTPUT_EVERY 512  /* numbers between two looks at the output */
+#define CLOCK_EVERY  64  /* messages between two looks at the clock, with few keys, */
+#define CLOCK_ROWS   8   /* and where their rows are read */
+#define OUTPUT_EVERY 512 /* numbers between two looks at the output */
 
 enum search_return { RETURN_MIN = 1, RETURN_MAX = 2, RETURN_ALL = 4, RETURN_COUNT = 8, RETURN_SAVE = 16 };
 
@@ -95,6 +94,26 @@ void imap_search_end(struct imap_session *s)
 	s->task = NULL;
 }
 
+static bool names_numbers(const struct imap_search_key *key)
+{
+	for (; key; key = key->next)
+		if ((key->kind == IMAP_SEARCH_SEQUENCE && !key->set.saved) || names_numbers(key->child))
+			return true;
+	return false;
+}
+
+bool imap_search_names_numbers(const struct imap_command *command)
+{
+	switch ((unsigned)command->kind) {
+	case IMAP_COMMAND_SEARCH:
+	case IMAP_COMMAND_SORT:
+	case IMAP_COMMAND_THREAD:
+		return names_numbers(command->search.key);
+	default:
+		return false;
+	}
+}
+
 /* SORT and THREAD go on with uids, whatever they answer with. */
 static bool names_uids(const struct imap_session *s)
 {
@@ -130,7 +149,7 @@ static void add_found(struct imap_session *s, struct search_task *t, uint32_t ui
 
 static void look_at(struct imap_session *s, struct search_task *t, const struct entry *entry, uint32_t number)
 {
-	struct candidate candidate = { .s = s, .entry = entry, .rows = &t->rows, .scratch = &t->scratch };
+	struct candidate candidate = { .s = s, .entry = entry, .number = number, .rows = &t->rows, .scratch = &t->scratch };
 	uint64_t hits = 0;
 	if (t->pass) {
 		search_set_bits(&candidate, t->plan->root, &hits);
@@ -147,7 +166,8 @@ static enum imap_step walk(struct imap_session *s, struct search_task *t, uint64
 {
 	struct entry_cursor cursor = entry_seek(s->selected.mailbox, t->next_uid);
 	const struct entry *entry;
-	unsigned every = t->plan->root->cost == SEARCH_COST_ENTRY ? CLOCK_EVERY : CLOCK_ROWS;
+	unsigned every =
+	    search_plan_at_once(t->plan, t->plan->root->cost == SEARCH_COST_ENTRY ? CLOCK_EVERY : CLOCK_ROWS);
 	for (unsigned count = 1; (entry = entry_next(&cursor)); count++) {
 		uint32_t number = uids_walk_to(&t->walk, entry->uid);
 		t->next_uid = entry->uid + 1;
@@ -162,9 +182,11 @@ static enum imap_step walk(struct imap_session *s, struct search_task *t, uint64
 static enum imap_step gather(struct imap_session *s, struct search_task *t, uint64_t end)
 {
 	struct text_candidate found;
-	for (unsigned count = 1; search_pass_next(t->pass, &found); count++) {
-		add_found(s, t, found.uid, found.sequence, found.modseq);
-		if (count % GATHER_EVERY == 0 && s->world->microseconds(s->owner) > end)
+	enum search_next next;
+	while ((next = search_pass_next(t->pass, &found)) != SEARCH_NEXT_NONE) {
+		if (next == SEARCH_NEXT_FOUND)
+			add_found(s, t, found.uid, found.sequence, found.modseq);
+		else if (s->world->microseconds(s->owner) > end)
 			return IMAP_STEP_AGAIN;
 	}
 	t->error = MIN(t->error, search_pass_error(t->pass));

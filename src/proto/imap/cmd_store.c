@@ -19,29 +19,6 @@ static enum flags_mode mode_of(enum imap_store_mode mode)
 	return FLAGS_REPLACE;
 }
 
-/* Keyword names to bits, making those that are missing; where they are to be removed, what is missing is none. */
-static int keyword_bits(struct imap_session *s, const struct imap_store *store, struct keyword_bits *out)
-{
-	struct mailbox *mailbox = s->selected.mailbox;
-	for (uint32_t i = 0; i < store->flags.keywords.n; i++) {
-		struct str name = store->flags.keywords.items[i];
-		uint32_t bit;
-		int found = keyword_find(mailbox, name), err;
-		if (found >= 0) {
-			bit = (uint32_t)found;
-		} else if (store->mode == IMAP_STORE_REMOVE) {
-			continue;
-		} else {
-			if (name.n > s->settings->max_keyword_length)
-				return ERR_LIMIT;
-			if ((err = keyword_add(mailbox, name, s->settings->mail.max_keywords, &bit)) < 0)
-				return err;
-		}
-		out->word[bit / 64] |= UINT64_C(1) << (bit % 64);
-	}
-	return 0;
-}
-
 static uint64_t count_present(const struct mailbox *mailbox, const struct set *uids)
 {
 	uint64_t count = 0;
@@ -51,6 +28,31 @@ static uint64_t count_present(const struct mailbox *mailbox, const struct set *u
 		count += entry_find(mailbox, uids->ranges[i].last) != NULL;
 	}
 	return count;
+}
+
+/* Keyword names to bits, making those that are missing: all or none, and none where no message is to have them. */
+static int keyword_bits(struct imap_session *s, const struct imap_store *store, const struct set *uids,
+                        struct keyword_bits *out)
+{
+	struct mailbox *mailbox = s->selected.mailbox;
+	const struct imap_strings *keywords = &store->flags.keywords;
+	bool makes = store->mode != IMAP_STORE_REMOVE && keywords->n > 0 && count_present(mailbox, uids) > 0;
+	if (makes && !imap_keywords_still_fit(s, mailbox, keywords))
+		return ERR_LIMIT;
+	for (uint32_t i = 0; i < keywords->n; i++) {
+		struct str name = keywords->items[i];
+		uint32_t bit;
+		int found = keyword_find(mailbox, name), err;
+		if (found >= 0) {
+			bit = (uint32_t)found;
+		} else if (!makes) {
+			continue;
+		} else if ((err = keyword_add(mailbox, name, s->settings->mail.max_keywords, &bit)) < 0) {
+			return err;
+		}
+		out->word[bit / 64] |= UINT64_C(1) << (bit % 64);
+	}
+	return 0;
 }
 
 /* Many messages: SLICE of them a batch, so that the other sessions of the shard go on meanwhile. A change by somebody
@@ -208,7 +210,7 @@ static enum imap_step store_flags(struct imap_session *s, struct set *uids)
 {
 	const struct imap_store *store = &imap_command_of(s)->store;
 	struct flags_change change = { .mode = mode_of(store->mode), .flags = (uint8_t)store->flags.system };
-	int err = keyword_bits(s, store, &change.keywords);
+	int err = keyword_bits(s, store, uids, &change.keywords);
 	if (err < 0) {
 		imap_no_error(s, err);
 		return IMAP_STEP_DONE;

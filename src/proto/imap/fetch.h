@@ -26,6 +26,12 @@ struct fetch_task {
 	struct set marked;      /* those of the window that were not \Seen before */
 	uint64_t wanted, found; /* messages */
 	int error;              /* the last of a message that could not be read */
+	struct fetch_cold {
+		int fd;
+		uint64_t offset, n; /* n > 0: a response needs this range, which is not in memory */
+	} cold;
+	bool may_wait;          /* it cannot be fetched either: reading waits, or says what is wrong */
+	uint64_t scanned;       /* bytes of headers that fields were chosen of, for one response */
 	struct mail_preview *preview; /* when it is asked for */
 	struct message_cursor rows;
 	struct flags_printer flags;
@@ -35,8 +41,11 @@ struct fetch_task {
 /* PREVIEW is asked for, not as LAZY, and what it is made of is being fetched from the disk: come again. */
 bool fetch_waits_for_preview(struct imap_session *s, struct fetch_task *t, const struct entry *entry);
 
+/* Nothing is said of the message in this answer, because of that error. */
+void fetch_leave_out(struct imap_session *s, struct fetch_task *t, const struct entry *entry, int err);
+
 /* Writes one whole response, with what it can read: what cannot be read is NIL (or the response is missing) and sets
- * error. */
+ * error. With `cold` set it is not whole, and is to be taken back. */
 void fetch_message(struct imap_session *s, struct fetch_task *t, uint32_t number, const struct entry *entry);
 
 #endif

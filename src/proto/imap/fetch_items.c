@@ -11,6 +11,10 @@
 #define FILE_RANGE_MIN 16384
 /* What HEADER.FIELDS looks at of one header; fields beyond it are taken for absent. */
 #define HEADER_MAX (1024u * 1024)
+/* What it looks at for one response, all items together: some milliseconds. Beyond it they are NIL. */
+#define SCANNED_MAX (2u * HEADER_MAX)
+/* A message up to this size is fetched whole when a part of it is not in memory. */
+#define FETCH_WHOLE_MAX (128u * 1024)
 
 static void put_flags(struct imap_session *s, struct fetch_task *t, const struct entry *entry)
 {
@@ -115,8 +119,25 @@ static struct mime_range partial(const struct imap_fetch_item *item, uint64_t n)
 	return (struct mime_range){ offset, MIN((uint64_t)item->length, n - offset) };
 }
 
-static int put_range(struct imap_session *s, const struct imap_fetch_item *item, const struct message_row *row,
-                     struct mime_range range)
+/* As message_read, for a range within the message; ERR_INCOMPLETE, and t->cold is set, where it would wait for the disk. */
+static int read_range(struct imap_session *s, struct fetch_task *t, const struct message_row *row, uint64_t from, size_t n,
+                      char *to)
+{
+	uint64_t offset;
+	int fd, err;
+	if (!s->world->read || t->may_wait || n == 0)
+		return message_read(s->account, row, from, n, to);
+	if ((err = message_file(s->account, row, &fd, &offset)) < 0)
+		return err;
+	if (s->world->read(s->owner, fd, offset + from, to, n))
+		return 0;
+	bool whole = row->size <= FETCH_WHOLE_MAX;
+	t->cold = (struct fetch_cold){ fd, whole ? offset : offset + from, whole ? row->size : n };
+	return ERR_INCOMPLETE;
+}
+
+static int put_range(struct imap_session *s, struct fetch_task *t, const struct imap_fetch_item *item,
+                     const struct message_row *row, struct mime_range range)
 {
 	struct outq *out = imap_output(s);
 	int err;
@@ -130,11 +151,17 @@ static int put_range(struct imap_session *s, const struct imap_fetch_item *item,
 		return 0;
 	}
 	char bytes[FILE_RANGE_MIN];
-	if (range.n && (err = message_read(s->account, row, range.offset, (size_t)range.n, bytes)) < 0)
+	if (range.n && (err = read_range(s, t, row, range.offset, (size_t)range.n, bytes)) < 0)
 		return err;
 	put_literal_head(out, item, range.n);
 	outq_add(out, str_of(bytes, (size_t)range.n));
 	return 0;
+}
+
+static int scan(struct fetch_task *t, uint64_t n)
+{
+	t->scanned += n;
+	return t->scanned > SCANNED_MAX ? ERR_LIMIT : 0;
 }
 
 /* The header that fields are selected from: the fields that rows keep, where they are enough, else its bytes. */
@@ -144,13 +171,16 @@ static int read_header(struct imap_session *s, struct fetch_task *t, const struc
 	bool kept = section->part_count == 0 && section->text == IMAP_SECTION_HEADER_FIELDS && row->derived.headers.n > 0;
 	if (kept && mail_headers_are_kept(section->fields.items, section->fields.n)) {
 		*header = row->derived.headers;
-		return 0;
+		return scan(t, header->n);
 	}
 	size_t n = (size_t)MIN(range.n, (uint64_t)HEADER_MAX);
+	int err = scan(t, n);
+	if (err < 0)
+		return err;
 	t->scratch.max = HEADER_MAX;
 	buf_clear(&t->scratch);
 	char *room = buf_reserve(&t->scratch, n);
-	int err = room ? message_read(s->account, row, range.offset, n, room) : ERR_LIMIT;
+	err = room ? read_range(s, t, row, range.offset, n, room) : ERR_LIMIT;
 	if (err == 0)
 		*header = str_of(room, n);
 	return err;
@@ -193,7 +223,7 @@ static int put_section(struct imap_session *s, struct fetch_task *t, const struc
 		return put_fields(s, t, item, row, range);
 	struct mime_range part = partial(item, range.n);
 	part.offset += range.offset;
-	return put_range(s, item, row, part);
+	return put_range(s, t, item, row, part);
 }
 
 /* --- previews (RFC 8970) --- */
@@ -281,7 +311,8 @@ static void put_item(struct imap_session *s, struct fetch_task *t, const struct 
 	case IMAP_FETCH_RFC822_HEADER:
 	case IMAP_FETCH_RFC822_TEXT:
 	case IMAP_FETCH_SECTION:
-		if ((err = put_section(s, t, item, row)) < 0) {
+		err = put_section(s, t, item, row);
+		if (err < 0 && t->cold.n == 0) {
 			t->error = err;
 			put_nil(out, item);
 		}
@@ -321,9 +352,7 @@ void fetch_message(struct imap_session *s, struct fetch_task *t, uint32_t number
 	struct message_row row;
 	int err = t->with_rows ? message_cursor_get(&t->rows, entry->message, &row) : 0;
 	if (err < 0) {
-		t->error = err == ERR_NOT_FOUND ? ERR_CORRUPT : err; /* an entry without its message */
-		if (set_has(&t->marked, entry->uid))
-			set_add(&s->selected.flagged, entry->uid, entry->uid); /* \Seen is told with the notices */
+		fetch_leave_out(s, t, entry, err == ERR_NOT_FOUND ? ERR_CORRUPT : err); /* an entry without its message */
 		return;
 	}
 	put_head(out, number);
@@ -331,6 +360,8 @@ void fetch_message(struct imap_session *s, struct fetch_task *t, uint32_t number
 		if (i)
 			outq_add(out, STR(" "));
 		put_item(s, t, &fetch->items[i], entry, &row);
+		if (t->cold.n > 0)
+			return;
 	}
 	if (t->marked.n && set_has(&t->marked, entry->uid))
 		put_marked(s, t, entry);

@@ -2,6 +2,8 @@
  * files. */
 #include "proto/imap/session_test_world.h"
 
+#include "base/checked.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -202,6 +204,100 @@ static void test_many_bodies_pause_and_go_on(void **state)
 	test_client_end(&c);
 }
 
+/* Two texts of 12 KB fit into the output of 32 KB, three do not. */
+static void test_an_answer_that_does_not_fit_is_refused(void **state)
+{
+	struct test_client c;
+	struct buf text = BUF_INIT(16384);
+	test_client_begin(&c, *state, 1);
+	buf_add(&text, STR("a: b\r\n\r\n"));
+	while (text.n < 12000)
+		buf_add(&text, STR("0123456789012345678901234567890123456789\r\n"));
+	append_text(&c, "", buf_str(&text));
+	append_text(&c, "", STR("a: b\r\n\r\n"));
+	c.out.max = 32768;
+	test_say(&c, "a SELECT INBOX\r\nb FETCH 1:2 (BODY[TEXT] BODY[] RFC822)\r\n");
+	test_expect_none(&c, "* 1 FETCH (BODY");
+	test_expect_part(&c, "* 2 FETCH (BODY[TEXT] {0}\r\n BODY[] {8}\r\na: b\r\n\r\n RFC822 {8}\r\na: b\r\n\r\n FLAGS (\\Seen \\Recent))\r\n");
+	test_expect_part(&c, "* 1 FETCH (UID 1 FLAGS (\\Seen \\Recent))\r\n");
+	test_expect_part(&c, "b NO [LIMIT] ");
+	test_say(&c, "c FETCH 1,1:2 (UID RFC822.SIZE BODY[TEXT] BODY[])\r\n");
+	test_expect_part(&c, "* 1 FETCH (UID 1 RFC822.SIZE 120");
+	test_expect_part(&c, "c OK ");
+	/* What waits leaves first; then there is room. */
+	test_say(&c, "d FETCH 1 BODY[]\r\ne FETCH 1 (BODY[] BODY[TEXT])\r\n");
+	test_expect_part(&c, "d OK ");
+	test_expect_part(&c, "e OK ");
+	test_client_end(&c);
+	buf_free(&text);
+}
+
+static void test_an_empty_header_has_no_fields(void **state)
+{
+	struct test_client c;
+	test_client_begin(&c, *state, 1);
+	append_text(&c, "", STR("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n--b--\r\n"));
+	test_say(&c, "a SELECT INBOX\r\nb FETCH 1 BODY.PEEK[1.HEADER.FIELDS (x)]\r\n");
+	test_expect_part(&c, "* 1 FETCH (BODY[1.HEADER.FIELDS (x)] {0}\r\n)\r\nb OK ");
+	test_client_end(&c);
+}
+
+/* A header of 1 MB, and many items that choose fields of it: what is looked at for one answer is bounded. */
+static void test_fields_of_large_headers_have_a_limit(void **state)
+{
+	struct test_client c;
+	struct buf text = BUF_INIT(1 << 20), command = BUF_INIT(4096);
+	test_client_begin(&c, *state, 1);
+	for (int i = 0; i < 200000; i++)
+		buf_add(&text, STR("a:\r\n"));
+	buf_add(&text, STR("last: one\r\n\r\n"));
+	append_text(&c, "", buf_str(&text));
+	test_say(&c, "a SELECT INBOX\r\nb FETCH 1 (BODY.PEEK[HEADER.FIELDS (last)])\r\n");
+	test_expect_part(&c, "{13}\r\nlast: one\r\n\r\n)\r\nb OK ");
+	buf_add(&command, STR("c FETCH 1 (UID"));
+	for (int i = 0; i < 20; i++)
+		buf_add(&command, STR(" BODY.PEEK[HEADER.FIELDS (last)]"));
+	buf_add(&command, STR(")\r\nd NOOP\r\n"));
+	test_say_bytes(&c, buf_str(&command));
+	test_expect_part(&c, "c NO [LIMIT] ");
+	test_expect_part(&c, "d OK ");
+	test_client_end(&c);
+	buf_free(&text);
+	buf_free(&command);
+}
+
+/* Nothing is read where that would wait for a disk: it is fetched before. */
+static void test_what_is_not_in_memory_is_fetched_first(void **state)
+{
+	struct test_client c;
+	test_client_begin(&c, *state, 1);
+	append_multipart(&c);
+	append_multipart(&c);
+	test_say(&c, "a SELECT INBOX\r\n");
+	static const char *const items[] = { "BODY.PEEK[]", "BODY.PEEK[HEADER]", "BODY.PEEK[HEADER.FIELDS (X-Other)]", "BODY.PEEK[2.MIME]", "RFC822.HEADER", "BODY.PEEK[1]<2.2>" };
+	for (size_t i = 0; i < COUNT_OF(items); i++) {
+		struct buf command = BUF_INIT(256), warm = BUF_INIT(1 << 16);
+		buf_addf(&command, "b FETCH 1:2 (UID %s FLAGS %s)\r\n", items[i], items[i]);
+		test_say_bytes(&c, buf_str(&command));
+		test_expect_part(&c, "b OK ");
+		buf_add(&warm, buf_str(&c.text));
+		buf_add_byte(&warm, '\0');
+		c.cold = true;
+		c.fetches = 0;
+		test_say_bytes(&c, buf_str(&command));
+		c.cold = false;
+		assert_int_equal(c.fetches, 2);
+		test_expect(&c, warm.p);
+		buf_free(&command);
+		buf_free(&warm);
+	}
+	/* and where it cannot be fetched, it is read nevertheless */
+	c.cold = c.unfetchable = true;
+	test_say(&c, "c FETCH 1:2 BODY.PEEK[1]\r\n");
+	test_expect(&c, "* 1 FETCH (BODY[1] {5}\r\nHello)\r\n* 2 FETCH (BODY[1] {5}\r\nHello)\r\nc OK FETCH completed.\r\n");
+	test_client_end(&c);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, test_store_set_up, test_store_tear_down)
@@ -214,6 +310,10 @@ int main(void)
 		TEST(test_examine_sets_nothing),
 		TEST(test_large_bodies_leave_as_file_ranges),
 		TEST(test_many_bodies_pause_and_go_on),
+		TEST(test_an_answer_that_does_not_fit_is_refused),
+		TEST(test_an_empty_header_has_no_fields),
+		TEST(test_fields_of_large_headers_have_a_limit),
+		TEST(test_what_is_not_in_memory_is_fetched_first),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,11 +62,16 @@ static void answer_bad(struct imap_login_session *l, struct str tag, const char 
 		close_with(l, STR("Too many bad commands."));
 }
 
+static bool may_start_tls(const struct imap_login_session *l)
+{
+	return login_may_start_tls(&l->facts) && l->world->has_certificate(l->owner);
+}
+
 static void put_capabilities(struct imap_login_session *l)
 {
 	struct outq *out = output(l);
 	outq_add(out, STR("CAPABILITY " IMAP_CAPABILITIES_BEFORE_LOGIN));
-	if (login_may_start_tls(&l->facts))
+	if (may_start_tls(l))
 		outq_add(out, STR(" STARTTLS"));
 	outq_add(out, login_may_send_password(&l->facts) ? STR(" AUTH=PLAIN AUTH=LOGIN") : STR(" LOGINDISABLED"));
 }
@@ -112,20 +117,25 @@ void imap_login_free(struct imap_login_session **login)
 
 static void finish_failure(struct imap_login_session *l)
 {
-	if (l->result == LOGIN_VERDICT_UNAVAILABLE)
-		reply_tagged(l, "NO [UNAVAILABLE] Logins cannot be checked now, please try again later.");
-	else
+	if (l->result == LOGIN_VERDICT_DENIED)
 		reply_tagged(l, "NO [AUTHENTICATIONFAILED] Wrong user name or password.");
+	else
+		reply_tagged(l, "NO [UNAVAILABLE] Logins cannot be checked now, please try again later.");
 	enter_state(l, LOGIN_COMMAND);
-	if (l->result == LOGIN_VERDICT_DENIED && ++l->failures >= l->settings->max_failures)
+	if (++l->failures >= l->settings->max_failures)
 		close_with(l, STR("Too many failed logins."));
+}
+
+static void fail(struct imap_login_session *l, enum login_verdict result)
+{
+	l->result = result;
+	enter_state(l, LOGIN_DELAYED);
+	l->world->start_timer(l->owner, l->settings->failure_delay_ms);
 }
 
 static void deny(struct imap_login_session *l)
 {
-	l->result = LOGIN_VERDICT_DENIED;
-	enter_state(l, LOGIN_DELAYED);
-	l->world->start_timer(l->owner, l->settings->failure_delay_ms);
+	fail(l, LOGIN_VERDICT_DENIED);
 }
 
 static void ask(struct imap_login_session *l, struct str user, struct str password)
@@ -148,12 +158,9 @@ void imap_login_answer(struct imap_login_session *l, enum login_verdict result)
 		l->world->hand_over(l->owner, l->reader.command.tag);
 		return;
 	case LOGIN_VERDICT_DENIED:
-		deny(l);
-		return;
 	case LOGIN_VERDICT_UNAVAILABLE:
 	case LOGIN_VERDICT_TOO_SOON: /* of POP3 */
-		l->result = result;
-		finish_failure(l);
+		fail(l, result);
 		return;
 	}
 }
@@ -253,7 +260,7 @@ static void run_starttls(struct imap_login_session *l)
 		answer_bad(l, l->reader.command.tag, "TLS is on already.");
 		return;
 	}
-	if (!l->facts.can_start_tls) {
+	if (!may_start_tls(l)) {
 		reply_tagged(l, "NO [UNAVAILABLE] There is no TLS here.");
 		return;
 	}

@@ -61,6 +61,13 @@ static void expect_part(struct fixture *f, const char *text)
 		fail_msg("got \"%.*s\" without \"%s\"", STR_ARG(buf_str(&f->written)), text);
 }
 
+static void answer_unavailable(struct fixture *f)
+{
+	imap_login_answer(f->login, LOGIN_VERDICT_UNAVAILABLE);
+	imap_login_timer(f->login);
+	drain(f);
+}
+
 static const struct login_facts with_tls = { .session = 1, .tls = true };
 static const struct login_facts before_tls = { .session = 1, .can_start_tls = true };
 static const struct login_facts on_loopback = { .session = 1, .plain_allowed = true };
@@ -74,6 +81,10 @@ static void test_greeting_says_what_is_possible(void **state)
 	end(&f);
 	begin(&f, before_tls);
 	expect_part(&f, " STARTTLS LOGINDISABLED]");
+	f.world.certificate_gone = true;
+	say(&f, "a STARTTLS\r\n");
+	expect_part(&f, "a NO [UNAVAILABLE] There is no TLS here.");
+	assert_int_equal(0, f.world.tls_starts);
 	end(&f);
 	begin(&f, on_loopback);
 	expect_part(&f, " AUTH=PLAIN AUTH=LOGIN]");
@@ -146,17 +157,25 @@ static void test_denied_login_waits_then_counts(void **state)
 	end(&f);
 }
 
-static void test_unavailable_is_not_a_failure(void **state)
+/* Whoever asks again and again while nobody can look is not answered as fast as he writes. */
+static void test_unavailable_waits_and_counts_like_a_wrong_password(void **state)
 {
 	struct fixture f;
 	begin(&f, with_tls);
-	for (int i = 0; i < 4; i++) {
+	for (unsigned i = 1; i <= 2; i++) {
 		say(&f, "a LOGIN alice right\r\n");
 		imap_login_answer(f.login, LOGIN_VERDICT_UNAVAILABLE);
 		drain(&f);
+		expect(&f, "");
+		assert_int_equal(f.world.timers, i);
+		assert_int_equal(f.world.delay, 2000);
+		assert_int_equal(say(&f, "b NOOP\r\n"), 0);
+		imap_login_timer(f.login);
+		drain(&f);
 		expect_part(&f, "a NO [UNAVAILABLE]");
 	}
-	assert_int_equal(f.world.closed, 0);
+	expect_part(&f, "* BYE Too many failed logins.\r\n");
+	assert_int_equal(f.world.closed, 1);
 	end(&f);
 }
 
@@ -167,8 +186,7 @@ static void test_plain_with_and_without_initial_response(void **state)
 	say(&f, "a AUTHENTICATE PLAIN AGFsaWNlAHNlY3JldA==\r\n");
 	assert_string_equal(f.world.user, "alice");
 	assert_string_equal(f.world.password, "secret");
-	imap_login_answer(f.login, LOGIN_VERDICT_UNAVAILABLE);
-	drain(&f);
+	answer_unavailable(&f);
 	say(&f, "b authenticate plain\r\n");
 	expect(&f, "+ \r\n");
 	say(&f, "AGJvYgBzZWNyZXQ=\r\n");
@@ -188,19 +206,20 @@ static void test_login_asks_for_name_and_password(void **state)
 	say(&f, "c2VjcmV0\r\n");
 	assert_string_equal(f.world.user, "alice");
 	assert_string_equal(f.world.password, "secret");
-	imap_login_answer(f.login, LOGIN_VERDICT_UNAVAILABLE);
-	drain(&f);
+	answer_unavailable(&f);
 	say(&f, "b authenticate login Ym9i\r\n");
 	expect(&f, "+ UGFzc3dvcmQ6\r\n");
 	say(&f, "c2VjcmV0\r\n");
 	assert_string_equal(f.world.user, "bob");
-	imap_login_answer(f.login, LOGIN_VERDICT_UNAVAILABLE);
-	drain(&f);
+	answer_unavailable(&f);
+	assert_int_equal(f.world.asked, 2);
+	end(&f);
+	begin(&f, with_tls);
 	say(&f, "c AUTHENTICATE LOGIN\r\nYWxpY2U=\r\n*\r\n");
 	expect_part(&f, "c BAD ");
 	say(&f, "d AUTHENTICATE LOGIN =\r\n");
 	expect_part(&f, "d BAD ");
-	assert_int_equal(f.world.asked, 2);
+	assert_int_equal(f.world.asked, 0);
 	end(&f);
 }
 
@@ -260,7 +279,7 @@ static void test_starttls_forgets_what_came_in_the_clear(void **state)
 	say(&f, "d LOGIN alice secret\r\n");
 	assert_string_equal(f.world.user, "alice");
 	say(&f, "");
-	imap_login_answer(f.login, LOGIN_VERDICT_UNAVAILABLE);
+	answer_unavailable(&f);
 	say(&f, "e STARTTLS\r\n");
 	expect_part(&f, "e BAD ");
 	end(&f);
@@ -343,7 +362,7 @@ int main(void)
 		cmocka_unit_test(test_login_is_handed_over_with_unread_bytes),
 		cmocka_unit_test(test_login_with_literals),
 		cmocka_unit_test(test_denied_login_waits_then_counts),
-		cmocka_unit_test(test_unavailable_is_not_a_failure),
+		cmocka_unit_test(test_unavailable_waits_and_counts_like_a_wrong_password),
 		cmocka_unit_test(test_plain_with_and_without_initial_response),
 		cmocka_unit_test(test_login_asks_for_name_and_password),
 		cmocka_unit_test(test_plain_may_be_cancelled_or_broken),

@@ -89,19 +89,36 @@ static void learn(struct imap_session *s)
 	delta_free(&delta);
 }
 
+/* The client counts these no more. */
+static void forget(struct selected *selected, const struct set *told)
+{
+	uids_subtract(&selected->known.uids, told);
+	uids_subtract(&selected->recent, told);
+	uids_subtract(&selected->flagged, told);
+}
+
+/* Those of `gone` from this one on. */
+static void forget_gone(struct selected *selected, uint32_t first)
+{
+	struct set told = SET_INIT, upwards = SET_INIT;
+	set_add(&upwards, first, UINT32_MAX);
+	set_intersection(&selected->gone, &upwards, &told);
+	set_remove(&selected->gone, first, UINT32_MAX);
+	forget(selected, &told);
+	set_free(&upwards);
+	set_free(&told);
+}
+
 /* EXPUNGE lines, the highest number first, so that each number stands for itself. */
 static enum imap_step tell_gone(struct imap_session *s)
 {
 	struct selected *selected = &s->selected;
 	struct outq *out = imap_output(s);
-	struct set told = SET_INIT;
-	const struct set *known = &selected->known.uids;
+	const struct set *known = &selected->known.uids, *gone = &selected->gone;
 	uint64_t before = set_count(known); /* numbers below the known range `at` */
-	uint32_t at = known->n, left = selected->gone.n;
+	uint32_t at = known->n, left = gone->n, uid = gone->ranges[left - 1].last, first = 0; /* told */
 	bool full = false;
 	while (left > 0 && !full) {
-		struct set_range *gone = &selected->gone.ranges[left - 1];
-		uint32_t uid = gone->last;
 		while (at > 0 && (at == known->n || known->ranges[at].first > uid)) {
 			at--;
 			before -= known->ranges[at].last - known->ranges[at].first + 1;
@@ -115,18 +132,15 @@ static enum imap_step tell_gone(struct imap_session *s)
 			outq_commit(out, (size_t)(p - room));
 		}
 		full = imap_output_full(s);
-		if (gone->first == uid)
-			left--;
-		else
-			gone->last = uid - 1;
-		set_add(&told, uid, uid);
+		first = uid;
+		if (gone->ranges[left - 1].first < uid)
+			uid--;
+		else if (--left > 0)
+			uid = gone->ranges[left - 1].last;
 	}
-	selected->gone.n = left;
-	uids_subtract(&selected->known.uids, &told);
-	uids_subtract(&selected->recent, &told);
-	uids_subtract(&selected->flagged, &told);
-	set_free(&told);
-	return left > 0 && full ? IMAP_STEP_OUTPUT : IMAP_STEP_DONE;
+	if (first > 0)
+		forget_gone(selected, first);
+	return selected->gone.n > 0 && full ? IMAP_STEP_OUTPUT : IMAP_STEP_DONE;
 }
 
 /* VANISHED in place of EXPUNGE (RFC 7162, 3.2.10.2): the end of `gone` is told. */
@@ -136,9 +150,7 @@ static enum imap_step tell_vanished(struct imap_session *s)
 	uint32_t n = selected->gone.n;
 	enum imap_step step = imap_tell_vanished(s, &selected->gone, false);
 	const struct set told = { selected->gone.ranges + selected->gone.n, n - selected->gone.n, 0 };
-	uids_subtract(&selected->known.uids, &told);
-	uids_subtract(&selected->recent, &told);
-	uids_subtract(&selected->flagged, &told);
+	forget(selected, &told);
 	selected->told_gone = true;
 	return step;
 }

@@ -16,10 +16,11 @@ enum search_cost {
 	SEARCH_COST_FIELDS, /* from here on: a text, of this kind */
 	SEARCH_COST_HEADER,
 	SEARCH_COST_BODY,
+	SEARCH_COSTS
 };
 
-/* A key made ready: sets resolved to uids, keywords to bits, text folded. Number and depth are bounded by the parser's
- * limits. */
+/* A key made ready: '*' resolved, keywords to bits, text folded. Number and depth are bounded by the parser's limits. Sets
+ * stay as the client wrote them, and "$" is the session's: mapped to uids, each would be as large as the mailbox. */
 struct search_node {
 	enum imap_search_kind kind;
 	enum search_cost cost;
@@ -30,7 +31,9 @@ struct search_node {
 	uint64_t size;     /* LARGER, SMALLER; OLDER, YOUNGER: a time, seconds since 1970 */
 	struct buf text;   /* folded */
 	struct buf field;  /* folded, with its colon; empty: the column is this field's alone */
-	struct set uids;   /* SEQUENCE, UID */
+	const struct set *numbers; /* SEQUENCE: sequence numbers; UID, and SEQUENCE where it is "$": uids; */
+	bool by_uid;               /* then true */
+	struct set own;            /* what numbers points to, but for "$" */
 	uint64_t bit;      /* of a key of text; of AND and OR: of what those children together say that need no text, 0: none */
 	uint64_t late_bit; /* of TEXT: its header */
 	struct search_node *child, *next; /* children in order of their cost */
@@ -44,20 +47,29 @@ struct search_plan {
 	struct text_query queries[SEARCH_BITS]; /* of all kinds */
 	size_t n_queries;
 	bool has_modseq; /* a key asks for MODSEQ */
+	uint32_t nodes;
+	uint32_t uid_max, number_max; /* '*' */
 };
 
 /* NULL: it cannot be, and the tagged reply is chosen. */
 struct search_plan *search_plan_new(struct imap_session *s, const struct imap_search *search);
 void search_plan_free(struct search_plan **plan);
 
+/* How many messages may be held against the plan between two looks at the clock: `most`, or fewer where it has so many
+ * nodes that those would be long. */
+unsigned search_plan_at_once(const struct search_plan *plan, unsigned most);
+
 /* --- one message, as the walk comes to it --- */
 
 struct candidate {
 	struct imap_session *s;
 	const struct entry *entry;
+	uint32_t number; /* its sequence number */
 	struct message_cursor *rows;
 	struct message_row row;
-	bool has_row;
+	bool has_row, asked_row;
+	bool has_sent, asked_sent; /* the day of its Date field */
+	int64_t sent;
 	struct buf *scratch;
 	int error; /* of reading: what could not be read does not match */
 };
@@ -84,8 +96,9 @@ void search_pass_free(struct search_pass **pass);
 void search_pass_add(struct search_pass *pass, const struct entry *entry, uint32_t sequence, uint64_t hits);
 /* Until `end` (of the clock world.microseconds). IMAP_STEP_DONE: all is known. */
 enum imap_step search_pass_step(struct search_pass *pass, uint64_t end);
-/* Then, in the walk's order: those that match. False: that was all. */
-bool search_pass_next(struct search_pass *pass, struct text_candidate *out);
+/* Then, in the walk's order: those that match. LATER: *out is as it was, and the clock is worth a look. */
+enum search_next { SEARCH_NEXT_FOUND, SEARCH_NEXT_LATER, SEARCH_NEXT_NONE };
+enum search_next search_pass_next(struct search_pass *pass, struct text_candidate *out);
 int search_pass_error(const struct search_pass *pass) MUST_CHECK;
 
 #endif

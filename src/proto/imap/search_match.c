@@ -10,8 +10,9 @@
 
 static bool need_row(struct candidate *c)
 {
-	if (c->has_row)
-		return true;
+	if (c->asked_row)
+		return c->has_row;
+	c->asked_row = true;
 	int err = message_cursor_get(c->rows, c->entry->message, &c->row);
 	if (err < 0)
 		c->error = err == ERR_NOT_FOUND ? ERR_CORRUPT : err;
@@ -39,7 +40,7 @@ static bool need_fields(struct candidate *c, struct str *block)
 }
 
 /* The day of the Date field, in its own zone (6.4.4: "disregarding time and timezone"). */
-static bool sent_day(struct candidate *c, int64_t *day)
+static bool read_sent_day(struct candidate *c, int64_t *day)
 {
 	struct str block, body;
 	struct date date;
@@ -53,6 +54,16 @@ static bool sent_day(struct candidate *c, int64_t *day)
 	if (err == 0)
 		*day = date_local_day(date);
 	return err == 0;
+}
+
+/* Read once, however many keys ask for it. */
+static bool sent_day(struct candidate *c, int64_t *day)
+{
+	if (!c->asked_sent)
+		c->has_sent = read_sent_day(c, &c->sent);
+	c->asked_sent = true;
+	*day = c->sent;
+	return c->has_sent;
 }
 
 static int64_t internal_day(const struct message_row *row)
@@ -114,7 +125,7 @@ bool search_matches(struct candidate *c, const struct search_node *node)
 		return has_keyword(c, node) == node->wanted;
 	case IMAP_SEARCH_SEQUENCE:
 	case IMAP_SEARCH_UID:
-		return set_has(&node->uids, c->entry->uid);
+		return set_has(node->numbers, node->by_uid ? c->entry->uid : c->number);
 	case IMAP_SEARCH_BEFORE:
 		return need_row(c) && internal_day(&c->row) < node->day;
 	case IMAP_SEARCH_ON:

@@ -9,7 +9,7 @@
 
 #define CANDIDATES_FIRST 256
 #define SORT_AT_ONCE     4096 /* moves between two looks at the clock */
-#define CHOOSE_AT_ONCE   4096 /* candidates, the same */
+#define LOOK_AT_ONCE     4096 /* candidates, the same; fewer where each costs many nodes of the plan */
 
 enum pass_state { PASS_SORTING, PASS_NEXT_KIND, PASS_CHOOSING, PASS_LOOKING, PASS_SORTING_BACK, PASS_OVER };
 
@@ -26,6 +26,8 @@ struct search_pass {
 	const struct search_plan *plan;
 	struct text_candidate *candidates;
 	size_t n, size, told;
+	unsigned at_once; /* candidates between two looks at the clock */
+	size_t pause;     /* when so many are told: the next one */
 	enum pass_state state;
 	bool in_order; /* by number too, as they mostly come: nothing to sort */
 	size_t chosen; /* candidates that were looked at for the next kind, */
@@ -68,7 +70,9 @@ static bool uid_before(const struct text_candidate *a, const struct text_candida
 struct search_pass *search_pass_new(struct imap_session *s, const struct search_plan *plan)
 {
 	struct search_pass *p = mem_alloc(1, sizeof *p);
-	*p = (struct search_pass){ .s = s, .plan = plan, .world = { is_there, is_gone, s }, .in_order = true };
+	*p = (struct search_pass){ .s = s, .plan = plan, .world = { is_there, is_gone, s }, .in_order = true,
+	                           .at_once = search_plan_at_once(plan, LOOK_AT_ONCE) };
+	p->pause = p->at_once;
 	p->sorting.before = number_before;
 	p->known = plan->bits == SEARCH_BITS ? UINT64_MAX : (UINT64_C(1) << plan->bits) - 1;
 	for (size_t i = 0; i < plan->n_queries; i++)
@@ -165,7 +169,7 @@ static size_t choose_queries(struct search_pass *p, enum text_kind kind)
 /* Some of them. True when all were looked at. */
 static bool choose_candidates(struct search_pass *p)
 {
-	size_t end = MIN(p->n, p->chosen + CHOOSE_AT_ONCE);
+	size_t end = MIN(p->n, p->chosen + p->at_once);
 	for (; p->chosen < end; p->chosen++) {
 		struct text_candidate *c = &p->candidates[p->chosen];
 		c->wanted = search_verdict_of(p->plan->root, c->hits, p->known) == SEARCH_UNKNOWN;
@@ -248,14 +252,20 @@ enum imap_step search_pass_step(struct search_pass *p, uint64_t end)
 	return IMAP_STEP_AGAIN;
 }
 
-bool search_pass_next(struct search_pass *p, struct text_candidate *out)
+enum search_next search_pass_next(struct search_pass *p, struct text_candidate *out)
 {
 	while (p->told < p->n) {
-		*out = p->candidates[p->told++];
-		if (search_verdict_of(p->plan->root, out->hits, p->known) == SEARCH_YES)
-			return true;
+		if (p->told == p->pause) {
+			p->pause += p->at_once;
+			return SEARCH_NEXT_LATER;
+		}
+		const struct text_candidate *candidate = &p->candidates[p->told++];
+		if (search_verdict_of(p->plan->root, candidate->hits, p->known) == SEARCH_YES) {
+			*out = *candidate;
+			return SEARCH_NEXT_FOUND;
+		}
 	}
-	return false;
+	return SEARCH_NEXT_NONE;
 }
 
 int search_pass_error(const struct search_pass *pass)

@@ -1,10 +1,13 @@
 /* search_plan.c: SEARCH keys made ready once, before any message is looked at. The plan is owned by the command's task.
  */
+#include "base/checked.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "proto/imap/search.h"
 #include "proto/imap/uids.h"
 #include "text/fold.h"
+
+#define LOOKS_AT_ONCE 16384 /* at nodes: a fraction of a millisecond */
 
 static void free_nodes(struct search_node **root)
 {
@@ -12,7 +15,7 @@ static void free_nodes(struct search_node **root)
 	while (node) {
 		struct search_node *next = node->next;
 		free_nodes(&node->child);
-		set_free(&node->uids);
+		set_free(&node->own);
 		buf_free(&node->text);
 		buf_free(&node->field);
 		mem_free(node);
@@ -27,6 +30,11 @@ void search_plan_free(struct search_plan **pointer)
 		free_nodes(&(*pointer)->root);
 	mem_free(*pointer);
 	*pointer = NULL;
+}
+
+unsigned search_plan_at_once(const struct search_plan *plan, unsigned most)
+{
+	return MIN(most, MAX(LOOKS_AT_ONCE / plan->nodes, 1u));
 }
 
 /* An empty text is in every body; a header field has to be there for it. */
@@ -98,16 +106,31 @@ static struct str field_of(const struct imap_search_key *key)
 	}
 }
 
-/* Behind those that cost as much, before those that cost more. */
-static void insert_child(struct search_node *parent, struct search_node *child)
+/* Children as they come: a list for each cost, to be joined. */
+struct children {
+	struct search_node *first[SEARCH_COSTS], *last[SEARCH_COSTS];
+};
+
+static void add_child(struct children *children, struct search_node *child)
 {
-	struct search_node **at = &parent->child;
-	while (*at && (*at)->cost <= child->cost)
-		at = &(*at)->next;
-	child->next = *at;
-	*at = child;
-	if (child->cost > parent->cost)
-		parent->cost = child->cost;
+	struct search_node **last = &children->last[child->cost];
+	if (*last)
+		(*last)->next = child;
+	else
+		children->first[child->cost] = child;
+	*last = child;
+}
+
+static void join_children(const struct children *children, struct search_node *parent)
+{
+	struct search_node **end = &parent->child;
+	for (enum search_cost cost = 0; cost < SEARCH_COSTS; cost++) {
+		if (!children->first[cost])
+			continue;
+		*end = children->first[cost];
+		end = &children->last[cost]->next;
+		parent->cost = MAX(parent->cost, cost);
+	}
 }
 
 /* --- texts --- */
@@ -189,6 +212,19 @@ static bool make_text(struct imap_session *s, struct search_plan *plan, const st
 	return true;
 }
 
+/* Messages that are looked at are known, so uids and "$" need not be held against those that are. */
+static bool make_numbers(struct imap_session *s, const struct search_plan *plan, const struct imap_search_key *key,
+                         struct search_node *node)
+{
+	node->by_uid = key->kind == IMAP_SEARCH_UID || key->set.saved;
+	node->numbers = key->set.saved ? &s->selected.saved : &node->own;
+	uint32_t max = node->by_uid ? plan->uid_max : plan->number_max;
+	if (key->set.saved || uids_asked(&key->set, node->by_uid, max, &node->own) == 0)
+		return true;
+	imap_bad(s, "There is no message of that number.");
+	return false;
+}
+
 /* What of a key can be wrong: chooses the tagged reply. */
 static bool make_ready(struct imap_session *s, struct search_plan *plan, const struct imap_search *search,
                        const struct imap_search_key *key, struct search_node *node)
@@ -213,11 +249,7 @@ static bool make_ready(struct imap_session *s, struct search_plan *plan, const s
 		return true;
 	case IMAP_SEARCH_SEQUENCE:
 	case IMAP_SEARCH_UID:
-		if (uids_resolve(&key->set, key->kind == IMAP_SEARCH_UID, &s->selected.known.uids, &s->selected.saved,
-		                 &node->uids) == 0)
-			return true;
-		imap_bad(s, "There is no message of that number.");
-		return false;
+		return make_numbers(s, plan, key, node);
 	default:
 		return true;
 	}
@@ -242,13 +274,16 @@ static struct search_node *make_node(struct imap_session *s, struct search_plan 
 	node->flag = key->flag;
 	node->day = key->day;
 	node->size = key->size;
+	plan->nodes++;
+	struct children children = { 0 };
 	bool fine = make_ready(s, plan, search, key, node);
 	for (const struct imap_search_key *child = key->child; child && fine; child = child->next) {
 		struct search_node *made = make_node(s, plan, search, child);
 		fine = made != NULL;
 		if (made)
-			insert_child(node, made);
+			add_child(&children, made);
 	}
+	join_children(&children, node);
 	if (fine && !make_bit(s, plan, node))
 		fine = false;
 	if (!fine)
@@ -266,6 +301,8 @@ struct search_plan *search_plan_new(struct imap_session *s, const struct imap_se
 	}
 	buf_free(&nothing);
 	struct search_plan *plan = mem_alloc(1, sizeof *plan);
+	plan->uid_max = uids_last(&s->selected.known.uids);
+	plan->number_max = (uint32_t)set_count(&s->selected.known.uids);
 	plan->root = make_node(s, plan, search, search->key);
 	if (!plan->root)
 		search_plan_free(&plan);

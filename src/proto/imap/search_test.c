@@ -1,5 +1,6 @@
 /* search_test.c: SEARCH: each key of RFC 3501 once, header text as people read it, what is refused, and long answers.
  */
+#include "proto/imap/search.h"
 #include "proto/imap/session_test_world.h"
 
 #include <setjmp.h>
@@ -262,6 +263,140 @@ static void test_long_answers_pause(void **state)
 	assert_true(c.resumes > 3);
 }
 
+/* RFC 7162, 3.2.10.2: VANISHED "MUST NOT be sent during a UID SEARCH command that contains message numbers in the search
+ * criteria". It comes with the next command that has none. */
+static void test_numbers_keep_expunges_back(void **state)
+{
+	static const struct {
+		const char *command;
+		bool tells;
+	} cases[] = {
+		{ "UID SEARCH 1:2", false },
+		{ "UID SEARCH UID 1:9 NOT (OR SEEN 1)", false },
+		{ "UID SEARCH CHARSET X-NONE 1:2", false },
+		{ "UID SEARCH 9", false },
+		{ "UID SORT (DATE) UTF-8 1", false },
+		{ "UID THREAD REFERENCES UTF-8 OR 1 2", false },
+		{ "SEARCH ALL", false },
+		{ "UID SEARCH UID 1:2", true },
+		{ "UID SEARCH $ SEEN", true },
+		{ "UID SORT (DATE) UTF-8 ALL", true },
+	};
+	struct test_client other;
+	for (int qresync = 0; qresync < 2; qresync++) {
+		const char *told = qresync ? "* VANISHED " : " EXPUNGE\r\n";
+		test_say(&c, qresync ? "e UNSELECT\r\nf ENABLE QRESYNC\r\ng SELECT INBOX\r\n" : "e NOOP\r\n");
+		for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+			struct buf line = BUF_INIT(200);
+			test_append(&c, "INBOX", "last", 1);
+			test_client_begin(&other, *state, 2);
+			test_say(&other, "a SELECT INBOX\r\nb STORE * +FLAGS (\\Deleted)\r\nc UID EXPUNGE *\r\nd LOGOUT\r\n");
+			test_client_end(&other);
+			buf_addf(&line, "a %s\r\n", cases[i].command);
+			test_say_bytes(&c, buf_str(&line));
+			(cases[i].tells ? test_expect_part : test_expect_none)(&c, told);
+			test_say(&c, "b NOOP\r\n");
+			(cases[i].tells ? test_expect_none : test_expect_part)(&c, told);
+			buf_free(&line);
+		}
+	}
+}
+
+/* --- what many keys cost: no time is asked here, slices and ranges are counted --- */
+
+#define MANY 4000
+
+/* MANY keys of a kind and the last one, side by side. */
+static struct search_plan *plan_of_many(struct imap_search_key kind, struct imap_search_key last)
+{
+	static struct imap_search_key keys[MANY + 1], all;
+	struct imap_search search = { .key = &all };
+	for (size_t i = 0; i <= MANY; i++) {
+		keys[i] = i < MANY ? kind : last;
+		keys[i].next = i < MANY ? &keys[i + 1] : NULL;
+	}
+	all = (struct imap_search_key){ .kind = IMAP_SEARCH_AND, .child = keys };
+	struct search_plan *plan = search_plan_new(c.session, &search);
+	assert_non_null(plan);
+	return plan;
+}
+
+/* A mailbox of many ranges costs a key of numbers no memory of its own, whatever it names of them. */
+static void test_keys_of_numbers_copy_no_ranges(void **state)
+{
+	struct imap_sequence_range everyone = { 1, IMAP_STAR };
+	const struct imap_sequence sets[] = { { .ranges = &everyone, .n = 1 }, { .saved = true } };
+	test_append(&c, "INBOX", "more", 100);
+	for (int uid = 4; uid < 103; uid += 2) {
+		struct buf line = BUF_INIT(100);
+		buf_addf(&line, "a UID STORE %d +FLAGS (\\Deleted)\r\n", uid);
+		test_say_bytes(&c, buf_str(&line));
+		buf_free(&line);
+	}
+	test_say(&c, "b EXPUNGE\r\nc SEARCH RETURN (SAVE) ALL\r\n");
+	for (size_t i = 0; i < 3; i++) {
+		struct imap_search_key key = { .kind = i == 1 ? IMAP_SEARCH_SEQUENCE : IMAP_SEARCH_UID, .set = sets[i / 2] };
+		struct search_plan *plan = plan_of_many(key, key);
+		uint64_t ranges = 0;
+		for (const struct search_node *node = plan->root->child; node; node = node->next)
+			ranges += node->own.size;
+		assert_in_range(ranges, 0, 4 * (MANY + 1)); /* room for a few each is what a set has at least */
+		search_plan_free(&plan);
+	}
+	expect_found("1:2 UID 1:*", " 1 2");
+	expect_found("*", " 52");
+	expect_found("UID *", " 52");
+	expect_found("3:4 NOT UID 6", " 3 4");
+	expect_found("NOT 2:*", " 1");
+	expect_found("$ 50:*", " 50 51 52");
+	expect_found("SUBJECT \"more 1\" 6:7", " 7");
+}
+
+/* So many nodes of the plan are looked at between two looks at the clock, at most. */
+#define LOOKS_MAX 20000
+
+static void test_a_walk_with_many_keys_is_cut_short(void **state)
+{
+	struct buf line = BUF_INIT(65536);
+	buf_add(&line, STR("a SEARCH RETURN (COUNT)"));
+	for (int i = 0; i < MANY; i++)
+		buf_add(&line, STR(" ALL"));
+	buf_add(&line, STR(" LARGER 99999\r\n"));
+	test_append(&c, "INBOX", "more", 60);
+	c.clock_step = 2 * IMAP_SLICE_MICROSECONDS; /* each look ends a slice */
+	c.resumes = 0;
+	test_say_bytes(&c, buf_str(&line));
+	test_expect(&c, "* ESEARCH (TAG \"a\") COUNT 0\r\na OK SEARCH completed.\r\n");
+	assert_true(c.resumes >= 63 * MANY / LOOKS_MAX);
+	c.clock_step = 0;
+	buf_free(&line);
+}
+
+/* Nothing is found, so that nothing found can end a slice: those looked at have to. */
+static void test_a_pass_that_finds_nothing_is_cut_short(void **state)
+{
+	enum { CANDIDATES = 20000 };
+	struct imap_search_key subject = { .kind = IMAP_SEARCH_SUBJECT, .text = STR("x") };
+	struct imap_search_key other = { .kind = IMAP_SEARCH_NOT, .child = &subject };
+	struct search_plan *plan = plan_of_many((struct imap_search_key){ .kind = IMAP_SEARCH_ALL }, other);
+	struct search_pass *pass = search_pass_new(c.session, plan);
+	struct text_candidate found;
+	uint32_t steps = 1;
+	for (uint32_t i = 1; i <= CANDIDATES; i++)
+		search_pass_add(pass, &(struct entry){ .uid = i, .message = i }, i, UINT64_MAX); /* all have it */
+	c.clock_step = 1; /* and 0 is over */
+	while (search_pass_step(pass, 0) == IMAP_STEP_AGAIN)
+		steps++;
+	assert_true(steps >= CANDIDATES * (uint64_t)MANY / LOOKS_MAX);
+	enum search_next next;
+	for (steps = 1; (next = search_pass_next(pass, &found)) != SEARCH_NEXT_NONE; steps++)
+		assert_int_equal(next, SEARCH_NEXT_LATER);
+	assert_true(steps >= CANDIDATES * (uint64_t)MANY / LOOKS_MAX);
+	assert_int_equal(search_pass_error(pass), 0);
+	search_pass_free(&pass);
+	search_plan_free(&plan);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -270,6 +405,9 @@ int main(void)
 		TEST(test_what_is_refused),   TEST(test_long_answers_pause), TEST(test_bodies),
 		TEST(test_charsets),          TEST(test_returns),            TEST(test_ages),
 		TEST(test_saved),             TEST(test_messages_in_another_order),
+		TEST(test_numbers_keep_expunges_back),
+		TEST(test_keys_of_numbers_copy_no_ranges), TEST(test_a_walk_with_many_keys_is_cut_short),
+		TEST(test_a_pass_that_finds_nothing_is_cut_short),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

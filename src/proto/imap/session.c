@@ -132,8 +132,8 @@ static bool may_tell_expunges(const struct imap_session *s)
 	switch (s->handler->notices) {
 	case IMAP_NOTICES_NONE:
 		return false;
-	case IMAP_NOTICES_BUT_EXPUNGE:
-		return s->reader.command.uid;
+	case IMAP_NOTICES_BUT_EXPUNGE: /* RFC 3501, 7.4.1; RFC 7162, 3.2.10.2 */
+		return s->reader.command.uid && !imap_search_names_numbers(&s->reader.command);
 	case IMAP_NOTICES_ALL:
 		return true;
 	}
@@ -171,7 +171,10 @@ static void finish(struct imap_session *s)
 	outq_add(out, STR(" "));
 	outq_add(out, buf_error(&s->reply) == 0 ? buf_str(&s->reply) : STR("OK Completed."));
 	outq_add(out, STR("\r\n"));
+	if (!out->failed)
+		s->whole = outq_mark(out);
 	end_command(s);
+	s->left = logout;
 	if (logout)
 		close_session(s);
 	else if (s->bad_commands >= s->settings->max_bad_commands)
@@ -375,7 +378,8 @@ static void settle(struct imap_session *s)
 {
 	if (s->state != SESSION_CLOSED && imap_output(s)->failed) {
 		log_warning("imap-output-full", LOG_ID(s->id));
-		close_session(s);
+		outq_back(imap_output(s), &s->whole);
+		close_with(s, STR("The answer is too large."));
 	}
 	if (s->state == SESSION_READY)
 		imap_reader_release(&s->reader);
@@ -406,6 +410,7 @@ size_t imap_session_input(struct imap_session *s, struct str bytes)
 		s->world->flush(s->owner);
 		return bytes.n;
 	}
+	s->whole = outq_mark(imap_output(s));
 	uint64_t end = s->world->microseconds(s->owner) + IMAP_SLICE_MICROSECONDS;
 	bool over = false;
 	while (imap_session_wants_input(s) && !over) {
@@ -419,7 +424,15 @@ size_t imap_session_input(struct imap_session *s, struct str bytes)
 		s->world->want_resume(s->owner, SESSION_RESUME_SOON); /* the slice is over */
 	wait_for_output(s);
 	settle(s);
-	return s->state == SESSION_CLOSED ? bytes.n : bytes.n - rest.n;
+	if (s->state != SESSION_CLOSED)
+		return bytes.n - rest.n;
+	s->left = s->left && rest.n == 0;
+	return bytes.n;
+}
+
+bool imap_session_left(const struct imap_session *s)
+{
+	return s->left;
 }
 
 void imap_session_resume(struct imap_session *s)
@@ -428,6 +441,7 @@ void imap_session_resume(struct imap_session *s)
 		s->world->flush(s->owner);
 		return;
 	}
+	s->whole = outq_mark(imap_output(s));
 	switch (s->state) {
 	case SESSION_GATE:
 		try_gate(s);

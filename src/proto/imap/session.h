@@ -36,9 +36,13 @@ void imap_session_free(struct imap_session **session);
 
 /* Bytes from the client; returns how many were taken. Fewer than all: the session is busy, its output is full, or its
  * slice of time is over; it has asked for a resume. After that resume, when imap_session_wants_input says so, give the
- * rest again, with what came meanwhile. */
+ * rest again, with what came meanwhile. A session that is over takes all, unread. */
 size_t imap_session_input(struct imap_session *session, struct str bytes);
 bool imap_session_wants_input(const struct imap_session *session);
+
+/* After the input that ended the session: its client said LOGOUT, and nothing came behind that. A client that still sends
+ * would lose the last answer to the reset that a close brings. */
+bool imap_session_left(const struct imap_session *session);
 
 /* Goes on with what waited (see enum session_resume). */
 void imap_session_resume(struct imap_session *session);

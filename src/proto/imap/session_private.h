@@ -28,7 +28,7 @@ enum imap_handler_kind {
 /* What may be told to the client before the tagged reply (RFC 3501, 5.5 and 7.4.1). */
 enum imap_notices {
 	IMAP_NOTICES_NONE,
-	IMAP_NOTICES_BUT_EXPUNGE, /* everything, but of the UID forms EXPUNGE too */
+	IMAP_NOTICES_BUT_EXPUNGE, /* everything, but of the UID forms EXPUNGE too, unless a search key is a number */
 	IMAP_NOTICES_ALL,
 };
 
@@ -96,6 +96,8 @@ struct imap_session {
 	char *idle_tag;                     /* IDLE's tag: its command's memory is given back meanwhile */
 	struct mailbox_watch watch;
 	bool watching;
+	struct outq_mark whole;  /* output up to here is whole replies; of the call that runs */
+	bool left;               /* LOGOUT was the client's last word, as far as is known */
 	bool condstore, qresync; /* enabled (RFC 7162); qresync: then condstore too */
 	struct selected selected;
 };
@@ -203,6 +205,14 @@ int imap_changes_since(struct imap_session *s, uint64_t modseq, const struct set
 /* Message sequence match data (3.2.5.2): the largest uid that has its number; 0: none. Both as long, ascending. */
 uint32_t imap_match_known(const struct set *known, const struct imap_sequence *numbers, const struct imap_sequence *uids);
 
+/* --- keywords.c --- */
+
+/* May the mailbox have all that are wanted, and those that are missing already? Names that it has not go into *missing
+ * (doubles do not; slices are borrowed, items are the caller's to mem_free), as far as they fit. */
+bool imap_keywords_fit(const struct imap_session *s, const struct mailbox *mailbox, const struct imap_strings *wanted,
+                       struct imap_strings *missing);
+bool imap_keywords_still_fit(const struct imap_session *s, const struct mailbox *mailbox, const struct imap_strings *wanted);
+
 /* --- APPEND (cmd_append.c): its message comes through the reader in pieces --- */
 
 /* IMAP_READ_APPEND: false where NO is chosen and what comes is to be skipped. */
@@ -251,6 +261,8 @@ enum imap_step imap_rename_step(struct imap_session *s);
 void imap_rename_end(struct imap_session *s);
 enum imap_step imap_cmd_search(struct imap_session *s);
 enum imap_step imap_search_step(struct imap_session *s);
+/* Has a SEARCH, SORT or THREAD message numbers among its keys? "$" is none (RFC 5182, 2). False of other commands. */
+bool imap_search_names_numbers(const struct imap_command *command);
 void imap_search_end(struct imap_session *s);
 /* SORT and THREAD: takes over the uids; modseq as SORT tells it, 0: not. */
 enum imap_step imap_sort_begin(struct imap_session *s, struct set *found, uint64_t modseq, int error);

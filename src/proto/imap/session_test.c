@@ -1,6 +1,8 @@
 /* session_test.c: sessions on a real store: selecting, telling news, flags, expunging, copying, waiting at the gate. */
 #include "proto/imap/session_test_world.h"
 
+#include "base/checked.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -573,6 +575,37 @@ static void test_a_full_disk_stops_writing_only(void **state)
 	test_client_end(&c);
 }
 
+static void test_only_a_last_word_needs_no_lingering(void **state)
+{
+	static const struct {
+		const char *text;
+		bool left;
+	} ends[] = { { "a LOGOUT\r\n", true }, { "a LOGOUT\r\nb NOOP\r\n", false }, { "a\r\nb\r\nc\r\nd\r\n", false } };
+	struct test_store *w = *state;
+	struct test_client c;
+	w->settings.max_bad_commands = 4;
+	for (size_t i = 0; i < COUNT_OF(ends); i++) {
+		test_client_begin(&c, w, 1);
+		test_say(&c, ends[i].text);
+		assert_true(c.closed);
+		assert_int_equal(imap_session_left(c.session), ends[i].left);
+		test_client_end(&c);
+	}
+}
+
+static void test_a_session_whose_output_is_full_hears_why(void **state)
+{
+	struct test_client c;
+	test_client_begin(&c, *state, 1);
+	test_append(&c, "INBOX", "one", 100);
+	c.out.max = 2048; /* less than where commands pause */
+	test_say(&c, "a SELECT INBOX\r\nb STORE 1 +FLAGS.SILENT (\\Seen)\r\nc FETCH 1:* (UID FLAGS)\r\n");
+	test_expect_part(&c, "b OK STORE completed.\r\n* BYE The answer is too large.\r\n");
+	assert_true(c.closed);
+	assert_false(c.out.failed);
+	test_client_end(&c);
+}
+
 static void test_keywords_have_a_limit(void **state)
 {
 	struct test_store *w = *state;
@@ -588,6 +621,21 @@ static void test_keywords_have_a_limit(void **state)
 	test_say(&c, "d STORE 1 +FLAGS (three)\r\ne STORE 1 -FLAGS (three ONE)\r\n");
 	test_expect_part(&c, "d NO [LIMIT]");
 	test_expect_part(&c, "* 1 FETCH (FLAGS (\\Recent two))\r\n");
+	test_client_end(&c);
+}
+
+static void test_a_refused_store_makes_no_keywords(void **state)
+{
+	struct test_store *w = *state;
+	struct test_client c;
+	w->settings.mail.max_keywords = 3;
+	test_client_begin(&c, w, 1);
+	test_append(&c, "INBOX", "one", 1);
+	test_say(&c, "a SELECT INBOX\r\nb STORE 1 +FLAGS (one)\r\n");
+	test_say(&c, "c STORE 1 +FLAGS (one two three four)\r\nd UID STORE 99 +FLAGS (ghost)\r\n");
+	test_expect(&c, "c NO [LIMIT] That is over a limit of this server.\r\nd OK STORE completed.\r\n");
+	test_say(&c, "e STORE 1 +FLAGS (two three)\r\n");
+	test_expect_part(&c, "* 1 FETCH (FLAGS (\\Recent one two three))\r\ne OK ");
 	test_client_end(&c);
 }
 
@@ -708,6 +756,9 @@ int main(void)
 		TEST(test_an_idle_session_is_small),
 		TEST(test_a_full_disk_stops_writing_only),
 		TEST(test_keywords_have_a_limit),
+		TEST(test_a_refused_store_makes_no_keywords),
+		TEST(test_only_a_last_word_needs_no_lingering),
+		TEST(test_a_session_whose_output_is_full_hears_why),
 		TEST(test_silent_store_still_tells_of_others),
 		TEST(test_many_expunges_do_not_fill_the_output),
 		TEST(test_what_happens_during_a_resynchronisation_is_told_before_its_end),

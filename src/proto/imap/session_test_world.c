@@ -128,7 +128,35 @@ static void close_session(void *owner)
 	((struct test_client *)owner)->closed = true;
 }
 
-static const struct session_world imap_world = { output, want_resume, flush, microseconds, close_session, NULL };
+static bool fetch(void *owner, int fd, uint64_t offset, uint64_t n)
+{
+	struct test_client *c = owner;
+	if (!c->cold || c->unfetchable)
+		return false;
+	c->fetches++;
+	c->fetched_at = offset;
+	c->fetched_to = offset + n;
+	want_resume(c, SESSION_RESUME_SOON);
+	return true;
+}
+
+static bool read_at_once(void *owner, int fd, uint64_t offset, char *to, size_t n)
+{
+	struct test_client *c = owner;
+	if (c->cold && (offset < c->fetched_at || offset + n > c->fetched_to))
+		return false;
+	return pread(fd, to, n, (off_t)offset) == (ssize_t)n;
+}
+
+static const struct session_world imap_world = {
+	.output = output,
+	.want_resume = want_resume,
+	.flush = flush,
+	.microseconds = microseconds,
+	.close = close_session,
+	.fetch = fetch,
+	.read = read_at_once,
+};
 
 static void drain(struct test_client *c)
 {

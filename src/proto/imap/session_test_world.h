@@ -23,6 +23,10 @@ struct test_client {
 	unsigned resumes;
 	unsigned flushes;
 	bool closed;
+	bool cold;        /* messages are not in memory: what is read was fetched before, */
+	bool unfetchable; /* or cannot be */
+	unsigned fetches;
+	uint64_t fetched_at, fetched_to;
 	bool slow;      /* does not read: output stays in the queue */
 	uint64_t clock; /* microseconds; grows at each look */
 	uint64_t clock_step;

@@ -9,7 +9,8 @@
 
 #include <xxhash.h>
 
-#define STEP_ITEMS 256 /* each may have to look at a chain of a thousand ids */
+#define STEP_ITEMS 256
+#define STEP_LINKS 4096 /* a message may follow a thousand or two */
 
 /* Nodes by subject: open addressing. */
 struct subjects {
@@ -20,7 +21,7 @@ struct subjects {
 
 struct thread_work {
 	struct thread_facts facts;
-	const struct thread_ids *ids;
+	struct thread_ids *ids;
 	struct thread_tree tree;
 	struct subjects subjects;
 	uint32_t *dummies; /* by node of ids: messages below it; then its node here, or THREAD_NONE */
@@ -28,7 +29,7 @@ struct thread_work {
 	uint32_t phase, at;
 };
 
-struct thread_work *thread_work_new(const struct thread_facts *facts, const struct thread_ids *ids)
+struct thread_work *thread_work_new(const struct thread_facts *facts, struct thread_ids *ids)
 {
 	struct thread_work *w = mem_alloc(1, sizeof *w);
 	size_t nodes = 2 * (size_t)facts->n + 1; /* each dummy has two children or more of its own */
@@ -266,7 +267,8 @@ bool thread_work_step(struct thread_work *w)
 	if (w->phase == n_phases)
 		return true;
 	uint32_t count = count_of(w, phases[w->phase].count), end = MIN(count, w->at + STEP_ITEMS);
-	while (w->at < end)
+	uint64_t links_max = w->ids ? thread_ids_steps(w->ids) + STEP_LINKS : 0;
+	while (w->at < end && (!w->ids || thread_ids_steps(w->ids) < links_max))
 		phases[w->phase].item(w, w->at++);
 	if (w->at >= count) {
 		w->at = 0;

@@ -1,7 +1,8 @@
 /* thread_ids.c: message ids and the links between them (RFC 5256, REFERENCES, steps 1 to 3). An id is a node; one that no
- * message has is a dummy. Ids come from strangers: the table's hash has a seed, and no chain gets longer than DEPTH_MAX,
- * which is also what looking for loops costs at most. The table has its size from the begin, as making it anew would hold
- * the shard: there is place for so many ids that only references know; more of them are passed over. */
+ * message has is a dummy. Ids come from strangers: the table's hash has a seed; no chain is longer than DEPTH_MAX links,
+ * wherever it grows, for a node knows how deep it is below it (at least: links that are cut later still count); and links
+ * are followed for one message's references LINKS_MAX times, or so. The table has its size from the begin, as making it
+ * anew would hold the shard: there is place for so many ids that only references know; more of them are passed over. */
 #include "base/checked.h"
 #include "base/mem.h"
 #include "proto/imap/thread.h"
@@ -9,6 +10,7 @@
 #include <xxhash.h>
 
 #define DEPTH_MAX      1000
+#define LINKS_MAX      32768 /* real references come in rows, of which the first one's place is looked for */
 #define IDS_MAX        (128u * 1024 * 1024) /* bytes of all ids, half of them foreign: enough for a million messages */
 #define ID_MAX         1000
 #define REFERENCES_MAX 1000 /* of one message: the last ones */
@@ -17,7 +19,9 @@
 #define FOREIGN_EACH   8 /* and so many more for each message */
 
 struct id_node {
-	uint32_t start, length; /* of ids->texts */
+	uint32_t start; /* of ids->texts */
+	uint16_t length;
+	uint16_t below; /* links to the deepest node below, or more */
 	uint32_t parent;
 	uint32_t message;
 };
@@ -32,6 +36,8 @@ struct thread_ids {
 	uint32_t foreign_left;
 	uint32_t *of_message; /* node */
 	uint32_t n_messages, size_messages;
+	uint64_t steps;     /* links followed */
+	uint64_t steps_max; /* when so many are, no more references of this message are linked */
 };
 
 struct thread_ids *thread_ids_new(uint64_t seed, uint32_t messages)
@@ -98,7 +104,7 @@ static uint32_t new_node(struct thread_ids *ids, struct str id)
 	}
 	uint32_t start = (uint32_t)ids->texts.n;
 	buf_add(&ids->texts, id);
-	ids->nodes[ids->n] = (struct id_node){ start, (uint32_t)ids->texts.n - start, THREAD_NONE, THREAD_NONE };
+	ids->nodes[ids->n] = (struct id_node){ start, (uint16_t)(ids->texts.n - start), 0, THREAD_NONE, THREAD_NONE };
 	return ids->n++;
 }
 
@@ -131,14 +137,57 @@ static uint32_t node_of(struct thread_ids *ids, struct str id, bool foreign)
 	return ids->slots[at] - 1;
 }
 
-/* False where it would make a loop (or so long a chain that nobody can tell). */
-static bool may_link(const struct thread_ids *ids, uint32_t parent, uint32_t child)
+/* --- links --- */
+
+/* The last node of a row, and what is above it where that was looked for. */
+struct row_end {
+	uint32_t node; /* THREAD_NONE: there is no row */
+	uint32_t top, depth;
+	bool known;
+};
+
+static void find_top(struct thread_ids *ids, struct row_end *end)
 {
-	uint32_t depth = 0;
-	for (uint32_t at = parent; at != THREAD_NONE; at = ids->nodes[at].parent)
-		if (at == child || ++depth > DEPTH_MAX)
-			return false;
-	return true;
+	*end = (struct row_end){ .node = end->node, .top = end->node, .known = true };
+	for (uint32_t at; (at = ids->nodes[end->top].parent) != THREAD_NONE; end->depth++)
+		end->top = at;
+	ids->steps += end->depth;
+}
+
+/* The child has no parent. False where it would make a loop, or too long a chain. */
+static bool may_link(struct thread_ids *ids, struct row_end *end, uint32_t child)
+{
+	if (!end->known)
+		find_top(ids, end);
+	return end->top != child && end->depth + 1 + ids->nodes[child].below <= DEPTH_MAX;
+}
+
+/* Tells those above a node how deep it is below it. */
+static void tell_depth(struct thread_ids *ids, uint32_t node)
+{
+	struct id_node *nodes = ids->nodes;
+	uint32_t below = nodes[node].below + 1u;
+	for (uint32_t at = nodes[node].parent; at != THREAD_NONE && nodes[at].below < below; at = nodes[at].parent) {
+		nodes[at].below = (uint16_t)below++;
+		ids->steps++;
+	}
+}
+
+/* Puts the child below the row's end, whose end it is now. Those above are told of it when the row is over: once for all
+ * of it. */
+static void link_child(struct thread_ids *ids, struct row_end *end, uint32_t child)
+{
+	ids->nodes[child].parent = end->node;
+	end->node = child;
+	end->depth++;
+	if (ids->nodes[child].below > 0)
+		tell_depth(ids, child);
+}
+
+static void end_row(struct thread_ids *ids, const struct row_end *end)
+{
+	if (end->node != THREAD_NONE)
+		tell_depth(ids, end->node);
 }
 
 static struct str last_references(struct str references)
@@ -149,21 +198,26 @@ static struct str last_references(struct str references)
 	return str_from(references, at);
 }
 
-/* Step 1.A; the last of them, or THREAD_NONE. */
-static uint32_t link_references(struct thread_ids *ids, struct str references, size_t max, struct buf *room)
+/* Step 1.A; the last of them, if any. */
+static struct row_end link_references(struct thread_ids *ids, struct str references, size_t max, struct buf *room)
 {
-	uint32_t last = THREAD_NONE;
+	struct row_end end = { .node = THREAD_NONE };
 	for (size_t i = 0; i < max && next_id(&references, room); i++) {
 		uint32_t node = node_of(ids, buf_str(room), true);
 		if (buf_error(&ids->texts) < 0)
-			return THREAD_NONE;
+			break; /* the caller gives up */
 		if (node == THREAD_NONE)
 			continue;
-		if (last != THREAD_NONE && ids->nodes[node].parent == THREAD_NONE && may_link(ids, last, node))
-			ids->nodes[node].parent = last;
-		last = node;
+		bool is_free = end.node != THREAD_NONE && ids->nodes[node].parent == THREAD_NONE;
+		if (is_free && (end.known || ids->steps < ids->steps_max) && may_link(ids, &end, node)) {
+			link_child(ids, &end, node);
+		} else {
+			end_row(ids, &end);
+			end = (struct row_end){ .node = node };
+		}
 	}
-	return last;
+	end_row(ids, &end);
+	return end;
 }
 
 /* An id that another message has already, or none at all: a node that nobody can refer to. */
@@ -177,6 +231,20 @@ static uint32_t node_of_message(struct thread_ids *ids, struct str message_id, s
 	return new_node(ids, STR(""));
 }
 
+/* Step 1.B: its own references are what counts. */
+static void link_message(struct thread_ids *ids, struct row_end *end, uint32_t node)
+{
+	struct id_node *message = &ids->nodes[node];
+	if (message->parent == end->node)
+		return;
+	end->known = end->known && message->parent == THREAD_NONE; /* else it may be cut off above the row */
+	message->parent = THREAD_NONE;
+	if (end->node == THREAD_NONE || !may_link(ids, end, node))
+		return;
+	link_child(ids, end, node);
+	end_row(ids, end);
+}
+
 int thread_ids_add(struct thread_ids *ids, struct str message_id, struct str references, struct str in_reply_to)
 {
 	struct buf room = BUF_INIT(ID_MAX);
@@ -185,15 +253,13 @@ int thread_ids_add(struct thread_ids *ids, struct str message_id, struct str ref
 		ids->of_message = mem_resize(ids->of_message, ids->size_messages, sizeof *ids->of_message);
 	}
 	uint32_t node = node_of_message(ids, message_id, &room);
-	uint32_t parent = link_references(ids, last_references(references), REFERENCES_MAX, &room);
-	if (parent == THREAD_NONE)
-		parent = link_references(ids, in_reply_to, 1, &room);
+	ids->steps_max = ids->steps + LINKS_MAX;
+	struct row_end end = link_references(ids, last_references(references), REFERENCES_MAX, &room);
+	if (end.node == THREAD_NONE)
+		end = link_references(ids, in_reply_to, 1, &room);
 	ids->nodes[node].message = ids->n_messages;
 	ids->of_message[ids->n_messages++] = node;
-	/* step 1.B */
-	ids->nodes[node].parent = THREAD_NONE;
-	if (parent != THREAD_NONE && may_link(ids, parent, node))
-		ids->nodes[node].parent = parent;
+	link_message(ids, &end, node);
 	buf_free(&room);
 	return buf_error(&ids->texts);
 }
@@ -205,15 +271,27 @@ uint32_t thread_ids_count(const struct thread_ids *ids)
 	return ids->n;
 }
 
-uint32_t thread_ids_above(const struct thread_ids *ids, uint32_t message, bool *is_dummy)
+uint64_t thread_ids_steps(const struct thread_ids *ids)
 {
-	uint32_t top = THREAD_NONE;
-	*is_dummy = false;
-	for (uint32_t at = ids->nodes[ids->of_message[message]].parent; at != THREAD_NONE; at = ids->nodes[at].parent) {
-		if (ids->nodes[at].message != THREAD_NONE)
-			return ids->nodes[at].message;
-		top = at;
+	return ids->steps;
+}
+
+/* All who were passed get the answer as their parent, so that each is passed once. */
+uint32_t thread_ids_above(struct thread_ids *ids, uint32_t message, bool *is_dummy)
+{
+	struct id_node *nodes = ids->nodes;
+	uint32_t from = ids->of_message[message], above = THREAD_NONE, next;
+	for (uint32_t at = nodes[from].parent; at != THREAD_NONE; at = nodes[at].parent) {
+		above = at;
+		ids->steps++;
+		if (nodes[at].message != THREAD_NONE)
+			break;
 	}
-	*is_dummy = top != THREAD_NONE;
-	return top;
+	for (uint32_t at = from; at != above && nodes[at].parent != THREAD_NONE; at = next) {
+		next = nodes[at].parent;
+		nodes[at].parent = above;
+		ids->steps++;
+	}
+	*is_dummy = above != THREAD_NONE && nodes[above].message == THREAD_NONE;
+	return above == THREAD_NONE || *is_dummy ? above : nodes[above].message;
 }

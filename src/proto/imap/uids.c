@@ -64,6 +64,16 @@ static bool names_unused_number(const struct imap_sequence *sequence, uint32_t m
 	return false;
 }
 
+int uids_asked(const struct imap_sequence *sequence, bool is_uids, uint32_t max, struct set *out)
+{
+	if (!is_uids && names_unused_number(sequence, max))
+		return ERR_OVERFLOW;
+	imap_sequence_resolve(sequence, max, out);
+	if (!is_uids && max < UINT32_MAX)
+		set_remove(out, max + 1, UINT32_MAX);
+	return 0;
+}
+
 int uids_resolve(const struct imap_sequence *sequence, bool is_uids, const struct set *known, const struct set *saved,
                  struct set *out)
 {
@@ -73,16 +83,12 @@ int uids_resolve(const struct imap_sequence *sequence, bool is_uids, const struc
 	}
 	uint32_t max = is_uids ? uids_last(known) : (uint32_t)set_count(known);
 	struct set asked = SET_INIT;
-	if (!is_uids && names_unused_number(sequence, max))
+	if (uids_asked(sequence, is_uids, max, &asked) < 0)
 		return ERR_OVERFLOW;
-	imap_sequence_resolve(sequence, max, &asked);
-	if (is_uids) {
+	if (is_uids)
 		set_intersection(&asked, known, out);
-	} else {
-		if (max < UINT32_MAX)
-			set_remove(&asked, max + 1, UINT32_MAX);
+	else
 		map_numbers(&asked, known, out);
-	}
 	set_free(&asked);
 	return 0;
 }

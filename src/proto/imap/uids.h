@@ -12,6 +12,10 @@
 int uids_resolve(const struct imap_sequence *sequence, bool is_uids, const struct set *known, const struct set *saved,
                  struct set *out) MUST_CHECK;
 
+/* The same set in numbers of its own kind, not mapped to uids and not cut to those known: no larger than what the client
+ * wrote. max: the largest one in use. Not for "$". */
+int uids_asked(const struct imap_sequence *sequence, bool is_uids, uint32_t max, struct set *out) MUST_CHECK;
+
 /* The largest number of a set; 0: it is empty. */
 uint32_t uids_last(const struct set *set);
 

@@ -19,6 +19,7 @@ struct pop3_login {
 	bool utf8;  /* the client has said UTF8 */
 	struct sasl sasl; /* from AUTH to the question, or to its failure */
 	enum login_state state;
+	enum login_verdict result; /* that a DELAYED login will be answered with */
 	uint32_t bad_commands, failures;
 };
 
@@ -89,10 +90,16 @@ void pop3_login_free(struct pop3_login **login)
 
 /* --- who is it? --- */
 
-static void deny(struct pop3_login *l)
+static void fail(struct pop3_login *l, enum login_verdict result)
 {
+	l->result = result;
 	enter_state(l, LOGIN_DELAYED);
 	l->world->start_timer(l->owner, l->settings->failure_delay_ms);
+}
+
+static void deny(struct pop3_login *l)
+{
+	fail(l, LOGIN_VERDICT_DENIED);
 }
 
 static void ask(struct pop3_login *l, struct str user, struct str password)
@@ -115,26 +122,26 @@ void pop3_login_answer(struct pop3_login *l, enum login_verdict result)
 		l->world->hand_over(l->owner, l->utf8 ? STR(POP3_HANDED_UTF8) : STR(""));
 		return;
 	case LOGIN_VERDICT_DENIED:
-		deny(l);
-		return;
 	case LOGIN_VERDICT_UNAVAILABLE:
-		enter_state(l, LOGIN_COMMAND);
-		reply(l, "-ERR [SYS/TEMP] Logins cannot be checked now, please try again later.");
-		return;
 	case LOGIN_VERDICT_TOO_SOON:
-		enter_state(l, LOGIN_COMMAND);
-		reply(l, "-ERR [LOGIN-DELAY] The last login was too short a time ago, please come back later.");
+		fail(l, result);
 		return;
 	}
 }
 
 void pop3_login_timer(struct pop3_login *l)
 {
+	static const char *const answers[] = {
+		[LOGIN_VERDICT_DENIED] = "-ERR [AUTH] Wrong user name or password.",
+		[LOGIN_VERDICT_UNAVAILABLE] = "-ERR [SYS/TEMP] Logins cannot be checked now, please try again later.",
+		[LOGIN_VERDICT_TOO_SOON] =
+		    "-ERR [LOGIN-DELAY] The last login was too short a time ago, please come back later.",
+	};
 	if (l->state != LOGIN_DELAYED)
 		return;
 	enter_state(l, LOGIN_COMMAND);
-	reply(l, "-ERR [AUTH] Wrong user name or password.");
-	if (++l->failures >= l->settings->max_failures)
+	reply(l, answers[l->result]);
+	if (l->result != LOGIN_VERDICT_TOO_SOON && ++l->failures >= l->settings->max_failures)
 		close_login(l);
 }
 
@@ -240,6 +247,10 @@ static void run_stls(struct pop3_login *l)
 		answer_bad(l, "STLS comes before UTF8.");
 		return;
 	}
+	if (!l->world->has_certificate(l->owner)) {
+		reply(l, "-ERR [SYS/TEMP] There is no TLS here now.");
+		return;
+	}
 	reply(l, "+OK Begin the TLS handshake now.");
 	enter_state(l, LOGIN_TLS);
 	l->world->start_tls(l->owner);
@@ -258,7 +269,7 @@ static void run_capa(struct pop3_login *l)
 {
 	struct pop3_offer offer = {
 		.password = login_may_send_password(&l->facts),
-		.stls = login_may_start_tls(&l->facts) && !l->utf8,
+		.stls = login_may_start_tls(&l->facts) && !l->utf8 && l->world->has_certificate(l->owner),
 		.utf8 = l->settings->pop3_utf8,
 		.expire_days = l->settings->pop3_expire_days,
 		.expire_differs = l->settings->pop3_expire_differs,

@@ -85,6 +85,16 @@ static void user_and_pass_ask_and_hand_over(void **state)
 	assert_said(f, "");
 }
 
+/* The verdict has come; the answer waits, and nothing else is taken meanwhile. */
+static void be_told(struct fixture *f, enum login_verdict verdict)
+{
+	pop3_login_answer(f->login, verdict);
+	assert_said(f, "");
+	assert_int_equal(f->world.delay, 2000);
+	assert_int_equal(say(f, "QUIT\r\n"), 0);
+	pop3_login_timer(f->login);
+}
+
 static void plain_works_with_and_without_initial_response(void **state)
 {
 	struct fixture *f = *state;
@@ -92,7 +102,7 @@ static void plain_works_with_and_without_initial_response(void **state)
 	say(f, "AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n");
 	assert_string_equal(f->world.user, "alice");
 	assert_string_equal(f->world.password, "secret");
-	pop3_login_answer(f->login, LOGIN_VERDICT_UNAVAILABLE);
+	be_told(f, LOGIN_VERDICT_UNAVAILABLE);
 	assert_said(f, "-ERR [SYS/TEMP] Logins cannot be checked now, please try again later.\r\n");
 	say(f, "auth plain\r\n");
 	assert_said(f, "+ \r\n");
@@ -114,7 +124,7 @@ static void login_asks_for_name_and_password(void **state)
 	say(f, "c2VjcmV0\r\n");
 	assert_string_equal(f->world.user, "alice");
 	assert_string_equal(f->world.password, "secret");
-	pop3_login_answer(f->login, LOGIN_VERDICT_UNAVAILABLE);
+	be_told(f, LOGIN_VERDICT_UNAVAILABLE);
 	assert_said(f, "-ERR [SYS/TEMP] Logins cannot be checked now, please try again later.\r\n");
 	say(f, "auth login Ym9i\r\n*\r\n");
 	assert_said(f, "+ UGFzc3dvcmQ6\r\n-ERR Cancelled, as you wish.\r\n");
@@ -178,6 +188,13 @@ static void stls_needs_a_certificate(void **state)
 	say(f, "STLS\r\n");
 	assert_said(f, "-ERR There is no TLS here.\r\n");
 	assert_int_equal(f->world.tls_starts, 0);
+	pop3_login_free(&f->login);
+	begin(f, false, true, true);
+	f->world.certificate_gone = true;
+	say(f, "STLS\r\nCAPA\r\n");
+	assert_said(f, "-ERR [SYS/TEMP] There is no TLS here now.\r\n" CAPABILITIES
+	               "USER\r\nSASL PLAIN LOGIN\r\n" LAST_CAPABILITY);
+	assert_int_equal(f->world.tls_starts, 0);
 }
 
 static void failures_are_delayed_and_counted(void **state)
@@ -187,13 +204,24 @@ static void failures_are_delayed_and_counted(void **state)
 	for (unsigned i = 1; i <= 2; i++) {
 		say(f, "USER a\r\nPASS b\r\n");
 		assert_said(f, "+OK The password, please.\r\n");
-		pop3_login_answer(f->login, LOGIN_VERDICT_DENIED);
-		assert_said(f, "");
+		be_told(f, LOGIN_VERDICT_DENIED);
 		assert_int_equal(f->world.timers, i);
-		assert_int_equal(f->world.delay, 2000);
-		assert_int_equal(say(f, "QUIT\r\n"), 0);
-		pop3_login_timer(f->login);
 		assert_said(f, "-ERR [AUTH] Wrong user name or password.\r\n");
+	}
+	assert_int_equal(f->world.closed, 1);
+}
+
+/* Whoever asks again and again while nobody can look is not answered as fast as he writes. */
+static void who_is_put_off_is_delayed_and_counted_too(void **state)
+{
+	struct fixture *f = *state;
+	begin(f, true, true, false);
+	for (unsigned i = 1; i <= 2; i++) {
+		say(f, "USER a\r\nPASS b\r\n");
+		assert_said(f, "+OK The password, please.\r\n");
+		be_told(f, LOGIN_VERDICT_UNAVAILABLE);
+		assert_int_equal(f->world.timers, i);
+		assert_said(f, "-ERR [SYS/TEMP] Logins cannot be checked now, please try again later.\r\n");
 	}
 	assert_int_equal(f->world.closed, 1);
 }
@@ -292,7 +320,7 @@ static void a_login_too_soon_may_be_tried_again(void **state)
 	begin(f, true, true, false);
 	say(f, "CAPA\r\nAUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n");
 	assert_said(f, CAPABILITIES "LOGIN-DELAY 61\r\nUSER\r\nSASL PLAIN LOGIN\r\n" LAST_CAPABILITY);
-	pop3_login_answer(f->login, LOGIN_VERDICT_TOO_SOON);
+	be_told(f, LOGIN_VERDICT_TOO_SOON);
 	assert_said(f, "-ERR [LOGIN-DELAY] The last login was too short a time ago, please come back later.\r\n");
 	assert_int_equal(f->world.closed, 0);
 	assert_true(pop3_login_wants_input(f->login));
@@ -330,6 +358,7 @@ int main(void)
 		TEST(stls_forgets_what_came_before),
 		TEST(stls_needs_a_certificate),
 		TEST(failures_are_delayed_and_counted),
+		TEST(who_is_put_off_is_delayed_and_counted_too),
 		TEST(bad_commands_are_counted),
 		TEST(an_endless_user_name_is_denied_without_asking),
 		TEST(an_answer_after_the_end_is_ignored),

@@ -218,6 +218,7 @@ static void try_update(struct pop3_session *s)
 	} else {
 		pop3_reply(s, s->update.removes ? "+OK Good-bye, deleted messages are removed." : "+OK Good-bye.");
 	}
+	s->left = true;
 	close_session(s);
 }
 
@@ -225,6 +226,7 @@ static void run_quit(struct pop3_session *s)
 {
 	if (!pop3_update_begin(s)) {
 		pop3_reply(s, "+OK Good-bye.");
+		s->left = true;
 		close_session(s);
 		return;
 	}
@@ -419,7 +421,15 @@ size_t pop3_session_input(struct pop3_session *s, struct str bytes)
 		s->world->want_resume(s->owner, SESSION_RESUME_SOON); /* the slice is over */
 	wait_for_output(s);
 	settle(s);
-	return s->state == SESSION_CLOSED ? bytes.n : bytes.n - rest.n;
+	if (s->state != SESSION_CLOSED)
+		return bytes.n - rest.n;
+	s->left = s->left && rest.n == 0;
+	return bytes.n;
+}
+
+bool pop3_session_left(const struct pop3_session *s)
+{
+	return s->left;
 }
 
 void pop3_session_resume(struct pop3_session *s)

@@ -42,9 +42,12 @@ void pop3_session_free(struct pop3_session **session);
 
 /* Bytes from the client; returns how many were taken. Fewer than all: the session is busy or its output is full;
  * keep the rest and give it again, with what came meanwhile, when pop3_session_wants_input says so (after
- * pop3_session_resume). */
+ * pop3_session_resume). A session that is over takes all, unread. */
 size_t pop3_session_input(struct pop3_session *session, struct str bytes);
 bool pop3_session_wants_input(const struct pop3_session *session);
+
+/* After the input that ended the session: its client said QUIT, and nothing came behind that. */
+bool pop3_session_left(const struct pop3_session *session);
 
 /* Goes on with what waited (see enum session_resume). */
 void pop3_session_resume(struct pop3_session *session);

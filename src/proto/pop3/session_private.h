@@ -58,6 +58,7 @@ struct pop3_session {
 	uint64_t id;
 	enum session_state state;
 	bool utf8; /* the client has said UTF8 */
+	bool left; /* QUIT was the client's last word, as far as is known */
 	uint32_t bad_commands;
 	struct pop3_reader reader;
 	uint32_t count;          /* messages at the login */

@@ -101,6 +101,23 @@ static void only_quit_removes(void **state)
 	test_assert_says(f, "LIST\r\n", "+OK 2 messages (64 octets)\r\n1 30\r\n2 34\r\n.\r\n");
 }
 
+static void only_a_last_word_needs_no_lingering(void **state)
+{
+	static const struct {
+		const char *text;
+		bool left;
+	} ends[] = { { "QUIT\r\n", true }, { "QUIT\r\nNOOP\r\n", false }, { "a\r\nb\r\nc\r\n", false } };
+	struct pop3_fixture *f = *state;
+	f->settings.max_bad_commands = 3;
+	for (size_t i = 0; i < COUNT_OF(ends); i++) {
+		test_log_in(f, "+OK Logged in, 0 messages.\r\n");
+		assert_int_equal(pop3_session_input(f->session, str_from_c(ends[i].text)), strlen(ends[i].text));
+		assert_int_equal(pop3_session_left(f->session), ends[i].left);
+		test_drain(f);
+		test_log_out(f);
+	}
+}
+
 static void quit_waits_for_the_store(void **state)
 {
 	struct pop3_fixture *f = *state;
@@ -403,6 +420,7 @@ int main(void)
 		TEST(a_header_in_utf8_needs_utf8_mode_where_that_is_offered),
 		TEST(bare_line_ends_cannot_end_a_response),
 		TEST(only_quit_removes),
+		TEST(only_a_last_word_needs_no_lingering),
 		TEST(quit_waits_for_the_store),
 		TEST(quit_waits_until_what_it_removes_has_left),
 		TEST(others_may_remove_messages_meanwhile),

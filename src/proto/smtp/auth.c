@@ -1,12 +1,18 @@
 /* auth.c: AUTH (RFC 4954): the exchange of proto/sasl.h in lines of SMTP, and what follows from the world's verdict.
- * Only on submission ports, and only once in a session. A wrong password is answered after a delay; too many end the
- * connection. */
+ * Only on submission ports, and only once in a session. A login that failed, whatever from, is answered after a delay;
+ * too many end the connection. */
 #include "proto/smtp/internal.h"
+
+static void answer_later(struct smtp_session *session, enum login_verdict verdict)
+{
+	session->verdict = verdict;
+	smtp_enter_state(session, SMTP_DELAYED);
+	session->world->start_timer(session->owner, session->config->failure_delay_ms);
+}
 
 static void deny(struct smtp_session *session)
 {
-	smtp_enter_state(session, SMTP_DELAYED);
-	session->world->start_timer(session->owner, session->config->failure_delay_ms);
+	answer_later(session, LOGIN_VERDICT_DENIED);
 }
 
 static void ask(struct smtp_session *session, struct str user, struct str password)
@@ -89,12 +95,9 @@ void smtp_session_authenticated(struct smtp_session *session, enum login_verdict
 		smtp_reply(session, 235, "2.7.0", "welcome");
 		break;
 	case LOGIN_VERDICT_DENIED:
-		deny(session);
-		break;
 	case LOGIN_VERDICT_UNAVAILABLE:
 	case LOGIN_VERDICT_TOO_SOON: /* of POP3 */
-		smtp_enter_state(session, SMTP_READY);
-		smtp_reply(session, 454, "4.7.0", "logins cannot be checked now, please try again later");
+		answer_later(session, verdict);
 		break;
 	}
 }
@@ -104,7 +107,10 @@ void smtp_session_timer(struct smtp_session *session)
 	if (session->state != SMTP_DELAYED)
 		return;
 	smtp_enter_state(session, SMTP_READY);
-	smtp_reply(session, 535, "5.7.8", "wrong user name or password");
+	if (session->verdict == LOGIN_VERDICT_DENIED)
+		smtp_reply(session, 535, "5.7.8", "wrong user name or password");
+	else
+		smtp_reply(session, 454, "4.7.0", "logins cannot be checked now, please try again later");
 	if (++session->failures < session->config->max_failures)
 		return;
 	smtp_reply(session, 421, "4.7.0", "too many failed logins, closing");

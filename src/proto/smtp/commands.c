@@ -49,7 +49,7 @@ static void command_extended_hello(struct smtp_session *session)
 	remember_helo(session, true);
 	outq_addf(session->out, "250-%.*s\r\n250-PIPELINING\r\n250-SIZE %llu\r\n", STR_ARG(session->config->hostname),
 	          (unsigned long long)session->config->max_message_size);
-	if (session->offer_tls && !session->tls)
+	if (session->offer_tls && !session->tls && session->world->has_certificate(session->owner))
 		outq_add(session->out, STR("250-STARTTLS\r\n"));
 	if (smtp_may_log_in(session))
 		outq_add(session->out, STR("250-AUTH " SASL_MECHANISMS "\r\n"));
@@ -77,6 +77,10 @@ static void command_starttls(struct smtp_session *session)
 	}
 	if (!session->offer_tls) {
 		smtp_complain(session, 502, "5.5.1", "TLS is not available");
+		return;
+	}
+	if (!session->world->has_certificate(session->owner)) {
+		smtp_reply(session, 454, "4.7.0", "TLS is not available now"); /* RFC 3207, 4 */
 		return;
 	}
 	smtp_transaction_reset(session);

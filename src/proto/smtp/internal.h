@@ -16,6 +16,8 @@
 /* Memory for the texts of one transaction: so much, and so much for each of max_recipients; beyond it 452 4.5.3. */
 #define SMTP_TRANSACTION_ARENA   (32 * 1024)
 #define SMTP_ARENA_PER_RECIPIENT 256
+/* Bytes of LMTP's answer for one recipient, without the address. */
+#define SMTP_ANSWER_MAX          128
 /* Pairs of recipient and target in one transaction. */
 #define SMTP_LINKS_MAX   (2 * SMTP_TARGETS_MAX)
 
@@ -80,6 +82,7 @@ struct smtp_session {
 	bool submission, plain_allowed;
 	bool greeted;
 	bool authenticated;
+	enum login_verdict verdict; /* SMTP_DELAYED: what the answer will be */
 	struct sasl sasl; /* from AUTH to the question, or to its failure */
 	uint32_t failures;
 	bool extended;   /* greeted with EHLO or LHLO */

@@ -119,6 +119,19 @@ static void greet(struct smtp_session *session)
 	          session->dialect == SMTP_DIALECT_SMTP ? "ESMTP" : "LMTP");
 }
 
+/* Of the texts of one transaction. */
+static size_t transaction_memory(const struct smtp_config *config)
+{
+	return SMTP_TRANSACTION_ARENA + (size_t)config->max_recipients * SMTP_ARENA_PER_RECIPIENT;
+}
+
+size_t smtp_output_max(const struct smtp_config *config, enum smtp_dialect dialect)
+{
+	if (dialect == SMTP_DIALECT_SMTP)
+		return SMTP_OUTPUT_MAX;
+	return SMTP_OUTPUT_MAX + transaction_memory(config) + (size_t)config->max_recipients * SMTP_ANSWER_MAX;
+}
+
 struct smtp_session *smtp_session_new(const struct smtp_config *config, const struct smtp_client *client,
                                       const struct smtp_world *world, void *owner, struct outq *out)
 {
@@ -133,8 +146,7 @@ struct smtp_session *smtp_session_new(const struct smtp_config *config, const st
 	session->submission = client->submission;
 	session->plain_allowed = client->plain_allowed;
 	session->command_arena = ARENA_INIT(SMTP_COMMAND_ARENA);
-	session->transaction.arena =
-		ARENA_INIT(SMTP_TRANSACTION_ARENA + (size_t)config->max_recipients * SMTP_ARENA_PER_RECIPIENT);
+	session->transaction.arena = ARENA_INIT(transaction_memory(config));
 	session->transaction.head = BUF_INIT(SMTP_TRACE_MAX);
 	copy_text(session->address, SMTP_ADDRESS_MAX, client->address);
 	if (client->tls_first)

@@ -23,7 +23,10 @@
 #define SMTP_ACCOUNT_SIZE 16
 /* Distinct accounts that one message may go to; more recipients get 452 4.5.3. */
 #define SMTP_TARGETS_MAX  10000
-/* Replies of a session wait in an outq of this maximum (a pipelining client that reads none is closed before). */
+/* The largest max_recipients of a configuration: each may be an account of its own. */
+#define SMTP_RECIPIENTS_MAX SMTP_TARGETS_MAX
+/* Replies of a session wait in an outq of this maximum (a pipelining client that reads none is closed before); for LMTP
+ * see smtp_output_max. */
 #define SMTP_OUTPUT_MAX   (1024 * 1024)
 
 enum smtp_dialect { SMTP_DIALECT_SMTP, SMTP_DIALECT_LMTP };
@@ -135,6 +138,8 @@ struct smtp_world {
 	/* The reply before the handshake is in the outq: send it, drop plaintext input, begin; then
 	 * smtp_session_tls_started. */
 	void (*start_tls)(void *owner);
+	/* Is there a certificate still, where smtp_client had one? */
+	bool (*has_certificate)(void *owner);
 	/* The session is over: send what is in the outq and close. Called once; no input is taken any more. */
 	void (*close)(void *owner);
 	/* The rest is of submission, else never called, and may be NULL. Answer with smtp_session_authenticated. The slices
@@ -148,6 +153,9 @@ struct smtp_world {
 };
 
 struct smtp_session;
+
+/* The maximum that a session's outq must have: in LMTP the answers for all recipients of a message fit. */
+size_t smtp_output_max(const struct smtp_config *config, enum smtp_dialect dialect);
 
 /* Greets at once (RFC 5321, 3.1), or after the handshake (tls_first). `out` is borrowed and outlives the session; the
  * owner sends it after each call. */

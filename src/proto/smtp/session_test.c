@@ -245,6 +245,40 @@ static void smtp_refuses_for_good_what_is_full_for_all(void **state)
 	end(world);
 }
 
+/* Bytes of `pattern` in what the session has said and nobody has read yet. */
+static unsigned count_said(struct world *world, struct str pattern)
+{
+	unsigned n = 0;
+	buf_free(&world->said);
+	world->said = BUF_INIT(8 * 1024 * 1024);
+	collect(world);
+	for (struct str rest = buf_str(&world->said); rest.n >= pattern.n; rest = str_from(rest, 1))
+		n += str_starts(rest, pattern);
+	return n;
+}
+
+static void lmtp_answers_for_as_many_recipients_as_may_be(void **state)
+{
+	static struct smtp_config large;
+	large = config;
+	large.max_recipients = SMTP_RECIPIENTS_MAX;
+	struct smtp_client client = { .dialect = SMTP_DIALECT_LMTP, .address = STR("unix") };
+	struct world *world = begin_client_of(&large, &client);
+	offer(world, STR("LHLO c\r\nMAIL FROM:<>\r\n"));
+	for (unsigned i = 0; i < SMTP_RECIPIENTS_MAX; i++) {
+		char line[200];
+		int n = snprintf(line, sizeof line, "RCPT TO:<a+%0100u@example.test>\r\n", i);
+		assert_int_equal(smtp_session_input(world->session, str_of(line, (size_t)n)), n);
+		outq_consume(&world->out, world->out.total);
+	}
+	world->results[0] = SMTP_NO_SPACE;
+	struct str data = STR("DATA\r\nx\r\n.\r\n");
+	assert_int_equal(smtp_session_input(world->session, data), data.n);
+	assert_false(world->out.failed);
+	assert_int_equal(count_said(world, STR("\n452 4.3.1 <a+")), SMTP_RECIPIENTS_MAX);
+	end(world);
+}
+
 static void lmtp_answers_for_each_recipient(void **state)
 {
 	struct world *world = begin_lmtp();
@@ -304,6 +338,19 @@ static void what_came_with_starttls_is_dropped(void **state)
 	talk(world, "STARTTLS\r\n", "503 5.5.1 TLS is on already\r\n");
 	talk(world, "MAIL FROM:<>\r\nRCPT TO:<a@example.test>\r\nDATA\r\n.\r\n", OK_MAIL OK_RCPT OK_DATA OK_DONE("2"));
 	assert_non_null(strstr(world->head, "with ESMTPS (TLSv1.3 TLS_AES_256_GCM_SHA384)\r\n"));
+	end(world);
+}
+
+static void a_certificate_can_be_taken_away(void **state)
+{
+	struct world *world = begin_with(SMTP_DIALECT_SMTP, true);
+	greet(world);
+	world->certificate_gone = true;
+	talk(world, "STARTTLS\r\nNOOP\r\n", "454 4.7.0 TLS is not available now\r\n250 2.0.0 ok\r\n");
+	assert_false(world->handshake);
+	talk(world, "EHLO c.example\r\n",
+	     "250-mail.example\r\n250-PIPELINING\r\n250-SIZE 50000\r\n250-ENHANCEDSTATUSCODES\r\n"
+	     "250-8BITMIME\r\n250 SMTPUTF8\r\n");
 	end(world);
 }
 
@@ -433,8 +480,10 @@ int main(void)
 		cmocka_unit_test(smtp_says_250_only_for_all),
 		cmocka_unit_test(smtp_refuses_for_good_what_is_full_for_all),
 		cmocka_unit_test(lmtp_answers_for_each_recipient),
+		cmocka_unit_test(lmtp_answers_for_as_many_recipients_as_may_be),
 		cmocka_unit_test(lhlo_is_not_smtp),
 		cmocka_unit_test(what_came_with_starttls_is_dropped),
+		cmocka_unit_test(a_certificate_can_be_taken_away),
 		cmocka_unit_test(starttls_in_a_message_is_text),
 		cmocka_unit_test(without_a_certificate_there_is_no_starttls),
 		cmocka_unit_test(silence_ends_the_session),

@@ -24,7 +24,7 @@ struct world {
 	enum smtp_result results[10];
 	int body_error;
 	unsigned delivered, dropped, begun, settled;
-	bool closing, handshake;
+	bool closing, handshake, certificate_gone;
 	uint64_t announced;
 	char user[400], password[1100]; /* of a login that waits for its answer */
 	char sender[600];               /* that waits for its answer */
@@ -137,6 +137,12 @@ static inline void on_start_tls(void *owner)
 	world->handshake = true;
 }
 
+static inline bool on_has_certificate(void *owner)
+{
+	struct world *world = owner;
+	return !world->certificate_gone;
+}
+
 /* Account a has the password "secret", b "down" stands for an auth that is away. */
 static inline void answer_login(struct world *world)
 {
@@ -195,8 +201,8 @@ static inline void on_close(void *owner)
 }
 
 static const struct smtp_world functions = {
-	on_resolve, on_body_begin, on_body_add, on_body_drop, on_deliver, on_answered, on_start_tls, on_close,
-	on_authenticate, on_check_sender, on_start_timer,
+	on_resolve, on_body_begin, on_body_add, on_body_drop, on_deliver, on_answered, on_start_tls, on_has_certificate,
+	on_close, on_authenticate, on_check_sender, on_start_timer,
 };
 
 static inline void collect(struct world *world)
@@ -208,14 +214,19 @@ static inline void collect(struct world *world)
 	}
 }
 
-static inline struct world *begin_client(const struct smtp_client *client)
+static inline struct world *begin_client_of(const struct smtp_config *its_config, const struct smtp_client *client)
 {
 	struct world *world = mem_alloc(1, sizeof *world);
-	world->out = OUTQ_INIT(SMTP_OUTPUT_MAX);
+	world->out = OUTQ_INIT(smtp_output_max(its_config, client->dialect));
 	world->input = world->said = world->body = BUF_INIT(1000000);
-	world->session = smtp_session_new(&config, client, &functions, world, &world->out);
+	world->session = smtp_session_new(its_config, client, &functions, world, &world->out);
 	collect(world);
 	return world;
+}
+
+static inline struct world *begin_client(const struct smtp_client *client)
+{
+	return begin_client_of(&config, client);
 }
 
 static inline struct world *begin_with(enum smtp_dialect dialect, bool tls)

@@ -21,6 +21,7 @@ static struct world *begin_submission(bool plain)
 #define SECRET  "c2VjcmV0\r\n"
 #define WELCOME "235 2.7.0 welcome\r\n"
 #define DENIED  "535 5.7.8 wrong user name or password\r\n"
+#define PUT_OFF "454 4.7.0 logins cannot be checked now, please try again later\r\n"
 #define NOT_YOURS "553 5.7.1 this is no address of yours: send as one that mail to you alone goes to\r\n"
 
 static struct world *begin_as_a(void)
@@ -221,14 +222,36 @@ static void wrong_passwords_are_answered_late_and_not_for_ever(void **state)
 	end(world);
 }
 
+/* down@example.test */
+static void be_put_off(struct world *world)
+{
+	talk(world, "AUTH LOGIN ZG93bkBleGFtcGxlLnRlc3Q=\r\n", "334 UGFzc3dvcmQ6\r\n");
+	talk(world, SECRET, "");
+	pass_time(world);
+}
+
 static void an_auth_that_is_away_is_no_wrong_password(void **state)
 {
 	struct world *world = begin_submission(true);
 	buf_clear(&world->said);
-	/* down@example.test */
-	talk(world, "AUTH LOGIN ZG93bkBleGFtcGxlLnRlc3Q=\r\n", "334 UGFzc3dvcmQ6\r\n");
-	talk(world, SECRET, "454 4.7.0 logins cannot be checked now, please try again later\r\n");
+	be_put_off(world);
+	said(world, PUT_OFF);
 	talk(world, PLAIN_A, WELCOME);
+	end(world);
+}
+
+/* Whoever asks again and again while nobody can look is not answered as fast as he writes. */
+static void who_is_put_off_is_answered_late_and_not_for_ever(void **state)
+{
+	struct world *world = begin_submission(true);
+	buf_clear(&world->said);
+	for (int i = 0; i < 2; i++) {
+		be_put_off(world);
+		said(world, PUT_OFF);
+	}
+	be_put_off(world);
+	said(world, PUT_OFF "421 4.7.0 too many failed logins, closing\r\n");
+	assert_true(world->closing);
 	end(world);
 }
 
@@ -377,6 +400,7 @@ int main(void)
 		cmocka_unit_test(responses_have_a_limit_of_their_own),
 		cmocka_unit_test(wrong_passwords_are_answered_late_and_not_for_ever),
 		cmocka_unit_test(an_auth_that_is_away_is_no_wrong_password),
+		cmocka_unit_test(who_is_put_off_is_answered_late_and_not_for_ever),
 		cmocka_unit_test(a_stop_does_not_wait_for_a_login),
 		cmocka_unit_test(starttls_forgets_the_login),
 		cmocka_unit_test(senders_are_addresses_of_the_account),
