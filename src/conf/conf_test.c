@@ -187,6 +187,7 @@ static void bounds_are_kept_and_named(void **state)
 	parse_bad("smtp.max_recipients = 99\n", "t:1:23: smtp.max_recipients is out of range, which is 100 to 10000\n");
 	parse_bad("smtp.max_recipients = 10001\n", "t:1:23: smtp.max_recipients is out of range, which is 100 to 10000\n");
 	parse_ok("limits.max_alias_targets = 1000\n", &conf);
+	conf_free(&conf);
 	parse_bad("limits.max_alias_targets = 1001\n",
 	          "t:1:28: limits.max_alias_targets is out of range, which is 1 to 1000\n");
 	parse_bad("smtp.max_recipients = -100\n", "t:1:23: smtp.max_recipients is out of range, which is 100 to 10000\n");
