@@ -31,7 +31,8 @@ help:
 
 run:
 	@scripts/install-dependencies build run
-	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory build/build.ninja
+	@ninja -C build src/proc/mansio
 	@scripts/demo
 
 build: check build/build.ninja

@@ -2,6 +2,8 @@
  * form. */
 #include "base/set.h"
 
+#include "base/test_moves.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -116,17 +118,6 @@ static void sets_are_like_a_bitmap(void **state)
 		set_free(&a);
 		set_free(&b);
 	}
-}
-
-void *__real_memmove(void *to, const void *from, size_t n);
-void *__wrap_memmove(void *to, const void *from, size_t n);
-
-static uint64_t bytes_moved;
-
-void *__wrap_memmove(void *to, const void *from, size_t n)
-{
-	bytes_moved += n;
-	return __real_memmove(to, from, n);
 }
 
 /* Every other range from the one, every other from the other. */

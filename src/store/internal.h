@@ -20,6 +20,7 @@
 #define UIDVALIDITY_LAST   (UINT32_MAX - (1 << 20)) /* and what follows is another account's, or 0 */
 #define ACCOUNT_BYTES_MAX  (INT64_C(1) << 60) /* of its mail: what no disk has, and sums of it still fit */
 #define PARKED_KEY_MAX     25
+#define DATABASE_PAGE      4096 /* bytes, of index.db: salvage knows no other */
 #define ACCOUNT_BUCKETS    4096 /* of the table by id; a power of two */
 #define RECENT_CHANGES     64   /* remembered per mailbox in memory; sessions that are further behind compare everything */
 #define RECENT_RANGES_MAX  256  /* of one remembered change; a larger one is not remembered */

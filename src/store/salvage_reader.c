@@ -20,7 +20,6 @@
 #define COPY_CHUNK       ((size_t)1024 * 1024)
 #define PATH_BYTES       4096
 #define COPY_NAME        "damaged-index.db"
-#define PAGE_SIZE        4096
 #define ROWS_MAX         50000000 /* of a table that is held in memory */
 
 struct salvage_index_private {
@@ -292,18 +291,18 @@ static void mend_header(const char *name)
  * that is, so that acknowledged changes would be missing without a word. */
 static bool log_is_whole(const char *name)
 {
-	unsigned char header[WAL_HEADER], *frame = mem_alloc(1, WAL_FRAME_HEADER + PAGE_SIZE);
+	unsigned char header[WAL_HEADER], *frame = mem_alloc(1, WAL_FRAME_HEADER + DATABASE_PAGE);
 	struct wal_sum sum;
 	uint64_t at = WAL_HEADER;
 	int fd = open(name, O_RDONLY | O_CLOEXEC);
 	bool whole = fd >= 0 && salvage_read(fd, (char *)header, sizeof header, 0) == sizeof header;
-	whole = whole && wal_header_is_good(header, &sum) && wal_number(header + 8) == PAGE_SIZE;
+	whole = whole && wal_header_is_good(header, &sum) && wal_number(header + 8) == DATABASE_PAGE;
 	while (whole) {
-		size_t n = salvage_read(fd, (char *)frame, WAL_FRAME_HEADER + PAGE_SIZE, at);
-		if (n < WAL_FRAME_HEADER + PAGE_SIZE || memcmp(frame + 8, header + 16, 8) != 0)
+		size_t n = salvage_read(fd, (char *)frame, WAL_FRAME_HEADER + DATABASE_PAGE, at);
+		if (n < WAL_FRAME_HEADER + DATABASE_PAGE || memcmp(frame + 8, header + 16, 8) != 0)
 			break; /* frames of an earlier round, or the end */
 		wal_sum_add(&sum, frame, 8);
-		wal_sum_add(&sum, frame + WAL_FRAME_HEADER, PAGE_SIZE);
+		wal_sum_add(&sum, frame + WAL_FRAME_HEADER, DATABASE_PAGE);
 		whole = wal_sum_is(&sum, frame + 16);
 		at += n;
 	}

@@ -12,7 +12,6 @@
 #include <sys/stat.h>
 
 #define PATH_MAX_BYTES    4000
-#define DATABASE_PAGE     4096
 #define SCRATCH_MAX       (16 * 1024 * 1024)
 #define DROPPED_MAX       (64 * PARKED_KEY_MAX) /* more wait for the next start */
 #define LOCK_WAIT_MS      5000 /* a predecessor that was killed may still be ending */

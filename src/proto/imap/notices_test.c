@@ -1,24 +1,14 @@
 /* notices_test.c: what telling a client of very many expunges costs, counted in bytes that are moved: the linker has
- * memmove called here first (meson.build).
- */
+ * memmove called here first (meson.build). */
 #include "proto/imap/session_test_world.h"
+
+#include "base/test_moves.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 
 #include <cmocka.h>
-
-void *__real_memmove(void *to, const void *from, size_t n);
-void *__wrap_memmove(void *to, const void *from, size_t n);
-
-static uint64_t bytes_moved;
-
-void *__wrap_memmove(void *to, const void *from, size_t n)
-{
-	bytes_moved += n;
-	return __real_memmove(to, from, n);
-}
 
 /* Every other message of 3200 goes while a session does not look. */
 static void expunges_of_every_other_message_are_told_in_one_go(void **state)
