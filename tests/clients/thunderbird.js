@@ -107,8 +107,9 @@ const operations = {
 	},
 
 	/* The account set-up with "Configure manually": asks the servers what they can do, logs in once, and makes the
-	 * account. Gives its server's key, and how it logs in to both. */
-	async setUp({ address, password, incoming, outgoing }) {
+	 * account. `settings` are the incoming server's, true or false: defaults until they are its own, since its connections
+	 * start while it is made. Gives its server's key, and how it logs in to both. */
+	async setUp({ address, password, incoming, outgoing, settings }) {
 		const { AccountConfig } = ChromeUtils.importESModule(modules + "AccountConfig.sys.mjs");
 		const { GuessConfig } = ChromeUtils.importESModule(modules + "GuessConfig.sys.mjs");
 		const { ConfigVerifier } = ChromeUtils.importESModule(modules + "ConfigVerifier.sys.mjs");
@@ -124,7 +125,12 @@ const operations = {
 		const verified = await new ConfigVerifier(top.msgWindow, new AbortController().signal).verifyConfig(found, false);
 		verified.outgoing.addThisServer = !!outgoing;
 		verified.outgoing.useGlobalPreferredServer = !outgoing;
+		const defaultOf = (name) => "mail.server.default." + name;
+		const names = Object.keys(settings);
+		names.forEach((name) => Services.prefs.setBoolPref(defaultOf(name), settings[name]));
 		const account = await CreateInBackend.createAccountInBackend(verified);
+		names.forEach((name) => Services.prefs.clearUserPref(defaultOf(name))); // first: what is the default is not kept
+		names.forEach((name) => account.incomingServer.setBoolValue(name, settings[name]));
 		/* what comes unasked must come by IDLE, not by a timer */
 		account.incomingServer.doBiff = false;
 		return { key: account.incomingServer.key, incoming: verified.incoming.auth, outgoing: verified.outgoing.auth };

@@ -223,9 +223,10 @@ class Thunderbird:
         """What its IMAP parser could not read."""
         return re.findall(r"PARSER:.*Error.*", self.imap_log.read_text())
 
-    def set_up(self, server, account, kind, tls, outgoing=None):
+    def set_up(self, server, account, kind, tls, outgoing=None, **settings):
         """An account at `server` with its self-made certificate: kind imap or pop3, tls TLS or STARTTLS; outgoing is a
-        service to send by. Gives an Account."""
+        service to send by; settings of its incoming server are in force from its first connection on. Gives an
+        Account."""
         certificate = "".join(pathlib.Path(server.certificate).read_text().splitlines()[1:-1])
 
         def service(name, kind, tls):
@@ -235,7 +236,7 @@ class Thunderbird:
 
         incoming = service(kind + ("s" if tls == "TLS" else ""), kind, tls)
         made = self.call("setUp", {"address": account.address, "password": account.password, "incoming": incoming,
-                                   "outgoing": outgoing and service(*outgoing)})
+                                   "outgoing": outgoing and service(*outgoing), "settings": settings})
         return Account(self, made)
 
 
