@@ -131,6 +131,20 @@ void directory_free(struct directory **directory)
 	*directory = NULL;
 }
 
+static int on_commit(void *owner)
+{
+	struct directory *directory = owner;
+	directory->changed(directory->changed_owner);
+	return 0; /* go on with it */
+}
+
+void directory_on_change(struct directory *directory, void (*changed)(void *owner), void *owner)
+{
+	directory->changed = changed;
+	directory->changed_owner = owner;
+	sqlite3_commit_hook(directory->db.handle, changed ? on_commit : NULL, directory);
+}
+
 int directory_snapshot(struct directory *directory, struct str path, struct snapshot **out)
 {
 	return snapshot_begin(&directory->db, path, out);

@@ -31,6 +31,10 @@ int directory_open(struct str folder, const struct directory_settings *settings,
 		   struct directory **out, const char **what) MUST_CHECK;
 void directory_free(struct directory **directory);
 
+/* Calls changed() whenever something is written, before the function that writes it returns. It may not use the
+ * directory. */
+void directory_on_change(struct directory *directory, void (*changed)(void *owner), void *owner);
+
 #define DIRECTORY_SNAPSHOT_FILE "snapshot.db" /* beside it, while a backup is made */
 
 /* Begins a copy of the directory in that file (db/snapshot.h); free it before the directory. */

@@ -107,6 +107,8 @@ struct directory {
 	uint32_t max_alias_targets, max_alias_depth;
 	bool has_delimiter;
 	char delimiter;
+	void (*changed)(void *owner); /* or NULL */
+	void *changed_owner;
 };
 
 /* A statement of the list above for this scope, reset at its end. */

@@ -465,6 +465,13 @@ static void on_ready(void *owner, int events)
 	leave(channel);
 }
 
+bool ipc_is_quiet(const struct ipc_channel *channel)
+{
+	char byte;
+	return !channel->broken && channel->busy == 0 && channel->partial.n == 0 &&
+	       recv(channel->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
 /* --- life --- */
 
 struct ipc_channel *ipc_channel_new(struct loop *loop, int fd, ipc_message_fn *message, ipc_closed_fn *closed,

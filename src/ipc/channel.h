@@ -39,4 +39,8 @@ int ipc_pass(struct ipc_channel *channel, uint16_t type, struct str body, int *f
 /* As ipc_send, the body in two parts (a head and a large payload), saving the caller a copy. */
 int ipc_send2(struct ipc_channel *channel, uint16_t type, struct str head, struct str payload, int fd) MUST_CHECK;
 
+/* Has all that the other side has sent until now been handed to message()? False within a call of message(), and when
+ * the other side is gone. A system call. */
+bool ipc_is_quiet(const struct ipc_channel *channel);
+
 #endif

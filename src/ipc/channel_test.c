@@ -41,6 +41,7 @@ struct end {
 	uint64_t bytes;
 	int descriptors, wrong_descriptors, lost;
 	int answer; /* what the handler returns */
+	bool quiet_inside;
 	bool free_inside;
 };
 
@@ -60,6 +61,7 @@ static int on_message(void *owner, uint16_t type, struct str body, int *fd)
 		end->descriptors++;
 		end->wrong_descriptors += !str_eq(str_of(text, n > 0 ? (size_t)n : 0), str_first(body, 15));
 	}
+	end->quiet_inside |= ipc_is_quiet(end->channel);
 	if (end->free_inside)
 		ipc_channel_free(&end->channel);
 	return end->answer;
@@ -117,6 +119,33 @@ static void messages_arrive_whole_and_in_order(void **state)
 	TEST_UNTIL(both.loop, both.b.bytes == sent && both.b.last_type == 4);
 	assert_int_equal(both.b.closes + both.a.closes, 0);
 	free(large);
+	finish(&both);
+}
+
+/* Not while something has come that nobody was given, be it a part of a message; nor when the other side is gone. */
+static void it_is_known_whether_all_was_read(void **state)
+{
+	(void)state;
+	struct both both;
+	int pair[2];
+	begin(&both);
+	ipc_channel_free(&both.a.channel);
+	ipc_channel_free(&both.b.channel);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	both.b.channel = ipc_channel_new(both.loop, pair[1], on_message, on_closed, &both.b);
+	assert_true(ipc_is_quiet(both.b.channel));
+	assert_int_equal(write(pair[0], "\2\0\0\0\1\0\0\0a", 9), 9);
+	assert_false(ipc_is_quiet(both.b.channel));
+	test_run(both.loop, 5);
+	assert_false(ipc_is_quiet(both.b.channel));
+	assert_int_equal(write(pair[0], "b", 1), 1);
+	TEST_UNTIL(both.loop, both.b.messages == 1);
+	assert_true(ipc_is_quiet(both.b.channel));
+	assert_false(both.b.quiet_inside);
+	close(pair[0]);
+	assert_false(ipc_is_quiet(both.b.channel));
+	TEST_UNTIL(both.loop, both.b.closes == 1);
+	assert_false(ipc_is_quiet(both.b.channel));
 	finish(&both);
 }
 
@@ -427,6 +456,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(messages_arrive_whole_and_in_order),
+		cmocka_unit_test(it_is_known_whether_all_was_read),
 		cmocka_unit_test(descriptors_stay_with_their_frames),
 		cmocka_unit_test(a_descriptor_without_room_is_lost_and_its_frame_is_not),
 		cmocka_unit_test(too_many_descriptors_in_flight_are_tried_again_in_a_while),

@@ -1,5 +1,5 @@
-/* smtp_auth.h: smtp asks where an address leads; auth answers with local accounts (aliases expanded, bounded). And it
- * asks who may submit mail, with a login_request of ipc/access_auth.h; the answer names the account. With each message
+/* smtp_auth.h: smtp asks where an address leads; auth answers with local accounts (aliases expanded, bounded). What
+ * leads to one account smtp may remember, until auth says that the directory has changed. And it asks who may submit mail, with a login_request of ipc/access_auth.h; the answer names the account. With each message
  * it asks whether that login may send as this sender. */
 #ifndef IPC_SMTP_AUTH_H
 #define IPC_SMTP_AUTH_H
@@ -17,6 +17,7 @@ enum {
 	AUTH_SMTP_LOGIN_REPLY = 4,
 	SMTP_AUTH_SENDER = 5,
 	AUTH_SMTP_SENDER_REPLY = 6,
+	AUTH_SMTP_CHANGED = 7, /* no body */
 };
 
 struct resolve_request {

@@ -33,7 +33,11 @@ struct auth_peer {
 	struct password_task *task;  /* authwork: what it is working on */
 	int64_t last_order;          /* shard: orders up to this number were sent in this life */
 	uint32_t orders_out;         /* shard: of these, not answered yet */
+	bool remembers;              /* smtp: an address that leads to one account, and was not told of a change since */
 };
+
+/* Closes its channel; the supervisor sends another. */
+void auth_peer_drop(struct auth_peer *peer);
 
 struct auth_counters {
 	uint64_t logins, login_failures, logins_cached, logins_put_off, resolved, resolve_refused;
@@ -128,6 +132,9 @@ int login_ticket_unused(struct auth *auth, struct str body) MUST_CHECK; /* from 
 void login_turns(void *auth); /* the throttle may have a turn for somebody */
 void login_stop(struct auth *auth); /* ends the logins that wait for one */
 int resolve_message(struct auth_peer *peer, uint16_t type, struct str body) MUST_CHECK;
+/* The directory has changed: tells each smtp process that remembers anything. For directory_on_change; `owner` is the
+ * struct auth. */
+void resolve_changed(void *owner);
 
 /* --- orders.c: accounts that begin and end in shards --- */
 #define ORDERS_REPEAT_MS 5000 /* after one failed */

@@ -113,6 +113,7 @@ static int prepare(struct role_process *process)
 		return err;
 	}
 	set_up_peers(auth);
+	directory_on_change(auth->directory, resolve_changed, auth);
 	auth->targets = mem_alloc(1, sizeof *auth->targets);
 	auth->tickets = mac_new(str_of((const char *)process->setup.ticket_key, TICKET_KEY_SIZE));
 	auth->cache = auth_cache_new((uint32_t)process->conf.login.auth_cache_entries,
@@ -170,18 +171,23 @@ static void lose(struct auth_peer *peer)
 {
 	ipc_channel_free(&peer->channel);
 	peer->generation++;
+	peer->remembers = false;
 	if (peer->role == ROLE_AUTHWORK)
 		passwords_peer_lost(peer->auth, peer);
 	else if (peer->role == ROLE_SHARD)
 		orders_peer_lost(peer->auth, peer);
 }
 
+void auth_peer_drop(struct auth_peer *peer)
+{
+	lose(peer);
+	role_peer_lost(peer->auth->process, peer->role, peer->index);
+}
+
 /* The supervisor sends a new channel when the peer is back. */
 static void on_closed(void *owner)
 {
-	struct auth_peer *peer = owner;
-	lose(peer);
-	role_peer_lost(peer->auth->process, peer->role, peer->index);
+	auth_peer_drop(owner);
 }
 
 static void on_peer(struct role_process *process, enum role role, uint16_t index, int fd)

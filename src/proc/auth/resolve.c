@@ -89,6 +89,22 @@ static int sender_message(struct auth_peer *peer, struct str body)
 
 /* --- recipients --- */
 
+/* Sent with this turn, as is the answer to whoever asked for the change. A process that takes nothing more must not go
+ * on with what it remembers: its next channel begins with nothing. */
+void resolve_changed(void *owner)
+{
+	struct auth *auth = owner;
+	for (size_t i = 0; i < AUTH_PEERS_MAX; i++) {
+		struct auth_peer *smtp = &auth->smtp[i];
+		if (!smtp->channel || !smtp->remembers)
+			continue;
+		smtp->remembers = false;
+		if (ipc_send(smtp->channel, AUTH_SMTP_CHANGED, STR(""), -1) < 0)
+			auth_peer_drop(smtp);
+	}
+}
+
+
 int resolve_message(struct auth_peer *peer, uint16_t type, struct str body)
 {
 	struct auth *auth = peer->auth;
@@ -118,6 +134,7 @@ int resolve_message(struct auth_peer *peer, uint16_t type, struct str body)
 		reply.targets = targets;
 		reply.n_targets = auth->targets->n;
 	}
+	peer->remembers |= reply.n_targets == 1;
 	if (send_reply(peer, &reply) < 0)
 		log_warning("reply-lost", LOG_C("to", "smtp"), LOG_U("index", peer->index));
 	mem_free(targets);

@@ -43,6 +43,7 @@ struct fixture {
 	char user[LOGIN_USER_MAX + 1];
 	int ticket_result;
 	struct resolve_reply resolved;
+	unsigned changes; /* that smtp was told of */
 	struct smtp_login_reply submission;
 	struct buf control;
 	struct control_reply controlled;
@@ -115,6 +116,11 @@ static int smtp_message(void *owner, uint16_t type, struct str body, int *fd)
 	if (type == AUTH_SMTP_LOGIN_REPLY) {
 		assert_int_equal(0, smtp_login_reply_decode(body, &f->submission));
 		got(f);
+		return 0;
+	}
+	if (type == AUTH_SMTP_CHANGED) {
+		assert_int_equal(0, body.n);
+		f->changes++;
 		return 0;
 	}
 	assert_int_equal(AUTH_SMTP_RESOLVE_REPLY, type);
@@ -642,6 +648,24 @@ static int run(struct fixture *f, enum control_command what, const char *const *
 #define RUN(f, what, ...)                                                                                              \
 	run(f, what, (const char *const[]){ __VA_ARGS__ }, sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *))
 
+/* Told once, before the next answer, when it may remember something; not for what leads nowhere. */
+static void smtp_is_told_of_changes(void **state)
+{
+	struct fixture *f = with_alice(state);
+	assert_int_equal(RESOLVE_NO_SUCH_USER, resolve(f, "list@example.test"));
+	assert_int_equal(0, RUN(f, CONTROL_ALIAS_ADD, "list@example.test", "alice@example.test"));
+	assert_int_equal(RESOLVE_OK, resolve(f, "list@example.test"));
+	assert_int_equal(0, f->changes);
+	assert_int_equal(0, RUN(f, CONTROL_ALIAS_REMOVE, "list@example.test", "alice@example.test"));
+	assert_int_equal(0, RUN(f, CONTROL_ALIAS_ADD, "other@example.test", "alice@example.test"));
+	assert_int_equal(RESOLVE_NO_SUCH_USER, resolve(f, "list@example.test"));
+	assert_int_equal(1, f->changes);
+	assert_int_equal(RESOLVE_OK, resolve(f, "alice@example.test"));
+	assert_int_equal(LOGIN_OK, login(f, "alice@example.test", "right"));
+	assert_int_equal(RESOLVE_OK, resolve(f, "alice@example.test"));
+	assert_int_equal(1, f->changes);
+}
+
 static void an_app_password_opens_its_protocols_and_is_void_when_it_is_removed(void **state)
 {
 	struct fixture *f = with_alice(state);
@@ -697,6 +721,7 @@ int main(void)
 		WITH_ROLE(what_ends_two_authworks_is_not_tried_again),
 		WITH_ROLE(a_restarted_access_gets_no_answer_meant_for_the_one_before),
 		WITH_ROLE(smtp_asks_in_the_same_words),
+		WITH_ROLE(smtp_is_told_of_changes),
 		WITH_ROLE(nobody_asks_for_what_is_not_his),
 		WITH_ROLE(a_peer_that_talks_nonsense_is_dropped),
 		WITH_ROLE(mistaken_commands_are_explained),

@@ -127,6 +127,18 @@ static enum smtp_resolution resolution_of(enum resolve_result result)
 	return SMTP_RESOLVE_UNAVAILABLE;
 }
 
+static void tell_targets(struct connection *connection, enum resolve_result result, const struct resolve_target *list,
+                         uint32_t n)
+{
+	struct smtp_target *targets = mem_alloc(n, sizeof *targets);
+	for (uint32_t i = 0; i < n; i++) {
+		memcpy(targets[i].account, list[i].account.bytes, SMTP_ACCOUNT_SIZE);
+		targets[i].shard = list[i].shard;
+	}
+	smtp_session_resolved(connection->session, resolution_of(result), targets, n);
+	mem_free(targets);
+}
+
 static void on_resolved(void *owner, int result, const void *message)
 {
 	struct connection *connection = owner;
@@ -136,13 +148,9 @@ static void on_resolved(void *owner, int result, const void *message)
 		log_warning("resolve-unanswered", LOG_ID(connection->id), LOG_ERR(result));
 		smtp_session_resolved(connection->session, SMTP_RESOLVE_UNAVAILABLE, NULL, 0);
 	} else {
-		struct smtp_target *targets = mem_alloc(reply->n_targets, sizeof *targets);
-		for (uint32_t i = 0; i < reply->n_targets; i++) {
-			memcpy(targets[i].account, reply->targets[i].account.bytes, SMTP_ACCOUNT_SIZE);
-			targets[i].shard = reply->targets[i].shard;
-		}
-		smtp_session_resolved(connection->session, resolution_of(reply->result), targets, reply->n_targets);
-		mem_free(targets);
+		if (reply->result == RESOLVE_OK && reply->n_targets == 1)
+			known_addresses_add(connection->role->known, connection->resolving, reply->targets);
+		tell_targets(connection, reply->result, reply->targets, reply->n_targets);
 	}
 	connection_go_on(connection);
 }
@@ -164,12 +172,26 @@ static int ask_auth(struct connection *connection, struct str address)
 		ipc_call_cancel(calls, request.request);
 	else
 		connection->resolve_call = request.request;
+	connection->resolving = address;
 	return err;
+}
+
+/* From memory, unless auth has just said something that we have not read: it may be that all this has changed. */
+static bool is_known(const struct smtp_role *role, struct str address, struct resolve_target *target)
+{
+	const struct ipc_channel *auth = peers_channel(role->peers, PEER_AUTH);
+	return auth && known_addresses_find(role->known, address, target) && ipc_is_quiet(auth);
 }
 
 static void world_resolve(void *owner, struct str address)
 {
 	struct connection *connection = owner;
+	struct resolve_target known;
+	if (is_known(connection->role, address, &known)) {
+		connection->role->n_known++;
+		tell_targets(connection, RESOLVE_OK, &known, 1);
+		return;
+	}
 	int err = ask_auth(connection, address);
 	if (err == 0)
 		return;

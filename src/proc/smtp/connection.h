@@ -19,7 +19,8 @@ struct connection {
 	uint64_t patience_ms;
 	uint64_t accepted_ms;
 	struct body *body;
-	uint64_t resolve_call; /* 0: none */
+	uint64_t resolve_call; /* 0: none; else what is asked, the session's: */
+	struct str resolving;
 	struct login login;
 	struct delivery *delivery;
 	struct unended *unended; /* answers on their way to the client */

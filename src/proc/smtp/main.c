@@ -81,6 +81,7 @@ static int prepare(struct role_process *process)
 	role->spool = open_spool(role);
 	prepare_bodies(role);
 	role->peers = peers_new(process, &smtp_peers_events, role);
+	role->known = known_addresses_new();
 	for (size_t i = 0; i < QUESTION_COUNT; i++)
 		role->calls[i] = ipc_calls_new(process->loop, max * CALLS_PER_CONNECTION + process->setup.shards);
 	role->ends = mem_alloc(process->setup.shards, sizeof *role->ends);
@@ -147,6 +148,7 @@ static void status(struct role_process *process, struct buf *out)
 	role_status_add(out, STR("connections_refused"), role->n_refused);
 	role_status_add(out, STR("logins"), role->n_logins);
 	role_status_add(out, STR("login_failures"), role->n_login_failures);
+	role_status_add(out, STR("addresses_known"), role->n_known);
 	role_status_add(out, STR("messages_delivered"), role->n_messages);
 	role_status_add(out, STR("messages_failed"), role->n_failed);
 	role_status_add(out, STR("bytes_received"), role->n_bytes);
@@ -164,6 +166,7 @@ static void finish(struct role_process *process)
 	smtp_connections_free(role);
 	loop_timer_free(&role->ends_timer);
 	peers_free(&role->peers);
+	known_addresses_free(&role->known);
 	for (size_t i = 0; i < QUESTION_COUNT; i++)
 		ipc_calls_free(&role->calls[i]);
 	address_count_free(&role->addresses);

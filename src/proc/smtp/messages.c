@@ -45,6 +45,13 @@ static int on_deliver_reply(struct smtp_role *role, uint32_t peer, struct str bo
 	return err;
 }
 
+/* Some address may lead elsewhere than it did. */
+static int on_changed(struct smtp_role *role, struct str body)
+{
+	known_addresses_forget(role->known);
+	return body.n == 0 ? 0 : ERR_CORRUPT;
+}
+
 static int on_message(void *owner, uint32_t peer, uint16_t type, struct str body)
 {
 	struct smtp_role *role = owner;
@@ -54,6 +61,8 @@ static int on_message(void *owner, uint32_t peer, uint16_t type, struct str body
 		return on_login_reply(role, body);
 	if (peer == PEER_AUTH && type == AUTH_SMTP_SENDER_REPLY)
 		return on_sender_reply(role, body);
+	if (peer == PEER_AUTH && type == AUTH_SMTP_CHANGED)
+		return on_changed(role, body);
 	if (peer != PEER_AUTH && type == SHARD_SMTP_DELIVER_REPLY)
 		return on_deliver_reply(role, peer, body);
 	return ERR_CORRUPT;
@@ -64,6 +73,8 @@ static void on_lost(void *owner, uint32_t peer)
 	struct smtp_role *role = owner;
 	for (size_t i = 0; i < QUESTION_COUNT; i++)
 		ipc_calls_peer_lost(role->calls[i], peer);
+	if (peer == PEER_AUTH)
+		known_addresses_forget(role->known); /* the next life of auth does not know who was told what */
 }
 
 const struct peers_events smtp_peers_events = { .message = on_message, .lost = on_lost };

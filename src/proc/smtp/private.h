@@ -10,6 +10,7 @@
 #include "proc/listeners.h"
 #include "proc/peers.h"
 #include "proc/smtp/body.h"
+#include "proc/smtp/known.h"
 #include "proto/smtp/session.h"
 #include "syntax/smtp.h"
 
@@ -42,6 +43,7 @@ struct smtp_role {
 	int spool; /* -1: could not be opened */
 	struct role_listeners listeners;
 	struct peers *peers;
+	struct known_addresses *known;
 	struct ipc_calls *calls[QUESTION_COUNT];
 	struct deliver_ends *ends; /* by shard: what it is to be told soon */
 	struct buf scratch; /* for encoding messages */
@@ -52,7 +54,7 @@ struct smtp_role {
 	uint32_t n_connections;
 	uint64_t accepted[SERVICE_COUNT];
 	uint64_t commands[SMTP_VERB_COUNT];
-	uint64_t n_accepted, n_refused, n_messages, n_failed, n_bytes, n_logins, n_login_failures;
+	uint64_t n_accepted, n_refused, n_messages, n_failed, n_bytes, n_logins, n_login_failures, n_known;
 	bool stopping;
 };
 

@@ -42,6 +42,7 @@ struct shard {
 struct fixture {
 	struct role_process process;
 	struct ipc_channel *auth;
+	unsigned asked; /* auth, where an address leads */
 	struct shard shards[SHARDS];
 	uint16_t ports[SERVICE_COUNT];
 	bool auth_is_silent; /* stops the loop at questions about logins and senders, and says nothing */
@@ -157,6 +158,7 @@ static int auth_message(void *owner, uint16_t type, struct str body, int *fd)
 		return auth_sender(fixture, body);
 	assert_int_equal(type, SMTP_AUTH_RESOLVE);
 	assert_int_equal(resolve_request_decode(body, &request), 0);
+	fixture->asked++;
 	unsigned char first = (unsigned char)request.address.p[0];
 	struct resolve_target target = { { { first } }, (uint16_t)(first - 'a') };
 	bool known = target.shard < SHARDS;
@@ -503,6 +505,41 @@ static void without_auth_recipients_try_again(void **state)
 	talk(fixture, "RCPT TO:<a@example.test>\r\n", "250 2.1.5");
 }
 
+static void rcpt(struct fixture *fixture, const char *address, const char *answer, unsigned asked)
+{
+	char line[100];
+	snprintf(line, sizeof line, "RCPT TO:<%s>\r\n", address);
+	talk(fixture, line, answer);
+	assert_int_equal(fixture->asked, asked);
+}
+
+/* Until the directory changes, or auth is another; what it refuses is asked again each time. */
+static void a_known_address_is_not_asked_again(void **state)
+{
+	struct fixture *fixture = *state;
+	client_connect(fixture, SERVICE_SMTP);
+	talk(fixture, "EHLO c\r\nMAIL FROM:<>\r\n", "250 2.1.0");
+	rcpt(fixture, "a@example.test", "250 2.1.5", 1);
+	rcpt(fixture, "a@example.test", "250 2.1.5", 1);
+	rcpt(fixture, "b@example.test", "250 2.1.5", 2);
+	rcpt(fixture, "z@example.test", "550 5.1.1", 3);
+	rcpt(fixture, "z@example.test", "550 5.1.1", 4);
+	assert_status(fixture, "addresses_known 1\n");
+	assert_int_equal(ipc_send(fixture->auth, AUTH_SMTP_CHANGED, STR(""), -1), 0);
+	talk(fixture, "NOOP\r\n", "250 2.0.0"); /* it is sent with a turn */
+	rcpt(fixture, "a@example.test", "250 2.1.5", 5);
+	talk(fixture, "DATA\r\n", "354 ");
+	talk(fixture, "Subject: s\r\n\r\n.\r\n", "250 2.0.0");
+	assert_int_equal(fixture->shards[0].deliveries, 1);
+	assert_int_equal(fixture->shards[1].deliveries, 1);
+	talk(fixture, "MAIL FROM:<>\r\n", "250 2.1.0");
+	rcpt(fixture, "a@example.test", "250 2.1.5", 5);
+	ipc_channel_free(&fixture->auth);
+	rcpt(fixture, "a@example.test", "451 4.3.0", 5);
+	fixture->auth = connect_peer(fixture, ROLE_AUTH, 0, auth_message, fixture);
+	rcpt(fixture, "a@example.test", "250 2.1.5", 6);
+}
+
 #define AUTH_A     "AUTH PLAIN AGFAZXhhbXBsZS50ZXN0AHNlY3JldA==\r\n" /* a@example.test, secret */
 #define AUTH_WRONG "AUTH PLAIN AGFAZXhhbXBsZS50ZXN0AHdyb25n\r\n"
 
@@ -723,6 +760,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(large_messages_travel_as_files, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_lost_shard_means_try_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(without_auth_recipients_try_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_known_address_is_not_asked_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_submission_is_sent_by_its_account, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(without_auth_logins_try_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(who_does_not_log_in_is_shown_out, set_up, tear_down),
