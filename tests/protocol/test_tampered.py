@@ -147,13 +147,14 @@ def test_values_in_the_tables(stopped, template, seed):
     """Blobs and numbers replaced by garbage in half of the rows of every table in turn."""
     rng = random.Random(seed)
     database = sqlite3.connect(shard(stopped) / "index.db")
+    database.create_function("draw", 0, lambda: rng.randrange(2))
     columns = database.execute(
         "SELECT s.name, c.name, c.type FROM sqlite_schema AS s, pragma_table_info(s.name) AS c "
         "WHERE s.type = 'table' AND s.name NOT LIKE 'sqlite%'").fetchall()
     for table, column, kind in rng.sample(columns, 4):
         values = {"BLOB": rng.randbytes(rng.randrange(200)), "TEXT": rng.choice(["", "\r\n* BYE x", "a/b/c", "é" * 400])}
         value = values.get(kind, rng.choice([0, -1, 7, 2**31, 2**40, 2**63 - 1]))
-        database.execute(f"UPDATE OR IGNORE {table} SET {column} = ? WHERE random() % 2", [value])
+        database.execute(f"UPDATE OR IGNORE {table} SET {column} = ? WHERE draw()", [value])
     database.commit()
     database.close()
     start_anyhow(stopped)

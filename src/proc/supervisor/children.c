@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define LIVED_LONG_MS 10000
-#define GOING_MS      2000 /* between the end of a child's channel and its own */
+#define GOING_MS      10000 /* between the end of a child's channel and its own: it may wait for a disk, or check for leaks */
 #define METRICS_MS    1000 /* between two gatherings of metrics for the same child */
 #define MEND_MS       1000 /* before a channel between two living children is made anew */
 
