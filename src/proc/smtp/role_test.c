@@ -524,7 +524,7 @@ static void a_known_address_is_not_asked_again(void **state)
 	rcpt(fixture, "b@example.test", "250 2.1.5", 2);
 	rcpt(fixture, "z@example.test", "550 5.1.1", 3);
 	rcpt(fixture, "z@example.test", "550 5.1.1", 4);
-	assert_status(fixture, "addresses_known 1\n");
+	assert_status(fixture, "addresses_known=1\n");
 	assert_int_equal(ipc_send(fixture->auth, AUTH_SMTP_CHANGED, STR(""), -1), 0);
 	talk(fixture, "NOOP\r\n", "250 2.0.0"); /* it is sent with a turn */
 	rcpt(fixture, "a@example.test", "250 2.1.5", 5);
