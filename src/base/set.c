@@ -34,8 +34,7 @@ void set_copy(struct set *to, const struct set *from)
 	to->n = from->n;
 }
 
-/* Index of the first range whose last is >= value; n if none. */
-static uint32_t lower_bound(const struct set *s, uint32_t value)
+uint32_t set_seek(const struct set *s, uint32_t value)
 {
 	uint32_t low = 0, high = s->n;
 	while (low < high) {
@@ -46,6 +45,13 @@ static uint32_t lower_bound(const struct set *s, uint32_t value)
 			high = middle;
 	}
 	return low;
+}
+
+/* Behind all that is in it; no merging. */
+static void append(struct set *s, uint32_t first, uint32_t last)
+{
+	make_room(s, s->n + 1);
+	s->ranges[s->n++] = (struct set_range){ first, last };
 }
 
 /* Replaces ranges [from, to) by `count` new ones. */
@@ -62,7 +68,11 @@ static void splice(struct set *s, uint32_t from, uint32_t to, const struct set_r
 
 void set_add(struct set *s, uint32_t first, uint32_t last)
 {
-	uint32_t from = lower_bound(s, first ? first - 1 : 0), to = from;
+	if (s->n == 0 || first > (uint64_t)s->ranges[s->n - 1].last + 1) {
+		append(s, first, last);
+		return;
+	}
+	uint32_t from = set_seek(s, first ? first - 1 : 0), to = from;
 	struct set_range merged = { first, last };
 	while (to < s->n && (last == UINT32_MAX || s->ranges[to].first <= last + 1)) {
 		merged.first = MIN(merged.first, s->ranges[to].first);
@@ -74,7 +84,7 @@ void set_add(struct set *s, uint32_t first, uint32_t last)
 
 void set_remove(struct set *s, uint32_t first, uint32_t last)
 {
-	uint32_t from = lower_bound(s, first), to = from, count = 0;
+	uint32_t from = set_seek(s, first), to = from, count = 0;
 	struct set_range left[2];
 	while (to < s->n && s->ranges[to].first <= last) {
 		struct set_range range = s->ranges[to++];
@@ -93,7 +103,7 @@ void set_add_set(struct set *s, const struct set *other)
 {
 	if (other->n == 0)
 		return;
-	uint32_t first = other->ranges[0].first, from = lower_bound(s, first ? first - 1 : 0), n = s->n - from;
+	uint32_t first = other->ranges[0].first, from = set_seek(s, first ? first - 1 : 0), n = s->n - from;
 	make_room(s, s->n + other->n);
 	struct set_range *mine = s->ranges + from + other->n;
 	if (n)
@@ -108,13 +118,6 @@ void set_add_set(struct set *s, const struct set *other)
 		else
 			s->ranges[s->n++] = range;
 	}
-}
-
-/* Behind all that is in it; no merging. */
-static void append(struct set *s, uint32_t first, uint32_t last)
-{
-	make_room(s, s->n + 1);
-	s->ranges[s->n++] = (struct set_range){ first, last };
 }
 
 void set_intersection(const struct set *a, const struct set *b, struct set *out)
@@ -151,7 +154,7 @@ void set_difference(const struct set *a, const struct set *b, struct set *out)
 
 bool set_has(const struct set *s, uint32_t value)
 {
-	uint32_t at = lower_bound(s, value);
+	uint32_t at = set_seek(s, value);
 	return at < s->n && s->ranges[at].first <= value;
 }
 

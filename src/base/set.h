@@ -31,6 +31,9 @@ void set_difference(const struct set *a, const struct set *b, struct set *out);
 
 bool set_has(const struct set *s, uint32_t value);
 
+/* Index of the first range that ends at this value or behind it; n if none does. */
+uint32_t set_seek(const struct set *s, uint32_t value);
+
 /* How many numbers are in it; and how many are < value. */
 uint64_t set_count(const struct set *s);
 uint64_t set_count_below(const struct set *s, uint32_t value);

@@ -201,6 +201,22 @@ static void damaged_sets_are_refused(void **state)
 	set_free(&s);
 }
 
+static void seek_finds_the_range_that_ends_there_or_behind(void **state)
+{
+	struct set s = SET_INIT;
+	assert_int_equal(set_seek(&s, 5), 0);
+	set_add(&s, 3, 5);
+	set_add(&s, 8, 8);
+	set_add(&s, 10, UINT32_MAX);
+	assert_int_equal(set_seek(&s, 0), 0);
+	assert_int_equal(set_seek(&s, 5), 0);
+	assert_int_equal(set_seek(&s, 6), 1);
+	assert_int_equal(set_seek(&s, 9), 2);
+	set_remove(&s, 9, UINT32_MAX);
+	assert_int_equal(set_seek(&s, 9), 2);
+	set_free(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -209,6 +225,7 @@ int main(void)
 		cmocka_unit_test(the_whole_range_is_one),
 		cmocka_unit_test(sets_print_as_in_imap),
 		cmocka_unit_test(damaged_sets_are_refused),
+		cmocka_unit_test(seek_finds_the_range_that_ends_there_or_behind),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

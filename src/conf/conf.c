@@ -4,7 +4,9 @@
 #include "conf/table.h"
 
 #include "base/checked.h"
+#include "syntax/imap_name.h"
 
+#include <arpa/inet.h>
 #include <stdarg.h>
 
 #define CONF_ARENA_MAX    CONF_MB
@@ -30,13 +32,10 @@
 #define MEMBER_POP3_MODE(name)   name
 #define MEMBER_POP3_DELETED(name) name
 
-#define SETTING_IS_LIVE    true
-#define SETTING_IS_RESTART false
-
 const struct setting conf_table[CONF_SETTINGS] = {
 #define ROW(type_, when_, section_, name_, default_, min_, max_, sentence)                                             \
 	[CONF_##section_##_##name_] = { .path = STR_INIT(#section_ "." #name_), .section = STR_INIT(#section_),        \
-		.name = STR_INIT(#name_), .type = SETTING_##type_, .live = SETTING_IS_##when_,                         \
+		.name = STR_INIT(#name_), .type = SETTING_##type_, .when = CONF_##when_,                               \
 		.default_text = STR_INIT(default_), .min = (min_), .max = (max_),                                      \
 		.offset = offsetof(struct conf, section_.MEMBER_##type_(name_)) },
 #define SECTION_ROWS(section, list) list(ROW)
@@ -266,11 +265,70 @@ static void check_metrics(struct reader *reader)
 	}
 }
 
+/* In network order; *any: all addresses of the family. */
+static void host_bytes(const struct conf_address *address, unsigned char out[sizeof(struct in6_addr)], bool *any)
+{
+	static const unsigned char none[sizeof(struct in6_addr)];
+	memset(out, 0, sizeof none);
+	if (address->family != CONF_FAMILY_BOTH)
+		(void)inet_pton(address->family == CONF_FAMILY_IPV6 ? AF_INET6 : AF_INET, address->host.p, out);
+	*any = memcmp(out, none, sizeof none) == 0;
+}
+
+/* The system gives an address to one socket, and all addresses of a port to none when another has one of them. */
+static bool is_same_address(const struct conf_address *one, const struct conf_address *other)
+{
+	unsigned char a[sizeof(struct in6_addr)], b[sizeof(struct in6_addr)];
+	bool any_a, any_b;
+	if (one->port != other->port || one->port == 0)
+		return false;
+	if (one->family != other->family && one->family != CONF_FAMILY_BOTH && other->family != CONF_FAMILY_BOTH)
+		return false;
+	host_bytes(one, a, &any_a);
+	host_bytes(other, b, &any_b);
+	return any_a || any_b || memcmp(a, b, sizeof a) == 0;
+}
+
+static const struct conf_addresses *addresses_of(const struct conf *conf, enum conf_setting id)
+{
+	return conf_table[id].type == SETTING_ADDRESSES ? setting_field_of(&conf_table[id], conf) : NULL;
+}
+
+/* Is an address of setting `id` (its first `n`) also this one of `other`? That is reported. */
+static bool check_address(struct reader *reader, enum conf_setting id, size_t n, enum conf_setting other,
+	const struct conf_address *address)
+{
+	const struct conf_addresses *addresses = addresses_of(reader->conf, id);
+	for (size_t i = 0; i < n; i++)
+		if (is_same_address(&addresses->list[i], address)) {
+			report_either(reader, other, id, "%.*s: \"%.*s\" is taken already, by \"%.*s\" of %.*s",
+				STR_ARG(conf_table[other].path), STR_ARG(address->text),
+				STR_ARG(addresses->list[i].text), STR_ARG(conf_table[id].path));
+			return true;
+		}
+	return false;
+}
+
+static void check_addresses(struct reader *reader)
+{
+	for (enum conf_setting other = 0; other < CONF_SETTINGS; other++) {
+		const struct conf_addresses *addresses = addresses_of(reader->conf, other);
+		for (size_t k = 0; addresses && k < addresses->n; k++)
+			for (enum conf_setting id = 0; id <= other; id++)
+				if (addresses_of(reader->conf, id) &&
+				    check_address(reader, id, id == other ? k : addresses_of(reader->conf, id)->n, other,
+				                  &addresses->list[k]))
+					break;
+	}
+}
+
 static void check_together(struct reader *reader)
 {
 	const struct conf *conf = reader->conf;
+	const char *why;
 	check_metrics(reader);
 	check_tls(reader);
+	check_addresses(reader);
 	check_control_socket(reader);
 	if (conf->server.restart_delay_min_ms > conf->server.restart_delay_max_ms)
 		report_either(reader, CONF_server_restart_delay_min, CONF_server_restart_delay_max,
@@ -285,6 +343,10 @@ static void check_together(struct reader *reader)
 	if (conf->imap.output_pause > conf->pop3.output_max / 2)
 		report_either(reader, CONF_imap_output_pause, CONF_pop3_output_max,
 			"imap.output_pause is more than half of pop3.output_max");
+	if (conf->listen.lmtp_socket.n > 0 && str_eq(conf->listen.lmtp_socket, conf->server.control_socket))
+		report_setting(reader, CONF_listen_lmtp_socket, "listen.lmtp_socket is the control socket's path");
+	if (imap_name_check(conf->pop3.mailbox, &why) < 0)
+		report_setting(reader, CONF_pop3_mailbox, "pop3.mailbox: there can be no such mailbox: %s", why);
 	struct str delimiter = conf->smtp.recipient_delimiter;
 	if (delimiter.n == 1 && !memchr("+-_.=#~", delimiter.p[0], 7))
 		report_setting(reader, CONF_smtp_recipient_delimiter,
@@ -327,6 +389,55 @@ int conf_parse(struct str text, struct str file_name, struct conf *out, struct c
 	if (errors->n == 0)
 		check_together(&reader);
 	if (errors->n > 0) {
+		conf_free(&conf);
+		return ERR_SYNTAX;
+	}
+	*out = conf;
+	return 0;
+}
+
+/* May this unknown name have meant one of the two? */
+static bool is_elsewhere(struct str path)
+{
+	struct str section = str_cut(&path, '.');
+	return path.p && is_section(section) && !str_eq(section, STR("server"));
+}
+
+/* False: where the socket is cannot be told. */
+static bool read_socket(struct reader *reader)
+{
+	const struct toml *toml = reader->toml;
+	bool good = true;
+	for (size_t i = 0; i < toml->n && good; i++) {
+		const struct toml_entry *entry = &toml->entries[i];
+		const struct setting *setting = find_setting(entry->path);
+		if (entry->type == TOML_TABLE && is_section(entry->path))
+			continue;
+		if (setting == &conf_table[CONF_server_directory] || setting == &conf_table[CONF_server_control_socket])
+			conf_read_value(reader, setting, entry);
+		else
+			good = setting || is_elsewhere(entry->path);
+		while (i + 1 < toml->n && is_within(&toml->entries[i + 1], entry->path))
+			i++;
+	}
+	return good;
+}
+
+int conf_parse_socket(struct str text, struct conf *out)
+{
+	struct conf conf = { .arena = ARENA_INIT(CONF_ARENA_MAX) };
+	struct conf_errors errors = { .arena = ARENA_INIT(ERRORS_ARENA_MAX) };
+	struct reader reader = { .file_name = STR(""), .conf = &conf, .errors = &errors };
+	struct toml toml;
+	read_defaults(&reader);
+	reader.toml = &toml;
+	bool good = toml_parse(text, &toml) == 0 && read_socket(&reader);
+	reader.toml = NULL;
+	toml_free(&toml);
+	check_control_socket(&reader);
+	good = good && errors.n == 0;
+	conf_errors_free(&errors);
+	if (!good) {
 		conf_free(&conf);
 		return ERR_SYNTAX;
 	}

@@ -104,9 +104,14 @@ void conf_defaults(struct conf *out);
 /* Reads a configuration file's text (at most CONF_TEXT_MAX bytes). `file_name` stands in the error texts. ERR_SYNTAX
  * with at least one error in *errors when anything is wrong; then *out is untouched. *errors is overwritten in any case
  * and is to be freed with conf_errors_free. When each value is right by itself it checks that they fit together
- * (certificate with key, ...), fills in server.control_socket, and takes listen.imaps, pop3s, submission and submissions
+ * (certificate with key, no address twice, ...), fills in server.control_socket, and takes listen.imaps, pop3s, submission and submissions
  * away when they have their defaults and there is no certificate. */
 int conf_parse(struct str text, struct str file_name, struct conf *out, struct conf_errors *errors) MUST_CHECK;
+
+/* Of a file that conf_parse refuses, for who only wants to speak with the running server: *out has server.directory and
+ * server.control_socket as the file says, and defaults. ERR_SYNTAX, and *out untouched, where what is wrong may concern
+ * these two: the file is no TOML, one of them cannot be read, or a name is unknown that may have meant one. */
+int conf_parse_socket(struct str text, struct conf *out) MUST_CHECK;
 
 /* The configuration file: `given` on the command line (NULL: none was), else what MANSIO_CONFIG names, else CONF_FILE,
  * which alone may be missing: then the defaults are in force. */
@@ -115,11 +120,14 @@ const char *conf_choose_file(const char *given, bool *may_be_missing);
 /* Takes over what the environment says: MANSIO_SANDBOX=on or off. ERR_SYNTAX for another value. */
 int conf_apply_environment(struct conf *conf) MUST_CHECK;
 
+/* When a changed value takes effect (settings.h). */
+enum conf_when { CONF_LIVE, CONF_RESTART, CONF_NEW_STORE };
+
 /* A setting whose value in a file is not the one in force. */
 struct conf_change {
 	struct str name;          /* "imap.idle_timeout" */
 	struct str before, after; /* as TOML writes them */
-	bool live;                /* it can change while the server runs (settings.h) */
+	enum conf_when when;
 };
 
 struct conf_changes {

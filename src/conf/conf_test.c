@@ -311,6 +311,73 @@ static void settings_must_fit_together(void **state)
 	conf_free(&conf);
 }
 
+static void an_address_is_taken_once(void **state)
+{
+	struct conf conf;
+	parse_bad("[listen]\nimap = [\"127.0.0.1:1143\"]\npop3 = [\"127.0.0.1:1143\"]\n",
+		"t:3:1: listen.pop3: \"127.0.0.1:1143\" is taken already, by \"127.0.0.1:1143\" of listen.imap\n");
+	parse_bad("\nlisten.imap = [\"[::1]:9\", \"127.0.0.1:9\", \"[0::1]:9\"]\n",
+		"t:2:1: listen.imap: \"[0::1]:9\" is taken already, by \"[::1]:9\" of listen.imap\n");
+	parse_bad("listen.imap = [\"*:143\", \"127.0.0.1:143\"]\n",
+		"t:1:1: listen.imap: \"127.0.0.1:143\" is taken already, by \"*:143\" of listen.imap\n");
+	parse_bad("listen.lmtp = [\"[::]:24\"]\nlisten.smtp = [\"[::1]:24\"]\n",
+		"t:1:1: listen.lmtp: \"[::]:24\" is taken already, by \"[::1]:24\" of listen.smtp\n");
+	parse_bad("server.directory = \"/a\"\nlisten.lmtp_socket = \"/a/run/control.sock\"\n",
+		"t:2:1: listen.lmtp_socket is the control socket's path\n");
+	/* with a default: at the line that stands in the file */
+	parse_bad("\nlisten.imap = [\"127.0.0.1:110\"]\n",
+		"t:2:1: listen.pop3: \"*:110\" is taken already, by \"127.0.0.1:110\" of listen.imap\n");
+	parse_bad("metrics.listen = [\"127.0.0.1:25\"]\n",
+		"t:1:1: metrics.listen: \"127.0.0.1:25\" is taken already, by \"*:25\" of listen.smtp\n");
+	parse_ok("listen.imap = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\nlisten.pop3 = [\"*:0\"]\n", &conf);
+	conf_free(&conf);
+	parse_ok("listen.imap = [\"127.0.0.1:1\", \"[::1]:1\", \"127.0.0.2:1\", \"[::2]:1\", \"0.0.0.0:2\", \"[::]:2\"]\n",
+		&conf);
+	conf_free(&conf);
+}
+
+static void the_mailbox_of_pop3_is_one_that_there_can_be(void **state)
+{
+	struct conf conf;
+	parse_bad("\npop3.mailbox = \"/a//b/\"\n",
+		"t:2:1: pop3.mailbox: there can be no such mailbox: mailbox name has an empty level\n");
+	parse_ok("pop3.mailbox = \"inbox\"\n", &conf);
+	conf_free(&conf);
+	parse_ok("pop3.mailbox = \"Archive/2026/\u00e4\"\n", &conf);
+	conf_free(&conf);
+}
+
+static void the_socket_is_found_where_other_settings_are_wrong(void **state)
+{
+	static const char *const found[] = {
+		"[imap]\nidle_timeout = \"soon\"\n[server]\ncontrol_socket = \"/run/c\"\n",
+		"[imap]\nidle_timout = \"30m\"\n[server]\ncontrol_socket = \"/run/c\"\nshards = \"two\"\nlog_level = 5\n",
+		"[server]\ncontrol_socket = \"/run/c\"\n[tls]\ncertificate = \"/c\"\n[listen]\nimap = [[\"*:1\"], 5]\n",
+		"[[listen.imap]]\nport = 1\n[server]\ncontrol_socket = \"/run/c\"\n",
+	};
+	static const char *const unknown[] = {
+		"[server\ncontrol_socket = \"/run/c\"\n",
+		"[server]\ncontrol_sokcet = \"/run/c\"\n",
+		"[sever]\ncontrol_socket = \"/run/c\"\n",
+		"[server]\ncontrol_socket = \"run/c\"\n",
+		"[server]\ndirectory = 5\n",
+		"[server]\ndirectory = \"/a\"\ndirectory = \"/b\"\n",
+		"server = 5\n",
+		"control_socket = \"/run/c\"\n",
+	};
+	struct conf conf;
+	for (size_t i = 0; i < COUNT_OF(found); i++) {
+		assert_int_equal(conf_parse_socket(str_from_c(found[i]), &conf), 0);
+		assert_str(conf.server.control_socket, "/run/c");
+		conf_free(&conf);
+	}
+	assert_int_equal(conf_parse_socket(STR("imap.max_line = 1\nserver.directory = \"/a\"\n"), &conf), 0);
+	assert_str(conf.server.control_socket, "/a/run/control.sock");
+	conf_free(&conf);
+	for (size_t i = 0; i < COUNT_OF(unknown); i++)
+		assert_int_equal(conf_parse_socket(str_from_c(unknown[i]), &conf), ERR_SYNTAX);
+}
+
 static void control_socket_must_fit_into_a_socket_address(void **state)
 {
 	struct conf conf;
@@ -445,6 +512,9 @@ int main(void)
 		cmocka_unit_test(bad_addresses_are_each_reported),
 		cmocka_unit_test(text_is_checked),
 		cmocka_unit_test(settings_must_fit_together),
+		cmocka_unit_test(an_address_is_taken_once),
+		cmocka_unit_test(the_mailbox_of_pop3_is_one_that_there_can_be),
+		cmocka_unit_test(the_socket_is_found_where_other_settings_are_wrong),
 		cmocka_unit_test(control_socket_must_fit_into_a_socket_address),
 		cmocka_unit_test(all_errors_are_told_at_once_in_order),
 		cmocka_unit_test(errors_have_a_maximum_and_the_rest_is_counted),

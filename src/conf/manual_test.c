@@ -71,7 +71,7 @@ static void print_type(const struct setting *setting, struct buf *out)
 		print_words(conf_choices(setting->type), out);
 		break;
 	}
-	buf_addf(out, "; default: %.*s.\n%s", STR_ARG(setting->default_text), setting->live ? "" : "Needs a restart.\n");
+	buf_addf(out, "; default: %.*s.\n%s", STR_ARG(setting->default_text), setting->when == CONF_RESTART ? "Needs a restart.\n" : "");
 }
 
 /* Sentences stand on lines of their own, as mdoc(7) wants it. */

@@ -26,7 +26,7 @@ void conf_compare(const struct conf *running, const struct conf *file, struct co
 		if (str_eq(buf_str(&before), buf_str(&after)))
 			continue;
 		out->list[out->n++] = (struct conf_change){ conf_table[id].path, keep(&out->arena, &before),
-			                                        keep(&out->arena, &after), conf_table[id].live };
+			                                        keep(&out->arena, &after), conf_table[id].when };
 	}
 	buf_free(&before);
 	buf_free(&after);
@@ -44,7 +44,7 @@ void conf_print_reloaded(const struct conf *running, const struct conf *file, st
 		const struct setting *setting = &conf_table[id];
 		buf_add(out, setting->path);
 		buf_add(out, STR(" = "));
-		conf_print_value(setting, setting->live ? file : running, out);
+		conf_print_value(setting, setting->when == CONF_LIVE ? file : running, out);
 		buf_add_byte(out, '\n');
 	}
 }

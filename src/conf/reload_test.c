@@ -16,12 +16,12 @@ static void parse(const char *text, struct conf *out)
 }
 
 static void assert_change(const struct conf_change *change, const char *name, const char *before, const char *after,
-                          bool live)
+                          enum conf_when when)
 {
 	assert_true(str_eq(change->name, str_from_c(name)));
 	assert_true(str_eq(change->before, str_from_c(before)));
 	assert_true(str_eq(change->after, str_from_c(after)));
-	assert_int_equal(change->live, live);
+	assert_int_equal(change->when, when);
 }
 
 static void changes_are_told_by_name_and_value(void **state)
@@ -32,9 +32,9 @@ static void changes_are_told_by_name_and_value(void **state)
 	parse("[imap]\nidle_timeout = \"31m\"\n[listen]\nimap = [\"127.0.0.1:143\", \"[::1]:143\"]\n", &file);
 	conf_compare(&running, &file, &changes);
 	assert_int_equal(changes.n, 3);
-	assert_change(&changes.list[0], "listen.imap", "[\"127.0.0.1:143\"]", "[\"127.0.0.1:143\", \"[::1]:143\"]", false);
-	assert_change(&changes.list[1], "imap.idle_timeout", "\"30m\"", "\"31m\"", true);
-	assert_change(&changes.list[2], "imap.max_keywords", "20", "128", true);
+	assert_change(&changes.list[0], "listen.imap", "[\"127.0.0.1:143\"]", "[\"127.0.0.1:143\", \"[::1]:143\"]", CONF_RESTART);
+	assert_change(&changes.list[1], "imap.idle_timeout", "\"30m\"", "\"31m\"", CONF_LIVE);
+	assert_change(&changes.list[2], "imap.max_keywords", "20", "128", CONF_LIVE);
 	conf_changes_free(&changes);
 	conf_free(&running);
 	conf_free(&file);
@@ -59,7 +59,7 @@ static void a_reload_takes_over_what_is_live_and_nothing_else(void **state)
 	struct conf_changes changes;
 	struct buf text = BUF_INIT(OUTPUT_MAX);
 	parse("[server]\nhostname = \"mx.example.test\"\n[smtp]\nmax_recipients = 200\n", &running);
-	parse("[server]\nlog_level = \"debug\"\n[smtp]\nmax_recipients = 300\nmax_transactions = 7\n", &file);
+	parse("[server]\nlog_level = \"debug\"\nshards = 3\n[smtp]\nmax_recipients = 300\nmax_transactions = 7\n", &file);
 	conf_print_reloaded(&running, &file, &text);
 	assert_int_equal(buf_error(&text), 0);
 	parse(strndupa(text.p, text.n), &reloaded);
@@ -68,8 +68,10 @@ static void a_reload_takes_over_what_is_live_and_nothing_else(void **state)
 	assert_int_equal(reloaded.smtp.max_recipients, 200);
 	assert_int_equal(reloaded.smtp.max_transactions, 7);
 	conf_compare(&reloaded, &file, &changes);
-	assert_int_equal(changes.n, 2);
-	assert_false(changes.list[0].live || changes.list[1].live);
+	assert_int_equal(changes.n, 3);
+	assert_int_equal(changes.list[0].when, CONF_RESTART);
+	assert_int_equal(changes.list[1].when, CONF_NEW_STORE);
+	assert_int_equal(changes.list[2].when, CONF_RESTART);
 	conf_changes_free(&changes);
 	buf_free(&text);
 	conf_free(&running);

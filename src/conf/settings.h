@@ -6,7 +6,8 @@
  *
  * when      LIVE: a changed value takes effect at a reload (mansio reload, SIGHUP), at the latest for what begins after
  *           it; RESTART: with the next start of the server. What a role has made tables of, or keeps a slice of, needs
- *           a RESTART: a LIVE setting is read from struct conf, or copied from it in the role's reload()
+ *           a RESTART: a LIVE setting is read from struct conf, or copied from it in the role's reload(); NEW_STORE:
+ *           never, but for a store that is made then
  * default   as it would be written in mansio.toml
  * min, max  bounds of an integer; bytes of a size; milliseconds of a duration; bytes of a string, path or host name;
  *           number of items of a list; 0, 0 where the type has none (BOOL and the closed choices) */
@@ -42,7 +43,7 @@
 	  "Unix socket of the command line. Empty: run/control.sock in server.directory.")                             \
 	X(LOG_LEVEL, LIVE, server, log_level, "\"info\"", 0, 0,                                                        \
 	  "Log lines below this level are not written.")                                                               \
-	X(INTEGER, RESTART, server, shards, "0", 0, 256,                                                               \
+	X(INTEGER, NEW_STORE, server, shards, "0", 0, 256,                                                               \
 	  "Shards of a new store. Looked at only when the store is made; 0: one for each processor core.")             \
 	X(INTEGER, RESTART, server, access_processes, "1", 1, 64, "Processes that greet IMAP and POP3 clients.")       \
 	X(INTEGER, RESTART, server, smtp_processes, "1", 1, 64, "Processes that receive mail by SMTP and LMTP.")       \
@@ -201,14 +202,17 @@
 	X(INTEGER, RESTART, mime, max_depth, "50", 2, 200,                                                             \
 	  "Levels of parts within parts. What is deeper is kept as it came, but not taken apart.")                     \
 	X(INTEGER, RESTART, mime, max_parts, "1000", 10, 65535,                                                        \
-	  "Parts of a message that are told apart. The rest is kept as it came.")                                      \
+	  "Parts of a message that are told apart, of a small one at most 20 and one for each 32 bytes. The rest is "  \
+	  "kept as it came, and so is all of a message whose BODYSTRUCTURE would be larger than 1 MB.")                \
 	X(INTEGER, RESTART, mime, max_header_fields, "1000", 50, 65535, "Fields of one header that are looked at.")    \
 	X(SIZE, RESTART, mime, max_header_size, "\"256KB\"", 4 * CONF_KB, 16 * CONF_MB,                                \
 	  "Bytes of one header that are looked at.")                                                                   \
 	X(SIZE, RESTART, mime, max_header_total, "\"1MB\"", 16 * CONF_KB, 64 * CONF_MB,                                \
 	  "Bytes of all headers of a message and its parts that are looked at.")                                       \
 	X(INTEGER, RESTART, mime, max_parameters, "64", 8, 1000, "Parameters of one field that are looked at.")        \
-	X(INTEGER, RESTART, mime, max_addresses, "5000", 100, 65535, "Addresses of one field that an ENVELOPE has.")
+	X(INTEGER, RESTART, mime, max_addresses, "5000", 100, 65535,                                                   \
+	  "Addresses of one field that an ENVELOPE has. All those of a message together take at most 1 KB there and "  \
+	  "four times its size, and never more than 512 KB.")
 
 #define CONF_STORE(X)                                                                                                  \
 	X(SIZE, LIVE, store, view_memory, "\"256MB\"", CONF_MB, 1024 * CONF_GB,                                        \

@@ -26,7 +26,7 @@ struct setting {
 	struct str path; /* section.name */
 	struct str section, name;
 	enum setting_type type;
-	bool live; /* takes effect at a reload */
+	enum conf_when when;
 	struct str default_text; /* as TOML */
 	uint64_t min, max;
 	size_t offset; /* of its field in struct conf */

@@ -37,9 +37,11 @@ struct bodylog {
 	uint32_t n_fds;
 };
 
+/* Only the current one is ever written: those before it may lie where nothing can be (a backup). */
 static int open_segment(struct bodylog *log, uint32_t segment, bool create, int *out)
 {
 	char name[32];
+	int flags = segment < log->segment ? O_RDONLY : O_RDWR | (create ? O_CREAT : 0);
 	if (segment == 0 || segment > BODYLOG_SEGMENT_MAX)
 		return ERR_NOT_FOUND;
 	if (segment < log->n_fds && log->fds[segment] >= 0) {
@@ -47,7 +49,7 @@ static int open_segment(struct bodylog *log, uint32_t segment, bool create, int 
 		return 0;
 	}
 	snprintf(name, sizeof name, "%06u.seg", segment);
-	int fd = openat(log->folder, name, O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0600);
+	int fd = openat(log->folder, name, flags | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_from_errno(errno);
 	if (segment >= log->n_fds) {
@@ -421,6 +423,11 @@ int bodylog_record_of(struct bodylog *log, uint32_t segment, uint64_t body, uint
 	int fd, result = bodylog_file(log, segment, end, &fd);
 	if (result == 0)
 		result = file_read_at(fd, body - n, room, n, &got);
+	/* what the disk cannot read may be of the record before it */
+	while (result == ERR_IO && n / 2 >= RECORD_HEADER_MIN) {
+		n /= 2;
+		result = file_read_at(fd, body - n, room, n, &got);
+	}
 	if (result < 0)
 		return result;
 	for (size_t back = RECORD_HEADER_MIN; back <= got && got == n; back++) {

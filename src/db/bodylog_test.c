@@ -296,6 +296,61 @@ static void a_small_record_makes_room_for_the_next_ones_and_the_end_gives_it_bac
 	open_log(place, 2, end);
 }
 
+/* So those of a backup that lies where nothing can be written are read too. */
+static void only_the_current_segment_is_open_for_writing(void **state)
+{
+	struct place *place = *state;
+	char *big = mem_alloc(1, SEGMENT_SIZE);
+	struct body_place first = append(place, str_of(big, SEGMENT_SIZE)), second;
+	int fd;
+	assert_int_equal(bodylog_flush(place->log), 0);
+	assert_int_equal(bodylog_roll(place->log), 0);
+	second = append(place, STR("the next"));
+	assert_int_equal(second.segment, 2);
+	assert_int_equal(bodylog_flush(place->log), 0);
+	bodylog_close(&place->log);
+	open_log(place, 2, second.offset + 8);
+	assert_body(place, first, str_of(big, SEGMENT_SIZE));
+	assert_body(place, second, STR("the next"));
+	assert_int_equal(bodylog_file(place->log, 1, first.offset, &fd), 0);
+	assert_int_equal(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+	assert_int_equal(bodylog_file(place->log, 2, second.offset, &fd), 0);
+	assert_int_equal(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDWR);
+	mem_free(big);
+}
+
+/* Our own memory stands for a segment that cannot be read everywhere. */
+static void a_record_behind_one_that_cannot_be_read_is_found(void **state)
+{
+	struct place *place = *state;
+	enum { PAGE = 4096 };
+	char *big = mem_alloc(1, SEGMENT_SIZE), room[BODYLOG_HEADER_MAX], path[128];
+	struct body_place first = append(place, str_of(big, SEGMENT_SIZE));
+	struct body_record found;
+	uint64_t end;
+	uint32_t segment;
+	assert_int_equal(bodylog_flush(place->log), 0);
+	assert_int_equal(bodylog_roll(place->log), 0);
+	assert_int_equal(bodylog_flush(place->log), 0);
+	bodylog_position(place->log, &segment, &end);
+	char *memory = mmap(NULL, 5 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *header = memory + PAGE + 100;
+	assert_true(memory != MAP_FAILED && first.offset < PAGE);
+	assert_int_equal(bodylog_read(place->log, 1, 0, header, first.offset), 0);
+	bodylog_close(&place->log);
+	snprintf(path, sizeof path, "%s/000001.seg", place->folder);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink("/proc/self/mem", path), 0);
+	open_log(place, segment, end);
+	uint64_t body = (uint64_t)(uintptr_t)header + first.offset;
+	assert_int_equal(munmap(memory, PAGE), 0);
+	assert_int_equal(bodylog_record_of(place->log, 1, body, body + SEGMENT_SIZE, room, &found), 0);
+	assert_int_equal(found.message, record.message);
+	assert_int_equal(munmap(memory + PAGE, PAGE), 0);
+	assert_int_equal(bodylog_record_of(place->log, 1, body, body + SEGMENT_SIZE, room, &found), ERR_IO);
+	assert_int_equal(munmap(memory + 2 * PAGE, 3 * PAGE), 0);
+	mem_free(big);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -306,6 +361,8 @@ int main(void)
 		TEST(more_than_the_buffer_holds_goes_in_too),
 		TEST(rewinding_forgets_what_came_after),
 		TEST(a_full_segment_is_followed_by_a_new_one),
+		TEST(only_the_current_segment_is_open_for_writing),
+		TEST(a_record_behind_one_that_cannot_be_read_is_found),
 		TEST(a_folder_is_to_be_synced_when_a_segment_began_or_went),
 		TEST(a_small_record_makes_room_for_the_next_ones_and_the_end_gives_it_back),
 		TEST(what_lies_behind_the_committed_end_is_cut_off_at_open),

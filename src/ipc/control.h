@@ -1,6 +1,6 @@
 /* control.h: what `mansio …` says to the running server over its control socket, and the answers. The socket is for
- * the server's user and root only (SO_PEERCRED and mode 0600). A request is one channel frame CONTROL_REQUEST, the
- * answer one CONTROL_REPLY. */
+ * root and who started the server only (SO_PEERCRED and mode 0600), not for server.user. A request is one channel frame
+ * CONTROL_REQUEST, the answer one CONTROL_REPLY. */
 #ifndef IPC_CONTROL_H
 #define IPC_CONTROL_H
 

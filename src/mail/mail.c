@@ -16,7 +16,7 @@
 #include <xxhash.h>
 
 #define READ_CHUNK        (256 * 1024)
-#define DERIVED_MAX       (4 * 1024 * 1024) /* each wire form of one message; the limits of the parser keep it far below */
+#define DERIVED_MAX       (1024 * 1024)     /* each form of one message; of one with more a smaller form is kept */
 #define KEPT_HEADERS_MAX  8192              /* a larger selection is read from the message when it is asked for */
 #define HEADER_READ_MAX   DERIVE_HEADER_MAX
 #define FOREVER           UINT64_MAX
@@ -152,11 +152,12 @@ static void feed_end(struct feeding *feeding, uint64_t *checksum)
 }
 
 /* Selects the fields that a row keeps: of what stands above the client's message (a submission's Date and Message-ID
- * may be there), and of its own header. */
+ * may be there), and of its own header. Both together are bounded: whoever has the message back (row_check.c) cannot tell
+ * one from the other. */
 static int keep_headers(const struct mail_source *source, const struct mime_message *message, struct buf *out)
 {
 	uint64_t n = message->header_size > source->head.n ? message->header_size - source->head.n : 0;
-	if (n > HEADER_READ_MAX)
+	if (message->header_size > HEADER_READ_MAX)
 		return 0;
 	struct str above = str_first(source->head, (size_t)MIN(message->header_size, (uint64_t)source->head.n));
 	header_fields_select(above, kept_headers, COUNT_OF(kept_headers), false, out);
@@ -172,25 +173,47 @@ static int keep_headers(const struct mail_source *source, const struct mime_mess
 		if (result < 0)
 			return result;
 	}
-	if (out->n > KEPT_HEADERS_MAX)
+	if (out->n > KEPT_HEADERS_MAX || out->failed)
 		buf_clear(out);
 	return 0;
 }
 
-/* Everything that is kept of the message beside its bytes; slices point into the reader. */
-static int derive(struct mail_reader *reader, const struct mail_source *source, const struct mime_message *message,
-                  struct message_derived *out)
+/* The forms of the tree. False: one of them is too much. */
+static bool print_tree(struct mail_reader *reader, const struct mime_message *message)
 {
-	struct buf *all[] = { &reader->envelope, &reader->structure, &reader->body, &reader->parts, &reader->headers };
-	for (size_t i = 0; i < COUNT_OF(all); i++)
-		buf_clear(all[i]);
-	envelope_print(message, 0, &reader->envelope);
+	buf_clear(&reader->structure);
+	buf_clear(&reader->body);
+	buf_clear(&reader->parts);
 	bodystructure_print(message, true, &reader->structure);
 	bodystructure_print(message, false, &reader->body);
 	mime_encode_parts(message, &reader->parts);
+	return !reader->structure.failed && !reader->body.failed && !reader->parts.failed;
+}
+
+/* What is too much is kept in a smaller form: a message is never refused for what is derived of it, since it may be one
+ * that is stored already. */
+static void print_forms(struct mail_reader *reader, const struct mime_message *message)
+{
+	struct mime_whole whole;
+	if (!print_tree(reader, message))
+		print_tree(reader, mime_as_one_part(message, &whole)); /* a few hundred bytes */
+	buf_clear(&reader->envelope);
+	envelope_print(message, 0, &reader->envelope);
+	if (!reader->envelope.failed)
+		return;
+	mime_as_one_part(message, &whole);
+	whole.part.envelope = NULL;
+	buf_clear(&reader->envelope);
+	envelope_print(&whole.message, 0, &reader->envelope);
+}
+
+/* Everything that is kept of the message beside its bytes; slices point into the reader. ERR_IO. */
+static int derive(struct mail_reader *reader, const struct mail_source *source, const struct mime_message *message,
+                  struct message_derived *out)
+{
+	buf_clear(&reader->headers);
+	print_forms(reader, message);
 	int result = keep_headers(source, message, &reader->headers);
-	for (size_t i = 0; i < COUNT_OF(all) && result == 0; i++)
-		result = buf_error(all[i]);
 	*out = (struct message_derived){ buf_str(&reader->envelope), buf_str(&reader->structure), buf_str(&reader->body),
 		                         buf_str(&reader->parts), buf_str(&reader->headers) };
 	return result;

@@ -32,7 +32,8 @@ void mail_reader_free(struct mail_reader **reader);
 
 /* Parses only: everything of *out that is known from the bytes: size, traits, lines, what is derived (slices of the reader,
  * good until its next message), checksum of a file. The rest of *out is as it was. ERR_SYNTAX: it holds a NUL, and *out
- * is filled all the same. ERR_IO: the file cannot be read; ERR_LIMIT. */
+ * is filled all the same. ERR_IO: the file cannot be read; ERR_LIMIT: its length is no number. Of a message whose
+ * derived forms would be too large, smaller ones are made: nothing is refused for them. */
 struct message_arrival;
 int mail_examine(struct mail_reader *reader, const struct mail_source *source, struct message_arrival *out) MUST_CHECK;
 

@@ -4,7 +4,7 @@
 
 #include "mail/mail.h"
 
-#define DERIVE_HEADER_MAX ((size_t)256 * 1024) /* of a larger header no fields are kept */
+#define DERIVE_HEADER_MAX ((size_t)256 * 1024) /* of a larger header, trace fields and all, no fields are kept */
 
 /* Another one with the limits of this. */
 struct mail_reader *mail_reader_like(const struct mail_reader *reader) __attribute__((returns_nonnull));

@@ -2,6 +2,7 @@
  * once. With MANSIO_CORPORA (or ../shared/corpora beside the project) every message there goes through too. */
 #include "mail/test_mail.h"
 
+#include "base/checked.h"
 #include "base/mem.h"
 
 #include <ftw.h>
@@ -14,6 +15,8 @@
 
 #define MESSAGE_MAX  (4 * 1024 * 1024)
 #define CORPUS_FILES 2000
+
+#define DERIVED_FACTOR 20 /* bytes that are kept of a byte of mail, at the very most */
 
 static struct mail_test test;
 
@@ -221,6 +224,95 @@ static void a_spool_goes_to_a_file_over_its_threshold(void **state)
 	buf_free(&all);
 }
 
+static void repeat(struct buf *out, const char *text, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		buf_add(out, str_from_c(text));
+}
+
+static size_t derived_bytes(const struct message_derived *derived)
+{
+	return derived->envelope.n + derived->structure.n + derived->body.n + derived->parts.n + derived->headers.n;
+}
+
+/* Of two parts whose parameters print as more than is kept: taken, as one part for whoever asks. */
+static void a_message_whose_structure_is_too_much_is_one_part(void **state)
+{
+	struct buf text = BUF_INIT(MESSAGE_MAX);
+	struct message_cursor cursor;
+	struct message_row row;
+	struct mime_range range;
+	uint32_t uid;
+	buf_add(&text, STR("Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"));
+	for (int i = 0; i < 2; i++) {
+		buf_add(&text, STR("--b\r\nContent-Type: a/b; name*=''"));
+		repeat(&text, "\x01", 200000);
+		buf_add(&text, STR("\r\n\r\nbody\r\n"));
+	}
+	assert_int_equal(append(buf_str(&text), &uid), 0);
+	assert_bytes(uid, STR(""), buf_str(&text));
+	read_row(uid, &cursor, &row);
+	assert_true(str_starts(row.derived.structure, STR("(\"application\" \"octet-stream\" NIL NIL NIL \"7bit\" ")));
+	assert_true(str_starts(row.derived.body, STR("(\"application\" \"octet-stream\" NIL NIL NIL \"7bit\" ")));
+	assert_true(str_starts(row.derived.envelope, STR("(NIL \"x\" NIL")));
+	assert_int_equal(mime_parts_find(row.derived.parts, (const uint32_t[]){ 1 }, 1, MIME_SECTION_WHOLE, &range), 0);
+	assert_int_equal(range.offset + range.n, row.size);
+	message_cursor_end(&cursor);
+	buf_free(&text);
+}
+
+/* With limits that allow a header of megabytes. */
+static void an_envelope_that_is_too_much_is_an_empty_one(void **state)
+{
+	struct mime_limits limits = MIME_LIMITS_DEFAULT;
+	limits.header_bytes = limits.header_total = 16 * 1024 * 1024;
+	struct mail_reader *reader = mail_reader_new(&limits);
+	struct message_arrival found = { 0 };
+	struct buf text = BUF_INIT(MESSAGE_MAX);
+	buf_add(&text, STR("From: a@b.example\r\nSubject: "));
+	repeat(&text, "x", 2 * 1024 * 1024);
+	buf_add(&text, STR("\r\n\r\nbody\r\n"));
+	struct mail_source source = { .bytes = buf_str(&text), .fd = -1 };
+	assert_int_equal(mail_examine(reader, &source, &found), 0);
+	assert_true(str_eq(found.derived.envelope, STR("(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)")));
+	assert_int_equal(found.lines, 4);
+	mail_reader_free(&reader);
+	buf_free(&text);
+}
+
+/* Sent on purpose: what is kept of it grows with it, not by fifty bytes for each of its own. No quota counts that. */
+static void no_message_makes_very_much_more_than_itself(void **state)
+{
+	static const struct {
+		const char *head, *again;
+	} kinds[] = {
+		{ "From: ", ":;" },
+		{ "From: ", "a," },
+		{ "Content-Type: message/rfc822\r\n\r\nFrom: ", ":;" },
+		{ "Content-Type: multipart/digest; boundary=b\r\n\r\n", "--b\n\n" },
+		{ "Content-Type: multipart/mixed; boundary=b\r\n\r\n", "--b\n\n" },
+		{ "Content-Type: multipart/mixed; boundary=b\r\n\r\n", "--b\nContent-Type: message/rfc822\n\nFrom: a,a,a,a,\n\n" },
+		{ "Content-Type: multipart/digest; boundary=b\r\n\r\n", "--b\n\nFrom: :;:;\n\n" },
+		{ "Content-Type: a/b", ";a=b" },
+		{ "Content-Type: a/b; name*=''", "\x01" },
+		{ "Content-Language: ", "a," },
+	};
+	static const size_t sizes[] = { 1000, 10000, 100000, 1000000 };
+	for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+		for (size_t k = 0; k < COUNT_OF(sizes); k++) {
+			struct buf text = BUF_INIT(MESSAGE_MAX);
+			struct message_arrival found = { 0 };
+			buf_add(&text, str_from_c(kinds[i].head));
+			repeat(&text, kinds[i].again, sizes[k] / strlen(kinds[i].again));
+			struct mail_source source = { .bytes = buf_str(&text), .fd = -1 };
+			assert_int_equal(mail_examine(test.settings.reader, &source, &found), 0);
+			if (derived_bytes(&found.derived) > DERIVED_FACTOR * text.n)
+				fail_msg("%zu bytes of %s%s...: %zu", text.n, kinds[i].head, kinds[i].again, derived_bytes(&found.derived));
+			buf_free(&text);
+		}
+	}
+}
+
 static void kept_headers_are_known_by_name(void **state)
 {
 	const struct str names[] = { STR("subject"), STR("DATE"), STR("X-Other") };
@@ -272,6 +364,9 @@ int main(void)
 		TEST(what_does_not_fit_into_the_account_is_refused),
 		TEST(a_delivery_is_stored_once_per_key),
 		TEST(a_spool_goes_to_a_file_over_its_threshold),
+		TEST(a_message_whose_structure_is_too_much_is_one_part),
+		TEST(an_envelope_that_is_too_much_is_an_empty_one),
+		TEST(no_message_makes_very_much_more_than_itself),
 		TEST(kept_headers_are_known_by_name),
 		TEST(fields_above_the_message_are_kept_too),
 		TEST(messages_of_the_corpora_come_back_the_same),

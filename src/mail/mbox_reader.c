@@ -119,7 +119,7 @@ static void finish_field(struct mbox_reader *reader)
 	switch (reader->header.field) {
 	case MBOX_FIELD_DATE:
 		if (!reader->has_date_field)
-			reader->has_date_field = date_parse(value, &reader->date_field) == 0;
+			reader->has_date_field = date_parse_sent(value, &reader->date_field) == 0;
 		break;
 	case MBOX_FIELD_SUBJECT:
 		reader->has_data_subject |= str_starts(value, STR("DON'T DELETE THIS MESSAGE"));

@@ -227,12 +227,14 @@ static void a_message_without_a_useful_from_line_has_the_date_of_its_header(void
 	struct seen_file file;
 	struct str text = STR("From nobody\nDate: Thu,\n 24 Nov 1986 18:22:48 +0000\n\nx\n\n"
 			      "From - Thu Jan 01 00:00:00 1970\nDate: Thu, 24 Nov 1986 18:22:49 +0000\n\nx\n\n"
-			      "From - Thu Jan 01 00:00:00 1970\nSubject: none\n\nx\n\n");
+			      "From - Thu Jan 01 00:00:00 1970\nSubject: none\n\nx\n\n"
+			      "From - Thu Jan 01 00:00:00 1970\nDate: 24 Nov 1986 at noon\n\nx\n\n");
 	read_in_pieces(text, 5, &file);
-	assert_int_equal(file.n, 3);
+	assert_int_equal(file.n, 4);
 	assert_int_equal(file.list[0].message.date.seconds, DATE_SECONDS);
 	assert_int_equal(file.list[1].message.date.seconds, DATE_SECONDS + 1);
 	assert_false(file.list[2].message.has_date);
+	assert_int_equal(file.list[3].message.date.seconds, DATE_SECONDS / 86400 * 86400);
 	seen_free(&file);
 }
 

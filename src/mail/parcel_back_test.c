@@ -161,6 +161,59 @@ static void a_damaged_mailbox_can_be_restored(void **state)
 	}
 }
 
+/* How many messages of a mailbox of parcel_test.from have lost their bytes: those from that number on. */
+static void damage_messages(const char *mailbox, uint32_t from)
+{
+	char sql[256];
+	account_close(&parcel_test.account);
+	snprintf(sql, sizeof sql, "UPDATE message SET segment = 77 WHERE date >= %u AND date < %u", 1600000000 + from,
+	         strcmp(mailbox, "INBOX") == 0 ? 1600000110 : 1600000200);
+	parcel_change_rows(&parcel_test.from, sql);
+	parcel_test.account = fixture_account(&parcel_test.from, 1);
+	parcel_write(&parcel_test.from, parcel_test.account, &(struct parcel_filter){ .whole = false }, &parcel_test.parcel);
+}
+
+/* And what is there now of one that has some goes to the undelete log, as ever. */
+static void a_mailbox_of_which_nothing_can_be_read_takes_no_place(void **state)
+{
+	struct account *account = account_that_lived_on();
+	uint32_t archive = mailbox_facts(account_mailbox(account, STR("Archive")))->uidvalidity;
+	damage_messages("Archive", 110);
+	assert_int_equal(parcel_read(PARCEL_BACK, 1, buf_str(&parcel_test.parcel)), 0);
+	assert_int_equal(count_of(account, STR("INBOX")), 10);
+	assert_int_equal(count_of(account, STR("Archive")), 1);
+	assert_int_equal(mailbox_facts(account_mailbox(account, STR("Archive")))->uidvalidity, archive);
+	damage_messages("INBOX", 103);
+	assert_int_equal(parcel_read(PARCEL_BACK, 1, buf_str(&parcel_test.parcel)), 0);
+	assert_int_equal(count_of(account, STR("INBOX")), 3);
+	uint32_t inbox = mailbox_facts(account_mailbox(account, STR("INBOX")))->uidvalidity;
+	damage_messages("INBOX", 100);
+	assert_int_equal(parcel_read(PARCEL_BACK, 1, buf_str(&parcel_test.parcel)), 0);
+	assert_int_equal(count_of(account, STR("INBOX")), 3);
+	assert_int_equal(mailbox_facts(account_mailbox(account, STR("INBOX")))->uidvalidity, inbox);
+	parcel_idle(&parcel_test.to);
+	parcel_assert_checked(&parcel_test.to, 4);
+	assert_int_equal(parcel_undelete_all(account, &(struct undelete_filter){ .since = 0 }), 10 + LIVED_ON + 10);
+	account_close(&account);
+}
+
+/* Nobody knows of which messages its entries were. */
+static void a_mailbox_whose_entries_cannot_be_read_takes_no_place(void **state)
+{
+	struct account *account = account_that_lived_on();
+	account_close(&parcel_test.account);
+	parcel_change_rows(&parcel_test.from, "UPDATE page SET entries = x'00' WHERE key >> 32 IN (SELECT run.number FROM run "
+	                   "JOIN mailbox ON mailbox.number = run.mailbox WHERE name = 'INBOX')");
+	parcel_test.account = fixture_account(&parcel_test.from, 1);
+	parcel_write(&parcel_test.from, parcel_test.account, &(struct parcel_filter){ .whole = false }, &parcel_test.parcel);
+	assert_int_equal(parcel_read(PARCEL_BACK, 1, buf_str(&parcel_test.parcel)), 0);
+	assert_int_equal(count_of(account, STR("INBOX")), 10 + LIVED_ON);
+	assert_int_equal(count_of(account, STR("Archive")), 1);
+	parcel_idle(&parcel_test.to);
+	parcel_assert_checked(&parcel_test.to, 11 + LIVED_ON);
+	account_close(&account);
+}
+
 /* Sets the page of the file that holds the bytes of INBOX's second page of entries to zeros: SQLite cannot read it. */
 static void tear_second_page(void)
 {
@@ -246,6 +299,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_was_there_before_a_restore_comes_back_with_its_keywords, parcel_set_up, parcel_tear_down),
 		cmocka_unit_test_setup_teardown(a_damaged_mailbox_can_be_restored, parcel_set_up, parcel_tear_down),
+		cmocka_unit_test_setup_teardown(a_mailbox_of_which_nothing_can_be_read_takes_no_place, parcel_set_up, parcel_tear_down),
+		cmocka_unit_test_setup_teardown(a_mailbox_whose_entries_cannot_be_read_takes_no_place, parcel_set_up, parcel_tear_down),
 		cmocka_unit_test_setup_teardown(when_sqlite_cannot_read_a_mailbox_none_is_replaced, parcel_set_up, parcel_tear_down),
 		cmocka_unit_test_setup_teardown(when_one_mailbox_cannot_be_replaced_none_is, parcel_set_up, parcel_tear_down),
 	};

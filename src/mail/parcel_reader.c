@@ -29,6 +29,8 @@ struct incoming {
 	struct staged *staged; /* EXACT, BACK */
 	uint32_t number;       /* EXACT: in the store */
 	bool ended;
+	bool has, lacks;       /* EXACT, BACK: entries that have come with their messages; any that have not */
+	bool made;             /* ADD: it was missing here */
 };
 
 struct parcel_reader {
@@ -180,6 +182,7 @@ static int take_mailbox(struct parcel_reader *reader, const struct parcel_mailbo
 		mailbox->keywords = mem_alloc(given->n_keywords + 1, sizeof *mailbox->keywords);
 		for (; mailbox->n_keywords < given->n_keywords; mailbox->n_keywords++)
 			mailbox->keywords[mailbox->n_keywords] = own(given->keywords[mailbox->n_keywords]);
+		mailbox->made = !account_mailbox(reader->account, mailbox->name);
 		return open_mailbox(reader, mailbox, &made); /* also when nothing will be in it */
 	}
 	int result = staged_new(reader->account, given, &mailbox->staged);
@@ -213,8 +216,11 @@ static int take_message(struct parcel_reader *reader, const struct parcel_messag
 
 static int refuse_message(struct parcel_reader *reader, uint64_t number)
 {
+	uint32_t mailbox = parcel_mailbox_of_lost_entries(number);
 	int result = parcel_numbers_add(&reader->numbers, number, 0);
 	reader->counts.refused++;
+	if (mailbox > 0 && mailbox <= reader->n_mailboxes)
+		reader->mailboxes[mailbox - 1].lacks = true;
 	return result == ERR_EXISTS ? wrong(reader, ERR_CORRUPT, "message %llu comes twice", (unsigned long long)number)
 	                            : result;
 }
@@ -267,7 +273,7 @@ static int end_message(struct parcel_reader *reader)
 	if (reader->refuses)
 		return refuse_message(reader, reader->message.number);
 	int result = mail_examine(reader->settings.mail.reader, &source, &arrival);
-	if (result == ERR_SYNTAX && reader->settings.mode == PARCEL_ADD)
+	if ((result == ERR_SYNTAX || result == ERR_LIMIT) && reader->settings.mode == PARCEL_ADD)
 		result = refuse_message(reader, reader->message.number);
 	else if (result == 0 || result == ERR_SYNTAX)
 		result = store_message(reader, &arrival);
@@ -327,6 +333,7 @@ static int stage_entries(struct parcel_reader *reader, const struct parcel_entri
 	for (uint32_t i = 0; i < entries->n && result == 0; i++) {
 		result = number_here(reader, entries->list[i].message, &messages[i]);
 		reader->counts.entries += result == 0 && messages[i];
+		*(result == 0 && messages[i] ? &mailbox->has : &mailbox->lacks) = true;
 	}
 	if (result == 0)
 		result = staged_entries(mailbox->staged, entries->list, messages, entries->n);
@@ -389,7 +396,7 @@ static int came_before(struct parcel_reader *reader, const struct incoming *inco
 {
 	unsigned char key[DELIVERY_KEY_BYTES];
 	*known = false;
-	if (!has_source(reader))
+	if (!has_source(reader) || (incoming->made && reader->settings.made_anew))
 		return 0;
 	source_key(reader, incoming, message, key);
 	return delivery_is_known(reader->store, key, known);
@@ -539,6 +546,8 @@ static int end_back(struct parcel_reader *reader)
 	int result = end_all_staged(reader);
 	for (uint32_t i = 0; i < reader->n_mailboxes && result == 0; i++) {
 		const struct incoming *mailbox = &reader->mailboxes[i];
+		if (mailbox->lacks && !mailbox->has)
+			continue;
 		result = staged_replace(mailbox->staged);
 		if (result < 0 && result != ERR_NOT_FOUND)
 			return wrong(reader, result, "the mailbox %.*s cannot be replaced (%s); all are as they were",

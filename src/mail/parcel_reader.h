@@ -11,6 +11,8 @@
  *        then it waits for account_create (store/transfer.h), or takes the place of a new and empty account of its id.
  * BACK:  each mailbox of the parcel takes the place of the one of its name, be it damaged, in one batch when all has
  *        come. What is there now, and can be read, goes to the undelete log; UIDVALIDITYs and ids of entries are new.
+ *        Entries whose messages are missing in the parcel are left out; a mailbox that has only such ones (parcel.h:
+ *        MISSING of messages, or of entries that nobody knows) takes no place: what is there now stays.
  *        The logs of the parcel are not looked at.
  * ADD:   each entry is appended to the mailbox of its name, which is made when it is missing, under a new uid. An entry
  *        id that was never used stays. The account's quota holds. What was added before an error stays. */
@@ -24,6 +26,7 @@ struct parcel_reader_settings {
 	struct account_id account;   /* that it becomes, or goes to; whatever the parcel says */
 	struct account_id source;    /* ADD: a number drawn for what is imported; an entry whose message, by its number in the
 	                              * parcel, came from there into that mailbox before is passed over. All zero: none is */
+	bool made_anew;              /* ADD: nothing is passed over in a mailbox that was missing and is made for the parcel */
 };
 
 struct parcel_counts {

@@ -57,6 +57,39 @@ static void test_the_part_that_is_read(void **state)
 	assert_preview("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\ncut off", "cut off");
 }
 
+#define ALTERNATIVES(plain)                                                                                            \
+	"Content-Type: multipart/alternative; boundary=a\r\n\r\n--a\r\n\r\n" plain                                     \
+	"\r\n--a\r\nContent-Type: text/html\r\n\r\n<p>html\r\n--a--\r\n"
+
+static void test_blank_texts_are_passed_over(void **state)
+{
+	assert_preview(ALTERNATIVES(" \r\n\xc2\xa0\r\n"), "html");
+	assert_preview(ALTERNATIVES("> quoted"), "> quoted");
+	assert_preview("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>the letter\r\n"
+	               "--b\r\n\r\nthe list's footer\r\n--b--\r\n", "the letter");
+	assert_preview("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" ALTERNATIVES("plain")
+	               "--b\r\n\r\nfooter\r\n--b--\r\n", "plain");
+	assert_preview("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n<style>p {}\r\n"
+	               "--b\r\n\r\nfooter\r\n--b--\r\n", "footer");
+}
+
+static void test_texts_longer_than_a_piece(void **state)
+{
+	struct buf message = BUF_INIT(1 << 20);
+	buf_add(&message, STR("Content-Type: text/html\r\n\r\n<style>"));
+	for (int i = 0; i < 10000; i++)
+		buf_add(&message, STR("p { color: red }\r\n"));
+	buf_add(&message, STR("</style>far &amp; away"));
+	assert_true(str_eq(mail_preview_of(preview, buf_str(&message)), STR("far & away")));
+	buf_clear(&message);
+	buf_add(&message, STR("\r\n>"));
+	for (int i = 0; i < 10000; i++)
+		buf_add(&message, STR(" quoted"));
+	buf_add(&message, STR("\r\nmine"));
+	assert_true(str_eq(mail_preview_of(preview, buf_str(&message)), STR("mine")));
+	buf_free(&message);
+}
+
 static void test_how_much(void **state)
 {
 	struct buf message = BUF_INIT(100000);
@@ -77,6 +110,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plain_text),
 		cmocka_unit_test(test_the_part_that_is_read),
+		cmocka_unit_test(test_blank_texts_are_passed_over),
+		cmocka_unit_test(test_texts_longer_than_a_piece),
 		cmocka_unit_test(test_how_much),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -128,7 +128,8 @@ static const char *compare_derived(const struct mail_row_check *check, const str
 	if (!str_eq(a->parts, b->parts) &&
 	    (mime_parts_find(b->parts, NULL, 0, MIME_SECTION_WHOLE, &range) < 0 || range.offset + range.n > row->size))
 		return "the table of its parts cannot be read";
-	if (!str_eq(a->headers, b->headers) && !stands_in(b->headers, str_first(buf_str(&check->head), now->header_size)))
+	if (!str_eq(a->headers, b->headers) && now->header_size <= DERIVE_HEADER_MAX &&
+	    !stands_in(b->headers, str_first(buf_str(&check->head), now->header_size)))
 		return "the header fields that were kept of it are not its own";
 	*is_note = true;
 	if (!str_eq(a->envelope, b->envelope) || !str_eq(a->headers, b->headers))
@@ -144,10 +145,10 @@ static const char *compare(void *owner, const struct message_row *row, bool *is_
 	struct message_arrival now = { 0 };
 	*is_note = false;
 	int result = mail_derive_end(check->reader, buf_str(&check->head), check->last, &now);
-	if (result < 0 && result != ERR_SYNTAX) /* that is a NUL, which an older version may have let in */
-		return NULL;
-	const char *problem = compare_numbers(&now, row);
-	return problem ? problem : compare_derived(check, &now, row, is_note);
+	const char *problem = compare_numbers(&now, row); /* which are known whatever it says */
+	if (problem || (result < 0 && result != ERR_SYNTAX)) /* that is a NUL, which an older version may have let in */
+		return problem;
+	return compare_derived(check, &now, row, is_note);
 }
 
 struct check_reader mail_row_check_reader(struct mail_row_check *check)

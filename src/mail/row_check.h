@@ -8,8 +8,9 @@
 
 /* A reader for the check: parses each message once more. Wrong is what cannot be right whoever derived it: sizes, lines
  * and traits that are not those of the bytes, wire forms that no client could read, ranges that are none, header fields
- * that do not stand in the message. What is only different is a note: an older version may have derived it, or one with
- * other limits. It has the limits of `like`. Freed after the check. */
+ * that do not stand in the message (of a header that is too large for them today, older versions may have kept some: they
+ * are not looked for). What is only different is a note: an older version may have derived it, or one with other
+ * limits. It has the limits of `like`. Freed after the check. */
 struct mail_row_check;
 struct mail_row_check *mail_row_check_new(const struct mail_reader *like) __attribute__((returns_nonnull));
 void mail_row_check_free(struct mail_row_check **check);

@@ -116,6 +116,77 @@ static void columns_that_cannot_be_right_are_damage_and_others_a_note(void **sta
 	assert_told(&changed, "not what this version", true);
 }
 
+/* As an older version kept them: all addresses of each envelope, and a part for every few bytes. */
+static void forms_without_today_s_bounds_are_a_note(void **state)
+{
+	struct buf message = BUF_INIT(1 << 20), addresses = BUF_INIT(1 << 20), parts = BUF_INIT(1 << 20);
+	bool is_note;
+	buf_add(&message, STR("From: "));
+	buf_add_byte(&addresses, '(');
+	for (int i = 0; i < 1000; i++) {
+		buf_add(&message, STR(":;"));
+		buf_add(&addresses, STR("(NIL NIL \"\" NIL)(NIL NIL NIL NIL)"));
+	}
+	buf_add_byte(&addresses, ')');
+	buf_add(&message, STR("\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"));
+	for (int i = 0; i < 300; i++) {
+		buf_add(&message, STR("--b\r\n\r\n"));
+		buf_add(&parts, STR("(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0)"));
+	}
+	buf_add(&message, str_of("\0", 1));
+	struct message_row row = row_of("", message.p), old = row;
+	assert_null(compare("", message.p, &row, &is_note));
+	struct buf envelope = BUF_INIT(1 << 20), body = BUF_INIT(1 << 20);
+	buf_addf(&envelope, "(NIL NIL %.*s %.*s %.*s NIL NIL NIL NIL NIL)", STR_ARG(buf_str(&addresses)),
+	         STR_ARG(buf_str(&addresses)), STR_ARG(buf_str(&addresses)));
+	assert_true(envelope.n > row.derived.envelope.n);
+	buf_addf(&body, "(%.*s \"mixed\")", STR_ARG(buf_str(&parts)));
+	old.derived.envelope = buf_str(&envelope);
+	old.derived.body = buf_str(&body);
+	const char *problem = compare("", message.p, &old, &is_note);
+	if (!problem || !is_note)
+		fail_msg("'%s'", problem ? problem : "");
+	old.lines++;
+	assert_non_null(compare("", message.p, &old, &is_note));
+	assert_false(is_note);
+	buf_free(&message);
+	buf_free(&addresses);
+	buf_free(&parts);
+	buf_free(&envelope);
+	buf_free(&body);
+}
+
+/* The header is bounded with what stands above it; older versions bounded it without. */
+static void fields_of_headers_at_the_bound(void **state)
+{
+	static const char trace[] = "Return-Path: <x@y.example>\r\nReceived: by here\r\n";
+	static const char last[] = "To: last@b.example\r\nSubject: last\r\n\r\nbody";
+	size_t first = 256 * 1024 - 200, bound = 256 * 1024 + 200;
+	bool is_note;
+	for (size_t n = first; n <= bound; n += 40) {
+		struct buf message = BUF_INIT(1 << 20);
+		buf_add(&message, STR("X-Long: "));
+		while (message.n < n)
+			buf_add_byte(&message, 'x');
+		buf_add(&message, STR("\r\n"));
+		buf_add(&message, str_of(last, sizeof last)); /* its NUL too */
+		struct message_row row = row_of(trace, message.p);
+		const char *problem = compare(trace, message.p, &row, &is_note);
+		if (problem)
+			fail_msg("%zu: %s", n, problem);
+		bool kept = row.derived.headers.n > 0;
+		assert_int_equal(kept, row.header_size <= 256 * 1024);
+		row.derived.headers = STR("To: last@b.example\r\nSubject: last\r\n");
+		problem = compare(trace, message.p, &row, &is_note);
+		if (problem && !is_note)
+			fail_msg("%zu, as older versions kept them: %s", n, problem);
+		row.derived.headers = STR("To: other@b.example\r\n");
+		assert_non_null(compare(trace, message.p, &row, &is_note));
+		assert_int_equal(is_note, !kept);
+		buf_free(&message);
+	}
+}
+
 static void lists_are_as_imap_writes_them(void **state)
 {
 	static const char *const good[] = { "()", "(NIL)", "(a (b \"c)\" {2}\r\n)( \"d\\\"\"))", "(\"\")", "({0}\r\n)" };
@@ -135,6 +206,8 @@ int main(void)
 		cmocka_unit_test(a_row_is_right_for_its_own_message),
 		cmocka_unit_test(numbers_are_those_of_the_bytes),
 		cmocka_unit_test(columns_that_cannot_be_right_are_damage_and_others_a_note),
+		cmocka_unit_test(forms_without_today_s_bounds_are_a_note),
+		cmocka_unit_test(fields_of_headers_at_the_bound),
 		cmocka_unit_test(lists_are_as_imap_writes_them),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -3,13 +3,15 @@
  *
  * TEXT_FIELDS  the columns Subject, From, To, Cc and Bcc: of each field its value, without folding white space and
  *              blanks at its ends; other fields that the row keeps: as TEXT_HEADER
- * TEXT_HEADER  of each field its name, a colon, the blanks behind it, its value
- * TEXT_BODY    of each part of a multipart, and of each message in the message, its header in that form, with the names
- *              of files (RFC 2231) decoded; of each part text/..., or message/... other than a message, its text; of
- *              text/html what a reader sees (text/html.h)
+ * TEXT_HEADER  of each field its name, a colon, the blanks behind it, its value; once more with the value of each of its
+ *              parameters that RFC 2231 rewrote, as names of files often are
+ * TEXT_BODY    of each part of a multipart, and of each message in the message, its header in that form; of each part
+ *              text/..., or message/... other than a message, its text as a reader sees it (mail/part_text.h); of a
+ *              message in an encoding that it may not have (RFC 2046, 5.2.1) what the encoding hides, as it is
  *
  * Each field and part ends with a NUL, so that nothing is found across them. Over the limits of the MIME parser the rest
- * of a message is one part; of one header 256 KB are looked at. */
+ * of a message is one part; of one header 256 KB are looked at, or what becomes 768 KB of
+ * text. */
 #ifndef MAIL_SEARCH_TEXT_H
 #define MAIL_SEARCH_TEXT_H
 
@@ -39,11 +41,11 @@ int search_text_header(struct search_text *maker, struct account *account, const
 uint64_t search_text_header_bytes(const struct message_row *row, enum text_kind kind);
 
 /* TEXT_BODY, in pieces: begin, then step until *done, each with the row as it is then (MESSAGE_FIELDS or _RANGES): its
- * bytes may have moved. A step reads at most SEARCH_TEXT_PIECE bytes, from search_text_body_at on; what it appends is not
- * more than a few times that. */
+ * bytes may have moved. A step reads only what lies in the range that search_text_body_range told before; what it appends
+ * is not more than a few times that. */
 #define SEARCH_TEXT_PIECE (64 * 1024)
 void search_text_body_begin(struct search_text *maker, const struct message_row *row);
-uint64_t search_text_body_at(const struct search_text *maker);
+void search_text_body_range(const struct search_text *maker, uint64_t *at, uint64_t *n);
 int search_text_body_step(struct search_text *maker, struct account *account, const struct message_row *row,
                           struct text_block *block, bool *done) MUST_CHECK;
 

@@ -8,8 +8,21 @@
 
 #define NO_CANDIDATE UINT32_MAX
 #define STEP_WORK    (96 * 1024)
+#define LOOK_WORK    (512 * 1024) /* bytes of columns that a step looks at, once for each query; twice that at most, */
+#define LOOK_ONCE    (512 * 1024) /* and at once */
+#define HIT_WORK     64           /* what a hit costs beside, in bytes */
 
-enum search_state { SEARCH_NEXT_BLOCK, SEARCH_SIGNATURE, SEARCH_BLOCK, SEARCH_NEXT_MESSAGE, SEARCH_MESSAGE, SEARCH_OVER };
+/* Blocks are read, then looked through; then messages are made into a block, which is looked through and kept. */
+enum search_state {
+	SEARCH_NEXT_BLOCK,
+	SEARCH_SIGNATURE,
+	SEARCH_BLOCK,
+	SEARCH_NEXT_MESSAGE,
+	SEARCH_MESSAGE,
+	SEARCH_LOOKING,
+	SEARCH_KEEPING,
+	SEARCH_OVER
+};
 
 struct text_search {
 	struct account *account;
@@ -31,12 +44,19 @@ struct text_search {
 	size_t seen;                /* candidates before this one are below the block's first message */
 
 	size_t at;                  /* candidate whose text is made */
-	size_t work;                /* bytes that this step has read and made */
-	bool unkept;                /* the block before, of which this one is the rest, was not kept */
+	size_t work;                /* bytes that this step has read and made, or looked at */
+
+	/* The block is looked through: */
+	enum search_state after;    /* what comes then */
+	size_t query;               /* the next one, */
+	size_t look_at;             /* where it goes on in the text, */
+	uint32_t look_slot;         /* and in which message */
+	bool goes_on;               /* the block's first message goes on from the block before */
+	bool worth;                 /* the block was made and is worth keeping */
 
 	size_t tail_max;            /* bytes of a block's end that a hit across blocks may begin in */
-	struct buf tail;            /* of the message that goes on in the next block */
-	uint64_t open_number;       /* of that message; 0: none */
+	struct buf tail;            /* of the message that goes on in the next block; then its beginning there too: */
+	size_t tail_n;              /* behind so many bytes */
 };
 
 struct text_search *text_search_new(struct account *account, struct search_text *maker,
@@ -84,6 +104,7 @@ static void mark(struct text_search *s, uint32_t first, uint64_t bit, bool looke
 	for (size_t i = first; i < s->n_candidates && s->candidates[i].number == s->candidates[first].number; i++) {
 		s->candidates[i].hits |= s->candidates[i].wanted ? bit : 0;
 		s->candidates[i].looked = s->candidates[i].looked || looked;
+		s->work += HIT_WORK;
 	}
 }
 
@@ -91,11 +112,10 @@ static void mark(struct text_search *s, uint32_t first, uint64_t bit, bool looke
  * once, however many hits it has. */
 static size_t hit_in_field(const struct text_query *query, struct str text, size_t from, size_t hit)
 {
-	size_t start = hit;
 	if (query->field.n == 0)
 		return hit;
-	while (start > from && text.p[start - 1] != '\0')
-		start--;
+	const char *end_before = memrchr(text.p + from, '\0', hit - from);
+	size_t start = end_before ? (size_t)(end_before - text.p) + 1 : from;
 	bool itself = query->finder.needle.p == query->field.p; /* its colon included */
 	if (itself ? hit != start : !str_starts(str_from(text, start), query->field)) {
 		ptrdiff_t end = str_find_byte(str_from(text, hit), '\0');
@@ -107,29 +127,45 @@ static size_t hit_in_field(const struct text_query *query, struct str text, size
 	return itself ? hit : MAX(hit, value);
 }
 
-/* The whole column at once: most needles are in no message at all. */
-static void look(struct text_search *s, const struct text_query *query)
+/* What a hit at that place means. Moves on behind it. */
+static void look_at_hit(struct text_search *s, const struct text_query *query, struct str text, size_t hit)
+{
+	uint32_t from, to;
+	text_block_range(&s->block, query->column, s->look_slot, &from, &to);
+	while (hit >= to && ++s->look_slot < s->block.n)
+		text_block_range(&s->block, query->column, s->look_slot, &from, &to);
+	if (s->look_slot == s->block.n)
+		return;
+	uint32_t candidate = s->slots[s->look_slot];
+	s->look_at = candidate == NO_CANDIDATE ? to : hit_in_field(query, text, from, hit);
+	if (s->look_at != hit)
+		return;
+	s->look_at++;
+	if (hit + query->finder.needle.n <= to) {
+		mark(s, candidate, query->bit, false);
+		s->look_at = to;
+	}
+}
+
+/* Many messages at once: most needles are in none of them. False: this is enough for a step. */
+static bool look(struct text_search *s, const struct text_query *query)
 {
 	struct str text = buf_str(&s->block.columns[query->column].text);
-	uint32_t from, to, slot = 0;
-	for (size_t at = 0; slot < s->block.n;) {
-		ptrdiff_t hit = finder_find(&query->finder, text, at);
-		if (hit < 0)
-			return;
-		text_block_range(&s->block, query->column, slot, &from, &to);
-		while ((size_t)hit >= to && ++slot < s->block.n)
-			text_block_range(&s->block, query->column, slot, &from, &to);
-		if (slot == s->block.n)
-			return;
-		at = s->slots[slot] == NO_CANDIDATE ? to : hit_in_field(query, text, from, (size_t)hit);
-		if (at != (size_t)hit)
-			continue;
-		at++;
-		if ((size_t)hit + query->finder.needle.n <= to) {
-			mark(s, s->slots[slot], query->bit, false);
-			at = to;
-		}
+	size_t n = query->finder.needle.n;
+	while (s->look_slot < s->block.n) {
+		if (s->work >= LOOK_WORK)
+			return false;
+		struct str window = str_first(text, s->look_at + LOOK_ONCE + n);
+		ptrdiff_t hit = finder_find(&query->finder, window, s->look_at);
+		s->work += (hit < 0 ? window.n : (size_t)hit + n) - s->look_at + HIT_WORK;
+		if (hit >= 0)
+			look_at_hit(s, query, text, (size_t)hit);
+		else if (window.n == text.n)
+			return true;
+		else
+			s->look_at = window.n - n + 1;
 	}
+	return true;
 }
 
 static void look_for_any(struct text_search *s, const struct text_query *query)
@@ -143,23 +179,23 @@ static void look_for_any(struct text_search *s, const struct text_query *query)
 }
 
 /* What lies across the end of the block before and the beginning of this one. */
-static void look_across(struct text_search *s)
+static void look_across(struct text_search *s, const struct text_query *query)
 {
-	uint32_t from, to;
-	text_block_range(&s->block, 0, 0, &from, &to);
-	buf_add(&s->tail, str_first(buf_str(&s->block.columns[0].text), MIN((size_t)to, s->tail_max)));
-	for (size_t i = 0; i < s->n_queries && s->slots[0] != NO_CANDIDATE; i++) {
-		if (finder_find(&s->queries[i].finder, buf_str(&s->tail), 0) >= 0)
-			mark(s, s->slots[0], s->queries[i].bit, false);
-	}
+	size_t most = query->finder.needle.n ? query->finder.needle.n - 1 : 0, before = MIN(s->tail_n, most);
+	struct str text = str_first(str_from(buf_str(&s->tail), s->tail_n - before), before + most);
+	if (most == 0 || s->slots[0] == NO_CANDIDATE)
+		return;
+	s->work += text.n;
+	if (finder_find(&query->finder, text, 0) >= 0)
+		mark(s, s->slots[0], query->bit, false);
 }
 
-static void keep_tail(struct text_search *s, bool after_tail)
+static void keep_tail(struct text_search *s)
 {
 	uint32_t from, to;
 	text_block_range(&s->block, 0, s->block.n - 1, &from, &to);
 	struct str last = str_of(s->block.columns[0].text.p + from, to - from);
-	if (!after_tail || s->block.n > 1 || last.n >= s->tail_max) {
+	if (!s->goes_on || s->block.n > 1 || last.n >= s->tail_max) {
 		buf_clear(&s->tail);
 		buf_add(&s->tail, str_from(last, last.n - MIN(last.n, s->tail_max)));
 	} else if (s->tail.n > s->tail_max) { /* the whole message so far is shorter than what is looked for */
@@ -168,23 +204,49 @@ static void keep_tail(struct text_search *s, bool after_tail)
 }
 
 /* The block, its columns and slots are there. */
-static void look_through(struct text_search *s, bool continued)
+static void begin_looking(struct text_search *s, bool goes_on, bool worth, enum search_state after)
 {
-	for (size_t i = 0; i < s->n_queries; i++) {
-		if (s->queries[i].any)
-			look_for_any(s, &s->queries[i]);
-		else
-			look(s, &s->queries[i]);
+	s->goes_on = goes_on;
+	s->worth = worth;
+	s->after = after;
+	s->query = s->look_at = s->look_slot = 0;
+	s->state = SEARCH_LOOKING;
+	if (goes_on) {
+		uint32_t from, to;
+		text_block_range(&s->block, 0, 0, &from, &to);
+		s->tail_n = s->tail.n;
+		buf_add(&s->tail, str_first(buf_str(&s->block.columns[0].text), MIN((size_t)to, s->tail_max)));
 	}
-	if (continued)
-		look_across(s);
+}
+
+static void end_looking(struct text_search *s)
+{
 	if (s->block.continues)
-		keep_tail(s, continued);
-	s->open_number = s->block.continues ? text_block_message(&s->block, s->block.n - 1)->number : 0;
+		keep_tail(s);
 	for (uint32_t slot = 0; slot < s->block.n; slot++) {
 		if (s->slots[slot] != NO_CANDIDATE && !(s->block.continues && slot + 1 == s->block.n))
 			mark(s, s->slots[slot], 0, true);
 	}
+	s->state = s->after == SEARCH_NEXT_BLOCK ? SEARCH_NEXT_BLOCK : SEARCH_KEEPING;
+}
+
+/* Some queries, or a part of one. */
+static void look_through(struct text_search *s)
+{
+	s->work = 0;
+	while (s->query < s->n_queries && s->work < LOOK_WORK) {
+		const struct text_query *query = &s->queries[s->query];
+		if (query->any)
+			look_for_any(s, query);
+		else if (!look(s, query))
+			return;
+		if (s->goes_on && !query->any)
+			look_across(s, query);
+		s->query++;
+		s->look_at = s->look_slot = 0;
+	}
+	if (s->query == s->n_queries)
+		end_looking(s);
 }
 
 /* --- blocks that are there --- */
@@ -236,15 +298,9 @@ static void give_up_reading(struct text_search *s, bool damaged)
 {
 	text_reader_close(&s->reader);
 	text_block_clear(&s->block);
-	s->open_number = 0;
 	s->state = SEARCH_NEXT_MESSAGE;
 	if (damaged)
 		text_forget(s->account);
-}
-
-static bool is_continued(const struct text_search *s)
-{
-	return s->block.continued && s->open_number != 0 && s->open_number == text_block_message(&s->block, 0)->number;
 }
 
 static void next_block(struct text_search *s)
@@ -254,12 +310,11 @@ static void next_block(struct text_search *s)
 		give_up_reading(s, err < 0);
 		return;
 	}
-	if (find_slots(s, is_continued(s))) {
+	if (find_slots(s, text_reader_goes_on(s->reader))) {
 		s->columns = 0;
 		s->state = SEARCH_SIGNATURE;
 		return;
 	}
-	s->open_number = s->block.continues ? text_block_message(&s->block, s->block.n - 1)->number : 0;
 	buf_clear(&s->tail);
 }
 
@@ -281,7 +336,6 @@ static void skip_block(struct text_search *s)
 	for (uint32_t slot = 0; slot < s->block.n; slot++)
 		if (s->slots[slot] != NO_CANDIDATE)
 			mark(s, s->slots[slot], 0, true);
-	s->open_number = 0;
 	s->state = SEARCH_NEXT_BLOCK;
 }
 
@@ -321,38 +375,32 @@ static enum text_search_progress read_block(struct text_search *s)
 		}
 		s->columns |= 1u << column;
 	}
-	look_through(s, is_continued(s));
-	s->state = SEARCH_NEXT_BLOCK;
+	begin_looking(s, text_reader_goes_on(s->reader), false, SEARCH_NEXT_BLOCK);
 	return TEXT_SEARCH_MORE;
 }
 
 /* --- messages whose text is made --- */
 
-/* A block that is no rest, and whose rest was kept, or which has none. */
-static void keep(struct text_search *s, bool worth)
+static void keep(struct text_search *s)
 {
 	int result = 0;
-	if (s->block.continued && s->unkept)
-		return;
-	s->unkept = true;
-	if (!worth && !s->block.continued)
-		return;
 	if (!s->writer)
 		result = text_writer_open(s->account, &s->writer);
 	if (result == 0)
 		result = text_writer_add(s->writer, &s->block);
-	s->unkept = result < 0;
 	if (result < 0 && result != ERR_STATE)
 		text_writer_close(&s->writer);
 }
 
-static void finish_block(struct text_search *s, bool worth)
+/* The next block begins. */
+static void keep_block(struct text_search *s)
 {
 	bool continues = s->block.continues;
-	look_through(s, is_continued(s));
-	keep(s, worth);
+	if (s->worth)
+		keep(s);
 	text_block_clear(&s->block);
 	s->block.continued = continues;
+	s->state = s->after;
 }
 
 /* Behind all candidates of the message. */
@@ -372,8 +420,8 @@ static void end_message(struct text_search *s, bool continues)
 	s->block.continues = continues;
 	if (!continues)
 		leave_message(s);
-	if (continues || text_block_is_full(&s->block))
-		finish_block(s, true);
+	if (continues || s->block.continued || text_block_is_full(&s->block))
+		begin_looking(s, s->block.continued, true, s->state);
 }
 
 /* What was added of a message that cannot be read is taken away; so is the rest of one that went on from a block. */
@@ -393,22 +441,24 @@ static void abandon_message(struct text_search *s, int err)
 	}
 	if (s->block.n == 0)
 		text_block_clear(&s->block);
-	s->open_number = 0;
 	leave_message(s);
 }
 
-static enum text_search_progress next_message(struct text_search *s)
+/* False: there is none. */
+static bool next_message(struct text_search *s)
 {
 	while (s->at < s->n_candidates && s->candidates[s->at].looked)
 		s->at++;
 	if (s->at < s->n_candidates) {
 		s->state = SEARCH_MESSAGE;
-		return TEXT_SEARCH_MORE;
+		return true;
 	}
-	if (s->block.n > 0)
-		finish_block(s, s->block.n >= TEXT_STORE_MESSAGES || s->block.columns[0].text.n >= TEXT_BLOCK_BYTES / 2);
 	s->state = SEARCH_OVER;
-	return TEXT_SEARCH_DONE;
+	if (s->block.n > 0) {
+		bool worth = s->block.n >= TEXT_STORE_MESSAGES || s->block.columns[0].text.n >= TEXT_BLOCK_BYTES / 2;
+		begin_looking(s, false, worth, SEARCH_OVER);
+	}
+	return false;
 }
 
 static bool is_there(struct text_search *s, const struct message_row *row, uint64_t at, uint64_t n)
@@ -422,8 +472,9 @@ static bool is_there(struct text_search *s, const struct message_row *row, uint6
 
 static enum text_search_progress make_body(struct text_search *s, const struct message_row *row, bool *done, int *err)
 {
-	uint64_t at = search_text_body_at(s->maker);
-	if (!is_there(s, row, at, SEARCH_TEXT_PIECE))
+	uint64_t at, n;
+	search_text_body_range(s->maker, &at, &n);
+	if (!is_there(s, row, at, n))
 		return TEXT_SEARCH_WAITS;
 	*err = search_text_body_step(s->maker, s->account, row, &s->block, done);
 	s->work += MIN(row->size, (uint64_t)SEARCH_TEXT_PIECE);
@@ -460,7 +511,7 @@ static enum text_search_progress make_message(struct text_search *s, struct mess
 	return progress;
 }
 
-/* Several small messages in a step: a cursor is worth it only for a few. A block that is written ends the step. */
+/* Several small messages in a step: a cursor is worth it only for a few. A block that is to be looked through ends it. */
 static enum text_search_progress make_messages(struct text_search *s)
 {
 	enum text_search_progress progress = TEXT_SEARCH_MORE;
@@ -470,16 +521,14 @@ static enum text_search_progress make_messages(struct text_search *s)
 	message_cursor_begin_part(&rows, s->account, s->kind == TEXT_BODY ? MESSAGE_RANGES : MESSAGE_FIELDS);
 	for (int i = 0; i < 16 && progress == TEXT_SEARCH_MORE; i++) {
 		bool begins = s->state == SEARCH_NEXT_MESSAGE;
-		if (begins && next_message(s) == TEXT_SEARCH_DONE) {
-			progress = TEXT_SEARCH_DONE;
+		if (begins && !next_message(s))
 			break;
-		}
 		progress = make_message(s, &rows, begins);
-		if (s->block.n <= before || s->work > STEP_WORK)
+		if (s->state == SEARCH_LOOKING || s->block.n <= before || s->work > STEP_WORK)
 			break;
 	}
 	message_cursor_end(&rows);
-	return progress;
+	return s->state == SEARCH_OVER ? TEXT_SEARCH_DONE : progress;
 }
 
 enum text_search_progress text_search_step(struct text_search *s)
@@ -495,6 +544,12 @@ enum text_search_progress text_search_step(struct text_search *s)
 	case SEARCH_NEXT_MESSAGE:
 	case SEARCH_MESSAGE:
 		return make_messages(s);
+	case SEARCH_LOOKING:
+		look_through(s);
+		return TEXT_SEARCH_MORE;
+	case SEARCH_KEEPING:
+		keep_block(s);
+		return TEXT_SEARCH_MORE;
 	case SEARCH_OVER:
 		break;
 	}

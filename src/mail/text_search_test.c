@@ -1,121 +1,28 @@
 /* Tests of search text: what the text of messages is, that searches find what plainly looking finds, across blocks,
  * cuts and runs of the server; that text which is missing, torn, damaged or of another's is made again, and that of what
  * is gone is freed. */
-#include "mail/text_search.h"
-#include "store/test_store.h"
+#include "mail/test_text.h"
 
 #include "base/checked.h"
 #include "base/mem.h"
 
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-#define MESSAGE_MAX (4 << 20)
-
-struct test {
-	struct store_fixture fixture;
-	struct account *account;
-	struct mailbox *inbox;
-	struct charsets *charsets;
-	struct search_text *maker;
-	struct mail_reader *reader;
-	unsigned fetches; /* answers of "it is not there yet" to come */
-	uint64_t first_asked, last_asked; /* offsets; 0: none */
-	unsigned steps;
-};
-
-static const struct mime_limits limits = MIME_LIMITS_DEFAULT;
-
-static void open_account(struct test *t)
-{
-	t->account = fixture_account(&t->fixture, 1);
-	t->inbox = account_mailbox(t->account, STR("INBOX"));
-	assert_int_equal(mailbox_open(t->inbox), 0);
-}
-
-static void close_account(struct test *t)
-{
-	mailbox_close(t->inbox);
-	account_close(&t->account);
-}
-
-static int set_up(void **state)
-{
-	static struct test t;
-	t = (struct test){ .charsets = charsets_open(), .reader = mail_reader_new(&limits) };
-	fixture_begin(&t.fixture);
-	t.fixture.settings.segment_size = 64 << 20;
-	t.fixture.settings.reserve = 1 << 20;
-	t.fixture.no_syncs = true;
-	fixture_open(&t.fixture);
-	t.maker = search_text_new(&limits, t.charsets);
-	open_account(&t);
-	*state = &t;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct test *t = *state;
-	close_account(t);
-	fixture_end(&t->fixture);
-	search_text_free(&t->maker);
-	mail_reader_free(&t->reader);
-	charsets_free(&t->charsets);
-	return 0;
-}
-
-static uint32_t add(struct test *t, struct str message)
-{
-	uint32_t uid;
-	struct mail_settings settings = { t->reader, MESSAGE_MAX, 10 };
-	struct mail_source source = { .bytes = message, .fd = -1 };
-	struct mail_facts facts = { .internal_date = 1000 };
-	assert_int_equal(mail_append(t->inbox, &settings, &source, &facts, &uid), 0);
-	return uid;
-}
-
-static void settle(struct test *t)
-{
-	fixture_settle(&t->fixture);
-}
-
 /* --- the text of one message --- */
 
-static void text_of(struct test *t, uint32_t uid, struct text_block *block)
-{
-	struct message_cursor rows;
-	struct message_row row;
-	struct entry_cursor cursor = entry_seek(t->inbox, uid);
-	const struct entry *entry = entry_next(&cursor);
-	bool done = false;
-	message_cursor_begin_part(&rows, t->account, MESSAGE_FIELDS);
-	assert_int_equal(message_cursor_get(&rows, entry->message, &row), 0);
-	if (block->kind == TEXT_BODY) {
-		search_text_body_begin(t->maker, &row);
-		while (!done)
-			assert_int_equal(search_text_body_step(t->maker, t->account, &row, block, &done), 0);
-	} else {
-		assert_int_equal(search_text_header(t->maker, t->account, &row, block), 0);
-	}
-	message_cursor_end(&rows);
-}
-
-static void expect_text(struct test *t, const char *message, enum text_kind kind, struct str expected)
+static void expect_text(struct text_test *t, const char *message, enum text_kind kind, struct str expected)
 {
 	struct text_block block;
 	struct buf crlf = BUF_INIT(MESSAGE_MAX);
 	for (const char *p = message; *p; p++)
 		buf_add(&crlf, *p == '\n' ? STR("\r\n") : str_of(p, 1));
-	uint32_t uid = add(t, buf_str(&crlf));
-	settle(t);
+	uint32_t uid = text_add(t, buf_str(&crlf));
+	text_settle(t);
 	text_block_init(&block, kind);
 	text_of(t, uid, &block);
 	struct buf *text = &block.columns[0].text;
@@ -132,7 +39,7 @@ static void expect_text(struct test *t, const char *message, enum text_kind kind
 
 static void the_text_of_bodies(void **state)
 {
-	struct test *t = *state;
+	struct text_test *t = *state;
 	expect_text(t, "Subject: x\n\nHello\nworld\n", TEXT_BODY, STR("HELLO\r\nWORLD\r\n\0"));
 	expect_text(t, "Content-Transfer-Encoding: base64\nContent-Type: text/plain; charset=iso-8859-1\n\nY2Fm\n6Q==\n",
 	            TEXT_BODY, STR("CAFE\xcc\x81\0"));
@@ -140,7 +47,8 @@ static void the_text_of_bodies(void **state)
 	               "<p>Stra=C3=9F=\ne &amp; <b>W</b>eg</p><script>no</script>\n", TEXT_BODY, STR("STRA\xc3\x9f" "E & WEG\0"));
 	expect_text(t, MIXED "\nfirst\n--b\nContent-Type: image/png\nContent-Disposition: attachment;\n filename*=utf-8''n%C3%A4me\n\n"
 	               "binary\n--b--\nepilogue\n", TEXT_BODY,
-	            STR("FIRST\0CONTENT-TYPE: IMAGE/PNG\0CONTENT-DISPOSITION: ATTACHMENT; FILENAME*=UTF-8''N%C3%A4ME\0NA\xcc\x88ME\0"));
+	            STR("FIRST\0CONTENT-TYPE: IMAGE/PNG\0CONTENT-DISPOSITION: ATTACHMENT; FILENAME*=UTF-8''N%C3%A4ME\0"
+	                "CONTENT-DISPOSITION: NA\xcc\x88ME\0"));
 	expect_text(t, "Content-Type: message/rfc822\n\nSubject: =?utf-8?q?inn=65r?=\n\ninside\n", TEXT_BODY,
 	            STR("SUBJECT: INNER\0INSIDE\r\n\0"));
 	expect_text(t, "Content-Type: application/pdf\n\n%PDF\n", TEXT_BODY, STR(""));
@@ -150,227 +58,184 @@ static void the_text_of_bodies(void **state)
 
 static void the_text_of_headers(void **state)
 {
-	struct test *t = *state;
+	struct text_test *t = *state;
 	const char *message = "Subject: =?iso-8859-1?q?caf=E9?=\n =?utf-8?b?YQ==?=\nTo: a@b\nTo:c@d\nX-Own:  folded\n  value\nX-Empty:\n\n";
 	expect_text(t, message, TEXT_HEADER,
 	            STR("SUBJECT: CAFE\xcc\x81" "A\0TO: A@B\0TO:C@D\0X-OWN:  FOLDED  VALUE\0X-EMPTY:\0"));
 	expect_text(t, message, TEXT_FIELDS, STR("CAFE\xcc\x81" "A\0"));
+	message = "Subject:\tone\n\ttwo\nX-Own:\tthree\n\n";
+	expect_text(t, message, TEXT_HEADER, STR("SUBJECT: ONE TWO\0X-OWN: THREE\0"));
+	expect_text(t, message, TEXT_FIELDS, STR("ONE TWO\0"));
+}
+
+static void parameters_that_were_rewritten(void **state)
+{
+	struct text_test *t = *state;
+	expect_text(t, "Content-Type: a/b; name*0=\"on\"; name*1=e; x=y; z*=\"'\"\n\n", TEXT_HEADER,
+	            STR("CONTENT-TYPE: A/B; NAME*0=\"ON\"; NAME*1=E; X=Y; Z*=\"'\"\0CONTENT-TYPE: ONE\0CONTENT-TYPE: '\0"));
+	expect_text(t, "Content-Disposition: a; f*=koi8-r''%D0; g*=x-no''%E9; h*0*=x'; h*1==?utf-8?q?=65?=\n\n", TEXT_HEADER,
+	            STR("CONTENT-DISPOSITION: A; F*=KOI8-R''%D0; G*=X-NO''%E9; H*0*=X'; H*1=E\0CONTENT-DISPOSITION: \xd0\x9f\0"
+	                "CONTENT-DISPOSITION: E\xcc\x81\0CONTENT-DISPOSITION: X'E\0"));
+	expect_text(t, "X-Own: a; name*0=on; name*1=e\n\n", TEXT_HEADER, STR("X-OWN: A; NAME*0=ON; NAME*1=E\0"));
+}
+
+static void a_message_that_base64_hides(void **state)
+{
+	struct text_test *t = *state;
+	expect_text(t, "Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nU3ViamVjdDogaGkKCnRleHQK\n", TEXT_BODY,
+	            STR("SUBJECT: HI\n\nTEXT\n\0"));
+	expect_text(t, "Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nSubject: hi\n\ntext\n", TEXT_BODY,
+	            STR("SUBJECT: HI\0TEXT\r\n\0")); /* what says so and is not */
 }
 
 /* --- searches --- */
 
-static bool is_there(void *owner, int fd, uint64_t offset, uint64_t n)
-{
-	struct test *t = owner;
-	t->first_asked = t->first_asked ? t->first_asked : offset;
-	t->last_asked = offset;
-	if (t->fetches == 0)
-		return true;
-	t->fetches--;
-	return false;
-}
-
-static bool is_gone(void *owner, const struct text_candidate *candidate)
-{
-	const struct test *t = owner;
-	return candidate->uid > mailbox_count(t->inbox);
-}
-
-/* All messages of INBOX, by number. */
-static struct text_candidate *candidates_of(struct test *t, size_t *n)
-{
-	struct text_candidate *candidates = mem_alloc(mailbox_count(t->inbox) + 1, sizeof *candidates);
-	struct entry_cursor cursor = entry_seek(t->inbox, 0);
-	const struct entry *entry;
-	*n = 0;
-	while ((entry = entry_next(&cursor))) {
-		size_t at = (*n)++;
-		for (; at > 0 && candidates[at - 1].number > entry->message; at--)
-			candidates[at] = candidates[at - 1];
-		candidates[at] = (struct text_candidate){ .number = entry->message, .size = entry_size(entry), .uid = entry->uid,
-			                                  .wanted = true };
-	}
-	return candidates;
-}
-
-/* Uids of messages of which the query says so; its bit and its finder, where it has no field, are made here. */
-static struct set search_query(struct test *t, struct text_query query, struct str needle)
-{
-	struct text_search_world world = { is_there, is_gone, t };
-	enum text_search_progress progress;
-	struct set found = SET_INIT;
-	size_t n;
-	struct text_candidate *candidates = candidates_of(t, &n);
-	query.bit = 1;
-	finder_init(&query.finder, needle);
-	struct text_search *s = text_search_new(t->account, t->maker, &world, &query, 1, candidates, n);
-	for (t->steps = 0; (progress = text_search_step(s)) != TEXT_SEARCH_DONE; t->steps++)
-		assert_true(t->steps < 1000000);
-	assert_int_equal(text_search_error(s), 0);
-	text_search_free(&s);
-	for (size_t i = 0; i < n; i++) {
-		assert_true(candidates[i].looked);
-		if (candidates[i].hits)
-			set_add(&found, candidates[i].uid, candidates[i].uid);
-	}
-	mem_free(candidates);
-	return found;
-}
-
-/* Uids of messages that have the (folded) text. */
-static struct set search(struct test *t, enum text_kind kind, uint32_t column, struct str needle)
-{
-	return search_query(t, (struct text_query){ .kind = kind, .column = column }, needle);
-}
-
-static void expect_set(struct set *found, const char *what, const char *uids)
-{
-	struct buf text = BUF_INIT(4096);
-	set_print(found, &text);
-	if (!str_eq(buf_str(&text), str_from_c(uids)))
-		fail_msg("%s: got %.*s, not %s", what, STR_ARG(buf_str(&text)), uids);
-	set_free(found);
-	buf_free(&text);
-}
-
 /* `value`, folded, in fields "NAME:"; empty: in messages that have the field. */
-static void expect_field(struct test *t, struct str field, struct str value, const char *uids)
+static void expect_field(struct text_test *t, struct str field, struct str value, const char *uids)
 {
 	struct text_query query = { .kind = TEXT_HEADER, .field = field };
-	struct set found = search_query(t, query, value.n ? value : field);
-	expect_set(&found, value.p, uids);
-}
-
-static void expect_found(struct test *t, const char *needle, const char *uids)
-{
-	struct set found = search(t, TEXT_BODY, 0, str_from_c(needle));
-	expect_set(&found, needle, uids);
-}
-
-static uint64_t file_size(struct test *t, const char *suffix)
-{
-	char path[256];
-	struct stat st;
-	struct account_id id = fixture_account_id(1);
-	int n = snprintf(path, sizeof path, "%s/text/", t->fixture.directory);
-	for (size_t i = 0; i < sizeof id.bytes; i++)
-		n += snprintf(path + n, 3, "%02x", id.bytes[i]);
-	snprintf(path + n, sizeof path - (size_t)n, "%s", suffix);
-	return stat(path, &st) < 0 ? 0 : (uint64_t)st.st_size;
-}
-
-static void damage(struct test *t, const char *suffix, uint64_t at, const char *bytes)
-{
-	char path[256];
-	struct account_id id = fixture_account_id(1);
-	int n = snprintf(path, sizeof path, "%s/text/", t->fixture.directory);
-	for (size_t i = 0; i < sizeof id.bytes; i++)
-		n += snprintf(path + n, 3, "%02x", id.bytes[i]);
-	snprintf(path + n, sizeof path - (size_t)n, "%s", suffix);
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	assert_true(fd >= 0);
-	if (bytes)
-		assert_int_equal(pwrite(fd, bytes, strlen(bytes), (off_t)at), strlen(bytes));
-	else
-		assert_int_equal(ftruncate(fd, (off_t)at), 0);
-	close(fd);
-}
-
-static void add_many(struct test *t, unsigned n)
-{
-	char text[200];
-	for (unsigned i = 1; i <= n; i++) {
-		int length = snprintf(text, sizeof text, "Subject: number %u\r\n\r\nbody %u of many, word%ux\r\n", i, i, i);
-		add(t, str_of(text, (size_t)length));
-	}
-	settle(t);
+	struct set found = text_search_query(t, query, value.n ? value : field);
+	text_expect_set(&found, value.p, uids);
 }
 
 static void text_is_kept_and_used_again(void **state)
 {
-	struct test *t = *state;
-	add_many(t, 100);
-	expect_found(t, "WORD77X", "77");
-	assert_int_equal(file_size(t, ".index") > 0, true);
-	uint64_t size = file_size(t, ".text");
-	expect_found(t, "WORD77X", "77");
-	expect_found(t, "OF MANY", "1:100");
-	expect_found(t, "X\r\nBODY", "");
-	assert_int_equal(file_size(t, ".text"), size); /* nothing was made again */
-	add_many(t, 5); /* not worth a block: made each time */
-	expect_found(t, "BODY 3 OF", "3,103");
-	assert_int_equal(file_size(t, ".text"), size);
-	add_many(t, 60);
-	expect_found(t, "BODY 3 OF", "3,103,108");
-	assert_true(file_size(t, ".text") > size);
-	close_account(t);
+	struct text_test *t = *state;
+	text_add_many(t, 100);
+	text_expect_found(t, "WORD77X", "77");
+	assert_int_equal(text_file_size(t, ".index") > 0, true);
+	uint64_t size = text_file_size(t, ".text");
+	text_expect_found(t, "WORD77X", "77");
+	text_expect_found(t, "OF MANY", "1:100");
+	text_expect_found(t, "X\r\nBODY", "");
+	assert_int_equal(text_file_size(t, ".text"), size); /* nothing was made again */
+	text_add_many(t, 5); /* not worth a block: made each time */
+	text_expect_found(t, "BODY 3 OF", "3,103");
+	assert_int_equal(text_file_size(t, ".text"), size);
+	text_add_many(t, 60);
+	text_expect_found(t, "BODY 3 OF", "3,103,108");
+	assert_true(text_file_size(t, ".text") > size);
+	text_close_account(t);
 	fixture_reopen(&t->fixture);
-	open_account(t);
-	size = file_size(t, ".text");
-	expect_found(t, "BODY 3 OF", "3,103,108");
-	assert_int_equal(file_size(t, ".text"), size);
+	text_open_account(t);
+	size = text_file_size(t, ".text");
+	text_expect_found(t, "BODY 3 OF", "3,103,108");
+	assert_int_equal(text_file_size(t, ".text"), size);
 	t->fetches = 7;
-	expect_found(t, "BODY 3 OF", "3,103,108");
+	text_expect_found(t, "BODY 3 OF", "3,103,108");
 	assert_int_equal(t->fetches, 0);
 }
 
 static void nothing_is_kept_of_what_may_never_have_been(void **state)
 {
-	struct test *t = *state;
+	struct text_test *t = *state;
 	t->fixture.no_syncs = true;
 	char text[] = "Subject: x\r\n\r\nsoon\r\n";
 	for (int i = 0; i < 50; i++)
-		add(t, str_of(text, strlen(text)));
-	expect_found(t, "SOON", "1:50"); /* not durable yet */
-	assert_int_equal(file_size(t, ".text"), 0);
-	settle(t);
-	expect_found(t, "SOON", "1:50");
-	assert_true(file_size(t, ".text") > 0);
+		text_add(t, str_of(text, strlen(text)));
+	text_expect_found(t, "SOON", "1:50"); /* not durable yet */
+	assert_int_equal(text_file_size(t, ".text"), 0);
+	text_settle(t);
+	text_expect_found(t, "SOON", "1:50");
+	assert_true(text_file_size(t, ".text") > 0);
 }
 
 /* A full disk, and a process with no descriptor left: searches find what there is, and keep nothing. */
 static void searches_need_no_room_to_keep_text(void **state)
 {
-	struct test *t = *state;
-	add_many(t, 100);
-	close_account(t);
+	struct text_test *t = *state;
+	text_add_many(t, 100);
+	text_close_account(t);
 	t->fixture.settings.reserve = INT64_MAX;
 	fixture_reopen(&t->fixture);
-	open_account(t);
-	expect_found(t, "WORD77X", "77");
-	assert_int_equal(file_size(t, ".index"), 0);
-	close_account(t);
+	text_open_account(t);
+	text_expect_found(t, "WORD77X", "77");
+	assert_int_equal(text_file_size(t, ".index"), 0);
+	text_close_account(t);
 	t->fixture.settings.reserve = 1 << 20;
 	fixture_reopen(&t->fixture);
-	open_account(t);
-	expect_found(t, "WORD77X", "77");
-	uint64_t size = file_size(t, ".index");
+	text_open_account(t);
+	text_expect_found(t, "WORD77X", "77");
+	uint64_t size = text_file_size(t, ".index");
 	assert_true(size > 0);
 	struct rlimit before, none;
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
 	none = (struct rlimit){ 0, before.rlim_max };
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-	expect_found(t, "WORD78X", "78");
+	text_expect_found(t, "WORD78X", "78");
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-	expect_found(t, "WORD79X", "79");
-	assert_int_equal(file_size(t, ".index"), size);
+	text_expect_found(t, "WORD79X", "79");
+	assert_int_equal(text_file_size(t, ".index"), size);
 	assert_int_equal(t->fixture.voids, 0);
 }
 
 /* Behind an attachment too: its bytes are no text, and are passed over. */
 static void all_that_is_read_is_asked_for(void **state)
 {
-	struct test *t = *state;
+	struct text_test *t = *state;
 	struct buf message = BUF_INIT(MESSAGE_MAX);
 	buf_add(&message, STR("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nfirst\r\n--b\r\nContent-Type: image/png\r\n\r\n"));
 	for (int i = 0; i < 100000; i++)
 		buf_add(&message, STR("dGhlIHF1aWNr\r\n"));
 	buf_add(&message, STR("--b\r\n\r\nlast\r\n--b--\r\n"));
-	add(t, buf_str(&message));
-	settle(t);
-	expect_found(t, "LAST", "1");
+	text_add(t, buf_str(&message));
+	text_settle(t);
+	text_expect_found(t, "LAST", "1");
 	assert_true(t->first_asked > 0 && t->last_asked > t->first_asked + message.n - 100);
 	buf_free(&message);
+}
+
+/* The header of a part is read at once, however long it is. */
+static void all_of_a_long_header_is_asked_for(void **state)
+{
+	enum { HEADER = 200000 };
+	struct text_test *t = *state;
+	struct buf message = BUF_INIT(MESSAGE_MAX);
+	buf_add(&message, STR("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nfirst\r\n--b\r\n"));
+	size_t header = message.n;
+	buf_add(&message, STR("X-Long: "));
+	while (message.n < header + HEADER)
+		buf_add(&message, STR("word "));
+	buf_add(&message, STR("there\r\n\r\nlast\r\n--b--\r\n"));
+	text_add(t, buf_str(&message));
+	text_settle(t);
+	text_expect_found(t, "WORD THERE", "1");
+	assert_true(t->most_asked_at <= t->first_asked + header);
+	assert_true(t->most_asked_at + t->most_asked >= t->first_asked + header + HEADER);
+	text_expect_found(t, "LAST", "1");
+	buf_free(&message);
+}
+
+/* All of a large header in any script; of one that is made to become more, so much that no step takes long. */
+static void headers_become_no_more_than_so_much_text(void **state)
+{
+	static const struct {
+		const char *character;
+		bool whole;
+	} cases[] = { { "\xea\xb0\x81", true } /* three for one */, { "\xef\xb7\xba", false } /* eleven */ };
+	struct text_test *t = *state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		for (unsigned fields = 1; fields <= 8; fields *= 8) {
+			struct buf message = BUF_INIT(MESSAGE_MAX);
+			struct text_block block;
+			for (unsigned k = 0; k < fields; k++) {
+				buf_add(&message, STR("X-Long: "));
+				for (unsigned n = 0; n < 84000 / fields; n++)
+					buf_add(&message, str_from_c(cases[i].character));
+				buf_add(&message, STR("\r\n"));
+			}
+			buf_add(&message, STR("X-Last: there\r\n\r\n"));
+			uint32_t uid = text_add(t, buf_str(&message));
+			text_settle(t);
+			text_block_init(&block, TEXT_HEADER);
+			text_of(t, uid, &block);
+			struct str text = buf_str(&block.columns[0].text);
+			assert_int_equal(str_ends(text, STR("X-LAST: THERE\0")), cases[i].whole);
+			assert_true(text.n < 1200 * 1024);
+			text_block_free(&block);
+			buf_free(&message);
+		}
+	}
 }
 
 static void what_is_damaged_is_made_again(void **state)
@@ -383,26 +248,26 @@ static void what_is_damaged_is_made_again(void **state)
 		{ ".text", 40, "damage" },  { ".text", -10, NULL },  { ".text", 0, NULL },    { ".index", -1, NULL },
 		{ ".index", 4, "damage" },  { ".index", 26, "damage" }, { ".index", -3, "d" }, { ".index", 3, NULL },
 	};
-	struct test *t = *state;
-	add_many(t, 100);
+	struct text_test *t = *state;
+	text_add_many(t, 100);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		expect_found(t, "WORD77X", "77");
-		uint64_t size = file_size(t, cases[i].suffix), whole = file_size(t, ".text");
-		damage(t, cases[i].suffix, cases[i].at < 0 ? size - (uint64_t)-cases[i].at : (uint64_t)cases[i].at, cases[i].bytes);
-		expect_found(t, "WORD78X", "78");
-		expect_found(t, "WORD79X", "79");
-		assert_int_equal(file_size(t, ".text"), whole);
+		text_expect_found(t, "WORD77X", "77");
+		uint64_t size = text_file_size(t, cases[i].suffix), whole = text_file_size(t, ".text");
+		text_damage(t, cases[i].suffix, cases[i].at < 0 ? size - (uint64_t)-cases[i].at : (uint64_t)cases[i].at, cases[i].bytes);
+		text_expect_found(t, "WORD78X", "78");
+		text_expect_found(t, "WORD79X", "79");
+		assert_int_equal(text_file_size(t, ".text"), whole);
 	}
 }
 
 static void values_are_looked_for_in_their_fields(void **state)
 {
-	struct test *t = *state;
+	struct text_test *t = *state;
 	struct buf message = BUF_INIT(MESSAGE_MAX);
 	char own[] = "X-ONE:"; /* a text that says what its field is called */
-	add(t, STR("X-One: first\r\nX-Two: second X-Three: third\r\n\r\n"));
-	add(t, STR("X-One: two x-one: three\r\n\r\n"));
-	add(t, STR("X-One: =?utf-8?q?a=00X-Four=3A_fourth?=\r\n\r\n"));
+	text_add(t, STR("X-One: first\r\nX-Two: second X-Three: third\r\n\r\n"));
+	text_add(t, STR("X-One: two x-one: three\r\n\r\n"));
+	text_add(t, STR("X-One: =?utf-8?q?a=00X-Four=3A_fourth?=\r\n\r\n"));
 	for (int round = 0; round < 2; round++) { /* made, then read */
 		expect_field(t, STR("X-ONE:"), STR("FIRST"), "1");
 		expect_field(t, STR("X-TWO:"), STR("FIRST"), "");
@@ -412,15 +277,15 @@ static void values_are_looked_for_in_their_fields(void **state)
 		expect_field(t, STR("X-THREE:"), STR("THIRD"), "");
 		expect_field(t, STR("X-FOUR:"), STR("FOURTH"), ""); /* a NUL in a field ends none */
 		for (int i = 0; i < 40; i++)
-			add(t, STR("Subject: x\r\n\r\n"));
-		settle(t);
+			text_add(t, STR("Subject: x\r\n\r\n"));
+		text_settle(t);
 	}
 	/* many hits in a long field of another name: each is passed over once */
 	buf_add(&message, STR("X-Long: "));
 	for (int i = 0; i < 250000; i++)
 		buf_add_byte(&message, 'a');
 	buf_add(&message, STR("\r\nX-Seven: a\r\n\r\n"));
-	add(t, buf_str(&message));
+	text_add(t, buf_str(&message));
 	expect_field(t, STR("X-SEVEN:"), STR("A"), "84");
 	expect_field(t, STR("X-EIGHT:"), STR("A"), "");
 	buf_free(&message);
@@ -429,12 +294,12 @@ static void values_are_looked_for_in_their_fields(void **state)
 /* Expunged by another, and forgotten, while the search was on its way. */
 static void messages_that_went_meanwhile_are_no_error(void **state)
 {
-	struct test *t = *state;
-	struct text_search_world world = { is_there, is_gone, t };
+	struct text_test *t = *state;
+	struct text_search_world world = text_world(t);
 	struct text_query query = { .kind = TEXT_BODY, .bit = 1 };
 	size_t n;
-	add_many(t, 2);
-	struct text_candidate *candidates = candidates_of(t, &n);
+	text_add_many(t, 2);
+	struct text_candidate *candidates = text_candidates_of(t, &n);
 	for (uint32_t uid = 2; uid <= 3; uid++) { /* an entry without its message; none */
 		candidates[n] = (struct text_candidate){ .number = candidates[n - 1].number + 7, .size = 50, .uid = uid,
 			                                 .wanted = true };
@@ -454,14 +319,14 @@ static void messages_that_went_meanwhile_are_no_error(void **state)
 /* The same message in two entries, of which the first is decided already. */
 static void one_message_in_two_entries_is_read_once(void **state)
 {
-	struct test *t = *state;
-	struct text_search_world world = { is_there, is_gone, t };
+	struct text_test *t = *state;
+	struct text_search_world world = text_world(t);
 	struct text_query query = { .kind = TEXT_BODY, .bit = 1 };
 	size_t n;
-	add_many(t, 100);
-	expect_found(t, "WORD77X", "77");
-	uint64_t size = file_size(t, ".text");
-	struct text_candidate *once = candidates_of(t, &n), *twice = mem_alloc(2 * n, sizeof *twice);
+	text_add_many(t, 100);
+	text_expect_found(t, "WORD77X", "77");
+	uint64_t size = text_file_size(t, ".text");
+	struct text_candidate *once = text_candidates_of(t, &n), *twice = mem_alloc(2 * n, sizeof *twice);
 	for (size_t i = 0; i < 2 * n; i++) {
 		twice[i] = once[i / 2];
 		twice[i].wanted = i % 2;
@@ -474,7 +339,7 @@ static void one_message_in_two_entries_is_read_once(void **state)
 	text_search_free(&s);
 	for (size_t i = 0; i < 2 * n; i++)
 		assert_int_equal(twice[i].hits, i % 2);
-	assert_int_equal(file_size(t, ".text"), size); /* nothing was made again */
+	assert_int_equal(text_file_size(t, ".text"), size); /* nothing was made again */
 	mem_free(once);
 	mem_free(twice);
 }
@@ -511,13 +376,13 @@ static void records_that_nobody_wrote_are_refused(void **state)
 /* Files of a later time beside a store of an earlier one: its numbers come to mean other messages of the same size. */
 static void text_from_the_future_is_not_believed(void **state)
 {
-	struct test *t = *state;
+	struct text_test *t = *state;
 	struct text_block block;
 	struct text_writer *writer;
-	add_many(t, 50);
+	text_add_many(t, 50);
 	text_block_init(&block, TEXT_BODY);
 	size_t n;
-	struct text_candidate *candidates = candidates_of(t, &n);
+	struct text_candidate *candidates = text_candidates_of(t, &n);
 	for (size_t i = 0; i < n + 1; i++) {
 		buf_add(&block.columns[0].text, STR("OF ANOTHER LIFE\0"));
 		text_block_end_message(&block, candidates[MIN(i, n - 1)].number + (i == n), candidates[MIN(i, n - 1)].size);
@@ -527,43 +392,43 @@ static void text_from_the_future_is_not_believed(void **state)
 	assert_int_equal(text_writer_add(writer, &block), 0);
 	text_writer_close(&writer);
 	text_block_free(&block);
-	expect_found(t, "ANOTHER LIFE", "");
-	expect_found(t, "WORD50X", "50");
+	text_expect_found(t, "ANOTHER LIFE", "");
+	text_expect_found(t, "WORD50X", "50");
 }
 
 static void text_of_what_is_gone_is_freed(void **state)
 {
-	struct test *t = *state;
+	struct text_test *t = *state;
 	struct set uids = SET_INIT, gone = SET_INIT;
-	add_many(t, 300);
-	expect_found(t, "WORD77X", "77");
+	text_add_many(t, 300);
+	text_expect_found(t, "WORD77X", "77");
 	set_add(&uids, 1, 200);
 	assert_int_equal(mailbox_expunge(t->inbox, &uids, false, &gone), 0);
-	settle(t);
-	expect_found(t, "WORD277X", "277");
-	uint64_t before = file_size(t, ".index");
+	text_settle(t);
+	text_expect_found(t, "WORD277X", "277");
+	uint64_t before = text_file_size(t, ".index");
 	t->fixture.settings.undelete_window = -1;
-	close_account(t);
+	text_close_account(t);
 	fixture_reopen(&t->fixture);
-	open_account(t);
+	text_open_account(t);
 	for (int i = 0; i < 10000; i++) {
 		bool more = store_idle_work(t->fixture.store);
-		settle(t);
+		text_settle(t);
 		if (!more && i > 1000)
 			break;
 	}
-	assert_true(file_size(t, ".index") < before);
-	expect_found(t, "WORD277X", "277");
-	expect_found(t, "BODY 2", "201:299");
+	assert_true(text_file_size(t, ".index") < before);
+	text_expect_found(t, "WORD277X", "277");
+	text_expect_found(t, "BODY 2", "201:299");
 	uint64_t messages, bytes;
 	struct account_id id = fixture_account_id(1);
 	mailbox_close(t->inbox);
 	account_close(&t->account);
 	assert_int_equal(account_destroy(t->fixture.store, &id, &messages, &bytes), 0);
-	settle(t);
-	assert_int_equal(file_size(t, ".index"), 0);
-	assert_int_equal(file_size(t, ".text"), 0);
-	open_account(t);
+	text_settle(t);
+	assert_int_equal(text_file_size(t, ".index"), 0);
+	assert_int_equal(text_file_size(t, ".text"), 0);
+	text_open_account(t);
 	set_free(&uids);
 	set_free(&gone);
 }
@@ -571,16 +436,16 @@ static void text_of_what_is_gone_is_freed(void **state)
 /* A message whose text takes several blocks: hits in each, across their ends, and at its own. */
 static void long_messages_are_found_whole(void **state)
 {
-	struct test *t = *state;
+	struct text_test *t = *state;
 	struct buf message = BUF_INIT(MESSAGE_MAX);
 	struct buf needle = BUF_INIT(MESSAGE_MAX);
-	add_many(t, 3);
+	text_add_many(t, 3);
 	buf_add(&message, STR("Subject: long\r\n\r\n"));
 	for (unsigned i = 0; i < 100000; i++)
 		buf_addf(&message, "%06u ", i);
 	buf_add(&message, STR("the end"));
-	uint32_t uid = add(t, buf_str(&message));
-	add_many(t, 40);
+	uint32_t uid = text_add(t, buf_str(&message));
+	text_add_many(t, 40);
 	char uids[16];
 	snprintf(uids, sizeof uids, "%u", uid);
 	for (int round = 0; round < 2; round++) { /* made, then read */
@@ -588,21 +453,21 @@ static void long_messages_are_found_whole(void **state)
 			buf_clear(&needle);
 			buf_addf(&needle, "%06u %06u %06u", i, i + 1, i + 2);
 			buf_add_byte(&needle, '\0');
-			expect_found(t, needle.p, uids);
+			text_expect_found(t, needle.p, uids);
 		}
-		expect_found(t, "099999 THE END", uids);
-		expect_found(t, "000001 000003", "");
-		expect_found(t, "ENDBODY", "");
-		assert_true(file_size(t, ".index") > 0);
+		text_expect_found(t, "099999 THE END", uids);
+		text_expect_found(t, "000001 000003", "");
+		text_expect_found(t, "ENDBODY", "");
+		assert_true(text_file_size(t, ".index") > 0);
 	}
 	/* longer than a block */
 	buf_clear(&needle);
 	for (unsigned i = 10; i < 60000; i++)
 		buf_addf(&needle, "%06u ", i);
 	buf_add_byte(&needle, '\0');
-	expect_found(t, needle.p, uids);
+	text_expect_found(t, needle.p, uids);
 	needle.p[needle.n - 3] = 'x';
-	expect_found(t, needle.p, "");
+	text_expect_found(t, needle.p, "");
 	buf_free(&message);
 	buf_free(&needle);
 }
@@ -614,43 +479,37 @@ static bool has(const struct text_block *block, struct str needle)
 	return memmem(block->columns[0].text.p, block->columns[0].text.n, needle.p, needle.n) != NULL;
 }
 
-static uint32_t next_random(uint32_t *seed)
-{
-	*seed = *seed * 1664525 + 1013904223;
-	return *seed >> 8;
-}
-
 /* Words that the messages have, and words that cross what they have. */
 static void searches_find_what_looking_finds(void **state)
 {
 	enum { MESSAGES = 200, NEEDLES = 120 };
 	static const char *const charsets[] = { "utf-8", "iso-8859-1", "koi8-r", "iso-2022-jp", "utf-7", "x-none" };
-	struct test *t = *state;
+	struct text_test *t = *state;
 	struct text_block *blocks = mem_alloc(MESSAGES, sizeof *blocks);
 	uint32_t seed = 7;
 	for (unsigned i = 0; i < MESSAGES; i++) {
 		struct buf message = BUF_INIT(MESSAGE_MAX);
-		unsigned words = next_random(&seed) % (i % 50 == 0 ? 60000 : 400);
+		unsigned words = text_random(&seed) % (i % 50 == 0 ? 60000 : 400);
 		buf_addf(&message, "Subject: s\r\nContent-Type: text/%s; charset=%s\r\n\r\n", i % 3 ? "plain" : "html",
-		         charsets[next_random(&seed) % 6]);
+		         charsets[text_random(&seed) % 6]);
 		for (unsigned k = 0; k < words; k++) {
-			for (unsigned letters = 1 + next_random(&seed) % 6; letters; letters--)
-				buf_add_byte(&message, "abcdeABC&<>=+\xe9\xc3\xa4"[next_random(&seed) % 16]);
+			for (unsigned letters = 1 + text_random(&seed) % 6; letters; letters--)
+				buf_add_byte(&message, "abcdeABC&<>=+\xe9\xc3\xa4"[text_random(&seed) % 16]);
 			buf_add(&message, k % 9 ? STR(" ") : STR("\r\n"));
 		}
-		uint32_t uid = add(t, buf_str(&message));
-		settle(t);
+		uint32_t uid = text_add(t, buf_str(&message));
+		text_settle(t);
 		text_block_init(&blocks[i], TEXT_BODY);
 		text_of(t, uid, &blocks[i]);
 		buf_free(&message);
 	}
 	for (unsigned k = 0; k < NEEDLES; k++) {
-		const struct buf *text = &blocks[next_random(&seed) % MESSAGES].columns[0].text;
-		size_t n = 1 + next_random(&seed) % 12, at = text->n > n ? next_random(&seed) % (text->n - n) : 0;
+		const struct buf *text = &blocks[text_random(&seed) % MESSAGES].columns[0].text;
+		size_t n = 1 + text_random(&seed) % 12, at = text->n > n ? text_random(&seed) % (text->n - n) : 0;
 		struct str needle = str_first(str_from(buf_str(text), at), n);
 		if (needle.n == 0 || str_find_byte(needle, '\0') >= 0)
 			continue;
-		struct set found = search(t, TEXT_BODY, 0, needle);
+		struct set found = text_search_for(t, TEXT_BODY, 0, needle);
 		for (unsigned i = 0; i < MESSAGES; i++)
 			if (set_has(&found, i + 1) != has(&blocks[i], needle))
 				fail_msg("\"%.*s\" in %u: %d", STR_ARG(needle), i + 1, set_has(&found, i + 1));
@@ -665,14 +524,18 @@ static void searches_find_what_looking_finds(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, text_set_up, text_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(the_text_of_bodies),
 		TEST(the_text_of_headers),
+		TEST(parameters_that_were_rewritten),
+		TEST(a_message_that_base64_hides),
 		TEST(text_is_kept_and_used_again),
 		TEST(nothing_is_kept_of_what_may_never_have_been),
 		TEST(searches_need_no_room_to_keep_text),
 		TEST(all_that_is_read_is_asked_for),
+		TEST(all_of_a_long_header_is_asked_for),
+		TEST(headers_become_no_more_than_so_much_text),
 		TEST(what_is_damaged_is_made_again),
 		TEST(values_are_looked_for_in_their_fields),
 		TEST(messages_that_went_meanwhile_are_no_error),

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,6 +20,26 @@
 #define STORE_TEXT_MAX 4096
 #define NAME_SIZE      32
 #define PARENT_MAX     4096
+
+bool store_owner_find(struct str name, uint64_t otherwise, uint32_t *user, uint32_t *group)
+{
+	const struct passwd *entry = getpwnam(name.p);
+	*user = entry ? entry->pw_uid : (uint32_t)otherwise;
+	*group = entry ? entry->pw_gid : (uint32_t)otherwise;
+	return entry != NULL;
+}
+
+const char *store_owners_warning(const struct store_owners *owners)
+{
+	if (owners->user == 0)
+		return "the user of server.user is root: a process that owns mail and is taken over has the whole machine";
+	if (owners->network_user == 0)
+		return "the user of server.network_user is root: a process that talks to strangers and is taken over has the "
+		       "whole machine";
+	if (owners->user == owners->network_user)
+		return "server.user and server.network_user are one user: the processes that talk to strangers own all mail";
+	return NULL;
+}
 
 int store_folder_lock(const char *directory, int *fd)
 {
@@ -185,6 +206,12 @@ static bool has_mail(int folder)
 	return faccessat(folder, STORE_FOLDER_SHARDS "/00/index.db", F_OK, 0) == 0;
 }
 
+/* A restore that was cut off behind its last step left it: the next one must not take this for what it began itself. */
+static int remove_mark(int folder)
+{
+	return unlinkat(folder, STORE_FOLDER_UNFINISHED, 0) == 0 || errno == ENOENT ? 0 : err_from_errno(errno);
+}
+
 int store_folder_fill(const char *directory, uint16_t shards, const struct store_owners *owners,
                       struct store_identity *out)
 {
@@ -195,7 +222,7 @@ int store_folder_fill(const char *directory, uint16_t shards, const struct store
 	int err = read_identity(folder, &identity);
 	bool fresh = err == ERR_NOT_FOUND;
 	if (fresh)
-		err = has_mail(folder) ? ERR_CORRUPT : 0;
+		err = faccessat(folder, STORE_FOLDER_UNFINISHED, F_OK, 0) == 0 ? ERR_STATE : has_mail(folder) ? ERR_CORRUPT : 0;
 	if (fresh) {
 		random_bytes(identity.id, sizeof identity.id);
 		random_bytes(identity.secret, sizeof identity.secret);
@@ -208,8 +235,8 @@ int store_folder_fill(const char *directory, uint16_t shards, const struct store
 		err = make_folder(folder, STORE_FOLDER_RUN, 0755, 0, 0);
 	if (err == 0)
 		err = make_shards(folder, identity.shards, owners);
-	if (err == 0 && fresh)
-		err = write_identity(folder, &identity);
+	if (err == 0)
+		err = fresh ? write_identity(folder, &identity) : remove_mark(folder);
 	if (err == 0 && fsync(folder) != 0)
 		err = ERR_IO;
 	close(folder);

@@ -7,7 +7,8 @@
  *     shards/00/ …     one folder a shard                                  user        0700
  *     spool/           unnamed temporary files of smtp                     network user 0700
  *     run/             control.sock                                        supervisor  0755
- * */
+ *     restore.unfinished  a whole restore began there (proc/ctl/restore_folder.c): without "store" this is no store, and
+ *                      not to become one by a start; beside "store" it means nothing */
 #ifndef PROC_STORE_FOLDER_H
 #define PROC_STORE_FOLDER_H
 
@@ -18,6 +19,7 @@
 #define STORE_FOLDER_SHARDS "shards" /* then "/%02u" */
 #define STORE_FOLDER_SPOOL  "spool"
 #define STORE_FOLDER_RUN    "run"
+#define STORE_FOLDER_UNFINISHED "restore.unfinished"
 
 #define STORE_ID_SIZE 16
 
@@ -31,6 +33,12 @@ struct store_identity {
 struct store_owners {
 	uint32_t user, group, network_user, network_group;
 };
+
+/* The user and its own group; `otherwise`, and false, for both when the system has no such user. A NUL follows the name. */
+bool store_owner_find(struct str name, uint64_t otherwise, uint32_t *user, uint32_t *group);
+
+/* What is wrong with these owners though the server would start: static text, or NULL. */
+const char *store_owners_warning(const struct store_owners *owners);
 
 /* Takes the store's lock; *fd holds it until closed. ERR_UNAVAILABLE: a server (or command) has it. ERR_NOT_FOUND:
  * no such folder. */
@@ -47,7 +55,8 @@ int store_identity_parse(struct str text, struct store_identity *out) MUST_CHECK
 int store_folder_make(const char *directory) MUST_CHECK;
 
 /* Makes what is missing in it, with a new identity of so many shards when there is no file "store" yet, and
- * everything on disk when it returns. ERR_CORRUPT: there are shards but no (good) file "store". */
+ * everything on disk when it returns. ERR_CORRUPT: there are shards but no (good) file "store"; ERR_STATE: none because
+ * a restore into it did not end. */
 int store_folder_fill(const char *directory, uint16_t shards, const struct store_owners *owners,
                       struct store_identity *out) MUST_CHECK;
 

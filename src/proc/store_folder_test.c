@@ -101,6 +101,32 @@ static void mail_without_a_store_file_is_never_given_a_new_identity(void **state
 	assert_int_equal(store_folder_fill(folder, 1, &owners, &identity), ERR_CORRUPT);
 }
 
+static void what_a_restore_left_is_no_store_until_it_is_whole(void **state)
+{
+	const char *folder = *state;
+	struct store_identity identity;
+	close(open(in(folder, STORE_FOLDER_UNFINISHED), O_WRONLY | O_CREAT, 0600));
+	assert_int_equal(store_folder_fill(folder, 1, &owners, &identity), ERR_STATE);
+	assert_int_not_equal(access(in(folder, STORE_FOLDER_AUTH), F_OK), 0);
+	write_store_file(folder, "format = 1\nid = 00112233445566778899aabbccddeeff\n"
+	                         "secret = 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\nshards = 1\n");
+	assert_int_equal(store_folder_fill(folder, 1, &owners, &identity), 0);
+	assert_int_not_equal(access(in(folder, STORE_FOLDER_UNFINISHED), F_OK), 0);
+}
+
+static void owners_that_are_not_apart_are_told(void **state)
+{
+	uint32_t user, group;
+	assert_null(store_owners_warning(&owners));
+	assert_non_null(store_owners_warning(&(struct store_owners){ 0, 0, 1, 1 }));
+	assert_non_null(store_owners_warning(&(struct store_owners){ 1, 1, 0, 0 }));
+	assert_non_null(store_owners_warning(&(struct store_owners){ 1, 1, 1, 2 }));
+	assert_true(store_owner_find(STR("root"), 5, &user, &group));
+	assert_int_equal(user, 0);
+	assert_false(store_owner_find(STR("no-such-user"), 5, &user, &group));
+	assert_true(user == 5 && group == 5);
+}
+
 static void one_holds_the_lock(void **state)
 {
 	int first, second;
@@ -137,6 +163,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_damaged_or_newer_store_is_refused, make_temporary, remove_temporary),
 		cmocka_unit_test_setup_teardown(mail_without_a_store_file_is_never_given_a_new_identity, make_temporary, remove_temporary),
 		cmocka_unit_test_setup_teardown(a_narrow_umask_closes_no_folder, make_temporary, remove_temporary),
+		cmocka_unit_test_setup_teardown(what_a_restore_left_is_no_store_until_it_is_whole, make_temporary, remove_temporary),
+		cmocka_unit_test(owners_that_are_not_apart_are_told),
 		cmocka_unit_test_setup_teardown(one_holds_the_lock, make_temporary, remove_temporary),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

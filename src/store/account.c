@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "store/renaming.h"
 
 #define ACCOUNT_MEMORY 2048 /* what an account without views is counted as */
 #define EVICT_LOOK     32   /* accounts in one turn */
@@ -69,6 +70,7 @@ static int load_mailboxes(struct account *account)
 		account->mailboxes = mem_resize(account->mailboxes, account->n_mailboxes + 1, sizeof *account->mailboxes);
 		account->mailboxes[account->n_mailboxes++] = mailbox;
 	}
+	renaming_loaded(account);
 	return row;
 }
 
@@ -132,6 +134,8 @@ int account_find_row(struct account *account, struct str key)
 	account->counts.bytes = (uint64_t)db_column_int(find, 5);
 	account->quota.messages = db_column_is_null(find, 6) ? QUOTA_DEFAULT : db_column_int(find, 6);
 	account->quota.bytes = db_column_is_null(find, 7) ? QUOTA_DEFAULT : db_column_int(find, 7);
+	if (!db_column_is_null(find, 8))
+		renaming_load(account, db_column_blob(find, 8));
 	return 0;
 }
 
@@ -201,6 +205,7 @@ void account_free(struct account **pointer)
 		mem_free((char *)account->subscriptions[i].p);
 	mem_free(account->mailboxes);
 	mem_free(account->subscriptions);
+	renaming_free(&account->renaming);
 	mem_free(account);
 }
 

@@ -94,18 +94,28 @@ bool mailbox_has_news(const struct mailbox *mailbox, const struct known *known)
 	return mailbox->modseq > known->modseq;
 }
 
+/* Pages know their last change, so those without one since then are passed over. */
+static void find_changed(const struct mailbox *mailbox, uint64_t modseq, struct set *out)
+{
+	for (uint32_t i = 0; i < mailbox->n_pages; i++) {
+		const struct page *page = mailbox->pages[i];
+		for (uint32_t k = 0; page->modseq > modseq && k < page->n; k++)
+			if (page->entries[k].modseq > modseq)
+				set_add(out, page->entries[k].uid, page->entries[k].uid);
+	}
+}
+
 /* Everything compared: for a session that is further behind than the ring. */
 static void compare_all(const struct mailbox *mailbox, const struct known *known, struct delta *out)
 {
 	struct known now = { SET_INIT, 0 };
-	struct entry_cursor cursor = entry_seek(mailbox, 0);
-	const struct entry *entry;
+	struct set changed = SET_INIT;
 	mailbox_know_all(mailbox, &now);
 	set_difference(&known->uids, &now.uids, &out->expunged);
 	set_difference(&now.uids, &known->uids, &out->fresh);
-	while ((entry = entry_next(&cursor)))
-		if (entry->modseq > known->modseq && set_has(&known->uids, entry->uid))
-			set_add(&out->flags, entry->uid, entry->uid);
+	find_changed(mailbox, known->modseq, &changed);
+	set_intersection(&changed, &known->uids, &out->flags);
+	set_free(&changed);
 	set_free(&now.uids);
 }
 
@@ -240,17 +250,6 @@ static int read_tail(const struct mailbox *mailbox, uint64_t modseq, struct gath
 			return result;
 	}
 	return row < 0 ? row : 0;
-}
-
-/* Pages know their last change, so those without one since then are passed over. */
-static void find_changed(const struct mailbox *mailbox, uint64_t modseq, struct set *out)
-{
-	for (uint32_t i = 0; i < mailbox->n_pages; i++) {
-		const struct page *page = mailbox->pages[i];
-		for (uint32_t k = 0; page->modseq > modseq && k < page->n; k++)
-			if (page->entries[k].modseq > modseq)
-				set_add(out, page->entries[k].uid, page->entries[k].uid);
-	}
 }
 
 /* Of what the log names, what is there and has really changed. */

@@ -153,6 +153,80 @@ static void an_answer_needs_all_entries_in_memory(void **state)
 	assert_true(whole);
 }
 
+/* --- slices of bulk work --- */
+
+static uint32_t pages_of(const struct mailbox *mailbox, const struct set *uids)
+{
+	struct slot_walk walk = { .mailbox = mailbox, .uids = uids };
+	struct page *page, *last = NULL;
+	uint32_t slot, n = 0;
+	for (; slot_walk_next(&walk, &page, &slot); last = page)
+		n += page != last;
+	return n;
+}
+
+/* What a batch writes is pages, however few messages of each it changes. */
+static void a_slice_is_measured_in_pages(void **state)
+{
+	struct store_test *test = *state;
+	struct set asked = SET_INIT, slice = SET_INIT;
+	uint32_t from = 0, pages = SLICE_PAGES_MAX + 2, n = pages * PAGE_ENTRIES;
+	bool more = false;
+	assert_int_equal(mailbox_open(test->inbox), 0);
+	for (uint32_t i = 1; i <= n; i++)
+		fixture_add(test->inbox, i, 0, NULL);
+	for (uint32_t uid = 7; uid <= n; uid += PAGE_ENTRIES / 2)
+		set_add(&asked, uid, uid);
+	assert_int_equal(mailbox_slice(test->inbox, &asked, n, &from, &slice, &more), 0);
+	assert_true(more);
+	assert_int_equal(set_count(&slice), 2 * SLICE_PAGES_MAX);
+	assert_int_equal(pages_of(test->inbox, &slice), SLICE_PAGES_MAX);
+	assert_int_equal(from, SLICE_PAGES_MAX * PAGE_ENTRIES + 7);
+	assert_int_equal(mailbox_slice(test->inbox, &asked, n, &from, &slice, &more), 0);
+	assert_false(more);
+	assert_int_equal(set_count(&slice), 4);
+	/* within a range, by count, and of what is there only */
+	set_clear(&asked);
+	set_add(&asked, 100, 200);
+	set_add(&asked, n - 1, UINT32_MAX);
+	expunge(test->inbox, 110, 195);
+	from = 105;
+	assert_int_equal(mailbox_slice(test->inbox, &asked, 8, &from, &slice, &more), 0);
+	assert_set(&slice, "105:109,196:198");
+	assert_int_equal(from, 199);
+	assert_int_equal(mailbox_slice(test->inbox, &asked, 8, &from, &slice, &more), 0);
+	assert_set(&slice, "199:200,20759:20760");
+	assert_false(more);
+	set_free(&asked);
+	set_free(&slice);
+	mailbox_close(test->inbox);
+}
+
+static void a_batch_takes_no_more_slices_than_it_can_write(void **state)
+{
+	struct store_test *test = *state;
+	assert_int_equal(mailbox_open(test->inbox), 0);
+	for (uint32_t i = 1; i <= SLICE_PAGES_MAX * PAGE_ENTRIES; i++)
+		fixture_add(test->inbox, i, 0, NULL);
+	fixture_settle(&test->fixture);
+	uint8_t refusals = 0, others = 0;
+	assert_true(account_may_write_slice(test->account, UINT64_MAX, &refusals));
+	flag(test->inbox, 1, UINT32_MAX, FLAGS_ADD);
+	assert_false(account_may_write_slice(test->account, UINT64_MAX, &refusals));
+	assert_true(account_may_write_slice(test->account, SLICE_FEW, &others));
+	assert_false(account_may_write_slice(test->account, SLICE_FEW + 1, &others));
+	assert_true(account_batch(test->account) > store_durable(test->fixture.store));
+	fixture_settle(&test->fixture);
+	assert_true(account_may_write_slice(test->account, UINT64_MAX, &others));
+	/* nobody is refused for ever */
+	flag(test->inbox, 1, UINT32_MAX, FLAGS_REMOVE);
+	for (int i = 1; i < SLICE_REFUSALS_MAX; i++)
+		assert_false(account_may_write_slice(test->account, UINT64_MAX, &refusals));
+	assert_true(account_may_write_slice(test->account, UINT64_MAX, &refusals));
+	assert_false(account_may_write_slice(test->account, UINT64_MAX, &refusals));
+	mailbox_close(test->inbox);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, store_test_set_up, store_test_tear_down)
@@ -162,6 +236,8 @@ int main(void)
 		TEST(below_its_floor_the_log_does_not_count),
 		TEST(very_many_changes_are_found_in_the_pages),
 		TEST(an_answer_needs_all_entries_in_memory),
+		TEST(a_slice_is_measured_in_pages),
+		TEST(a_batch_takes_no_more_slices_than_it_can_write),
 	};
 #undef TEST
 	return cmocka_run_group_tests(tests, NULL, NULL);

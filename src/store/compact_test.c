@@ -733,7 +733,7 @@ static void a_store_of_version_1_gets_its_counters(void **state)
 {
 	struct store_test *test = *state;
 	fill_segments(test, 20);
-	assert_int_equal(db_exec(&test->fixture.store->db, UNDO_STEP_4 "DROP TABLE forgotten; ALTER TABLE segment DROP COLUMN messages;"
+	assert_int_equal(db_exec(&test->fixture.store->db, UNDO_STEP_5 UNDO_STEP_4 "DROP TABLE forgotten; ALTER TABLE segment DROP COLUMN messages;"
 	                                                   "ALTER TABLE segment DROP COLUMN bytes;"
 	                                                   "ALTER TABLE account DROP COLUMN messages; ALTER TABLE account DROP COLUMN bytes;"
 	                                                   "ALTER TABLE account DROP COLUMN quota_messages;"

@@ -8,16 +8,29 @@
 
 #define EXPUNGED_CHUNK 1000 /* entries in one row of the undelete log, which is put back or forgotten in one piece */
 
+/* To the first entry with this uid or a larger one. Ranges only grow, so it often is in the page that the walk is in. */
+static void slot_walk_place(struct slot_walk *walk, uint32_t uid)
+{
+	const struct mailbox *mailbox = walk->mailbox;
+	const struct page *page = walk->page < mailbox->n_pages ? mailbox->pages[walk->page] : NULL;
+	walk->placed = true;
+	if (page && walk->slot < page->n && page->entries[walk->slot].uid >= uid)
+		return;
+	if (page && page->n > 0 && page->entries[page->n - 1].uid >= uid) {
+		walk->slot = page_slot(page, uid);
+		return;
+	}
+	struct entry_cursor cursor = entry_seek(mailbox, uid);
+	walk->page = cursor.page;
+	walk->slot = cursor.slot;
+}
+
 bool slot_walk_next(struct slot_walk *walk, struct page **page, uint32_t *slot)
 {
 	for (; walk->range < walk->uids->n; walk->range++, walk->placed = false) {
 		struct set_range range = walk->uids->ranges[walk->range];
-		if (!walk->placed) {
-			struct entry_cursor cursor = entry_seek(walk->mailbox, range.first);
-			walk->page = cursor.page;
-			walk->slot = cursor.slot;
-			walk->placed = true;
-		}
+		if (!walk->placed)
+			slot_walk_place(walk, MAX(range.first, walk->from));
 		while (walk->page < walk->mailbox->n_pages && walk->slot >= walk->mailbox->pages[walk->page]->n) {
 			walk->page++;
 			walk->slot = 0;
@@ -31,6 +44,29 @@ bool slot_walk_next(struct slot_walk *walk, struct page **page, uint32_t *slot)
 		}
 	}
 	return false;
+}
+
+int mailbox_slice(struct mailbox *mailbox, const struct set *uids, uint32_t max, uint32_t *from, struct set *out, bool *more)
+{
+	struct slot_walk walk = { .mailbox = mailbox, .uids = uids, .range = set_seek(uids, *from), .from = *from };
+	struct page *page, *last = NULL;
+	uint32_t slot, pages = 0, n = 0;
+	int result = view_load(mailbox, VIEW_FULL);
+	if (result < 0)
+		return result;
+	set_clear(out);
+	*more = false;
+	while (!*more && slot_walk_next(&walk, &page, &slot)) {
+		uint32_t uid = page->entries[slot].uid;
+		if (n++ == max || (page != last && pages++ == SLICE_PAGES_MAX)) {
+			*from = uid;
+			*more = true;
+		} else {
+			set_add(out, uid, uid);
+		}
+		last = page;
+	}
+	return 0;
 }
 
 /* --- a message comes in --- */

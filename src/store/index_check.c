@@ -10,6 +10,7 @@
 #include "store/index_pages.h"
 #include "store/internal.h"
 #include "store/pop3.h"
+#include "store/renaming.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -186,6 +187,7 @@ static const char *look_at_account(struct index_check *check, sqlite3_stmt *row)
 {
 	size_t id = db_column_blob(row, INDEX_ID).n;
 	int64_t state = db_column_int(row, INDEX_REMOVED);
+	struct renaming_facts renaming;
 	if (!db_column_between(row, INDEX_KEY, 1, ACCOUNT_NUMBER_MAX))
 		return "its number is none that an account can have";
 	if (!is_time(row, 12))
@@ -197,6 +199,8 @@ static const char *look_at_account(struct index_check *check, sqlite3_stmt *row)
 	if (!db_column_between(row, 7, 0, NUMBER_MAX) || !db_column_between(row, 8, 0, ACCOUNT_BYTES_MAX) || !db_column_between(row, 10, 0, INT64_MAX) ||
 	    !db_column_between(row, 11, 0, INT64_MAX))
 		return "its usage or its quota is out of bounds";
+	if (!db_column_is_null(row, 13) && !renaming_read(db_column_blob(row, 13), &renaming))
+		return "what is renamed in it cannot be read";
 	return state == 0 && db_column_int(row, 9) == 0 ? "it has no INBOX" : NULL;
 }
 
@@ -359,7 +363,7 @@ static const struct table {
 	const char *(*look)(struct index_check *check, sqlite3_stmt *row);
 } tables[] = {
 	{ "account", "SELECT id, removed, NULL, number, uidvalidity, modseq, next, messages, bytes, EXISTS (SELECT 1 FROM mailbox m "
-	  "WHERE m.account = t.number AND m.name = 'INBOX'), quota_messages, quota_bytes, created FROM account t ORDER BY number",
+	  "WHERE m.account = t.number AND m.name = 'INBOX'), quota_messages, quota_bytes, created, renaming FROM account t ORDER BY number",
 	  "number", false, look_at_account },
 	{ "mailbox", "SELECT a.id, a.removed, t.name, t.number, t.uidvalidity, t.special_use, t.keywords, EXISTS (SELECT 1 FROM run r "
 	  "WHERE r.mailbox = t.number) FROM mailbox t LEFT JOIN account a ON a.number = t.account ORDER BY t.number",

@@ -142,6 +142,7 @@ static const struct {
 } damages[] = {
 	{ "UPDATE account SET modseq = -1", "account", "number = 1", "its UIDVALIDITY" },
 	{ "UPDATE account SET id = x'00'", "account", "number = 1", "its id" },
+	{ "UPDATE account SET renaming = x'0000000001'", "account", "number = 1", "what is renamed" },
 	{ "UPDATE account SET next = 1099511627776", "account", "number = 1", "its UIDVALIDITY" },
 	{ "UPDATE account SET bytes = bytes - 1", "account", "number = 1", "its counters are not those" },
 	{ "UPDATE mailbox SET keywords = x'05aa' WHERE name = 'INBOX'", "mailbox", "number = ", "keywords cannot be read" },

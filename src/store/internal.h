@@ -12,6 +12,7 @@
 #include "store/store_open.h"
 #include "store/text.h"
 
+#define MAILBOX_SEPARATOR  '/'
 #define KEY_SHIFT          40
 #define ACCOUNT_NUMBER_MAX ((1 << 23) - 1)
 #define NUMBER_MAX         ((INT64_C(1) << KEY_SHIFT) - 1)
@@ -30,9 +31,10 @@
 
 /* Every statement of the store, prepared once. */
 #define STATEMENT_LIST(X)                                                                                              \
-	X(account_by_id, "SELECT number, uidvalidity, modseq, next, messages, bytes, quota_messages, quota_bytes FROM account WHERE id = ?1 AND removed <> 1") \
+	X(account_by_id, "SELECT number, uidvalidity, modseq, next, messages, bytes, quota_messages, quota_bytes, renaming FROM account WHERE id = ?1 AND removed <> 1") \
 	X(account_insert, "INSERT INTO account (id, created, uidvalidity, modseq, next) VALUES (?1, ?2, ?3, 0, 1)")        \
 	X(account_update, "UPDATE account SET uidvalidity = ?2, modseq = ?3, next = ?4, messages = ?5, bytes = ?6, quota_messages = ?7, quota_bytes = ?8 WHERE number = ?1") \
+	X(account_renaming, "UPDATE account SET renaming = ?2 WHERE number = ?1")                                         \
 	X(account_remove, "UPDATE account SET removed = 1, id = randomblob(24) WHERE number = ?1")                         \
 	X(account_park, "UPDATE account SET removed = ?3, id = ?2 WHERE id = ?1")                                          \
 	X(account_remove_id, "UPDATE account SET removed = 1, id = randomblob(24) WHERE id = ?1")                          \
@@ -153,6 +155,7 @@ struct store {
 	struct account *oldest, *newest; /* all accounts in memory, by last use */
 	struct account *touched;         /* changed in the open batch */
 	struct page *dirty;              /* pages to write when the batch is sealed */
+	uint32_t n_dirty, n_written;     /* so many; and pages that the batch has already written */
 	struct mailbox *noisy;           /* mailboxes whose watchers are to be told */
 	struct deliveries *deliveries;   /* whose answers may still arrive, or just have */
 	struct message_cursor *walking;  /* who stands on a message_walk statement, */
@@ -208,6 +211,8 @@ struct account {
 	struct account_quota quota;
 	struct mailbox **mailboxes; /* sorted by name */
 	size_t n_mailboxes;
+	uint64_t names_version; /* grows with each change of names and subscriptions */
+	struct renaming *renaming;  /* rows of many mailboxes have old names; NULL: none */
 	struct str *subscriptions;  /* sorted; each owned */
 	size_t n_subscriptions;
 	struct account *bucket_next, *older, *newer, *touched_next;
@@ -260,7 +265,8 @@ struct slot_walk {
 	const struct mailbox *mailbox;
 	const struct set *uids;
 	uint32_t range, page, slot;
-	bool placed; /* page and slot stand at or behind the start of the range */
+	uint32_t from; /* smaller uids are passed over; range may be that of set_seek */
+	bool placed;   /* page and slot stand at or behind the start of the range */
 };
 
 static inline int64_t make_key(const struct account *account, uint64_t number)
@@ -337,6 +343,11 @@ int mailbox_insert(struct account *account, struct str name, enum special_use us
 int mailbox_insert_as(struct account *account, const struct mailbox_facts *facts, const struct str *keywords, uint32_t n_keywords, struct mailbox **out) MUST_CHECK; /* without a run */
 int runs_remove(struct store *store, uint32_t mailbox) MUST_CHECK; /* by its number, and their pages; 0: those that are not attached */
 int mailbox_check_name(struct str name) MUST_CHECK; /* ERR_LIMIT, ERR_SYNTAX */
+bool mailbox_is_below(struct str name, struct str parent);
+size_t mailbox_place(const struct account *account, struct str name); /* its index, or where it would be inserted */
+void mailboxes_below(const struct account *account, struct str name, size_t *first, size_t *end); /* indices of all below it */
+void mailboxes_sort(struct account *account);
+int mailbox_insert_parents(struct account *account, struct str name) MUST_CHECK; /* those above it that are missing, outermost first; an error leaves the batch to be voided */
 int mailbox_remove(struct mailbox *mailbox) MUST_CHECK; /* with INBOX too: its entries go to the undelete log. Held by none of the caller's */
 /* The same of one that another replaces, and that may be damaged (view_load_readable): what can be read of it goes to the undelete
  * log. *damaged: account_recount is due when the other is there. The batch was begun; an error leaves it to be voided. */

@@ -6,8 +6,8 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/wire.h"
+#include "store/renaming.h"
 
-#define SEPARATOR      '/'
 #define KEYWORDS_BYTES (KEYWORDS_MAX * (KEYWORD_NAME_MAX + 2))
 
 static const struct str special_use_names[] = {
@@ -89,17 +89,17 @@ size_t account_mailboxes(struct account *account, struct mailbox *const **out)
 	return account->n_mailboxes;
 }
 
-/* Index of the name, or where it would be inserted. */
-static size_t place_of(const struct account *account, struct str name, bool *found)
+uint64_t account_names_version(const struct account *account)
+{
+	return account->names_version;
+}
+
+size_t mailbox_place(const struct account *account, struct str name)
 {
 	size_t low = 0, high = account->n_mailboxes;
-	*found = false;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		int order = str_cmp(account->mailboxes[middle]->facts.name, name);
-		if (order == 0)
-			*found = true;
-		if (order < 0)
+		if (str_cmp(account->mailboxes[middle]->facts.name, name) < 0)
 			low = middle + 1;
 		else
 			high = middle;
@@ -109,9 +109,30 @@ static size_t place_of(const struct account *account, struct str name, bool *fou
 
 struct mailbox *account_mailbox(struct account *account, struct str name)
 {
-	bool found;
-	size_t at = place_of(account, name, &found);
-	return found ? account->mailboxes[at] : NULL;
+	size_t at = mailbox_place(account, name);
+	return at < account->n_mailboxes && str_eq(account->mailboxes[at]->facts.name, name) ? account->mailboxes[at] : NULL;
+}
+
+void mailboxes_below(const struct account *account, struct str name, size_t *first, size_t *end)
+{
+	struct buf bound = BUF_INIT(MAILBOX_NAME_MAX + 1);
+	buf_add(&bound, name);
+	buf_add_byte(&bound, MAILBOX_SEPARATOR);
+	*first = mailbox_place(account, buf_str(&bound));
+	bound.p[name.n]++; /* what comes behind all that begin so */
+	*end = mailbox_place(account, buf_str(&bound));
+	buf_free(&bound);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return str_cmp((*(struct mailbox *const *)a)->facts.name, (*(struct mailbox *const *)b)->facts.name);
+}
+
+void mailboxes_sort(struct account *account)
+{
+	if (account->n_mailboxes > 1)
+		qsort(account->mailboxes, account->n_mailboxes, sizeof *account->mailboxes, by_name);
 }
 
 /* --- names --- */
@@ -121,26 +142,26 @@ int mailbox_check_name(struct str name)
 	uint32_t depth = 1;
 	if (name.n > MAILBOX_NAME_MAX)
 		return ERR_LIMIT;
-	if (name.n == 0 || name.p[0] == SEPARATOR || name.p[name.n - 1] == SEPARATOR || !str_is_utf8(name))
+	if (name.n == 0 || name.p[0] == MAILBOX_SEPARATOR || name.p[name.n - 1] == MAILBOX_SEPARATOR || !str_is_utf8(name))
 		return ERR_SYNTAX;
 	for (size_t i = 0; i < name.n; i++) {
 		unsigned char c = (unsigned char)name.p[i];
-		if (c < ' ' || c == 127 || (c == SEPARATOR && name.p[i + 1] == SEPARATOR))
+		if (c < ' ' || c == 127 || (c == MAILBOX_SEPARATOR && name.p[i + 1] == MAILBOX_SEPARATOR))
 			return ERR_SYNTAX;
-		depth += c == SEPARATOR;
+		depth += c == MAILBOX_SEPARATOR;
 	}
 	return depth > MAILBOX_DEPTH_MAX ? ERR_LIMIT : 0;
 }
 
-static bool is_below(struct str name, struct str parent)
+bool mailbox_is_below(struct str name, struct str parent)
 {
-	return name.n > parent.n && str_starts(name, parent) && name.p[parent.n] == SEPARATOR;
+	return name.n > parent.n && str_starts(name, parent) && name.p[parent.n] == MAILBOX_SEPARATOR;
 }
 
 /* The part of the name above its last separator; empty when there is none. */
 static struct str parent_of(struct str name)
 {
-	while (name.n > 0 && name.p[name.n - 1] != SEPARATOR)
+	while (name.n > 0 && name.p[name.n - 1] != MAILBOX_SEPARATOR)
 		name.n--;
 	return str_first(name, name.n ? name.n - 1 : 0);
 }
@@ -173,7 +194,6 @@ int mailbox_insert_as(struct account *account, const struct mailbox_facts *given
 	sqlite3_stmt *insert = store->sql.mailbox_insert;
 	struct mailbox_facts facts = *given;
 	struct buf packed = BUF_INIT(KEYWORDS_BYTES);
-	bool found;
 	for (uint32_t i = 0; i < n_keywords; i++)
 		wire_put_short(&packed, keywords[i]);
 	db_bind_int(insert, 1, account->number);
@@ -183,16 +203,19 @@ int mailbox_insert_as(struct account *account, const struct mailbox_facts *given
 	db_bind_blob(insert, 5, buf_str(&packed));
 	int result = buf_error(&packed);
 	if (result == 0)
+		result = renaming_finish(account);
+	if (result == 0)
 		result = db_run(insert);
 	if (result == 0) {
 		facts.number = (uint32_t)db_last_id(&store->db);
 		struct mailbox *mailbox = mailbox_new(account, &facts, buf_str(&packed));
-		size_t at = place_of(account, facts.name, &found);
+		size_t at = mailbox_place(account, facts.name);
 		account->mailboxes = mem_resize(account->mailboxes, account->n_mailboxes + 1, sizeof *account->mailboxes);
 		memmove(account->mailboxes + at + 1, account->mailboxes + at,
 		        (account->n_mailboxes - at) * sizeof *account->mailboxes);
 		account->mailboxes[at] = mailbox;
 		account->n_mailboxes++;
+		account->names_version++;
 		*out = mailbox;
 	}
 	buf_free(&packed);
@@ -208,13 +231,12 @@ int mailbox_insert(struct account *account, struct str name, enum special_use us
 	return result == 0 ? insert_run(*out) : result;
 }
 
-/* The missing mailboxes above `name`, outermost first. */
-static int insert_parents(struct account *account, struct str name)
+int mailbox_insert_parents(struct account *account, struct str name)
 {
 	struct mailbox *mailbox;
 	for (size_t i = 0; i < name.n; i++) {
 		struct str parent = str_first(name, i);
-		if (name.p[i] != SEPARATOR || account_mailbox(account, parent))
+		if (name.p[i] != MAILBOX_SEPARATOR || account_mailbox(account, parent))
 			continue;
 		int result = mailbox_insert(account, parent, SPECIAL_USE_NONE, &mailbox);
 		if (result < 0)
@@ -244,7 +266,7 @@ int mailbox_create(struct account *account, struct str name, enum special_use us
 	result = store_begin(account, 0);
 	if (result < 0)
 		return result;
-	result = insert_parents(account, name);
+	result = mailbox_insert_parents(account, name);
 	if (result == 0)
 		result = mailbox_insert(account, name, use, out);
 	return result < 0 ? store_void(account->store, result) : 0;
@@ -298,11 +320,11 @@ static int remove_rows(struct mailbox *mailbox)
 static void forget(struct mailbox *mailbox)
 {
 	struct account *account = mailbox->account;
-	bool found;
-	size_t at = place_of(account, mailbox->facts.name, &found);
+	size_t at = mailbox_place(account, mailbox->facts.name);
 	memmove(account->mailboxes + at, account->mailboxes + at + 1,
 	        (account->n_mailboxes - at - 1) * sizeof *account->mailboxes);
 	account->n_mailboxes--;
+	account->names_version++;
 	mailbox->gone = true;
 	for (struct mailbox_watch *watch = mailbox->watches, *next; watch; watch = next) {
 		next = watch->next;
@@ -391,70 +413,6 @@ int mailbox_delete_damaged(struct mailbox *mailbox)
 
 /* --- rename --- */
 
-static int rename_row(struct mailbox *mailbox, struct str name)
-{
-	sqlite3_stmt *rename = mailbox->account->store->sql.mailbox_rename;
-	db_bind_int(rename, 1, mailbox->facts.number);
-	db_bind_text(rename, 2, name);
-	int result = db_run(rename);
-	if (result < 0)
-		return result;
-	mem_free((char *)mailbox->facts.name.p);
-	mailbox->facts.name = str_of(mem_copy(name), name.n);
-	return 0;
-}
-
-static int by_name(const void *a, const void *b)
-{
-	return str_cmp((*(struct mailbox *const *)a)->facts.name, (*(struct mailbox *const *)b)->facts.name);
-}
-
-/* What `name`, which is `from` or below it, is called afterwards. */
-static int new_name(struct str name, struct str from, struct str to, struct buf *out)
-{
-	buf_clear(out);
-	buf_add(out, to);
-	buf_add(out, str_from(name, from.n));
-	return out->failed || out->n > MAILBOX_NAME_MAX ? ERR_LIMIT : mailbox_check_name(buf_str(out));
-}
-
-/* Nothing of what is renamed may meet a name that is there already; nothing becomes too long. */
-static int check_rename(struct account *account, struct str from, struct str to, struct buf *name)
-{
-	bool any = false;
-	for (size_t i = 0; i < account->n_mailboxes; i++) {
-		struct str old = account->mailboxes[i]->facts.name;
-		if (!str_eq(old, from) && !is_below(old, from))
-			continue;
-		int result = new_name(old, from, to, name);
-		if (result < 0)
-			return result;
-		if (account_mailbox(account, buf_str(name)))
-			return ERR_EXISTS;
-		any = true;
-	}
-	return any ? 0 : ERR_NOT_FOUND;
-}
-
-static int rename_tree(struct account *account, struct str from, struct str to, struct buf *name)
-{
-	size_t n = account->n_mailboxes;
-	struct mailbox **all = mem_alloc(n + 1, sizeof *all);
-	int result = 0;
-	memcpy(all, account->mailboxes, n * sizeof *all);
-	for (size_t i = 0; i < n && result == 0; i++) {
-		struct str old = all[i]->facts.name;
-		if (!str_eq(old, from) && !is_below(old, from))
-			continue;
-		result = new_name(old, from, to, name);
-		if (result == 0)
-			result = rename_row(all[i], buf_str(name));
-	}
-	mem_free(all);
-	qsort(account->mailboxes, account->n_mailboxes, sizeof *account->mailboxes, by_name);
-	return result == 0 ? insert_parents(account, to) : result;
-}
-
 /* RFC 3501 6.3.5: renaming INBOX moves its messages to a new mailbox and leaves it empty. */
 static int rename_inbox(struct account *account, struct str to, uint32_t max_mailboxes)
 {
@@ -475,7 +433,6 @@ static int rename_inbox(struct account *account, struct str to, uint32_t max_mai
 
 int mailbox_rename(struct account *account, struct str from, struct str to, uint32_t max_mailboxes)
 {
-	struct buf name = BUF_INIT(MAILBOX_NAME_MAX * 2);
 	int result = mailbox_check_name(to);
 	if (result < 0)
 		return result;
@@ -485,22 +442,11 @@ int mailbox_rename(struct account *account, struct str from, struct str to, uint
 		return ERR_EXISTS;
 	if (str_eq(from, STR("INBOX")))
 		return rename_inbox(account, to, max_mailboxes);
-	if (is_below(to, from))
+	if (mailbox_is_below(to, from))
 		return ERR_DENIED;
-	result = check_rename(account, from, to, &name);
-	if (result == 0 && account->n_mailboxes + missing_parents(account, to) > max_mailboxes)
-		result = ERR_LIMIT;
-	if (result == 0)
-		result = store_begin(account, 0);
-	if (result == 0) {
-		char *old = mem_copy(from); /* it may be the name of one of those that are renamed */
-		result = rename_tree(account, str_of(old, from.n), to, &name);
-		mem_free(old);
-		if (result < 0)
-			result = store_void(account->store, result);
-	}
-	buf_free(&name);
-	return result;
+	if (account->n_mailboxes + missing_parents(account, to) > max_mailboxes)
+		return ERR_LIMIT;
+	return mailboxes_rename(account, from, to);
 }
 
 /* --- subscriptions --- */
@@ -551,6 +497,7 @@ int account_subscribe(struct account *account, struct str name, bool subscribe)
 	result = db_run(statement);
 	if (result < 0)
 		return store_void(account->store, result);
+	account->names_version++;
 	if (subscribe) {
 		account->subscriptions =
 			mem_resize(account->subscriptions, account->n_subscriptions + 1, sizeof *account->subscriptions);

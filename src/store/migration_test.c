@@ -94,7 +94,7 @@ static void take_back(struct test *test)
 	open_file(test);
 	old_rows(test, "SELECT key, entries FROM page", "UPDATE page SET entries = ?2 WHERE key = ?1");
 	old_rows(test, "SELECT key, entries FROM expunged", "UPDATE expunged SET entries = ?2 WHERE key = ?1");
-	assert_int_equal(db_exec(&test->db, UNDO_STEP_4
+	assert_int_equal(db_exec(&test->db, UNDO_STEP_5 UNDO_STEP_4
 	                                    "ALTER TABLE account DROP COLUMN messages;"
 	                                    "ALTER TABLE account DROP COLUMN bytes;"
 	                                    "ALTER TABLE account DROP COLUMN quota_messages;"

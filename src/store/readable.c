@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "store/internal.h"
+#include "store/renaming.h"
 #include "store/table_walk.h"
 
 #define RUNS_MAX       65536 /* of one mailbox */
@@ -125,11 +126,6 @@ static void take_name(struct account *account, sqlite3_stmt *table, int64_t numb
 		add_mailbox(account, &facts, NULL);
 }
 
-static int by_name(const void *a, const void *b)
-{
-	return str_cmp((*(struct mailbox *const *)a)->facts.name, (*(struct mailbox *const *)b)->facts.name);
-}
-
 static int list_mailboxes(struct account *account)
 {
 	struct db *db = &account->store->db;
@@ -148,8 +144,8 @@ static int list_mailboxes(struct account *account)
 	}
 	db_finalize(&names);
 	db_finalize(&table);
-	if (account->n_mailboxes > 1)
-		qsort(account->mailboxes, account->n_mailboxes, sizeof *account->mailboxes, by_name);
+	mailboxes_sort(account);
+	renaming_loaded(account);
 	if (result == 0 && account->n_mailboxes == 0) /* each account has its INBOX */
 		return ERR_CORRUPT;
 	return result;

@@ -1,7 +1,6 @@
 /* salvage_reader.c: reads a damaged database through SQLite, on a copy, table by table in order of key, around the pages
  * that cannot be read (store/table_walk.h). Owns the copy and all rows it gives. Whatever cannot be read is told once and
  * makes the index doubtful. */
-#include "store/salvage_reader.h"
 
 #include "base/checked.h"
 #include "base/mem.h"
@@ -9,6 +8,8 @@
 #include "db/sqlite.h"
 #include "db/wal.h"
 #include "store/internal.h"
+#include "store/renaming.h"
+#include "store/salvage_reader.h"
 #include "store/salvage_segments.h"
 #include "store/table_walk.h"
 
@@ -27,6 +28,11 @@ struct salvage_index_private {
 	char copy[PATH_BYTES];
 	salvage_index_damage_fn *damage;
 	void *owner;
+	struct renaming_row { /* what stands in account.renaming */
+		int64_t account;
+		struct str packed; /* owned */
+	} *renamings;
+	size_t n_renamings;
 };
 
 /* doubt: rows may be missing of which nothing else would tell. */
@@ -124,11 +130,16 @@ static void read_account(void *owner, sqlite3_stmt *row)
 		                               .quota = { QUOTA_DEFAULT, QUOTA_DEFAULT } };
 	if (sqlite3_column_count(row) > 6)
 		account.quota = (struct account_quota){ limit_at(row, 6), limit_at(row, 7) };
+	struct str renaming = sqlite3_column_count(row) > 8 ? db_column_blob(row, 8) : STR("");
 	account.has_id = read_account_id(account.removed, db_column_blob(row, 1), &account.id);
 	if (account.number <= 0 || account.number > ACCOUNT_NUMBER_MAX)
 		tell(index, true, "table account: a row has the number %lld", (long long)account.number);
 	else if (add_place((void **)&index->accounts, &index->n_accounts, sizeof account))
 		index->accounts[index->n_accounts - 1] = account;
+	struct salvage_index_private *private = index->private;
+	if (renaming.n > 0 && add_place((void **)&private->renamings, &private->n_renamings, sizeof *private->renamings))
+		private->renamings[private->n_renamings - 1] =
+			(struct renaming_row){ account.number, str_of(mem_copy(renaming), renaming.n) };
 }
 
 static void read_mailbox(void *owner, sqlite3_stmt *row)
@@ -218,9 +229,29 @@ static void list_nameless(struct salvage_index *index)
 	mem_free(numbers);
 }
 
+/* Rows of an account that a RENAME has not come to yet. */
+static void rename_mailboxes(struct salvage_index *index, const struct renaming_row *row)
+{
+	struct renaming_facts facts;
+	struct buf name = BUF_INIT(2 * MAILBOX_NAME_MAX);
+	if (renaming_read(row->packed, &facts)) {
+		for (size_t i = 0; i < index->n_mailboxes; i++) {
+			struct salvage_mailbox_row *mailbox = &index->mailboxes[i];
+			if (mailbox->account != row->account || !renaming_apply(&facts, (uint32_t)mailbox->number, mailbox->name, &name))
+				continue;
+			mem_free((char *)mailbox->name.p);
+			mailbox->name = str_of(mem_copy(buf_str(&name)), name.n);
+		}
+	}
+	buf_free(&name);
+}
+
 static void read_tables(struct salvage_index *index)
 {
 	if (!walk(index, "account",
+	          "SELECT number, id, removed, uidvalidity, modseq, next, quota_messages, quota_bytes, renaming FROM account "
+	          "WHERE number > ?1 AND number <= ?2 ORDER BY number", 0, INT64_MAX, read_account, index) &&
+	    !walk(index, "account", /* of versions 3 and 4 */
 	          "SELECT number, id, removed, uidvalidity, modseq, next, quota_messages, quota_bytes FROM account "
 	          "WHERE number > ?1 AND number <= ?2 ORDER BY number", 0, INT64_MAX, read_account, index))
 		must_walk(index, "account", /* before version 3 */
@@ -232,6 +263,8 @@ static void read_tables(struct salvage_index *index)
 	          "WHERE number > ?1 AND number <= ?2 ORDER BY number", 0, INT64_MAX, read_run, index);
 	must_walk(index, "segment", "SELECT number, end FROM segment WHERE number > ?1 AND number <= ?2 ORDER BY number",
 	          0, INT64_MAX, read_segment, index);
+	for (size_t i = 0; i < index->private->n_renamings; i++)
+		rename_mailboxes(index, &index->private->renamings[i]);
 	if (index->n_mailboxes)
 		qsort(index->mailboxes, index->n_mailboxes, sizeof *index->mailboxes, by_account);
 	if (index->n_runs)
@@ -414,6 +447,9 @@ void salvage_index_close(struct salvage_index *index)
 	db_close(&private->db);
 	if (private->copy[0])
 		remove_copy(private);
+	for (size_t i = 0; i < private->n_renamings; i++)
+		mem_free((char *)private->renamings[i].packed.p);
+	mem_free(private->renamings);
 	for (size_t i = 0; i < index->n_mailboxes; i++) {
 		for (uint32_t k = 0; k < index->mailboxes[i].n_keywords; k++)
 			mem_free((char *)index->mailboxes[i].keywords[k].p);

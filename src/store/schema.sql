@@ -15,7 +15,9 @@ CREATE TABLE account (
   messages    INTEGER NOT NULL DEFAULT 0, -- entries in mailboxes now,
   bytes       INTEGER NOT NULL DEFAULT 0, -- and the sum of their sizes: what quotas count
   quota_messages INTEGER,                 -- limits. NULL: the server's default; 0: none
-  quota_bytes    INTEGER
+  quota_bytes    INTEGER,
+  renaming       BLOB                     -- what many mailboxes are called from now on, whose rows follow little by little (store/renaming.c): up to which
+                                          -- number they did, the old name and the new one. NULL: every row has its name
 ) STRICT;
 
 CREATE TABLE mailbox (

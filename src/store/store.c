@@ -38,8 +38,10 @@ static const char *const steps[] = {
 	"CREATE INDEX pop3_due_mailbox ON pop3_due (mailbox);"
 	"CREATE TABLE pop3_uidl (key INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;"
 	"CREATE UNIQUE INDEX pop3_uidl_text ON pop3_uidl (key >> 40, text);",
+	/* 5 */
+	"ALTER TABLE account ADD COLUMN renaming BLOB;",
 };
-static int (*const rewrites[])(struct db *db) = { NULL, sizes_into_entries, NULL };
+static int (*const rewrites[])(struct db *db) = { NULL, sizes_into_entries, NULL, NULL };
 _Static_assert(COUNT_OF(rewrites) == COUNT_OF(steps), "for each step");
 static const struct db_schema schema = {
 	.newest = store_schema, .steps = steps, .n_steps = COUNT_OF(steps), .rewrites = rewrites
@@ -62,6 +64,7 @@ int store_write_page(struct store *store, struct page *page)
 		return result;
 	db_bind_int(store->sql.page_write, 1, (int64_t)page->key);
 	db_bind_blob(store->sql.page_write, 2, buf_str(&store->scratch));
+	store->n_written++;
 	return db_run(store->sql.page_write);
 }
 
@@ -131,6 +134,7 @@ static void gate_voided(void *owner, uint64_t batch, int err)
 	}
 	arrivals_voided(store, batch);
 	store->written_segment = 0;
+	store->n_written = 0;
 	store->added_messages = store->added_bytes = 0;
 	sweep_stop(store);
 	compact_stop(store);
@@ -148,7 +152,9 @@ static void gate_failed(void *owner, const char *what, int err)
 
 static void gate_committed(void *owner)
 {
-	snapshot_committed(owner);
+	struct store *store = owner;
+	store->n_written = 0;
+	snapshot_committed(store);
 }
 
 static const struct gate_world gate_world = {
@@ -271,11 +277,13 @@ int store_open(const struct store_settings *settings, const struct store_world *
 	if (result == 0)
 		result = make_folder(settings->directory);
 	if (result == 0) {
-		*what = "index.db, which is missing or empty while there is mail in body/";
+		*what = "index.db, its log or body/";
 		result = guard_index(settings->directory, &finding);
 	}
-	if (result == 0 && finding == GUARD_NO_INDEX && settings->first_segment == 0)
+	if (result == 0 && finding == GUARD_NO_INDEX && settings->first_segment == 0) {
+		*what = "index.db, which is missing or empty while there is mail in body/";
 		result = ERR_CORRUPT;
+	}
 	if (result == 0) {
 		*what = "index.db";
 		result = open_database(store, buf_str(&path), what);
@@ -413,6 +421,7 @@ void page_mark_dirty(struct page *page)
 	if (page->dirty_next)
 		page->dirty_next->dirty_link = &page->dirty_next;
 	store->dirty = page;
+	store->n_dirty++;
 }
 
 void page_unmark_dirty(struct page *page)
@@ -424,6 +433,19 @@ void page_unmark_dirty(struct page *page)
 		page->dirty_next->dirty_link = page->dirty_link;
 	page->dirty_next = NULL;
 	page->dirty_link = NULL;
+	page->mailbox->account->store->n_dirty--;
+}
+
+bool account_may_write_slice(struct account *account, uint64_t messages, uint8_t *refusals)
+{
+	const struct store *store = account->store;
+	if (messages > SLICE_FEW && *refusals < SLICE_REFUSALS_MAX &&
+	    store->n_dirty + store->n_written >= SLICE_PAGES_MAX && store_begin(account, 0) == 0) {
+		++*refusals;
+		return false;
+	}
+	*refusals = 0;
+	return true;
 }
 
 static void tell_watchers(struct store *store)

@@ -129,6 +129,9 @@ bool mailbox_is_gone(const struct mailbox *mailbox);
  * _rename. */
 size_t account_mailboxes(struct account *account, struct mailbox *const **out);
 
+/* Another one whenever names of its mailboxes or subscriptions have changed. */
+uint64_t account_names_version(const struct account *account);
+
 /* NULL when there is none. Exact name (callers make INBOX capitals). */
 struct mailbox *account_mailbox(struct account *account, struct str name);
 
@@ -147,6 +150,13 @@ int mailbox_delete_damaged(struct mailbox *mailbox) MUST_CHECK;
 /* Renames it and all below it; creates missing parents. INBOX (RFC 3501 6.3.5): its messages move to a new mailbox
  * of that name, INBOX stays, empty. `name` as in mailbox_create. ERR_EXISTS when `to` or a name below it is taken. */
 int mailbox_rename(struct account *account, struct str from, struct str to, uint32_t max_mailboxes) MUST_CHECK;
+
+/* Of more than RENAME_SLICE mailboxes the batch of mailbox_rename has only what is called how; all have their new names for
+ * everybody, after a crash too. Their rows follow: so many with each account_rename_step, which may be in a batch of its own,
+ * or the rest at once with the next mailbox_create or mailbox_rename. */
+#define RENAME_SLICE 256
+bool account_is_renaming(const struct account *account);
+int account_rename_step(struct account *account) MUST_CHECK;
 
 /* Subscriptions are names, whether or not such a mailbox exists (RFC 3501 6.3.9). Sorted; valid until the next
  * subscribe. To subscribe: ERR_SYNTAX and ERR_LIMIT for the name as in mailbox_create; ERR_LIMIT at
@@ -322,6 +332,21 @@ struct flags_change {
  * whose flags are different now; one new modseq for all of them. Nothing different: nothing is written. */
 int mailbox_store(struct mailbox *mailbox, const struct set *uids, const struct flags_change *change, uint64_t origin,
                   struct set *changed) MUST_CHECK;
+
+/* Bulk work goes in slices, each in a batch of its own: of those of `uids` that are there, from *from on, the next `max`, or
+ * fewer where they lie in SLICE_PAGES_MAX pages, for what a COMMIT costs is the pages that it writes. *more: there are
+ * others, and *from is where they begin. Costs what it finds, not what the set or the mailbox has. */
+#define SLICE_PAGES_MAX 171 /* full ones: 20,480 entries */
+int mailbox_slice(struct mailbox *mailbox, const struct set *uids, uint32_t max, uint32_t *from, struct set *out,
+                  bool *more) MUST_CHECK;
+
+/* Asked where the gate is open: may bulk work of `messages` (those that are left, or more) write its next slice into this
+ * batch? False when the batch has as many pages as it is to write, of whomever: the account is part of it then, and whoever
+ * waits until it is durable may ask again. A few messages always may. *refusals, 0 at first, is whoever asks's own: after
+ * SLICE_REFUSALS_MAX of them he may too, whatever others write, so nobody waits for longer. */
+#define SLICE_FEW          16
+#define SLICE_REFUSALS_MAX 3
+bool account_may_write_slice(struct account *account, uint64_t messages, uint8_t *refusals);
 
 /* Removes those of `uids` that are there and (deleted_only) have \Deleted; *expunged (empty to begin with) gets
  * them. They can be undeleted during the window. */

@@ -6,6 +6,7 @@
 #include "store/store_open.h"
 
 /* SQL that takes an index.db back from version 4 to 3. */
+#define UNDO_STEP_5 "ALTER TABLE account DROP COLUMN renaming;"
 #define UNDO_STEP_4 "DROP TABLE pop3_hidden; DROP TABLE pop3_due; DROP TABLE pop3_uidl;"
 
 struct store_fixture {

@@ -14,7 +14,7 @@ struct account_id;
 struct store;
 
 /* Changes whenever the same message would give other text (folding, decoding, columns): older text is made anew. */
-#define TEXT_VERSION 2
+#define TEXT_VERSION 3
 
 enum text_kind {
 	TEXT_FIELDS, /* header fields that are kept in the message's row: cheap to make */
@@ -74,7 +74,9 @@ void text_reader_close(struct text_reader **reader);
 /* The next block of that kind, from the first on: *block gets its messages, without columns. False: that was the last.
  * ERR_CORRUPT in *err: the rest is not to be believed, text_forget is due. */
 bool text_reader_next(struct text_reader *reader, enum text_kind kind, struct text_block *block, int *err);
-void text_reader_rewind(struct text_reader *reader);
+/* Does the first message of that block go on from the block before it? A rest that does not stand exactly behind what it
+ * is the rest of, back to where the message began, is nobody's. */
+bool text_reader_goes_on(const struct text_reader *reader);
 
 /* Where a column of the block that came last lies, for whoever must not wait for the disk. */
 void text_reader_place(const struct text_reader *reader, uint32_t column, int *fd, uint64_t *offset, uint64_t *n);
@@ -90,7 +92,9 @@ int text_reader_column(struct text_reader *reader, uint32_t column, struct text_
  * come to mean other messages. ERR_NO_SPACE, ERR_IO. */
 struct text_writer;
 int text_writer_open(struct account *account, struct text_writer **out) MUST_CHECK;
-/* Appends the block, which stays its owner's. ERR_STATE as above; other errors: nothing more can be written. */
+/* Appends the block, which stays its owner's. One that continues the last is taken only behind that; of a message whose
+ * end does not come, all blocks are cut off again: when another begins, or when the writer is closed. No reader sees them
+ * before. ERR_STATE as above, or the block continues nothing; other errors: nothing more can be written. */
 int text_writer_add(struct text_writer *writer, const struct text_block *block) MUST_CHECK;
 /* Before the account is closed. Accepts NULL. */
 void text_writer_close(struct text_writer **writer);
@@ -132,6 +136,15 @@ struct text_record {
 };
 /* Bytes of the text's file that it names, from its offset on. */
 uint64_t text_record_bytes(const struct text_record *record);
+
+/* The message that goes on behind the last record, all of which was there. Begins empty. */
+struct text_chain {
+	bool open;
+	uint64_t number; /* of the message, */
+	uint64_t end;    /* and where its next block must stand */
+};
+/* The next record, and its messages: does the first go on from the record before? */
+bool text_chain_next(struct text_chain *chain, const struct text_record *record, const struct text_block *block);
 /* ERR_NOT_FOUND: that was all. ERR_CORRUPT. */
 int text_record_next(struct str *rest, struct text_record *out) MUST_CHECK;
 /* Into block->messages. ERR_CORRUPT. */

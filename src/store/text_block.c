@@ -65,6 +65,18 @@ uint64_t text_record_bytes(const struct text_record *record)
 	return n;
 }
 
+/* The end tells blocks of two makings of one message apart: only the same writer puts one exactly behind the other. */
+bool text_chain_next(struct text_chain *chain, const struct text_record *record, const struct text_block *block)
+{
+	bool goes_on = record->continued && chain->open && chain->end == record->offset &&
+	               chain->number == text_block_message(block, 0)->number;
+	bool begins = block->n > 1 || !record->continued;
+	*chain = (struct text_chain){ .open = record->continues && (begins || goes_on),
+		                      .number = text_block_message(block, block->n - 1)->number,
+		                      .end = record->offset + text_record_bytes(record) };
+	return goes_on;
+}
+
 void text_block_init(struct text_block *block, enum text_kind kind)
 {
 	*block = (struct text_block){ .kind = kind, .messages = BUF_INIT(MESSAGES_MAX) };

@@ -1,6 +1,7 @@
 /* text_file.c: the files of search text of one account. A reader sees what was whole when it began; a writer appends the
  * columns of a block, then its record in the index, and syncs nothing: what a crash tears has no right checksum, and is
- * made anew. Readers and writers are freed by who opened them, before the account is closed. */
+ * made anew. A message of several blocks is whole with its last; where that does not come the writer cuts the others off,
+ * after a kill the next writer. Readers and writers are freed by who opened them, before the account is closed. */
 #include "store/internal.h"
 #include "store/text_private.h"
 
@@ -23,7 +24,9 @@ struct text_reader {
 	int fd;           /* of the text */
 	struct buf index; /* whole */
 	struct str rest;  /* of its records, not walked yet */
-	struct text_record record; /* the last */
+	struct text_record record; /* the last, */
+	struct text_chain chain;   /* what goes on behind it, */
+	bool goes_on;              /* and whether its first message went on from the one before */
 	struct buf packed;
 };
 
@@ -31,6 +34,9 @@ struct text_writer {
 	struct account *account;
 	int text, index;
 	uint64_t text_end, index_end;
+	uint64_t whole_text, whole_index; /* up to the last record behind which no message goes on */
+	bool loose;                       /* something may stand behind that, */
+	bool open;                        /* and it is whole but for its end: the last block continues */
 	struct buf packed, record;
 };
 
@@ -102,16 +108,35 @@ int text_index_read(int folder, const struct account_id *id, struct buf *index, 
 	return result;
 }
 
+struct str text_index_whole(struct str records, uint64_t *text_end)
+{
+	struct str rest = records;
+	struct text_record record;
+	uint64_t end = 0;
+	size_t n = 0;
+	*text_end = 0;
+	while (text_record_next(&rest, &record) == 0) {
+		end = MAX(end, record.offset + text_record_bytes(&record));
+		if (record.continues)
+			continue;
+		n = records.n - rest.n;
+		*text_end = end;
+	}
+	return str_first(records, n);
+}
+
 /* --- reading --- */
 
 struct text_reader *text_reader_open(struct account *account)
 {
 	char name[TEXT_NAME_MAX];
+	uint64_t end;
 	struct text_reader *reader = mem_alloc(1, sizeof *reader);
 	*reader = (struct text_reader){ .account = account, .fd = -1, .packed = BUF_INIT(PACKED_MAX) };
 	int folder = text_folder(account->store, false);
 	int result = folder < 0 ? ERR_NOT_FOUND : text_index_read(folder, &account->id, &reader->index, &reader->rest);
 	if (result == 0) {
+		reader->rest = text_index_whole(reader->rest, &end);
 		text_name(&account->id, ".text", name);
 		reader->fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 		if (reader->fd < 0)
@@ -140,11 +165,6 @@ void text_reader_close(struct text_reader **pointer)
 	mem_free(reader);
 }
 
-void text_reader_rewind(struct text_reader *reader)
-{
-	reader->rest = str_from(buf_str(&reader->index), TEXT_INDEX_HEADER);
-}
-
 bool text_reader_next(struct text_reader *reader, enum text_kind kind, struct text_block *block, int *err)
 {
 	do {
@@ -157,7 +177,14 @@ bool text_reader_next(struct text_reader *reader, enum text_kind kind, struct te
 	*err = text_record_messages(&reader->record, block);
 	if (*err == 0 && text_is_of_future(block, reader->account->next))
 		*err = ERR_CORRUPT;
+	if (*err == 0)
+		reader->goes_on = text_chain_next(&reader->chain, &reader->record, block);
 	return *err == 0;
+}
+
+bool text_reader_goes_on(const struct text_reader *reader)
+{
+	return reader->goes_on;
 }
 
 void text_reader_place(const struct text_reader *reader, uint32_t column, int *fd, uint64_t *offset, uint64_t *n)
@@ -210,37 +237,40 @@ static bool may_write(const struct account *account)
 	return !account->gone && !account->parked && account->batch <= store_durable(account->store);
 }
 
-/* Where the files end: behind the last good record, and what it tells of. What is behind that is cut off. */
+/* Both files end with what is whole. The index first: it never tells of what is not there. */
+static int cut_off(struct text_writer *w)
+{
+	if (ftruncate(w->index, (off_t)w->whole_index) < 0 || ftruncate(w->text, (off_t)w->whole_text) < 0)
+		return ERR_IO;
+	w->index_end = w->whole_index;
+	w->text_end = w->whole_text;
+	w->loose = w->open = false;
+	return 0;
+}
+
+/* Where the files end: behind the last good record behind which no message goes on, and what it tells of. */
 static int find_ends(struct text_writer *w, int folder)
 {
 	struct buf index = BUF_INIT(INDEX_MAX);
-	struct text_record record;
 	struct str records;
 	struct stat st;
 	int result = text_index_read(folder, &w->account->id, &index, &records);
-	w->text_end = 0;
-	w->index_end = TEXT_INDEX_HEADER;
-	while (result == 0 && text_record_next(&records, &record) == 0) {
-		w->text_end = MAX(w->text_end, record.offset + text_record_bytes(&record));
-		w->index_end += record.whole.n;
-	}
+	if (result == 0)
+		w->whole_index = TEXT_INDEX_HEADER + text_index_whole(records, &w->whole_text).n;
 	buf_free(&index);
-	if (result == 0 && (fstat(w->text, &st) < 0 || (uint64_t)st.st_size < w->text_end))
+	if (result == 0 && (fstat(w->text, &st) < 0 || (uint64_t)st.st_size < w->whole_text))
 		result = ERR_CORRUPT;
-	if (result == 0 && (ftruncate(w->text, (off_t)w->text_end) < 0 || ftruncate(w->index, (off_t)w->index_end) < 0))
-		result = ERR_IO;
-	return result;
+	return result == 0 ? cut_off(w) : result;
 }
 
 static int begin_files(struct text_writer *w)
 {
 	struct buf header = BUF_INIT(TEXT_INDEX_HEADER);
 	text_index_begin(&w->account->id, &header);
-	int result = ftruncate(w->text, 0) < 0 || ftruncate(w->index, 0) < 0 ? ERR_IO : 0;
+	int result = cut_off(w);
 	if (result == 0)
 		result = file_write_at(w->index, 0, buf_str(&header));
-	w->text_end = 0;
-	w->index_end = TEXT_INDEX_HEADER;
+	w->index_end = w->whole_index = TEXT_INDEX_HEADER;
 	buf_free(&header);
 	return result;
 }
@@ -298,9 +328,12 @@ static uint64_t add_signature(struct text_writer *w, const struct text_block *bl
 int text_writer_add(struct text_writer *w, const struct text_block *block)
 {
 	struct text_place places[TEXT_COLUMNS_MAX] = { 0 };
-	int result = may_write(w->account) ? 0 : ERR_STATE;
+	int result = may_write(w->account) && (!block->continued || w->open) ? 0 : ERR_STATE;
+	w->open = false; /* what is not taken now leaves a gap */
 	if (result == 0 && !gate_has_room(w->account->store->gate, BLOCK_SPACE))
 		result = ERR_NO_SPACE;
+	if (result == 0 && w->loose && !block->continued)
+		result = cut_off(w);
 	buf_clear(&w->packed);
 	buf_clear(&w->record);
 	for (uint32_t i = 0; i < text_columns(block->kind) && result == 0; i++)
@@ -309,12 +342,19 @@ int text_writer_add(struct text_writer *w, const struct text_block *block)
 		return result;
 	uint64_t signature = text_has_signature(block->kind) ? add_signature(w, block) : 0;
 	text_record_encode(block, w->text_end, places, signature, &w->record);
+	w->loose = true;
 	result = file_write_at(w->text, w->text_end, buf_str(&w->packed));
 	if (result == 0)
 		result = file_write_at(w->index, w->index_end, buf_str(&w->record));
 	if (result == 0) {
 		w->text_end += w->packed.n;
 		w->index_end += w->record.n;
+	}
+	w->open = result == 0 && block->continues;
+	if (result == 0 && !block->continues) {
+		w->whole_text = w->text_end;
+		w->whole_index = w->index_end;
+		w->loose = false;
 	}
 	return result;
 }
@@ -326,6 +366,8 @@ void text_writer_close(struct text_writer **pointer)
 	if (!w)
 		return;
 	w->account->text_is_written = false;
+	if (w->loose)
+		(void)!cut_off(w); /* if that fails the next writer does it */
 	if (w->text >= 0)
 		close(w->text);
 	if (w->index >= 0)

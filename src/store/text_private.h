@@ -15,5 +15,8 @@ void text_index_begin(const struct account_id *id, struct buf *out);
  * put beside files of a later time: they are not of its messages. */
 bool text_is_of_future(const struct text_block *block, uint64_t next);
 int text_index_read(int folder, const struct account_id *id, struct buf *index, struct str *records) MUST_CHECK;
+/* Of the records those up to the last behind which no message goes on: what is behind it is being written, was broken
+ * off, or is damaged. *text_end: where their text ends. */
+struct str text_index_whole(struct str records, uint64_t *text_end);
 
 #endif

@@ -1,7 +1,8 @@
 /* text_sweep.c: search text of what is gone is freed. Now and then, in idle time, each account's index is walked in
  * slices and its messages are looked up; blocks of which much is dead leave the index (it is written anew, and takes the
- * old one's place in one rename), then their bytes become a hole of the file. What of such a block lives is made again
- * by the next search. Readers that began before find a wrong checksum and do the same. */
+ * old one's place in one rename), then their bytes become a hole of the file. Blocks that continue each other go together,
+ * whatever of them is dead or missing: of a message without its beginning or end no search has any use. What of such
+ * blocks lives is made again by the next search. Readers that began before find a wrong checksum and do the same. */
 #include "store/internal.h"
 #include "store/text_private.h"
 
@@ -16,12 +17,20 @@
 
 #define SWEEP_INTERVAL 21600 /* seconds */
 #define LOOK_AT_ONCE   256   /* messages in a slice */
-#define DEAD_SHARE     4     /* a block goes when one of so many messages is dead */
+#define DEAD_SHARE     4     /* blocks go when one of so many messages is dead */
 #define INDEX_MAX      (256 * 1024 * 1024)
 #define HOLES_MAX      (64 * 1024 * 1024)
 
 struct text_hole {
 	uint64_t offset, n;
+};
+
+/* Blocks that continue each other: they stand behind each other in both files. Mostly there is one. */
+struct text_run {
+	struct str records;    /* empty: it has not begun */
+	struct text_hole hole; /* their text */
+	uint64_t messages, dead;
+	bool broken;           /* its beginning is not there */
 };
 
 struct text_sweep {
@@ -34,7 +43,9 @@ struct text_sweep {
 	struct str rest;
 	struct text_block block; /* the record that is looked at, */
 	struct text_record record;
-	uint32_t looked, dead;   /* and how far */
+	uint32_t looked;         /* and how far */
+	struct text_run run;     /* it, and the records that it continues */
+	struct text_chain chain;
 };
 
 static void end_account(struct text_sweep *sweep)
@@ -122,6 +133,8 @@ static bool next_account(struct store *store, struct text_sweep *sweep)
 		sweep->holes = BUF_INIT(HOLES_MAX);
 		text_index_begin(&id, &sweep->kept);
 		sweep->block.n = sweep->looked = 0;
+		sweep->run = (struct text_run){ .broken = false };
+		sweep->chain = (struct text_chain){ .open = false };
 		return true;
 	}
 	return false;
@@ -163,10 +176,44 @@ static int punch(struct text_sweep *sweep)
 	return result;
 }
 
+/* open: its last message goes on, and nothing of that came. */
+static void end_run(struct text_sweep *sweep, bool open)
+{
+	struct text_run *run = &sweep->run;
+	bool dead = sweep->all ? run->dead > 0 : run->dead * DEAD_SHARE >= run->messages;
+	if (run->records.n > 0 && (dead || run->broken || open))
+		buf_add(&sweep->holes, str_of((const char *)&run->hole, sizeof run->hole));
+	else
+		buf_add(&sweep->kept, run->records);
+	*run = (struct text_run){ .broken = false };
+}
+
+/* Is the index what was walked? Else a search has added to it meanwhile, or is about to. */
+static bool is_still(struct store *store, const struct text_sweep *sweep)
+{
+	struct account *account;
+	struct buf now = BUF_INIT(INDEX_MAX);
+	struct str records;
+	if (account_open(store, &sweep->id, &account) < 0)
+		return false;
+	bool still = !account->text_is_written &&
+	             text_index_read(dirfd(sweep->files), &sweep->id, &now, &records) == 0 &&
+	             str_eq(buf_str(&now), buf_str(&sweep->index));
+	account_close(&account);
+	buf_free(&now);
+	return still;
+}
+
 static void finish_account(struct store *store, struct text_sweep *sweep)
 {
+	end_run(sweep, sweep->chain.open);
 	int result = buf_error(&sweep->kept) < 0 || buf_error(&sweep->holes) < 0 ? ERR_LIMIT : 0;
 	bool nothing = sweep->kept.n == TEXT_INDEX_HEADER;
+	if ((result < 0 || nothing || sweep->holes.n > 0) && !is_still(store, sweep)) {
+		store->text_dead = true; /* the next sweep */
+		end_account(sweep);
+		return;
+	}
 	if (result == 0 && sweep->holes.n > 0 && !nothing) {
 		result = write_index(sweep);
 		if (result == 0)
@@ -177,15 +224,19 @@ static void finish_account(struct store *store, struct text_sweep *sweep)
 	end_account(sweep);
 }
 
-static void finish_record(struct text_sweep *sweep)
+/* Into its run. */
+static void begin_record(struct text_sweep *sweep)
 {
-	struct text_hole hole = { sweep->record.offset, text_record_bytes(&sweep->record) };
-	bool goes = sweep->all ? sweep->dead > 0 : sweep->dead * DEAD_SHARE >= sweep->block.n;
-	if (goes)
-		buf_add(&sweep->holes, str_of((const char *)&hole, sizeof hole));
-	else
-		buf_add(&sweep->kept, sweep->record.whole);
-	sweep->block.n = 0;
+	bool was_open = sweep->chain.open;
+	if (text_chain_next(&sweep->chain, &sweep->record, &sweep->block)) {
+		sweep->run.records.n += sweep->record.whole.n;
+		sweep->run.hole.n += text_record_bytes(&sweep->record);
+	} else {
+		end_run(sweep, was_open);
+		sweep->run = (struct text_run){ .records = sweep->record.whole, .broken = sweep->record.continued,
+			                        .hole = { sweep->record.offset, text_record_bytes(&sweep->record) } };
+	}
+	sweep->run.messages += sweep->block.n;
 }
 
 static int is_dead(struct store *store, int64_t account, const struct text_message *message, bool *dead)
@@ -208,10 +259,10 @@ static int look(struct store *store, struct text_sweep *sweep)
 		int result = is_dead(store, sweep->number, text_block_message(&sweep->block, sweep->looked), &dead);
 		if (result < 0)
 			return result;
-		sweep->dead += dead;
+		sweep->run.dead += dead;
 	}
 	if (sweep->looked == sweep->block.n)
-		finish_record(sweep);
+		sweep->block.n = 0;
 	return 0;
 }
 
@@ -223,8 +274,10 @@ static void next_record(struct store *store, struct text_sweep *sweep)
 		result = text_record_messages(&sweep->record, &sweep->block);
 	if (result == 0 && text_is_of_future(&sweep->block, sweep->next))
 		result = ERR_CORRUPT;
-	sweep->looked = sweep->dead = 0;
-	if (result == ERR_NOT_FOUND) {
+	sweep->looked = 0;
+	if (result == 0) {
+		begin_record(sweep);
+	} else if (result == ERR_NOT_FOUND) {
 		finish_account(store, sweep);
 	} else if (result < 0) {
 		text_remove(store, &sweep->id);

@@ -111,8 +111,14 @@ static int32_t take_zone(struct str *rest)
 	if (!west && !(rest->n > 0 && rest->p[0] == '+'))
 		return zone_by_name(take_word(rest));
 	*rest = str_from(*rest, 1);
-	int32_t value;
-	if (!take_number(rest, 4, &value, NULL) || value % 100 > 59 || value / 100 > 23)
+	int32_t value, behind;
+	size_t digits, n = 0;
+	take_number(rest, 4, &value, &digits);
+	if (digits == 2 && take_byte(rest, ':') && take_number(rest, 2, &behind, &n)) { /* "+02:00", as RFC 3339 has it */
+		value = value * 100 + behind;
+		digits += n;
+	}
+	if (digits < 3 || n == 1 || value % 100 > 59 || value / 100 > 23)
 		return 0;
 	int32_t minutes = value / 100 * 60 + value % 100;
 	return west ? -minutes : minutes;
@@ -159,20 +165,37 @@ static bool take_time(struct str *rest, int64_t *seconds)
 		if (!take_number(rest, 2, &second, NULL))
 			return false;
 	}
-	*seconds = hour * 3600 + minute * 60 + second;
+	*seconds = hour * 3600 + minute * 60 + MIN(second, 59); /* a leap second is of the day that it ends */
 	return hour <= 23 && minute <= 59 && second <= 60;
+}
+
+static int parse_date(struct str s, bool needs_time, struct date *out)
+{
+	struct civil day;
+	int64_t seconds;
+	int32_t zone = 0;
+	if (!take_day(&s, &day))
+		return ERR_SYNTAX;
+	if (take_time(&s, &seconds)) {
+		lex_skip_cfws(&s, NULL);
+		zone = take_zone(&s);
+	} else if (needs_time) {
+		return ERR_SYNTAX;
+	} else {
+		seconds = 0;
+	}
+	*out = (struct date){ days_from_civil(day) * DAY_SECONDS + seconds - zone * 60, zone };
+	return 0;
 }
 
 int date_parse(struct str s, struct date *out)
 {
-	struct civil day;
-	int64_t seconds;
-	if (!take_day(&s, &day) || !take_time(&s, &seconds))
-		return ERR_SYNTAX;
-	lex_skip_cfws(&s, NULL);
-	int32_t zone = take_zone(&s);
-	*out = (struct date){ days_from_civil(day) * DAY_SECONDS + seconds - zone * 60, zone };
-	return 0;
+	return parse_date(s, true, out);
+}
+
+int date_parse_sent(struct str s, struct date *out)
+{
+	return parse_date(s, false, out);
 }
 
 struct printable {
@@ -284,7 +307,7 @@ int date_parse_internal(struct str s, struct date *out)
 	int32_t zone = zone_hours * 60 + zone_minutes;
 	if (west)
 		zone = -zone;
-	int64_t seconds = hour * 3600 + minute * 60 + second;
+	int64_t seconds = hour * 3600 + minute * 60 + MIN(second, 59);
 	*out = (struct date){ days_from_civil(day) * DAY_SECONDS + seconds - zone * 60, zone };
 	return 0;
 }

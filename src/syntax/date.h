@@ -12,8 +12,13 @@ struct date {
 };
 
 /* RFC 5322, 3.3 and 4.3: comments and folding anywhere, day of the week optional and not checked, seconds optional,
- * two- and three-digit years, names of zones, a missing zone (0). ERR_SYNTAX when no moment can be read out of it. */
+ * two- and three-digit years, names of zones, "+02:00"; a zone that is missing or broken is 0. A leap second is the
+ * second before it. ERR_SYNTAX when no moment can be read out of it. */
 int date_parse(struct str s, struct date *out) MUST_CHECK;
+
+/* A Date field, as RFC 5256, 2.2 has it: as date_parse, but a day whose time cannot be read is its 00:00:00 UTC.
+ * ERR_SYNTAX when there is no day. */
+int date_parse_sent(struct str s, struct date *out) MUST_CHECK;
 
 /* "Tue, 1 Jul 2003 10:52:37 +0200" */
 void date_print(struct date d, struct buf *out);

@@ -49,6 +49,56 @@ static void obsolete_years_and_zones(void **state)
 	reads("1 Jan 2000 00:00 -9999", 946684800, 0);
 }
 
+/* People write the zone as RFC 3339 does; what is no zone is UTC (RFC 5256, 2.2). */
+static void zones_with_a_colon_and_broken_ones(void **state)
+{
+	reads("1 Jul 2003 10:52:37 +02:00", 1057049557, 120);
+	reads("1 Jul 2003 10:52:37 -05:30 (there)", 1057056757 + 19800, -330);
+	reads("1 Jul 2003 10:52:37 +200", 1057049557, 120);
+	reads("1 Jul 2003 10:52:37 +02", 1057056757, 0);
+	reads("1 Jul 2003 10:52:37 +02:", 1057056757, 0);
+	reads("1 Jul 2003 10:52:37 +02:0", 1057056757, 0);
+	reads("1 Jul 2003 10:52:37 +2:00", 1057056757, 0);
+	reads("1 Jul 2003 10:52:37 +02:60", 1057056757, 0);
+	reads("1 Jul 2003 10:52:37 +24:00", 1057056757, 0);
+}
+
+/* It belongs to the day whose last second it is: RFC 3501, 6.4.4 compares days. */
+static void a_leap_second_is_the_second_before_it(void **state)
+{
+	struct date d;
+	reads("1 Jul 2003 23:59:60 +0000", 1057103999, 0);
+	assert_int_equal(date_parse_internal(STR(" 1-Jul-2003 23:59:60 +0000"), &d), 0);
+	assert_int_equal(d.seconds, 1057103999);
+	assert_int_equal(date_parse_internal(STR(" 1-Jul-2003 23:59:61 +0000"), &d), ERR_SYNTAX);
+}
+
+static void sent(const char *text, int64_t seconds, int32_t zone)
+{
+	struct date d;
+	assert_int_equal(date_parse_sent(str_from_c(text), &d), 0);
+	assert_int_equal(d.seconds, seconds);
+	assert_int_equal(d.zone_minutes, zone);
+}
+
+static void a_day_whose_time_cannot_be_read_is_its_midnight(void **state)
+{
+	struct date d = { 7, 7 };
+	const char *days[] = { "1 Jul 2003",
+		                   "Tue, 1 Jul 2003 25:00:00 +0000",
+		                   "1 Jul 2003 10.52.37 +0100",
+		                   "1 Jul 2003 10:61:00 +0100",
+		                   "1 Jul 2003 10:00:61 +0100",
+		                   "1 Jul 2003 at noon" };
+	for (size_t i = 0; i < sizeof days / sizeof *days; i++) {
+		refused(days[i]);
+		sent(days[i], 1057017600, 0);
+	}
+	sent("Tue, 1 Jul 2003 10:52:37 +0200", 1057049557, 120);
+	assert_int_equal(date_parse_sent(STR("31 Jun 2003 10:00 +0000"), &d), ERR_SYNTAX);
+	assert_int_equal(d.seconds, 7);
+}
+
 static void what_is_no_moment_is_refused(void **state)
 {
 	refused("");
@@ -131,6 +181,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rfc5322_examples),
 		cmocka_unit_test(obsolete_years_and_zones),
+		cmocka_unit_test(zones_with_a_colon_and_broken_ones),
+		cmocka_unit_test(a_leap_second_is_the_second_before_it),
+		cmocka_unit_test(a_day_whose_time_cannot_be_read_is_its_midnight),
 		cmocka_unit_test(what_is_no_moment_is_refused),
 		cmocka_unit_test(printed_as_rfc5322),
 		cmocka_unit_test(imap_dates_round_trip),

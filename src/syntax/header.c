@@ -29,7 +29,7 @@ static struct str first_line(struct str s)
 
 static bool is_blank_line(struct str line)
 {
-	return str_eq(line, STR("\r\n")) || str_eq(line, STR("\n"));
+	return line.n <= 2 && (str_eq(line, STR("\r\n")) || str_eq(line, STR("\n")));
 }
 
 static struct str without_line_end(struct str s)
@@ -106,7 +106,7 @@ static bool is_listed(struct str name, const struct str *names, size_t n_names, 
 	if (sorted)
 		return bsearch(&name, names, n_names, sizeof *names, compare_names);
 	for (size_t i = 0; i < n_names; i++)
-		if (str_ieq(name, names[i]))
+		if (name.n == names[i].n && str_ieq(name, names[i]))
 			return true;
 	return false;
 }

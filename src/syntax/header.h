@@ -29,7 +29,8 @@ void header_unfold(struct str body, struct buf *out);
 void header_fields_select(struct str block, const struct str *names, size_t n_names, bool except, struct buf *out);
 
 /* Unstructured text for people and for search: unfolded, encoded words (RFC 2047) decoded, in well-formed UTF-8
- * whatever came in. The text of words in a charset that charset.h does not know is read as UTF-8 or windows-1252. */
+ * whatever came in. The text of words in a charset that charset.h does not know, and what is no word,
+ * is UTF-8, and where it cannot be, windows-1252. */
 void header_decode_text(struct str body, struct charsets *charsets, struct buf *utf8);
 
 #endif

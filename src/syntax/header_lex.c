@@ -12,7 +12,7 @@ size_t lex_quoted_length(struct str s)
 	return 0;
 }
 
-size_t lex_comment_length(struct str s)
+size_t lex_closed_comment_length(struct str s)
 {
 	size_t depth = 0;
 	for (size_t i = 0; i < s.n; i++) {
@@ -23,7 +23,13 @@ size_t lex_comment_length(struct str s)
 		else if (s.p[i] == ')' && --depth == 0)
 			return i + 1;
 	}
-	return s.n;
+	return 0;
+}
+
+size_t lex_comment_length(struct str s)
+{
+	size_t n = lex_closed_comment_length(s);
+	return n > 0 ? n : s.n;
 }
 
 void lex_skip_cfws(struct str *rest, struct str *comment)

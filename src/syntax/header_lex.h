@@ -16,6 +16,9 @@ size_t lex_quoted_length(struct str s);
 /* Length of the comment that the slice begins with; comments nest; all that is left when it is never closed. */
 size_t lex_comment_length(struct str s);
 
+/* The same; 0 when it is never closed. */
+size_t lex_closed_comment_length(struct str s);
+
 /* Skips blanks, line ends and comments; the inside of the last comment, if there is one, goes to *comment
  * (which may be NULL). */
 void lex_skip_cfws(struct str *rest, struct str *comment);

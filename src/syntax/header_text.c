@@ -78,20 +78,11 @@ static void decode_q(struct str text, struct buf *out)
 	}
 }
 
-/* Text outside of encoded words: UTF-8 (RFC 6532), else most likely windows-1252. */
-static void put_plain(struct decoder *d, struct str text)
-{
-	if (str_is_utf8(text))
-		buf_add(d->out, text);
-	else if (charset_to_utf8(d->charsets, STR("windows-1252"), text, d->out) != 0)
-		utf8_put_repaired(d->out, text);
-}
-
 /* Writes out the encoded words gathered so far. */
 static void flush_words(struct decoder *d)
 {
 	if (d->word.n > 0 && charset_to_utf8(d->charsets, d->charset, buf_str(&d->word), d->out) != 0)
-		put_plain(d, buf_str(&d->word));
+		utf8_put_guessed(d->out, buf_str(&d->word));
 	buf_clear(&d->word);
 }
 
@@ -123,7 +114,7 @@ static void decode(struct decoder *d, struct str s)
 		if (!joined || !str_ieq(word.charset, d->charset))
 			flush_words(d);
 		if (!joined)
-			put_plain(d, between);
+			utf8_put_guessed(d->out, between); /* UTF-8 (RFC 6532), or what people send */
 		d->charset = word.charset;
 		if (word.encoding == 'b')
 			decode_base64(word.text, &d->word);
@@ -134,7 +125,7 @@ static void decode(struct decoder *d, struct str s)
 		after_word = true;
 	}
 	flush_words(d);
-	put_plain(d, str_from(s, plain));
+	utf8_put_guessed(d->out, str_from(s, plain));
 }
 
 void header_decode_text(struct str body, struct charsets *charsets, struct buf *utf8)

@@ -275,7 +275,7 @@ struct imap_sort_key {
 enum imap_thread_kind { IMAP_THREAD_ORDEREDSUBJECT, IMAP_THREAD_REFERENCES };
 
 struct imap_search { /* SEARCH, SORT, THREAD */
-	struct str charset; /* as sent; empty: none named (US-ASCII) */
+	struct str charset; /* as sent; p is NULL: none named (US-ASCII) */
 	bool has_return;    /* RETURN (...) of RFC 4731 was given; its options are the command's params */
 	struct imap_search_key *key; /* the whole: AND where several keys stand side by side */
 	struct imap_sort_key sort[IMAP_SORT_KEYS_MAX]; /* SORT */

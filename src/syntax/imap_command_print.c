@@ -289,7 +289,7 @@ static void put_search(const struct imap_command *command, struct buf *out)
 		put_params(&command->params, out);
 		buf_add_byte(out, ' ');
 	}
-	if (search->charset.n) {
+	if (search->charset.p) {
 		buf_add(out, STR("CHARSET "));
 		imap_put_astring(out, search->charset);
 		buf_add_byte(out, ' ');

@@ -150,6 +150,7 @@ static void test_search_forms(void **state)
 	prints("a SEARCH CHARSET UTF-8 TEXT {6}\r\n\xd0\x96\xd0\x96\xd0\x96",
 		"a SEARCH CHARSET UTF-8 TEXT {6}\r\n\xd0\x96\xd0\x96\xd0\x96");
 	same("a UID SEARCH RETURN (MIN MAX PARTIAL 1:100) CHARSET UTF-8 ALL");
+	same("a SEARCH CHARSET \"\" ALL");
 	same("a SEARCH RETURN () ALL");
 	struct parsed p;
 	struct imap_command *c = good(&p, "a SEARCH RETURN (COUNT) CHARSET x BEFORE 2-Jan-1970 UNSEEN");

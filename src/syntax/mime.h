@@ -12,11 +12,12 @@
  *   delimiter a multipart has only epilogue.
  * - A delimiter repeated at once begins one part, not two.
  * - The first of several equal fields counts; To, Cc and Bcc are joined (RFC 5322, 4.5.3).
- * - Over the limit of depth or parts, the rest is one opaque leaf. Over the limits of header bytes or fields, further
- *   fields are ignored (their bytes belong to the header all the same). */
+ * - Over the limits of depth or parts, the rest is one opaque leaf. Over the limits of header bytes or fields, further
+ *   fields are ignored (their bytes belong to the header all the same); so are parameters over their limits. */
 #ifndef SYNTAX_MIME_H
 #define SYNTAX_MIME_H
 
+#include "base/arena.h"
 #include "base/buf.h"
 
 struct mime_limits {
@@ -32,6 +33,21 @@ struct mime_limits {
 #define MIME_LIMITS_DEFAULT                                                                                            \
 	((struct mime_limits){ .depth = 50, .parts = 1000, .header_fields = 1000, .header_bytes = 256 * 1024,              \
 	                       .header_total = 1024 * 1024, .params = 64, .addresses = 5000 })
+
+/* Parameters of all parts of a message; further ones are not read. */
+#define MIME_PARAMS_TOTAL 10000
+
+/* Parts grow with the message: of its first n bytes, at most MIME_PARTS_BASE and one for each MIME_BYTES_PER_PART. Real
+ * parts are longer; seven bytes for each would make a hundred of what is kept of the message. */
+#define MIME_PARTS_BASE     20
+#define MIME_BYTES_PER_PART 32
+
+/* What all addresses together take of an ENVELOPE, or of a BODYSTRUCTURE with the envelopes in it: so many bytes, and
+ * for each of the message so many more, never over the maximum. Those for which there is no room are left out, from the
+ * end of the message on. An address of eleven bytes ("joe@ab.com,") takes 26. */
+#define MIME_ADDRESSES_BASE     1024
+#define MIME_ADDRESSES_PER_BYTE 4
+#define MIME_ADDRESSES_MAX      (512 * 1024)
 
 /* Longer boundaries, and delimiter lines with more padding, are not seen as such (RFC 2046, 5.1.1 allows 70). */
 #define MIME_BOUNDARY_MAX       8000
@@ -61,6 +77,7 @@ struct mime_param {
 	struct str value;    /* bytes in `charset` if that is set, else as written, quoting undone */
 	struct str charset;  /* p is NULL unless the value was in the extended form */
 	struct str language; /* likewise */
+	bool rewritten;      /* that form, or sections: the value stands nowhere as it is here */
 };
 
 struct mime_params {
@@ -125,6 +142,10 @@ size_t mime_parser_memory(const struct mime_parser *parser);
 /* The parameter of that name (lower case), or NULL. */
 const struct mime_param *mime_param_find(const struct mime_params *params, struct str name);
 
+/* The parameters of one field, Content-Disposition or else Content-Type, unfolded; they live in the arena. What its maximum
+ * leaves no room for is missing. */
+struct mime_params mime_field_params(struct str body, bool disposition, struct arena *arena);
+
 /* ENVELOPE (RFC 3501, 7.4.2) of a part that has one. Values are printed raw (unfolded, encoded words kept; 8-bit as
  * imap_print.h says). Sender and Reply-To without any address are From. An address without domain has the host "",
  * since NIL would make it a group. */
@@ -134,6 +155,15 @@ void envelope_print(const struct mime_message *message, uint32_t part, struct bu
  * "name*" "charset'language'%xx", with sections joined, which is 7-bit and what clients of RFC 3501 read.
  * message/global has no envelope here: RFC 3501 gives that form to message/rfc822 alone. */
 void bodystructure_print(const struct mime_message *message, bool extended, struct buf *out);
+
+/* The message as one opaque leaf with the same envelope (which may be set to NULL): a few hundred bytes in each form but
+ * ENVELOPE, for when the whole is more than can be kept. It lives in *room and as long as `message`. */
+struct mime_whole {
+	struct mime_message message;
+	struct mime_part part;
+};
+const struct mime_message *mime_as_one_part(const struct mime_message *message, struct mime_whole *room)
+	__attribute__((returns_nonnull));
 
 /* The tree with its ranges, for mime_parts_find and for storing. */
 void mime_encode_parts(const struct mime_message *message, struct buf *out);

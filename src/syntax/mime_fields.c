@@ -5,6 +5,8 @@
 #include "base/checked.h"
 #include "syntax/header_lex.h"
 
+#define FIELD_PARAMS_MAX 64 /* of a field that is read by itself */
+
 struct str mime_keep(struct arena *arena, struct str s, bool lower)
 {
 	char *p = arena_alloc(arena, s.n + 1, 1);
@@ -33,14 +35,22 @@ static void split_name(struct mime_raw_param *raw)
 }
 
 /* A value without quotes goes up to the ';', though RFC 2045 ends it at a blank: file names are often left unquoted.
- * Only a comment behind it is not part of it. */
+ * Only a comment behind it is not part of it: "file(1).pdf" is one name. A parenthesis in it that is never closed is an
+ * ordinary byte, and so are those behind that one: the cost stays linear. */
 static struct str take_bare_value(struct str *rest)
 {
 	size_t n = 0, end = 0;
+	bool comments = true;
 	while (n < rest->n && rest->p[n] != ';') {
-		if (rest->p[n] == '(' && n > 0 && lex_is_blank(rest->p[n - 1])) {
-			n += lex_comment_length(str_from(*rest, n));
-			continue;
+		if (rest->p[n] == '(' && n > 0 && comments) {
+			size_t length = lex_closed_comment_length(str_from(*rest, n));
+			comments = length > 0;
+			if (!comments && lex_is_blank(rest->p[n - 1]))
+				length = rest->n - n;
+			if (length > 0) {
+				n += length;
+				continue;
+			}
 		}
 		if (!lex_is_blank(rest->p[n]))
 			end = n + 1;
@@ -147,6 +157,7 @@ static void read_one(struct arena *arena, struct mime_raw_param *raw, struct mim
 		raw->extended = false;
 	}
 	param->name = mime_keep(arena, raw->base, true);
+	param->rewritten = raw->extended || raw->next;
 	if (raw->extended)
 		take_charset(arena, &raw->value, param);
 	size_t length = 0, at = 0;
@@ -246,4 +257,16 @@ const struct mime_param *mime_param_find(const struct mime_params *params, struc
 			found = param; /* of both forms the extended one says more */
 	}
 	return found;
+}
+
+struct mime_params mime_field_params(struct str body, bool disposition, struct arena *arena)
+{
+	struct mime_raw_param raw[FIELD_PARAMS_MAX];
+	const struct mime_field_memory memory = { arena, raw, FIELD_PARAMS_MAX };
+	struct mime_part part = { 0 };
+	if (disposition)
+		mime_read_disposition(&memory, body, &part);
+	else
+		mime_read_content_type(&memory, body, &part);
+	return disposition ? part.disposition_params : part.params;
 }

@@ -18,7 +18,12 @@
 #include "syntax/header_lex.h"
 #include "syntax/mime_fields.h"
 
+#include <xxhash.h>
+
 #define PARTS_FIRST_SIZE 8
+
+/* So many times limits.depth, at least: the table of boundaries is mostly empty. */
+#define SLOTS_PER_LEVEL 4
 
 /* Fields of interest. X(symbol, name) in the order of struct mime_envelope first. */
 #define FIELD_LIST(X)                                                                                                  \
@@ -59,6 +64,7 @@ struct open_part {
 	uint32_t last_child;   /* MIME_NONE before the first */
 	uint64_t lines_before; /* the body's first line has so many line ends before it */
 	struct str boundary;   /* of a multipart */
+	uint64_t hash;         /* of the boundary */
 	bool closed;           /* its close delimiter was seen */
 };
 
@@ -69,6 +75,10 @@ struct mime_parser {
 	uint32_t parts_size;
 	struct open_part *open; /* room for limits.depth */
 	uint32_t n_open, n_multiparts;
+	/* By hash: 1 + the innermost open multipart with that boundary, or 0. A line costs the same however many are open. */
+	uint32_t *boundaries;
+	uint32_t n_slots; /* a power of two */
+	uint32_t params;  /* kept, of all parts */
 	enum state state;
 	bool opaque; /* over the limit of parts: no delimiter counts any more */
 
@@ -100,6 +110,13 @@ static struct open_part *innermost(struct mime_parser *p)
 static struct mime_part *current_part(struct mime_parser *p)
 {
 	return part_at(p, innermost(p)->part);
+}
+
+/* Is there no room for another part? */
+static bool has_all_parts(const struct mime_parser *p)
+{
+	return p->message.n_parts >= p->limits.parts ||
+	       p->message.n_parts >= MIME_PARTS_BASE + p->line_start / MIME_BYTES_PER_PART;
 }
 
 /* Opens a child of the innermost open part (the root when there is none), whose header begins at `offset`. The caller
@@ -187,10 +204,14 @@ static struct str *place_of(struct mime_part *part, enum field field)
 /* The field that was being read is complete: keeps what it says. Of equal fields the first one counts. */
 static void finish_field(struct mime_parser *p)
 {
+	if (p->field == FIELD_NONE)
+		return;
 	struct mime_part *part = current_part(p);
-	struct mime_field_memory memory = { &p->arena, p->raw_params, p->limits.params };
+	struct mime_field_memory memory = { &p->arena, p->raw_params,
+		                            MIN(p->limits.params, (uint32_t)MIME_PARAMS_TOTAL - p->params) };
 	struct str value = str_trim(buf_str(&p->value));
 	struct str *place = place_of(part, p->field);
+	p->params -= part->params.n + part->disposition_params.n;
 	if (p->field == FIELD_TYPE && !part->type.p)
 		mime_read_content_type(&memory, value, part);
 	else if (p->field == FIELD_ENCODING && !part->encoding_name.p)
@@ -201,6 +222,7 @@ static void finish_field(struct mime_parser *p)
 		join_addresses(&p->joined[p->field - FIELD_TO], value);
 	else if (place && !place->p)
 		*place = mime_keep(&p->arena, value, false);
+	p->params += part->params.n + part->disposition_params.n;
 	p->field = FIELD_NONE;
 	buf_clear(&p->value);
 }
@@ -231,6 +253,34 @@ static void continue_field(struct mime_parser *p, struct str line, uint64_t leng
 	}
 	if (p->field != FIELD_NONE)
 		buf_add(&p->value, line);
+}
+
+/* Nobody outside knows where the parser lies, nor so which boundaries would meet in the table. */
+static uint64_t hash_boundary(const struct mime_parser *p, struct str boundary)
+{
+	return XXH3_64bits_withSeed(boundary.p, boundary.n, (uintptr_t)p);
+}
+
+/* The place of this boundary in the table, or the free one for it. */
+static uint32_t *slot_of(const struct mime_parser *p, struct str boundary, uint64_t hash)
+{
+	for (uint32_t i = (uint32_t)hash;; i++) {
+		uint32_t *slot = &p->boundaries[i & (p->n_slots - 1)];
+		const struct open_part *open = *slot ? &p->open[*slot - 1] : NULL;
+		if (!open || (open->hash == hash && str_eq(open->boundary, boundary)))
+			return slot;
+	}
+}
+
+/* Call when a multipart was opened, closed or left. */
+static void list_boundaries(struct mime_parser *p)
+{
+	memset(p->boundaries, 0, p->n_slots * sizeof *p->boundaries);
+	for (uint32_t i = 0; i < p->n_open; i++) {
+		const struct open_part *open = &p->open[i];
+		if (part_at(p, open->part)->kind == MIME_MULTIPART && !open->closed)
+			*slot_of(p, open->boundary, open->hash) = i + 1;
+	}
 }
 
 static bool has_type(const struct mime_part *part, struct str type, struct str subtype)
@@ -279,12 +329,16 @@ static void classify(struct mime_parser *p)
 			return;
 		}
 	}
-	if (p->n_open >= p->limits.depth || p->message.n_parts >= p->limits.parts) {
+	if (p->n_open >= p->limits.depth || has_all_parts(p)) {
 		make_leaf(part, STR("application"), STR("octet-stream"));
 		return;
 	}
 	part->kind = is_message ? MIME_MESSAGE : MIME_MULTIPART;
-	p->n_multiparts += is_multipart;
+	if (is_multipart) {
+		p->n_multiparts++;
+		open->hash = hash_boundary(p, open->boundary);
+		list_boundaries(p);
+	}
 }
 
 /* The header is complete: goes on to the body, and in a message to the header of the message inside. The body (if there
@@ -313,6 +367,7 @@ static void end_header(struct mime_parser *p, uint64_t offset, uint64_t lines_be
 static void close_above(struct mime_parser *p, uint32_t keep, uint64_t line_start, uint64_t cut)
 {
 	uint64_t inside_end = 0;
+	bool left = false; /* a multipart */
 	while (p->state == STATE_HEADER) /* a second time for the message inside */
 		end_header(p, line_start, p->lines);
 	while (p->n_open > keep) {
@@ -324,13 +379,22 @@ static void close_above(struct mime_parser *p, uint32_t keep, uint64_t line_star
 			part->lines--;
 		if (part->kind == MIME_MULTIPART) {
 			p->n_multiparts--;
+			left = true;
 			if (open->last_child == MIME_NONE)
 				make_leaf(part, STR("text"), STR("plain"));
 		}
 		inside_end = part->body_end;
 		p->n_open--;
 	}
+	if (left)
+		list_boundaries(p);
 	p->state = STATE_BODY;
+}
+
+static void close_multipart(struct mime_parser *p, uint32_t level)
+{
+	p->open[level].closed = true;
+	list_boundaries(p);
 }
 
 /* RFC 2046, 5.1.1: "--" boundary ["--"] *blank. Finds the innermost open multipart whose line it is. */
@@ -339,18 +403,14 @@ static bool find_delimiter(struct mime_parser *p, struct str line, uint64_t leng
 	if (p->n_multiparts == 0 || p->opaque || !str_starts(line, STR("--")) || length > MIME_DELIMITER_LINE_MAX)
 		return false;
 	line = without_padding(str_from(line, 2));
-	for (uint32_t i = p->n_open; i-- > 0;) {
-		const struct open_part *open = &p->open[i];
-		if (part_at(p, open->part)->kind != MIME_MULTIPART || open->closed || !str_starts(line, open->boundary))
-			continue;
-		struct str rest = str_from(line, open->boundary.n);
-		if (rest.n > 0 && !str_eq(rest, STR("--")))
-			continue;
-		*level = i;
-		*closing = rest.n > 0;
-		return true;
-	}
-	return false;
+	struct str ended = str_ends(line, STR("--")) ? str_first(line, line.n - 2) : STR("");
+	uint32_t opened = *slot_of(p, line, hash_boundary(p, line));
+	uint32_t closed = ended.n ? *slot_of(p, ended, hash_boundary(p, ended)) : 0;
+	if (opened == 0 && closed == 0)
+		return false;
+	*level = MAX(opened, closed) - 1;
+	*closing = closed > opened;
+	return true;
 }
 
 /* Acts on the line if it is a delimiter; with too many parts it becomes the first line of the opaque rest. `end` is
@@ -368,13 +428,13 @@ static bool take_delimiter(struct mime_parser *p, struct str line, uint64_t leng
 	}
 	while (p->state == STATE_HEADER) /* a second time for the message inside */
 		end_header(p, p->line_start, p->lines);
-	if (!closing && p->message.n_parts >= p->limits.parts) {
+	if (!closing && has_all_parts(p)) {
 		p->opaque = true;
 		return true;
 	}
 	close_above(p, level + 1, p->line_start, p->line_start - p->line_end);
 	if (closing)
-		p->open[level].closed = true;
+		close_multipart(p, level);
 	else
 		open_part(p, end);
 	return true;
@@ -391,8 +451,9 @@ static bool take_header_line(struct mime_parser *p, struct str line, uint64_t le
 	}
 	if (take_delimiter(p, line, length, end))
 		return true;
-	size_t name_length = header_name_length(line);
-	if (line.p[0] == ' ' || line.p[0] == '\t') {
+	bool goes_on = line.p[0] == ' ' || line.p[0] == '\t';
+	size_t name_length = goes_on ? 0 : header_name_length(line);
+	if (goes_on) {
 		continue_field(p, line, length);
 	} else if (name_length > 0) {
 		start_field(p, line, name_length, length);
@@ -550,6 +611,9 @@ struct mime_parser *mime_parser_new(const struct mime_limits *limits)
 	p->limits.depth = MAX(p->limits.depth, 1u);
 	p->arena = ARENA_INIT(arena_max(&p->limits));
 	p->open = mem_alloc(p->limits.depth, sizeof *p->open);
+	for (p->n_slots = 1; p->n_slots / SLOTS_PER_LEVEL < p->limits.depth; p->n_slots *= 2)
+		;
+	p->boundaries = mem_alloc(p->n_slots, sizeof *p->boundaries);
 	p->raw_params = mem_alloc(MAX(p->limits.params, 1u), sizeof *p->raw_params);
 	p->line = BUF_INIT(MAX((size_t)p->limits.header_bytes, (size_t)MIME_DELIMITER_LINE_MAX) + 2);
 	p->value = BUF_INIT(p->limits.header_bytes);
@@ -567,7 +631,7 @@ void mime_parser_reset(struct mime_parser *p)
 	for (int i = 0; i < JOINED_COUNT; i++)
 		buf_free(&p->joined[i]);
 	p->message = (struct mime_message){ .parts = p->message.parts };
-	p->n_open = p->n_multiparts = 0;
+	p->n_open = p->n_multiparts = p->params = 0;
 	p->opaque = false;
 	p->line_start = p->line_length = p->lines = p->header_total = 0;
 	p->last = '\0';
@@ -577,7 +641,8 @@ void mime_parser_reset(struct mime_parser *p)
 
 size_t mime_parser_memory(const struct mime_parser *p)
 {
-	size_t n = sizeof *p + p->limits.depth * sizeof *p->open + p->limits.params * sizeof *p->raw_params +
+	size_t n = sizeof *p + p->limits.depth * sizeof *p->open + p->n_slots * sizeof *p->boundaries +
+	           p->limits.params * sizeof *p->raw_params +
 	           p->parts_size * sizeof *p->message.parts + p->arena.used + p->line.size + p->value.size;
 	for (int i = 0; i < JOINED_COUNT; i++)
 		n += p->joined[i].size;
@@ -596,6 +661,7 @@ void mime_parser_free(struct mime_parser **parser)
 		buf_free(&p->joined[i]);
 	mem_free(p->message.parts);
 	mem_free(p->raw_params);
+	mem_free(p->boundaries);
 	mem_free(p->open);
 	mem_free(p);
 	*parser = NULL;

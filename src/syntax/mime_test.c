@@ -212,6 +212,9 @@ static void broken_parameters(void **state)
 	        "(\"a\" \"b\" (\"name\" \"my file (1).pdf\" \"z\" \"unclosed\") NIL NIL \"7bit\" 0)");
 	body_is(STR("Content-Type: a/b; name=file(1).pdf; e=\r\n\r\n"),
 	        "(\"a\" \"b\" (\"name\" \"file(1).pdf\" \"e\" \"\") NIL NIL \"7bit\" 0)");
+	/* RFC 2045, 5.1: a token ends at a parenthesis; a comment may hold a semicolon */
+	body_is(STR("Content-Type: a/b; c=d(e;f=g); h=i(j)k(l); m=n(o(p;)q); r=s((t;u=v(w)\r\n\r\n"),
+	        "(\"a\" \"b\" (\"c\" \"d\" \"h\" \"i(j)k\" \"m\" \"n\" \"r\" \"s((t\" \"u\" \"v\") NIL NIL \"7bit\" 0)");
 	structure_is(STR("Content-Disposition: filename=\"a\"\r\n\r\n"), true,
 	             "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL (\"attachment\" (\"filename\" \"a\")) NIL NIL)");
 	body_is(STR("Content-Type: a/b; f*=utf-8%20x; g*=''%zz\r\n\r\n"),
@@ -354,6 +357,124 @@ static void over_the_parts_is_opaque(void **state)
 	free_parsed(&p);
 }
 
+/* A multipart of so many messages, each with n times `address` in From. */
+static struct str messages_from(size_t messages, const char *address, size_t n, struct buf *out)
+{
+	buf_add(out, STR(MIXED));
+	for (size_t i = 0; i < messages; i++) {
+		buf_add(out, STR("--b\r\nContent-Type: message/rfc822\r\n\r\nFrom: "));
+		for (size_t k = 0; k < n; k++)
+			buf_add(out, str_from_c(address));
+		buf_add(out, STR("\r\nSubject: x\r\n\r\n\r\n"));
+	}
+	buf_add(out, STR("--b--\r\n"));
+	return buf_str(out);
+}
+
+static void addresses_of_all_envelopes_share_one_room(void **state)
+{
+	static const char *const addresses[] = { ":;", "a,", "a@b,", "g:a,b;", "\"\\\"\\\"\\\"\"@a," };
+	for (size_t i = 0; i < sizeof addresses / sizeof *addresses; i++) {
+		struct buf text = BUF_INIT(OUT_MAX), out = BUF_INIT(64 << 20);
+		struct parsed p = parse(messages_from(40, addresses[i], 300, &text));
+		bodystructure_print(p.message, true, &out);
+		assert_int_equal(buf_error(&out), 0);
+		assert_true(out.n <= MIME_ADDRESSES_BASE + MIME_ADDRESSES_PER_BYTE * text.n + 41 * 250);
+		assert_true(out.n > 2 * text.n);
+		/* the first ones have theirs, the last none, and all stand in the tree */
+		assert_true(str_find(str_first(buf_str(&out), 200), STR("(NIL \"x\" ((")) > 0);
+		assert_true(str_find(str_from(buf_str(&out), out.n - 250), STR("(NIL \"x\" NIL NIL NIL NIL NIL NIL NIL NIL)")) > 0);
+		free_parsed(&p);
+		buf_free(&out);
+		buf_free(&text);
+	}
+}
+
+/* Addresses that fit stay whole; an open group is closed; Sender and Reply-To are From, however little room there is. */
+static void a_list_without_room_ends_early_and_whole(void **state)
+{
+	struct buf text = BUF_INIT(OUT_MAX), out = BUF_INIT(OUT_MAX);
+	buf_add(&text, STR("From: g:"));
+	for (size_t i = 0; i < 4000; i++)
+		buf_add(&text, STR("a,"));
+	buf_add(&text, STR("\r\nTo: "));
+	for (size_t i = 0; i < 4000; i++)
+		buf_add(&text, STR("a,"));
+	buf_add(&text, STR("\r\n\r\n"));
+	struct parsed p = parse(buf_str(&text));
+	envelope_print(p.message, 0, &out);
+	size_t room = MIME_ADDRESSES_BASE + MIME_ADDRESSES_PER_BYTE * text.n;
+	assert_true(out.n <= room + 100 && out.n > room - 100);
+	struct str rest = str_from(buf_str(&out), strlen("(NIL NIL "));
+	ptrdiff_t n = str_find(rest, STR(")) "));
+	struct str from = str_first(rest, (size_t)n + 3);
+	assert_true(str_starts(from, STR("((NIL NIL \"g\" NIL)(NIL NIL \"a\" \"\")")));
+	assert_true(str_ends(from, STR("(NIL NIL \"a\" \"\")(NIL NIL NIL NIL)) ")));
+	assert_true(str_starts(str_from(rest, from.n), from));
+	assert_true(str_starts(str_from(rest, 2 * from.n), from));
+	free_parsed(&p);
+	buf_free(&out);
+	buf_free(&text);
+}
+
+static void long_lists_of_real_mail_are_whole(void **state)
+{
+	struct buf text = BUF_INIT(OUT_MAX), out = BUF_INIT(OUT_MAX);
+	buf_add(&text, STR("From: a@b.cd\r\nTo: "));
+	for (size_t i = 0; i < 4000; i++)
+		buf_addf(&text, "u%zu@example.org,\r\n ", i);
+	buf_add(&text, STR("last@b.cd\r\nCc: a@b.cd, c@b.cd\r\n\r\n"));
+	struct parsed p = parse(buf_str(&text));
+	envelope_print(p.message, 0, &out);
+	assert_true(str_ends(buf_str(&out), STR("(NIL NIL \"u3999\" \"example.org\")(NIL NIL \"last\" \"b.cd\")) "
+	                                        "((NIL NIL \"a\" \"b.cd\")(NIL NIL \"c\" \"b.cd\")) NIL NIL NIL)")));
+	free_parsed(&p);
+	buf_free(&out);
+	buf_free(&text);
+}
+
+/* A part for seven bytes of mail would cost more than a hundred of what is kept of it. */
+static void a_message_has_no_more_parts_than_its_size_allows(void **state)
+{
+	struct buf text = BUF_INIT(OUT_MAX);
+	buf_add(&text, STR("Content-Type: multipart/digest; boundary=b\r\n\r\n"));
+	while (text.n < 7000)
+		buf_add(&text, STR("--b\r\n\r\n"));
+	struct parsed p = parse(buf_str(&text));
+	assert_in_range(p.message->n_parts, MIME_PARTS_BASE, MIME_PARTS_BASE + 10);
+	assert_int_equal(p.message->parts[p.message->n_parts - 1].body_end, text.n);
+	free_parsed(&p);
+	buf_clear(&text);
+	buf_add(&text, STR("Content-Type: multipart/mixed; boundary=bound\r\n\r\n"));
+	for (int i = 0; i < 900; i++)
+		buf_add(&text, STR("--bound\r\nContent-Id: abcd\r\n\r\n.\r\n"));
+	p = parse(buf_str(&text));
+	assert_int_equal(p.message->n_parts, 901);
+	free_parsed(&p);
+	buf_free(&text);
+}
+
+static void a_message_can_be_taken_for_one_part(void **state)
+{
+	struct parsed p = parse(STR("Subject: x\r\nContent-Transfer-Encoding: 8BIT\r\n" MIXED "--b\r\n\r\n1\r\n--b--\r\n"));
+	struct mime_whole whole;
+	struct buf out = BUF_INIT(4096);
+	struct mime_range range;
+	const struct mime_message *message = mime_as_one_part(p.message, &whole);
+	bodystructure_print(message, true, &out);
+	equal(buf_str(&out), "(\"application\" \"octet-stream\" NIL NIL NIL \"8bit\" 17 NIL NIL NIL NIL)");
+	buf_clear(&out);
+	envelope_print(message, 0, &out);
+	equal(buf_str(&out), "(NIL \"x\" NIL NIL NIL NIL NIL NIL NIL NIL)");
+	buf_clear(&out);
+	mime_encode_parts(message, &out);
+	assert_int_equal(mime_parts_find(buf_str(&out), (const uint32_t[]){ 1 }, 1, MIME_SECTION_WHOLE, &range), 0);
+	assert_int_equal(range.n, 17);
+	assert_int_equal(mime_parts_find(buf_str(&out), (const uint32_t[]){ 2 }, 1, MIME_SECTION_WHOLE, &range), ERR_NOT_FOUND);
+	free_parsed(&p);
+	buf_free(&out);
+}
+
 static void over_the_header_limits_fields_are_ignored(void **state)
 {
 	struct mime_limits limits = MIME_LIMITS_DEFAULT;
@@ -379,6 +500,49 @@ static void over_the_header_limits_fields_are_ignored(void **state)
 	assert_int_equal(p.message->parts[0].params.n, 1);
 	equal(p.message->parts[1].subtype, "plain");
 	free_parsed(&p);
+}
+
+/* Each open multipart is found by its own boundary, ended ones are not, and the innermost of equals comes first. */
+static void boundaries_of_many_levels_are_told_apart(void **state)
+{
+	struct buf text = BUF_INIT(1 << 20);
+	for (int i = 0; i < 49; i++)
+		buf_addf(&text, "Content-Type: multipart/mixed; boundary=b%d%s\r\n\r\n--b%d%s\r\n", i / 2, i % 2 ? "--" : "", i / 2,
+		         i % 2 ? "--" : "");
+	for (int i = 0; i < 49; i++)
+		buf_addf(&text, "\r\n--c%d\r\n", i); /* nobody's */
+	for (int i = 48; i >= 0; i--)
+		buf_addf(&text, "--b%d%s--\r\n--b%d%s\r\n", i / 2, i % 2 ? "--" : "", i / 2, i % 2 ? "--" : "");
+	struct parsed p = parse(buf_str(&text));
+	assert_int_equal(p.message->n_parts, 50);
+	for (uint32_t i = 0; i < 49; i++)
+		assert_int_equal(p.message->parts[i].kind, MIME_MULTIPART);
+	free_parsed(&p);
+	buf_free(&text);
+}
+
+static void over_the_parameters_of_all_parts_further_ones_are_ignored(void **state)
+{
+	struct buf text = BUF_INIT(4 << 20);
+	uint32_t n = 0;
+	buf_add(&text, STR(MIXED));
+	for (int i = 0; i < 200; i++) {
+		buf_add(&text, STR("--b\r\nContent-Type: text/html"));
+		for (int k = 0; k < 64; k++)
+			buf_addf(&text, "; p%d=v", k);
+		buf_add(&text, STR("\r\nContent-Disposition: inline; filename=x\r\n\r\n"));
+	}
+	struct parsed p = parse(buf_str(&text));
+	assert_int_equal(p.message->n_parts, 201);
+	for (uint32_t i = 0; i < p.message->n_parts; i++)
+		n += p.message->parts[i].params.n + p.message->parts[i].disposition_params.n;
+	assert_int_equal(n, MIME_PARAMS_TOTAL);
+	assert_int_equal(p.message->parts[1].params.n, 64);
+	assert_int_equal(p.message->parts[200].params.n, 0);
+	equal(p.message->parts[200].subtype, "html");
+	equal(p.message->parts[200].disposition, "inline");
+	free_parsed(&p);
+	buf_free(&text);
 }
 
 /* Patterns that make a careless parser look again and again, or keep too much. */
@@ -446,7 +610,14 @@ int main(void)
 		cmocka_unit_test(facts_about_all_bytes),
 		cmocka_unit_test(over_the_depth_is_opaque),
 		cmocka_unit_test(over_the_parts_is_opaque),
+		cmocka_unit_test(addresses_of_all_envelopes_share_one_room),
+		cmocka_unit_test(a_list_without_room_ends_early_and_whole),
+		cmocka_unit_test(long_lists_of_real_mail_are_whole),
+		cmocka_unit_test(a_message_has_no_more_parts_than_its_size_allows),
+		cmocka_unit_test(a_message_can_be_taken_for_one_part),
 		cmocka_unit_test(over_the_header_limits_fields_are_ignored),
+		cmocka_unit_test(boundaries_of_many_levels_are_told_apart),
+		cmocka_unit_test(over_the_parameters_of_all_parts_further_ones_are_ignored),
 		cmocka_unit_test(hostile_messages_are_read_in_linear_time),
 		cmocka_unit_test(a_parser_can_be_used_again),
 	};

@@ -38,11 +38,33 @@ static void charsets_of_mail_become_utf8(void **state)
 	converts(state, "KOI8-R", STR("\xd0"), "\xd0\xbf");
 	converts(state, "gb2312", STR("\xc4\xe3"), "\xe4\xbd\xa0");
 	converts(state, "utf-8", STR("\xe2\x82\xac"), "\xe2\x82\xac");
+	converts(state, "latin2", STR("\xb1"), "\xc4\x85");
+	converts(state, "cp949", STR("\x81\x41"), "\xea\xb0\x82");
+	converts(state, "x-sjis", STR("\x87\x40"), "\xe2\x91\xa0"); /* windows-31j has NEC's row 13 */
+}
+
+static void byte_orders(void **state)
+{
+	converts(state, "utf-16", STR("\0a\x20\xac"), "a\xe2\x82\xac");
+	converts(state, "utf-16", STR("\xfe\xff\0a"), "a");
+	converts(state, "utf-16", STR("\xff\xfe" "a\0"), "a");
+	converts(state, "utf-16", STR("a"), "\xef\xbf\xbd");
+	converts(state, "utf-16", STR(""), "");
+	converts(state, "utf-32", STR("\0\0\x20\xac"), "\xe2\x82\xac");
+	converts(state, "utf-32", STR("\xff\xfe\0\0" "a\0\0\0"), "a");
+}
+
+/* ISO-2022-JP as Japanese mailers write it. */
+static void row_13_of_nec(void **state)
+{
+	converts(state, "iso-2022-jp", STR("\x1b$B-!\x30\x21-b\x1b(B-!"), "\xe2\x91\xa0\xe4\xba\x9c\xe2\x84\x96-!");
+	converts(state, "cp50221", STR("\x1b$B-_\x1b(B"), "\xe3\x8d\xbb");
+	converts(state, "iso-2022-jp", STR("\x1b$B-"), "\xef\xbf\xbd");
 }
 
 static void bad_bytes_are_replaced(void **state)
 {
-	converts(state, "utf-8", STR("a\xff"), "a\xef\xbf\xbd");
+	converts(state, "utf-8", STR("a\xff\x81"), "a\xc3\xbf\xef\xbf\xbd"); /* windows-1252, most likely */
 	converts(state, "shift_jis", STR("a\x83"), "a\xef\xbf\xbd");
 	converts(state, "iso-2022-jp", STR("\x1b$B$"), "\xef\xbf\xbd");
 }
@@ -94,13 +116,19 @@ static void check_pieces(const char *name, struct str bytes, struct str text)
 static void texts_in_pieces(void **state)
 {
 	check_pieces("utf-8", STR("a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z"), STR("a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z"));
-	check_pieces("utf-8", STR("a\xe9z\xc3"), STR("a\xef\xbf\xbdz\xef\xbf\xbd"));
+	check_pieces("utf-8", STR("a\xe9z\xe2\x82\xac\x93\x81\xc3"),
+	             STR("a\xc3\xa9z\xe2\x82\xac\xe2\x80\x9c\xef\xbf\xbd\xc3\x83"));
 	check_pieces("iso-8859-1", STR("caf\xe9"), STR("caf\xc3\xa9"));
 	check_pieces("", STR("caf\xe9"), STR("caf\xc3\xa9"));
 	check_pieces("us-ascii", STR("\xe2\x82\xac caf\xc3\xa9"), STR("\xe2\x82\xac caf\xc3\xa9"));
 	check_pieces("x-unknown", STR("\xa4 plain"), STR("\xc2\xa4 plain"));
 	check_pieces("iso-2022-jp", STR("\x1b$B$\"$$\x1b(B!"), STR("\xe3\x81\x82\xe3\x81\x84!"));
 	check_pieces("gb18030", STR("\x81\x30\x84\x36\xc4\xe3"), STR("\xc2\xa5\xe4\xbd\xa0"));
+	check_pieces("iso-2022-jp", STR("\x1b$B-!-b\x1b(B!"), STR("\xe2\x91\xa0\xe2\x84\x96!"));
+	check_pieces("utf-16", STR("\0a\xd8\x3d\xde\x00"), STR("a\xf0\x9f\x98\x80"));
+	check_pieces("utf-16", STR("\xff\xfe" "a\0"), STR("a"));
+	check_pieces("utf-16", STR("a"), STR("\xef\xbf\xbd"));
+	check_pieces("utf-32", STR("\0\0\0a\0\1\xf6\0"), STR("a\xf0\x9f\x98\x80"));
 	check_pieces("utf-16be", STR("\x00" "a\xd8\x3d\xde\x00"), STR("a\xf0\x9f\x98\x80"));
 	check_pieces("utf-7", STR("Hi +AOk-!"), STR("Hi \xc3\xa9!"));
 }
@@ -111,6 +139,15 @@ static void names_of_all(void **state)
 	charset_names(&names);
 	assert_true(str_starts(buf_str(&names), STR("UTF-8 ")));
 	assert_true(str_find(buf_str(&names), STR(" KOI8-R ")) > 0);
+	assert_int_equal(buf_error(&names), 0);
+	for (struct str rest = buf_str(&names); rest.p;) { /* each is really converted */
+		struct buf out = BUF_INIT(64);
+		struct str name = str_cut(&rest, ' ');
+		if (charset_to_utf8(*state, name, STR("a\0\0b"), &out) != 0)
+			fail_msg("%.*s", STR_ARG(name));
+		buf_free(&out);
+	}
+	assert_true(charset_is_utf8(STR("UTF8")) && charset_is_utf8(STR("us-ascii")) && !charset_is_utf8(STR("utf-16")));
 	buf_free(&names);
 }
 
@@ -118,6 +155,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(charsets_of_mail_become_utf8),
+		cmocka_unit_test(byte_orders),
+		cmocka_unit_test(row_13_of_nec),
 		cmocka_unit_test(bad_bytes_are_replaced),
 		cmocka_unit_test(state_does_not_leak_into_the_next_text),
 		cmocka_unit_test(long_texts_are_converted_in_pieces),

@@ -87,7 +87,7 @@ static size_t fold_ascii(struct str s, struct buf *out)
 	if (!room)
 		return s.n; /* out has failed */
 	for (size_t i = 0; i < n; i++)
-		room[i] = s.p[i] ? ascii_upper(s.p[i]) : ' ';
+		room[i] = fold_ascii_character(s.p[i]);
 	buf_commit(out, n);
 	return n;
 }

@@ -34,6 +34,11 @@ static void test_a_nul_is_a_blank(void **state)
 	buf_free(&out);
 }
 
+static void test_a_tab_is_a_blank(void **state)
+{
+	check("one\ttwo", "ONE TWO");
+}
+
 static void test_accents_are_decomposed(void **state)
 {
 	check("\xc3\xa9", "E\xcc\x81");
@@ -82,7 +87,7 @@ static void test_every_character(void **state)
 		if (c >= 0xd800 && c < 0xe000)
 			continue;
 		utf8_put(&text, c);
-		fold_as_written(uc_totitle(c), &expected);
+		fold_as_written(c == '\t' ? ' ' : uc_totitle(c), &expected);
 		if (c % 977 != 0 && c != 0x10ffff) /* many at once */
 			continue;
 		fold_text(buf_str(&text), &out);
@@ -102,6 +107,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ascii_is_upper_case),
 		cmocka_unit_test(test_a_nul_is_a_blank),
+		cmocka_unit_test(test_a_tab_is_a_blank),
 		cmocka_unit_test(test_accents_are_decomposed),
 		cmocka_unit_test(test_sharp_s_stays),
 		cmocka_unit_test(test_compatibility_is_undone),

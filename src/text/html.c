@@ -18,18 +18,20 @@ static const struct entity entities[] = {
 #undef HTML_ENTITY_ROW
 };
 
-/* Numbers 128 to 159 mean what windows-1252 has there. 0: nothing. */
-static const uint16_t windows_1252[32] = {
-	0x20ac, 0, 0x201a, 0x0192, 0x201e, 0x2026, 0x2020, 0x2021, 0x02c6, 0x2030, 0x0160, 0x2039, 0x0152, 0, 0x017d, 0,
-	0, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x02dc, 0x2122, 0x0161, 0x203a, 0x0153, 0, 0x017e, 0x0178,
+/* Elements that browsers lay out as blocks, cells or lines of their own (HTML standard, 15.3, and what older pages have).
+ * Text goes on across the tags of all others, known or not. */
+static const char *const block_elements[] = {
+	"address", "article", "aside",  "blockquote", "body",     "br",     "caption",    "center",  "col",   "colgroup",
+	"dd",      "details", "dialog", "dir",        "div",      "dl",     "dt",         "fieldset", "figcaption", "figure",
+	"footer",  "form",    "frame",  "frameset",   "h1",       "h2",     "h3",         "h4",      "h5",    "h6",
+	"head",    "header",  "hgroup", "hr",         "html",     "iframe", "legend",     "li",      "listing", "main",
+	"marquee", "menu",    "nav",    "ol",         "optgroup", "option", "p",          "plaintext", "pre", "search",
+	"section", "select",  "summary", "table",     "tbody",    "td",     "textarea",   "tfoot",   "th",    "thead",
+	"title",   "tr",      "ul",     "xmp",
 };
 
-/* Elements that stand in a line: text goes on across their tags. */
-static const char *const inline_elements[] = {
-	"a",    "abbr", "acronym", "b",    "bdi",   "bdo",  "big",    "cite", "code", "del", "dfn",    "em",  "font", "i",  "ins",
-	"kbd",  "label", "mark",   "nobr", "o:p",   "q",    "s",      "samp", "small", "span", "strike", "strong", "sub", "sup", "tt",
-	"u",    "var",  "wbr",
-};
+/* What of a comment was read last: its end may follow all but the first two. */
+enum { COMMENT_TEXT, COMMENT_DASH, COMMENT_DASHES, COMMENT_BANG, COMMENT_OPENED, COMMENT_OPENED_DASH };
 
 static bool is_blank(char c)
 {
@@ -97,9 +99,8 @@ static bool read_number(struct str digits, uint32_t *out)
 			return false;
 		value = MIN(value * (hex ? 16 : 10) + (uint32_t)digit, (uint32_t)0x110000);
 	}
-	if (value >= 128 && value < 160 && windows_1252[value - 128])
-		value = windows_1252[value - 128];
-	*out = value;
+	uint32_t meant = value < 160 ? utf8_windows_1252((unsigned char)value) : 0;
+	*out = meant ? meant : value;
 	return digits.n > 0;
 }
 
@@ -141,10 +142,10 @@ static void end_reference(struct html_text *html, bool semicolon, struct buf *ou
 
 /* --- tags --- */
 
-static bool is_inline(const struct html_text *html)
+static bool is_block(const struct html_text *html)
 {
-	for (size_t i = 0; i < COUNT_OF(inline_elements); i++)
-		if (name_is(html, inline_elements[i]))
+	for (size_t i = 0; i < COUNT_OF(block_elements); i++)
+		if (ascii_lower(html->name[0]) == block_elements[i][0] && name_is(html, block_elements[i]))
 			return true;
 	return false;
 }
@@ -152,7 +153,7 @@ static bool is_inline(const struct html_text *html)
 static void end_tag(struct html_text *html)
 {
 	html->state = HTML_IN_TEXT;
-	if (!is_inline(html))
+	if (is_block(html))
 		html->gap = '\n';
 	if (html->closing || !(name_is(html, "script") || name_is(html, "style")))
 		return;
@@ -218,22 +219,27 @@ static void in_markup(struct html_text *html, char c)
 	if (c == '>') {
 		html->state = HTML_IN_TEXT;
 	} else if (c == '-' && html->dashes < 2) {
-		if (++html->dashes == 2)
+		if (++html->dashes == 2) {
 			html->state = HTML_IN_COMMENT;
+			html->dashes = COMMENT_OPENED;
+		}
 	} else {
 		html->dashes = 0xff;
 	}
 }
 
-/* The two dashes that opened it may close it too: "<!-->". */
+/* It ends at "-->" and "--!>"; the dashes that opened it may close it too: "<!-->", "<!--->". */
 static void in_comment(struct html_text *html, char c)
 {
+	static const uint8_t behind_a_dash[] = { [COMMENT_TEXT] = COMMENT_DASH,         [COMMENT_DASH] = COMMENT_DASHES,
+		                                 [COMMENT_DASHES] = COMMENT_DASHES,     [COMMENT_BANG] = COMMENT_DASH,
+		                                 [COMMENT_OPENED] = COMMENT_OPENED_DASH, [COMMENT_OPENED_DASH] = COMMENT_DASHES };
 	if (c == '-')
-		html->dashes = (uint8_t)MIN(html->dashes + 1, 2);
-	else if (c == '>' && html->dashes == 2)
+		html->dashes = behind_a_dash[html->dashes];
+	else if (c == '>' && html->dashes > COMMENT_DASH)
 		html->state = HTML_IN_TEXT;
 	else
-		html->dashes = 0;
+		html->dashes = c == '!' && html->dashes == COMMENT_DASHES ? COMMENT_BANG : COMMENT_TEXT;
 }
 
 /* Behind "</" in a script: its end, or more of it. False: the byte is looked at again. */
@@ -341,4 +347,41 @@ void html_text_end(struct html_text *html, struct buf *out)
 		end_reference(html, false, out);
 	else if (html->state == HTML_IN_OPEN)
 		put_bytes(html, html->closing ? STR("</") : STR("<"), out);
+}
+
+/* --- the charset that a document names --- */
+
+/* The name behind "charset=" in the tag, in quotes or not. */
+static struct str name_behind(struct str tag)
+{
+	size_t n = 0;
+	tag = str_trim(tag);
+	if (tag.n == 0 || tag.p[0] != '=')
+		return STR("");
+	tag = str_trim(str_from(tag, 1));
+	if (tag.n > 0 && (tag.p[0] == '"' || tag.p[0] == '\''))
+		tag = str_trim(str_from(tag, 1));
+	while (n < tag.n && !is_blank(tag.p[n]) && !strchr("\"';/>", tag.p[n]))
+		n++;
+	return str_first(tag, n);
+}
+
+struct str html_charset(struct str document)
+{
+	document = str_first(document, HTML_CHARSET_WITHIN);
+	while (document.n > 0) {
+		str_cut(&document, '<');
+		if (!str_istarts(document, STR("meta")))
+			continue;
+		struct str tag = str_cut(&document, '>');
+		for (; tag.n > 0; tag = str_from(tag, 1)) {
+			if (!str_istarts(tag, STR("charset")))
+				continue;
+			struct str name = name_behind(str_from(tag, 7));
+			bool wide = str_istarts(name, STR("utf-16")) || str_istarts(name, STR("utf-32"));
+			if (name.n > 0)
+				return wide ? STR("utf-8") : name;
+		}
+	}
+	return STR("");
 }

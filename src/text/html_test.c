@@ -17,11 +17,16 @@ static const struct {
 	{ "<b>bo</b>ld and <i class='x>y'>italic</i>", "bold and italic" },
 	{ "a<br>b<BR/>c", "a\nb\nc" },
 	{ "<td>1</td><td>2</td>", "1\n2" },
-	{ "x<script>if (a < b) '</scrip' + \"<p>\"</script >y", "x\ny" },
-	{ "x<STYLE type=\"a\">p { color: red }</style>y", "x\ny" },
+	{ "x<script>if (a < b) '</scrip' + \"<p>\"</script >y", "xy" },
+	{ "x<STYLE type=\"a\">p { color: red }</style>y", "xy" },
+	{ "in <st1:City w:st=\"on\">Berlin</st1:City> on <time>Monday</time>", "in Berlin on Monday" },
+	{ "smile <img src=x> face, cus<x-y>tom</x-y>word", "smile face, customword" },
+	{ "<title>t</title>a<h1>b</h1>c<li>d<option>e<hr>f", "t\na\nb\nc\nd\ne\nf" },
 	{ "x<script>never ends", "x" },
 	{ "a<!-- <b>hidden</b> -- > -->b", "ab" },
 	{ "a<!-->b<!--->c<!---->d", "abcd" },
+	{ "a<!-- b --!> c<!-- --!-->d", "a cd" },
+	{ "a<!--!>b-->c<!---!>d-->e<!-- --!x>f-->g", "aceg" },
 	{ "<!DOCTYPE html><?xml x?>a", "a" },
 	{ "a < b && c > d", "a < b && c > d" },
 	{ "<a title=\"x > y\" href='z'>link</a>", "link" },
@@ -67,8 +72,28 @@ static void the_text_of_html(void **state)
 	}
 }
 
+static void names(const char *document, const char *charset)
+{
+	struct str found = html_charset(str_from_c(document));
+	if (!str_eq(found, str_from_c(charset)))
+		fail_msg("%s: found \"%.*s\", not \"%s\"", document, STR_ARG(found), charset);
+}
+
+static void the_charset_of_html(void **state)
+{
+	names("", "");
+	names("<p>charset=koi8-r", "");
+	names("<html><head><META CHARSET=koi8-r>", "koi8-r");
+	names("<meta name=x><meta charset = 'koi8-r' />", "koi8-r");
+	names("<meta http-equiv=\"Content-Type\" content=\"text/html; charset=windows-1251\">", "windows-1251");
+	names("<meta content='charset' charset=koi8-r/>", "koi8-r");
+	names("<meta charset=utf-16le>", "utf-8");
+	names("<meta charset=", "");
+	names("<meta charset=\"koi8-r", "koi8-r");
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(the_text_of_html) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(the_text_of_html), cmocka_unit_test(the_charset_of_html) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,4 +16,11 @@ void utf8_put(struct buf *out, uint32_t character);
 /* Appends s with every malformed byte replaced, so that the result is well-formed. */
 void utf8_put_repaired(struct buf *out, struct str s);
 
+/* The same, but malformed bytes are read as windows-1252, each for itself: text without a charset, or with a wrong one.
+ */
+void utf8_put_guessed(struct buf *out, struct str s);
+
+/* What windows-1252 has at 128 to 159; 0: nothing. */
+uint32_t utf8_windows_1252(unsigned char byte);
+
 #endif

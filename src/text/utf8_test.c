@@ -37,10 +37,28 @@ static void every_character_is_read_back(void **state)
 	}
 }
 
+static void guesses(struct str in, const char *expected)
+{
+	struct buf out = BUF_INIT(64);
+	utf8_put_guessed(&out, in);
+	if (!str_eq(buf_str(&out), str_from_c(expected)))
+		fail_msg("got \"%.*s\", not \"%s\"", STR_ARG(buf_str(&out)), expected);
+	buf_free(&out);
+}
+
+static void what_is_malformed_is_windows_1252(void **state)
+{
+	guesses(STR(""), "");
+	guesses(STR("gr\xc3\xbcn"), "gr\xc3\xbcn");
+	guesses(STR("caf\xe9 gr\xc3\xbcn \x80 \x93x\x94"), "caf\xc3\xa9 gr\xc3\xbcn \xe2\x82\xac \xe2\x80\x9cx\xe2\x80\x9d");
+	guesses(STR("\x81\xed\xa0\x80"), "\xef\xbf\xbd\xc3\xad\xc2\xa0\xe2\x82\xac");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(repair_replaces_each_malformed_byte),
+		cmocka_unit_test(what_is_malformed_is_windows_1252),
 		cmocka_unit_test(every_character_is_read_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

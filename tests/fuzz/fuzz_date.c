@@ -18,10 +18,17 @@ static void check(struct date d, void (*print)(struct date, struct buf *), int (
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct str text = { (const char *)data, size };
-	struct date d;
+	struct date d, sent;
 	int64_t days;
-	if (date_parse(text, &d) == 0)
+	if (date_parse(text, &d) == 0) {
 		check(d, date_print, date_parse);
+		if (date_parse_sent(text, &sent) != 0 || sent.seconds != d.seconds || sent.zone_minutes != d.zone_minutes)
+			abort();
+	} else if (date_parse_sent(text, &d) == 0) {
+		check(d, date_print, date_parse);
+		if (d.zone_minutes != 0 || d.seconds % 86400 != 0)
+			abort(); /* a day, and no more */
+	}
 	if (date_parse_internal(text, &d) == 0)
 		check(d, date_print_internal, date_parse_internal);
 	if (date_parse_search(text, &days) == 0 && (days < -719162 || days > 2932896))

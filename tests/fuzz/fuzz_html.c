@@ -25,6 +25,9 @@ static void read_in_pieces(struct str document, size_t piece, struct buf *out)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct buf document = BUF_INIT(TEXT_MAX), whole = BUF_INIT(TEXT_MAX), cut = BUF_INIT(TEXT_MAX);
+	struct str charset = html_charset(str_of((const char *)data, size));
+	if (charset.n > size || str_find_byte(charset, '>') >= 0 || str_find_byte(charset, ' ') >= 0)
+		abort();
 	utf8_put_repaired(&document, str_of((const char *)data, size));
 	read_in_pieces(buf_str(&document), TEXT_MAX, &whole);
 	read_in_pieces(buf_str(&document), 1 + size % 7, &cut);

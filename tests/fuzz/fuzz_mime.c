@@ -1,5 +1,5 @@
 /* fuzz_mime.c: a message in one piece and in chunks gives the same; ranges lie inside each other; what is printed is
- * IMAP grammar; the stored table finds the bodies that the tree has; header tools take any block. The first byte
+ * IMAP grammar and not very much more than the message, and so it is of the message as one part; the stored table finds the bodies that the tree has; header tools take any block. The first byte
  * chooses the limits and the size of the chunks. */
 #include "base/checked.h"
 #include "base/wire.h"
@@ -7,6 +7,10 @@
 #include "syntax/mime.h"
 
 #define OUT_MAX (16 << 20)
+
+/* What is printed of a message, all forms together. */
+#define PRINTED_BASE     16384
+#define PRINTED_PER_BYTE 20
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -111,6 +115,7 @@ static void describe(const struct mime_message *m, struct buf *out)
 	size_t start = out->n;
 	envelope_print(m, 0, out);
 	must_be_value(str_from(buf_str(out), start));
+	must(out->n <= PRINTED_BASE + PRINTED_PER_BYTE * m->size);
 	start = out->n;
 	mime_encode_parts(m, out);
 	check_sections(m, str_from(buf_str(out), start));
@@ -161,6 +166,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_ranges(message);
 	must(message->size == text.n);
 	check_header_tools(str_first(text, message->header_size));
+	struct mime_whole room;
+	describe(mime_as_one_part(message, &room), &whole);
+	must(room.part.body_end == text.n && whole.n <= PRINTED_BASE + PRINTED_PER_BYTE * room.message.header_size);
+	buf_clear(&whole);
 	describe(message, &whole);
 	mime_parser_reset(parser);
 	for (struct str rest = text; rest.n > 0;) {

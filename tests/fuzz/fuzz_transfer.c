@@ -10,9 +10,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Not the one without a name, which from the first piece on that is no UTF-8 is another. */
-static const struct str charsets[] = { STR_INIT("utf-8"),   STR_INIT("iso-8859-1"), STR_INIT("iso-2022-jp"), STR_INIT("gb18030"),
-	                                   STR_INIT("utf-16"), STR_INIT("utf-7"),      STR_INIT("euc-kr"),      STR_INIT("big5") };
+static const struct str charsets[16] = { STR_INIT("utf-8"),  STR_INIT("iso-8859-1"), STR_INIT("iso-2022-jp"), STR_INIT("gb18030"),
+	                                     STR_INIT("utf-16"), STR_INIT("utf-7"),      STR_INIT("euc-kr"),      STR_INIT("big5"),
+	                                     STR_INIT(""),       STR_INIT("utf-32"),     STR_INIT("shift_jis"),   STR_INIT("euc-jp") };
 
 static void decode(enum mime_encoding encoding, struct str charset, struct str bytes, size_t piece, struct buf *out)
 {
@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0)
 		return 0;
 	enum mime_encoding encoding = data[0] & 8 ? MIME_ENCODING_BASE64 : data[0] & 16 ? MIME_ENCODING_QUOTED_PRINTABLE : MIME_ENCODING_8BIT;
-	struct str charset = charsets[data[0] & 7], bytes = str_of((const char *)data + 1, size - 1);
+	struct str charset = charsets[(data[0] & 7) + (data[0] & 32 ? 8 : 0)], bytes = str_of((const char *)data + 1, size - 1);
 	decode(encoding, charset, bytes, TEXT_MAX, &whole);
 	decode(encoding, charset, bytes, 1 + size % 5, &cut);
 	bool same = str_eq(buf_str(&whole), buf_str(&cut)) || str_eq(charset, STR("utf-7"));

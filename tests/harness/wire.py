@@ -101,6 +101,11 @@ class Line:
     def close(self):
         self.sock.close()
 
+    def abort(self):
+        """A reset instead of an orderly end, which may be half of one (`nc -N`)."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.close()
+
     def __enter__(self):
         return self
 

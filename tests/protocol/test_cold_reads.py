@@ -82,6 +82,28 @@ def test_imap_reads_no_small_cold_body_on_the_loop(fresh_server, item):
         server.wait_for(is_fetched, f"{item} to ask for what is cold")
 
 
+def test_previews_read_nothing_cold_on_the_loop(fresh_server):
+    """Some have their text at their beginning, others far behind it, which is fetched by itself."""
+    server = fresh_server({"server": {"shards": 1}})
+    account = server.add_account()
+    far = b"Content-Type: text/html\r\n\r\n<style>" + b"p { color: red }\r\n" * 5000 + b"</style>far away"
+    texts = [b"near by", b"far away"] * 10
+    with server.imap(account) as imap:
+        for text in texts:
+            imap.append("INBOX", far if text == b"far away" else b"\r\nnear by")
+        imap.select()
+
+        def is_fetched():
+            make_cold(server)
+            before = cold_reads(server)
+            lazy, found = imap.fetch("1:*", "(PREVIEW (LAZY))"), imap.fetch("1:*", "(PREVIEW)")
+            assert [bytes(found[number][b"PREVIEW"]) for number in sorted(found)] == texts
+            assert all(lazy[number][b"PREVIEW"] in (None, text) for number, text in enumerate(texts, 1))
+            return cold_reads(server) > before
+
+        server.wait_for(is_fetched, "PREVIEW to ask for what is cold")
+
+
 def asks_cold(server, pop3, line, wanted):
     """Whether something was fetched for this command."""
     make_cold(server)

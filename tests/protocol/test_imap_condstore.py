@@ -90,7 +90,7 @@ def test_an_empty_mailbox_has_a_modseq_and_its_first_message_a_larger_one(imap):
 
 @pytest.mark.parametrize("command", ["STATUS INBOX (HIGHESTMODSEQ)", "FETCH 1 (MODSEQ)", "SEARCH MODSEQ 1",
                                      "FETCH 1 (FLAGS) (CHANGEDSINCE 1)",
-                                     "STORE 1 (UNCHANGEDSINCE 1) +FLAGS.SILENT (\\Seen)"])
+                                     "STORE 1 (UNCHANGEDSINCE 1) FLAGS.SILENT (\\Seen)"])
 def test_an_enabling_command_brings_modseqs_from_then_on(five, other, command):
     """3.1: HIGHESTMODSEQ once, then MODSEQ and (3.2.4) UID in every notice"""
     five.select()
@@ -147,7 +147,7 @@ def test_store_on_condition(five, other):
     """3.1.3: MODIFIED names those that were changed meanwhile, and their flags are told"""
     before = highest(five.select())
     other.ok("STORE 2,4 +FLAGS (\\Flagged)")
-    answer = five.ok(f"STORE 1:4 (UNCHANGEDSINCE {before}) +FLAGS.SILENT (\\Deleted)")
+    answer = five.ok(f"STORE 1:4 (UNCHANGEDSINCE {before}) +FLAGS.SILENT (\\Deleted \\Flagged)")
     assert numbers(answer.codes()[b"MODIFIED"]) == [2, 4] and answer.code.startswith(b"MODIFIED")
     fetched = answer.fetched()
     assert set(fetched) == {1, 2, 3, 4}
@@ -167,10 +167,28 @@ def test_modified_names_messages_as_the_command_does(five, other):
     other.ok("EXPUNGE")
     other.ok("UID STORE 3 +FLAGS (\\Flagged)")
     five.ok("NOOP")
-    assert five.ok(f"STORE 1:* (UNCHANGEDSINCE {before}) +FLAGS (\\Seen)").code == b"MODIFIED 2"
+    assert five.ok(f"STORE 1:* (UNCHANGEDSINCE {before}) +FLAGS (\\Flagged)").code == b"MODIFIED 2"
     now = five.status("INBOX", "HIGHESTMODSEQ")[b"HIGHESTMODSEQ"]
     other.ok("UID STORE 3 -FLAGS (\\Flagged)")
-    assert five.ok(f"UID STORE 1:* (UNCHANGEDSINCE {now}) -FLAGS (\\Seen)").code == b"MODIFIED 3"
+    assert five.ok(f"UID STORE 1:* (UNCHANGEDSINCE {now}) -FLAGS (\\Flagged)").code == b"MODIFIED 3"
+
+
+def test_a_condition_is_about_the_flags_that_it_names(five, other):
+    """3.1.3 (no spurious MODIFIED), 3.1.12: of what somebody else changed only what the command adds or removes counts"""
+    before = highest(five.select())
+    other.ok("STORE 2:3 +FLAGS (\\Flagged)")
+    other.ok("STORE 3 +FLAGS ($Processed)")
+    answer = five.ok(f"STORE 1:3 (UNCHANGEDSINCE {before}) +FLAGS.SILENT ($Processed)")
+    assert answer.code == b"MODIFIED 3"
+    told = answer.fetched()
+    assert {b"\\Flagged", b"$Processed"} <= set(told[2][b"FLAGS"]) and b"FLAGS" not in told[1]
+    now = highest(five.select())
+    other.ok("STORE 1:2 -FLAGS (\\Seen \\Flagged)")
+    other.ok("STORE 1 -FLAGS ($Processed)")
+    assert five.ok(f"STORE 1:2 (UNCHANGEDSINCE {now}) -FLAGS ($Processed)").code == b"MODIFIED 1"
+    other.ok("STORE 1 +FLAGS (\\Answered)")
+    assert five.ok(f"STORE 1 (UNCHANGEDSINCE {now}) FLAGS (\\Seen)").code == b"MODIFIED 1"
+    assert five.ok(f"STORE 1 (UNCHANGEDSINCE {now}) +FLAGS (\\Answered \\Seen)").code == b"MODIFIED 1"
 
 
 def test_unchanged_since_zero_asks_whether_it_is_there(five, other):
@@ -191,10 +209,10 @@ def test_a_conditional_store_of_many_messages_is_done_in_slices(server, account,
     now = imap.select()
     with server.imap(account) as other:
         other.select()
-        other.ok("STORE 7,20000,22500 +FLAGS (\\Flagged)")
-    answer = imap.ok(f"STORE 1:* (UNCHANGEDSINCE {highest(now)}) +FLAGS.SILENT (\\Seen)")
+        other.ok("STORE 7,20000,22500 +FLAGS (\\Seen)")
+    answer = imap.ok(f"STORE 1:* (UNCHANGEDSINCE {highest(now)}) +FLAGS.SILENT (\\Seen \\Flagged)")
     assert answer.code == b"MODIFIED 7,20000,22500"
-    assert len(imap.search("SEEN")) == 22497
+    assert len(imap.search("FLAGGED")) == 22497
 
 
 def test_search_by_modseq(five, other):

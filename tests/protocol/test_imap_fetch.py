@@ -198,6 +198,30 @@ def test_preview_is_the_first_words(server, account):
         assert imap.search("UNSEEN") == list(range(1, len(texts) + 1))
 
 
+def preview_of_what():
+    """{a message: its preview}: text that stands far from the beginning, or behind what has none."""
+    html, style = b"Content-Type: text/html\r\n\r\n", b"<style>" + b"p { color: red }\r\n" * 4000 + b"</style>"
+    report = b"X-Report: " + (b"x" * 70 + b"\r\n ") * 500 + b"end\r\n"
+    mixed, alternative = (b"Content-Type: multipart/%s; boundary=b\r\n\r\n--b\r\n" % kind for kind in (b"mixed", b"alternative"))
+    return {report + b"\r\nbehind a header": b"behind a header", html + style + b"behind style": b"behind style",
+            alternative + b"\r\n \r\n--b\r\n" + html + b"<p>html\r\n--b--": b"html",
+            alternative + b"\r\n \r\n--b\r\n" + html + style + b"<p>far html\r\n--b--": b"far html",
+            mixed + html + b"the letter\r\n--b\r\n\r\nthe list's footer\r\n--b--": b"the letter",
+            mixed + html + style + b"a far letter\r\n--b\r\n\r\nthe list's footer\r\n--b--": b"a far letter",
+            html + b"<p>" * 40000: b"", html + b"&nbsp;" * 40000: b""}
+
+
+def test_preview_finds_the_text_that_is_there(server, account):
+    texts = preview_of_what()
+    with server.imap(account) as imap:
+        for data in texts:
+            imap.append("INBOX", data)
+        imap.select()
+        for items in "(PREVIEW)", "(PREVIEW (LAZY))", "(PREVIEW PREVIEW (LAZY))":
+            found = imap.fetch("1:*", items)
+            assert [bytes(found[number][b"PREVIEW"]) for number in sorted(found)] == list(texts.values())
+
+
 def test_preview_of_cold_mail_waits_but_lazy_may_not(server, account):
     with server.imap(account) as imap:
         imap.append("INBOX", b"Subject: x\r\n\r\nHello\r\n")

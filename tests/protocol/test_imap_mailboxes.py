@@ -56,6 +56,27 @@ def test_a_pattern_need_not_be_modified_utf7(imap, pattern):
     imap.ok("LIST \"\" ", wire.quoted(pattern))
 
 
+def test_names_are_listed_in_order_whatever_follows_a_level(imap):
+    """A space, a hyphen and others come before the separator: below the name is not behind it."""
+    names = ["a/z", "a b/c", "a-b", "a", "a.x/y", "a0", "a/b/c", "a b c/d/e"]
+    for name in names:
+        imap.command("SUBSCRIBE ", wire.quoted(name))
+        imap.command("CREATE ", wire.quoted(name))
+    imap.ok("DELETE a")
+    imap.command("DELETE ", wire.quoted("a b"))
+    listed = [wire.parse(line)[2] for line in imap.ok('LIST "" "a*" RETURN (SUBSCRIBED)').all(b"LIST")]
+    parents = {"/".join(name.split("/")[:n]) for name in names for n in range(1, name.count("/") + 1)}
+    assert listed == sorted(name.encode() for name in {*names, *parents})
+    assert b"\\haschildren" in imap.list("a%")[b"a"]
+
+
+def test_wildcards_that_follow_each_other_are_one(imap):
+    imap.ok("CREATE a/b/c")
+    assert set(imap.list("a%%%")) == {b"a"}
+    assert set(imap.list("a%*%")) == set(imap.list("a" + "*%" * 300)) == {b"a", b"a/b", b"a/b/c"}
+    assert set(imap.list("%%/%%/%*")) == {b"a/b/c"}
+
+
 def test_children_are_told(imap):
     imap.ok("CREATE parent/child")
     listed = imap.list("*")
@@ -168,6 +189,37 @@ def test_rename_takes_no_level_below_over_the_limit(imap):
     imap.no("RENAME up one/up", code=b"LIMIT")
     imap.no("RENAME up/top up/to/top", code=b"LIMIT")
     imap.ok("RENAME up/top top")
+
+
+def test_a_rename_of_ten_thousand_is_seen_whole_or_not_at_all(server, account, imap):
+    """RFC 3501 section 6.3.5, RFC 9051 section 6.3.6: up to imap.max_mailboxes. Their rows follow in slices."""
+    count = 9900
+
+    def tops(client):
+        names = [name for name in client.list() if name[-4:].isdigit()]
+        assert len(names) == count
+        return {name[:-5] for name in names}
+
+    for start in range(0, count, 900):
+        imap.line.send(b"".join(b"c CREATE top/%04d\r\n" % n for n in range(start, start + 900)))
+        for _ in range(900):
+            assert imap.read_response().startswith(b"c OK")
+    imap.append("top/5000", message())
+    with server.imap(account) as other:
+        other.select("top/5000")
+        for old, new, moved in ((b"top", b"else/where", b"else/where"), (b"else", b"top", b"top/where")):
+            before = tops(other)
+            tag = imap.send(b"RENAME " + old + b" " + new)
+            assert tops(other) in (before, {moved})
+            other.append("INBOX", message())
+            other.ok("CREATE new")
+            other.ok("RENAME new newer")
+            other.ok("DELETE newer")
+            answer = imap.wait(tag)
+            assert answer.status == b"OK", answer
+            assert tops(other) == tops(imap) == {moved}
+        assert other.search("ALL") == [1], "a mailbox that is selected only has another name"
+    assert imap.status("top/where/5000", "MESSAGES") == {b"MESSAGES": 1}
 
 
 def test_rename_of_inbox_moves_its_mails_and_leaves_it(imap):

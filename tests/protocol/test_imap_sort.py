@@ -73,6 +73,34 @@ def test_a_date_that_cannot_be_read_is_that_of_arrival(imap):
     assert sort(imap, "DATE") == [2, 1, 4, 3]  # the second came on 2 July at 10, the third on 3 July at 10
 
 
+@pytest.mark.parametrize("unreadable", ["1 Jul 2003", "1 Jul 2003 25:00:00 +0000", "1 Jul 2003 10.52.37 +0100", "1 Jul 2003 10:61:00 +0100"])
+def test_a_date_whose_time_cannot_be_read_is_that_day(imap, unreadable):
+    """2.2: the time is 00:00:00 UTC; RFC 3501 section 6.4.4: the time is disregarded"""
+    fill(imap, mail("a", "Tue, 1 Jul 2003 00:00:01 +0000"), mail("a", unreadable), mail("a", "Mon, 30 Jun 2003 23:59:59 +0000"))
+    assert sort(imap, "DATE") == [3, 2, 1]
+    assert thread(imap, "ORDEREDSUBJECT") == "(3 (2)(1))"
+    assert sort(imap, "ARRIVAL", "SENTON 1-Jul-2003") == [1, 2] and sort(imap, "ARRIVAL", "SENTBEFORE 1-Jul-2003") == [3]
+
+
+def test_zones_with_a_colon_and_leap_seconds(imap):
+    fill(imap, mail("a", "Tue, 1 Jul 2003 10:52:37 +02:00"), mail("b", "Tue, 1 Jul 2003 08:52:36 +0000"),
+         mail("c", "Tue, 1 Jul 2003 23:59:60 +0000"))
+    assert sort(imap, "DATE") == [2, 1, 3]
+    assert sort(imap, "ARRIVAL", "SENTON 1-Jul-2003") == [1, 2, 3]
+    imap.append("INBOX", mail(), date=" 1-Jul-2003 23:59:60 +0000")
+    assert imap.fetch(4, "INTERNALDATE")[4][b"INTERNALDATE"] == b" 1-Jul-2003 23:59:59 +0000"
+
+
+def test_the_first_address_is_that_of_envelope(imap):
+    """3: [IMAP] addr-mailbox of the first "To" address; several fields are one list there"""
+    fields = ["To: zed@x.test", "To:\r\nTo: ann@x.test", "To: ,;\r\nTo:\r\nTo: mid@x.test\r\nTo: aaa@x.test",
+              "From: \r\nFrom: ann@x.test\r\nTo: "]
+    fill(imap, *(f"{to}\r\n{to.replace('To', 'Cc')}\r\n\r\n".encode() for to in fields))
+    assert sort(imap, "TO") == sort(imap, "DISPLAYTO") == [4, 2, 3, 1]
+    assert sort(imap, "CC") == [4, 2, 3, 1]
+    assert sort(imap, "FROM") == [1, 2, 3, 4], "of several From fields the first one counts"
+
+
 def test_sort_tells_the_highest_modseq(imap):
     """RFC 7162 section 3.1.9"""
     fill(imap, mail("b"), mail("a"))

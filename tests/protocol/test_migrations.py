@@ -137,7 +137,7 @@ def assert_all_works(server):
     assert server.cli_json("store", "check")["damaged"] == 0
 
 
-@pytest.mark.parametrize("old", [1, 2, 3])
+@pytest.mark.parametrize("old", [1, 2, 3, 4])
 def test_an_index_of_an_earlier_version(filled, old):
     take_back(index(filled), "index", old)
     filled.start()
@@ -183,6 +183,7 @@ POISON = [
     (index, 2, "CREATE TRIGGER poison BEFORE UPDATE ON expunged BEGIN SELECT RAISE(ABORT, 'poison'); END", "DROP TRIGGER poison"),
     (index, 3, "CREATE TABLE pop3_hidden (x)", "DROP TABLE pop3_hidden"),
     (index, 3, "CREATE TABLE pop3_uidl (x)", "DROP TABLE pop3_uidl"),
+    (index, 4, "ALTER TABLE account ADD COLUMN renaming BLOB", "ALTER TABLE account DROP COLUMN renaming"),
     (directory, 1, "ALTER TABLE account ADD COLUMN quota_messages INTEGER", "ALTER TABLE account DROP COLUMN quota_messages"),
     (directory, 1, "CREATE TABLE old_order (x)", "DROP TABLE old_order"),
     (directory, 2, "CREATE TABLE app_password (x)", "DROP TABLE app_password"),

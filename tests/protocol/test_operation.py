@@ -547,9 +547,9 @@ def test_the_port_of_metrics_refuses_what_it_does_not_know(fresh_server, request
 
 def test_metrics_listen_on_this_machine_alone(server):
     path = server.root / "other.toml"
-    path.write_text('[metrics]\nlisten = ["127.0.0.1:9090", "*:9090", "192.0.2.1:9090", "[::1]:9090"]\n')
+    path.write_text('[metrics]\nlisten = ["127.0.0.1:9090", "*:9091", "192.0.2.1:9092", "[::1]:9090"]\n')
     done = server.cli("config", "check", path, check=False)
-    assert done.returncode == 6 and len(done.stderr.splitlines()) == 2 and '*:9090' in done.stderr
+    assert done.returncode == 6 and len(done.stderr.splitlines()) == 2 and '*:9091' in done.stderr
 
 
 # ------------------------------------------------------------------ log levels

@@ -170,6 +170,33 @@ def serve_and_compare(server, ledger, kept):
     return seen
 
 
+@pytest.mark.parametrize("salvaged", [False, True])
+def test_a_rename_that_a_crash_cut_is_whole(stopped, ledger, salvaged):
+    """Rows of mailboxes follow in slices (src/store/renaming.c): here one of two has its new name."""
+    database = sqlite3.connect(shard_of(stopped) / "index.db")
+    for number, done in database.execute("SELECT account, number FROM mailbox WHERE name = 'Work'").fetchall():
+        said = done.to_bytes(4, "little") + b"\x04Work" + b"\x06Office"
+        database.execute("UPDATE account SET renaming = ? WHERE number = ?", [said, number])
+        database.execute("UPDATE mailbox SET name = 'Office' WHERE number = ?", [done])
+    database.commit()
+    database.close()
+    if salvaged:
+        salvage(stopped)
+    stopped.start()
+    assert stopped.cli_json("store", "check")["damaged"] == 0
+    for account in ledger.accounts:
+        renamed = {name.replace(b"Work", b"Office"): list_ for name, list_ in ledger.seen[account.address].items()}
+        assert read_account(stopped, account) == renamed
+        with stopped.imap(account) as imap:
+            imap.ok("CREATE Work/Deep")
+            imap.append("Work", text(7))
+    stopped.restart()
+    for account in ledger.accounts:
+        with stopped.imap(account) as imap:
+            assert {b"Work", b"Work/Deep", b"Office", b"Office/Deep"} <= set(imap.list())
+            assert imap.status("Work", "MESSAGES") == {b"MESSAGES": 1}
+
+
 def flip(path, rng, n):
     content = bytearray(path.read_bytes())
     for _ in range(n):

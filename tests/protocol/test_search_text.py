@@ -1,6 +1,7 @@
 """SEARCH in the text of messages, against what Python's email package makes of the same messages; text that is made in
 the sandbox, kept, and used again; text that lies cold on disk."""
 
+import base64
 import email
 import email.errors
 import email.header
@@ -208,6 +209,105 @@ def test_charsets_of_bodies_and_of_commands(server, charset, text):
             assert answer.one(b"SEARCH") == b"1", name
 
 
+def part(fields, body, charset="utf-8"):
+    return fields.replace("\n", "\r\n").encode() + b"\r\n\r\n" + (body if isinstance(body, bytes) else body.encode(charset))
+
+
+# What people read, and how it is written: (a message, keys that find it, keys that do not).
+AS_READ = {
+    "a file name in pieces": (
+        part("Content-Type: multipart/mixed; boundary=b", "--b\r\nContent-Type: application/pdf\r\nContent-Disposition: attachment;\r\n"
+             " filename*0=\"quarterlyre\";\r\n filename*1=\"portfinal.pdf\"\r\n\r\nx\r\n--b--\r\n"),
+        ["BODY quarterlyreportfinal.pdf", "TEXT quarterlyreportfinal", "BODY filename*1"], ["HEADER Content-Disposition final"]),
+    "a file name of the message itself": (
+        part("Content-Type: application/pdf; name*0=quarterlyre; name*1=port.pdf\n"
+             "Content-Disposition: attachment; filename*=UTF-8''%C3%A4rgerlich.pdf", "x"),
+        ["TEXT ÄRGERLICH.PDF", "HEADER Content-Disposition ärgerlich", "HEADER Content-Type quarterlyreport"],
+        ["BODY ärgerlich", "HEADER Subject ärgerlich"]),
+    "a header folded with a tab": (
+        part("Subject: hello\n\tworldly things\nX-Other:\tone\n\ttwo", "x"),
+        ["SUBJECT \"hello worldly\"", "TEXT \"hello worldly\"", "SUBJECT \"hello\tworldly\"", "HEADER X-Other \"one two\""], []),
+    "elements that nobody knows": (
+        part("Content-Type: text/html", "in <st1:City>Berlin</st1:City> on <time>Monday</time>, cus<x-y>tom</x-y>word"
+             "<!-- hidden --!> and<td>a cell"),
+        ["BODY \"in Berlin on Monday, customword and\""], ["BODY hidden", "BODY \"and a cell\""]),
+    "a body that is not the UTF-8 it says": (
+        part("Content-Type: text/plain; charset=utf-8", b"caf\xe9 gr\xc3\xbcn"), ["BODY café", "BODY grün"], []),
+    "UTF-16 without a mark": (part("Content-Type: text/plain; charset=utf-16\nContent-Transfer-Encoding: base64",
+                                  base64.encodebytes("Grüne Bäume".encode("utf-16-be"))), ["BODY \"grüne bäume\""], []),
+    "UTF-16 with the other mark": (part("Content-Type: text/plain; charset=utf-16\nContent-Transfer-Encoding: base64",
+                                       base64.encodebytes(b"\xff\xfe" + "Grüne Bäume".encode("utf-16-le"))), ["BODY \"grüne bäume\""], []),
+    "a charset that only HTML names": (
+        part("Content-Type: text/html", "<html><head><meta charset=koi8-r></head>Привет мир", "koi8-r"), ["BODY \"привет мир\""], []),
+    "a charset by another name": (
+        part("Content-Type: text/plain; charset=latin2", "zażółć", "iso-8859-2"), ["BODY zażółć"], []),
+    "NEC's row 13": (part("Content-Type: text/plain; charset=iso-2022-jp", b"\x1b$B-!-b\x1b(B"), ["BODY ①№"], []),
+    "flowed lines": (
+        part("Content-Type: text/plain; format=flowed", "> quoted \r\n> words\r\nmine go \r\non and\r\nend"),
+        ["BODY \"quoted words\"", "BODY \"mine go on and\""], ["BODY \"and end\"", "BODY \"words mine\""]),
+    "flowed lines without blanks": (
+        part("Content-Type: text/plain; charset=utf-8; format=flowed; delsp=yes", "你 \r\n好"), ["BODY 你好"], []),
+    "a message in base64": (
+        part("Content-Type: multipart/mixed; boundary=b", b"--b\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+             + base64.encodebytes(b"Subject: innermost\r\n\r\ndeep words\r\n") + b"--b\r\n\r\nouter\r\n--b--\r\n"),
+        ["BODY innermost", "BODY \"deep words\"", "BODY outer"], ["BODY VjdDog"]),
+}
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_text_is_found_as_people_read_it(server, kept):
+    account = server.add_account()
+    problems = []
+    with server.imap(account) as imap:
+        for _ in range(3 if kept else 1):  # so many are worth being kept
+            for data, _, _ in AS_READ.values():
+                imap.append("INBOX", data)
+        imap.select()
+        for _ in range(2 if kept else 1):
+            for number, (name, (_, found, not_found)) in enumerate(AS_READ.items(), 1):
+                for key in found + not_found:
+                    words, needle = key.split(" \"", 1) if '"' in key else key.rsplit(" ", 1)
+                    answer = imap.ok(f"SEARCH CHARSET UTF-8 {number} {words} ", wire.Literal(needle.strip('"').encode()))
+                    if (answer.one(b"SEARCH") == str(number).encode()) != (key in found):
+                        problems.append(f"{name}: {key} is {'not ' if key in found else ''}found")
+    assert not problems, "\n".join(problems)
+
+
+def test_text_of_another_version_is_made_anew(server):
+    account = server.add_account()
+    with server.imap(account) as imap:
+        for _ in range(40):
+            imap.append("INBOX", message(subject="something"))
+        imap.select()
+        kept = set(server.directory.glob("shards/*/text/*.index"))
+        assert len(imap.search("BODY hello")) == 40
+        [index] = set(server.directory.glob("shards/*/text/*.index")) - kept
+        now = index.read_bytes()
+        index.write_bytes(now[:4] + bytes(byte ^ 1 for byte in now[4:8]) + now[8:])
+        index.with_suffix(".text").write_bytes(b"what was made otherwise")
+        assert len(imap.search("BODY hello")) == 40
+        assert index.read_bytes()[:8] == now[:8]
+        assert len(imap.search("BODY hello")) == 40
+    assert server.cli_json("store", "check")["damaged"] == 0
+
+
+def test_charsets_of_commands(server):
+    account = server.add_account()
+    with server.imap(account) as imap:
+        imap.append("INBOX", message())
+        imap.append("INBOX", part("Subject: café", "x"))
+        imap.select()
+        imap.no('SEARCH CHARSET "" SUBJECT x', code=b"BADCHARSET")
+        for name in "utf8", "UTF-8", "us-ascii", "ansi_x3.4-1968":
+            assert imap.ok(f"SEARCH CHARSET {name} SUBJECT ", wire.Literal("CAFÉ".encode())).one(b"SEARCH") == b"2"
+            imap.bad(f"SEARCH CHARSET {name} SUBJECT ", wire.Literal(b"caf\xe9"))
+        assert imap.ok("SEARCH CHARSET cp1252 SUBJECT ", wire.Literal(b"caf\xe9")).one(b"SEARCH") == b"2"
+        nothing = wire.Literal(b"\x1b(B")  # back to ASCII, and no character
+        assert imap.ok("SEARCH CHARSET iso-2022-jp BODY ", nothing).one(b"SEARCH") == b"1 2"
+        assert imap.ok("SEARCH CHARSET iso-2022-jp NOT TEXT ", nothing).one(b"SEARCH") in (b"", None)
+        assert imap.ok("SEARCH CHARSET iso-2022-jp OR SUBJECT nowhere BODY ", nothing).one(b"SEARCH") == b"1 2"
+
+
 def test_damaged_text_on_disk_is_made_again(server, mailbox):
     account, _ = mailbox
     with server.imap(account) as imap:
@@ -364,6 +464,66 @@ def test_trees_of_criteria_are_what_a_scan_finds(server, mailbox, figure):
                     differences.append(f"{texts[mail.uid][0]}: {parts} {'not found' if wanted else 'only found here'}")
     figure(f"trees={TREES} compared={compared} differences={len(differences)}")
     assert not differences, "\n".join(sorted(differences)[:40])
+
+
+def numbers(first, n):
+    """The text of a message that no two places of are alike."""
+    return "".join(f"{number:07} " + ("\r\n" if number % 10 == 9 else "") for number in range(first, first + n))
+
+
+def text_files(server):
+    return sum(path.stat().st_size for path in server.directory.glob("shards/*/text/*"))
+
+
+def test_searches_that_are_broken_off_leave_nothing(fresh_server):
+    server = fresh_server({"server": {"shards": 1}})
+    account = server.add_account()
+    with server.imap(account) as imap:
+        imap.append("INBOX", message(body=numbers(0, 500000)))
+        imap.select()
+        assert imap.search("BODY 0499999") == [1]
+        whole = text_files(server)
+        for path in server.directory.glob("shards/*/text/*"):
+            path.unlink()
+        for turns in range(1, 6):
+            other = server.imap(account)
+            other.select()
+            other.send("SEARCH BODY nowhere")
+            for _ in range(turns):
+                imap.ok("NOOP")  # the search has a slice between two of them
+            other.line.abort()
+    server.restart()  # no search is on its way
+    with server.imap(account) as imap:
+        imap.select()
+        assert imap.search("BODY 0499999") == [1]
+    assert text_files(server) == whole
+
+
+def test_a_large_message_that_was_searched_in_two_mailboxes(fresh_server):
+    """What the first search left is of another making than the second's, and of that the sweep takes the beginning."""
+    server = fresh_server({"server": {"shards": 1}, "store": {"undelete_window": "0s"}})
+    account = server.add_account()
+    with server.imap(account) as imap:
+        imap.ok("CREATE Other")
+        imap.append("INBOX", message("first", "much\r\n" * 10000))
+        imap.append("Other", message("second", "short\r\n"))
+        imap.append("INBOX", message("large", numbers(0, 100000)))
+        imap.select()
+        assert imap.search("BODY 0099999") == [2]
+        [index] = server.directory.glob("shards/*/text/*.index")
+        with index.open("r+b") as file:  # as a shard leaves it that was killed while the first search wrote
+            length = int.from_bytes(file.read(28)[24:], "little")
+            assert file.seek(0, os.SEEK_END) > 24 + 4 + length
+            file.truncate(24 + 4 + length)
+        imap.ok("MOVE 2 Other")
+        imap.select("Other")
+        assert imap.search("BODY 0099999") == [2]
+        imap.ok("STORE 1 +FLAGS (\\Deleted)")
+        imap.ok("EXPUNGE")
+        before = text_bytes(server)
+        server.wait_for(lambda: server.cli("store", "compact") and text_bytes(server) < before, "the text to go")
+        for number in range(100, 100000, 1000):
+            assert imap.search(f"BODY {number:07}") == [1], number
 
 
 def text_bytes(server):

@@ -123,6 +123,17 @@ def test_a_store_of_every_feature_is_whole(template, stopped):
     assert "All is as it came in" in stopped.cli("store", "check").stdout
 
 
+def test_headers_at_the_bound_of_what_rows_keep_are_whole(fresh_server):
+    """With the trace fields above them they are over it, at whatever length the client's header ends."""
+    server = fresh_server(SETTINGS)
+    account = server.add_account()
+    for size in range(256 * 1024 - 600, 256 * 1024 + 200, 80):
+        last = b"To: last@example.test\r\nSubject: last\r\n"
+        header = b"".join(b"X-%d: %s\r\n" % (line, b"x" * 900) for line in range(1000))[:size - len(last) - 2] + b"\r\n" + last
+        server.deliver(account, header + b"\r\nbody\r\n")
+    assert check(server) == (0, [])
+
+
 DAMAGES = [  # SQL on shard 0, table, row, what is said
     ("UPDATE change SET uids = x'ff' WHERE key IN (SELECT max(key) FROM change GROUP BY key >> 40)", "change", "key = ", "uids cannot be read"),
     ("UPDATE expunged SET entries = x'00'", "expunged", "key = ", "entries"),

@@ -5,6 +5,7 @@
 #include "auth/app_password.h"
 #include "base/checked.h"
 #include "base/json.h"
+#include "syntax/imap_name.h"
 
 static const struct str PROTOCOLS[] = { STR_INIT("imap"), STR_INIT("pop3"), STR_INIT("smtp") }; /* by bit */
 
@@ -193,6 +194,11 @@ static bool read_mailbox(struct str text, struct pop3_choice *out, struct contro
 	if (str_eq(text, STR("inherit"))) {
 		out->mailbox_n = 0;
 		return true;
+	}
+	const char *why;
+	if (imap_name_check(text, &why) < 0) {
+		control_answer_fail(answer, ERR_SYNTAX, "there can be no mailbox \"%.*s\": %s", STR_ARG(str_first(text, 100)), why);
+		return false;
 	}
 	if (pop3_choice_set_mailbox(out, text) == 0)
 		return true;

@@ -1,5 +1,6 @@
 /* account_list.c: `mansio account add --from FILE`: many accounts, one a line. A line that cannot be carried out is
- * told and the next one goes on; a server that cannot be reached ends it. Passwords are wiped as they are done with. */
+ * told and the next one goes on; a server that cannot be reached ends it, and so does what cannot be read, which is never
+ * taken for the end of the list. Passwords are wiped as they are done with. */
 #include "proc/ctl/ctl_private.h"
 
 #include "base/checked.h"
@@ -9,8 +10,9 @@
 
 #include <sys/stat.h>
 
-#define LINE_SIZE  (CONTROL_ARGUMENT_MAX + PASSWORD_MAX + 4)
-#define ERRORS_MAX (16 * 1024 * 1024)
+#define LINE_SIZE       (CONTROL_ARGUMENT_MAX + PASSWORD_MAX + 4)
+#define BYTE_ORDER_MARK "\xEF\xBB\xBF" /* of UTF-8: some editors put it before the first line */
+#define ERRORS_MAX      (16 * 1024 * 1024)
 
 struct list {
 	struct ctl *ctl;
@@ -22,12 +24,10 @@ struct list {
 	bool over;         /* nothing more can be done */
 };
 
-static void tell_failure(struct list *list, struct str address, const struct ctl_reply *reply)
+static void tell(struct list *list, struct str address, const struct ctl_reply *reply)
 {
-	int exit_code = ctl_exit_code(reply->result);
-	if (list->failed++ == 0)
-		list->result = exit_code;
-	list->over = exit_code == EXIT_UNAVAILABLE;
+	if (list->result == EXIT_DONE)
+		list->result = ctl_exit_code(reply->result);
 	if (list->ctl->json) {
 		json_begin_object(&list->errors);
 		json_field_u64(&list->errors, "line", list->line);
@@ -40,6 +40,24 @@ static void tell_failure(struct list *list, struct str address, const struct ctl
 	fprintf(stderr, "mansio: line %llu: %.*s\n", (unsigned long long)list->line, STR_ARG(buf_str(&reply->message)));
 }
 
+static void tell_failure(struct list *list, struct str address, const struct ctl_reply *reply)
+{
+	list->failed++;
+	list->over = ctl_exit_code(reply->result) == EXIT_UNAVAILABLE;
+	tell(list, address, reply);
+}
+
+/* Nothing behind this is known. */
+static void tell_end(struct list *list, int result, const char *what)
+{
+	struct ctl_reply reply;
+	ctl_reply_init(&reply);
+	ctl_reply_fail(&reply, result, "%s; nothing behind it was read", what);
+	tell(list, STR(""), &reply);
+	ctl_reply_free(&reply);
+	list->over = true;
+}
+
 /* "ADDRESS PASSWORD": the password is all that follows the first space or tab, less the line end. */
 static void add(struct list *list, struct str line)
 {
@@ -49,7 +67,9 @@ static void add(struct list *list, struct str line)
 	while (n < line.n && line.p[n] != ' ' && line.p[n] != '\t')
 		n++;
 	struct str arguments[] = { str_first(line, n), str_from(line, MIN(n + 1, line.n)) };
-	if (arguments[1].n == 0 || arguments[1].n > PASSWORD_MAX || str_find_byte(line, '\0') >= 0)
+	if (str_find_byte(line, '\0') >= 0)
+		ctl_reply_fail(&reply, ERR_SYNTAX, "there is a NUL byte in it; the list must be plain text (ASCII or UTF-8)");
+	else if (arguments[1].n == 0 || arguments[1].n > PASSWORD_MAX)
 		ctl_reply_fail(&reply, ERR_SYNTAX, "an address, a space and a password of 1 to %d bytes are expected", PASSWORD_MAX);
 	else
 		ctl_request(list->ctl, CONTROL_ACCOUNT_ADD, arguments, 2, &reply);
@@ -60,28 +80,40 @@ static void add(struct list *list, struct str line)
 	ctl_reply_free(&reply);
 }
 
+/* Without its line end. False: there is none, as was told where it is not the end of the file. */
+static bool read_line(struct list *list, char line[LINE_SIZE], struct str *out)
+{
+	char wrong[128];
+	size_t n = 0;
+	int c = EOF;
+	list->line++;
+	while (n < LINE_SIZE && (c = getc(list->file)) != EOF && c != '\n')
+		line[n++] = (char)c;
+	*out = str_of(line, n);
+	if (n == LINE_SIZE) {
+		tell_end(list, ERR_LIMIT, "the line is too long");
+		return false;
+	}
+	if (ferror(list->file)) {
+		snprintf(wrong, sizeof wrong, "reading failed (%m)");
+		tell_end(list, ERR_IO, wrong);
+		return false;
+	}
+	list->bytes += n + 1;
+	if (list->line == 1 && str_starts(*out, STR(BYTE_ORDER_MARK)))
+		*out = str_from(*out, sizeof BYTE_ORDER_MARK - 1);
+	if (str_ends(*out, STR("\r")))
+		out->n--;
+	return n > 0 || c == '\n';
+}
+
 static void add_all(struct list *list)
 {
 	char *line = mem_alloc(1, LINE_SIZE);
-	while (!list->over && fgets(line, LINE_SIZE, list->file)) {
-		struct str text = str_from_c(line);
-		list->line++;
-		list->bytes += text.n;
-		bool whole = str_ends(text, STR("\n")) || feof(list->file);
-		if (str_ends(text, STR("\n")))
-			text.n--;
-		if (str_ends(text, STR("\r")))
-			text.n--;
-		if (!whole) {
-			struct ctl_reply reply;
-			ctl_reply_init(&reply);
-			ctl_reply_fail(&reply, ERR_LIMIT, "the line is too long; nothing behind it was read");
-			tell_failure(list, STR(""), &reply);
-			ctl_reply_free(&reply);
-			list->over = true;
-		} else if (text.n > 0) {
+	struct str text;
+	while (!list->over && read_line(list, line, &text)) {
+		if (text.n > 0)
 			add(list, text);
-		}
 		progress_set(&list->progress, list->bytes, list->added);
 	}
 	mem_wipe(line, LINE_SIZE);

@@ -19,14 +19,52 @@ static int fail(const struct ctl *ctl, int err, const struct buf *problem)
 	return ctl_fail_reply(ctl, &reply);
 }
 
+/* For people, who know their mailboxes. */
+static void print_in_mailbox(const struct backup_damage *damage)
+{
+	char uid[32] = "", place[BACKUP_NAME_MAX * 4] = "";
+	if (damage->uid)
+		snprintf(uid, sizeof uid, ", uid %" PRIu32, damage->uid);
+	if (damage->file)
+		snprintf(place, sizeof place, " (%s, offset %" PRIu64 ")", damage->file, damage->offset);
+	fprintf(stderr, "mansio: %.*s%s: %s%s\n", STR_ARG(damage->mailbox), uid, damage->problem, place);
+}
+
+void backup_print_found(const struct backup_found *found, char out[BACKUP_FOUND_MAX])
+{
+	size_t at = 0;
+	if (!found->damaged && !found->pieces)
+		snprintf(out, BACKUP_FOUND_MAX, "all as they were");
+	if (found->damaged)
+		at = (size_t)snprintf(out, BACKUP_FOUND_MAX, "damaged: %" PRIu64 " message%s", found->damaged,
+		                      found->damaged == 1 ? "" : "s");
+	if (found->pieces)
+		snprintf(out + at, BACKUP_FOUND_MAX - at, "%s%" PRIu64 " %s", at ? ", " : "damaged: ", found->pieces,
+		         found->pieces == 1 ? "piece of a file" : "pieces of files");
+}
+
+void backup_json_found(const struct backup_found *found, struct buf *out)
+{
+	json_field_u64(out, "damaged", found->damaged);
+	json_field_u64(out, "damaged_pieces", found->pieces);
+	json_key(out, "damage");
+	json_put_raw(out, buf_str(&found->json));
+}
+
 void backup_on_damage(void *owner, const struct backup_damage *damage)
 {
 	struct backup_found *found = owner;
 	struct buf *json = &found->json;
-	found->damaged++;
+	*(damage->account.n ? &found->damaged : &found->pieces) += 1;
 	json_begin_object(json);
-	json_field_string(json, "file", str_from_c(damage->file));
-	json_field_u64(json, "offset", damage->offset);
+	if (damage->mailbox.n)
+		json_field_string(json, "mailbox", damage->mailbox);
+	if (damage->uid)
+		json_field_u64(json, "uid", damage->uid);
+	if (damage->file) {
+		json_field_string(json, "file", str_from_c(damage->file));
+		json_field_u64(json, "offset", damage->offset);
+	}
 	if (damage->account.n) {
 		json_field_string(json, "account", damage->account);
 		json_field_u64(json, "message", damage->message);
@@ -37,7 +75,9 @@ void backup_on_damage(void *owner, const struct backup_damage *damage)
 		return;
 	if (found->work)
 		progress_end(&found->work->progress);
-	if (damage->account.n)
+	if (damage->mailbox.n)
+		print_in_mailbox(damage);
+	else if (damage->account.n)
 		fprintf(stderr, "mansio: %s, offset %" PRIu64 ": message %" PRIu64 " of account %.*s: %s\n", damage->file,
 		        damage->offset, damage->message, STR_ARG(damage->account), damage->problem);
 	else
@@ -53,9 +93,9 @@ struct run {
 	struct backup_manifest *manifest, *before; /* before: the newest there was; the repository's */
 	struct backup_work work;
 	struct backup_found found;
-	struct buf *problem;
+	struct buf *problem, ahead; /* ahead: tell_ahead */
 	char folder[BACKUP_PATH_MAX]; /* of the new generation */
-	uint64_t messages, damaged, removed, lost; /* damaged: messages; lost: segments that are not whole */
+	uint64_t messages, removed;
 };
 
 static void store_name(const struct backup_source *source, char out[BACKUP_ID_HEX + 1])
@@ -65,7 +105,7 @@ static void store_name(const struct backup_source *source, char out[BACKUP_ID_HE
 		snprintf(out + 2 * i, 3, "%02x", identity->id[i]);
 }
 
-/* By the time; later than the one before it, even when the clock was set back. */
+/* By the time, whatever the others are called: when the clock was set back, the sequence says which is newer. */
 static void name_generation(struct run *run)
 {
 	time_t now = (time_t)run->manifest->time;
@@ -75,8 +115,20 @@ static void name_generation(struct run *run)
 		    strftime(run->manifest->name, BACKUP_NAME_MAX, "%Y-%m-%dT%H-%M-%SZ", &parts) == 0)
 			snprintf(run->manifest->name, BACKUP_NAME_MAX, "%020" PRId64, (int64_t)now);
 		now++;
-	} while (run->before && strcmp(run->manifest->name, run->before->name) <= 0 &&
-	         now < run->manifest->time + 365 * 86400);
+	} while (repository_has(&run->repository, run->manifest->name));
+	run->manifest->sequence = MIN(run->before ? run->before->sequence + 1 : 1, (uint64_t)INT64_MAX);
+}
+
+/* Empty: no clock was ahead. */
+static void tell_ahead(struct run *run)
+{
+	const struct backup_manifest *ahead = repository_ahead(&run->repository, run->manifest->time);
+	if (ahead)
+		buf_addf(&run->ahead,
+		         "the backup %s/" BACKUP_GENERATIONS "/%s is dated later than now: the clock was ahead when it was made, "
+		         "or is behind now. No older backup is removed while it is there. Set the clock right, or remove that "
+		         "folder when nobody needs it any more",
+		         run->repository.path, ahead->name);
 }
 
 /* The segments that the snapshot of a shard needs, as far as they are known. */
@@ -139,7 +191,6 @@ static void tell_lost(struct run *run, const struct backup_segment *segment, int
 {
 	char file[BACKUP_NAME_MAX * 2];
 	snprintf(file, sizeof file, STORE_FOLDER_SHARDS "/%02u/body/%06u.seg", segment->shard, segment->number);
-	run->lost++;
 	backup_on_damage(&run->found, &(struct backup_damage){
 		.file = file, .offset = offset,
 		.problem = opened == ERR_NOT_FOUND ? "this file of the store is missing; see mansio store check"
@@ -234,7 +285,6 @@ static int verify_new(struct run *run)
 		if (result == ERR_CORRUPT && run->problem->n == 0) {
 			char file[BACKUP_NAME_MAX];
 			snprintf(file, sizeof file, STORE_FOLDER_SHARDS "/%02u/index.db", i);
-			run->lost++;
 			backup_on_damage(&run->found, &(struct backup_damage){
 				.file = file, .problem = "this database is damaged, and not all could be verified; see mansio store check" });
 			result = 0;
@@ -242,16 +292,42 @@ static int verify_new(struct run *run)
 	}
 	progress_end(&work.progress);
 	run->messages = verify.messages;
-	run->damaged = verify.damaged;
 	return result < 0 && run->problem->n == 0
 	           ? backup_fail(run->problem, result, "cannot read what was copied: %s", err_text(result))
 	           : result;
 }
 
+/* What is in the store's folder is lost with it, and in the way of a restore. */
+static int refuse_inside(struct run *run, const char *path)
+{
+	char *store = realpath(run->ctl->conf.server.directory.p, NULL), *folder = realpath(path, NULL);
+	if (!folder) { /* to be made */
+		char parent[BACKUP_PATH_MAX];
+		struct str name = str_from_c(path);
+		while (name.n > 1 && str_ends(name, STR("/")))
+			name.n--;
+		while (name.n > 0 && !str_ends(name, STR("/")))
+			name.n--;
+		snprintf(parent, sizeof parent, "%.*s.", (int)MIN(name.n, sizeof parent - 2), path);
+		folder = realpath(parent, NULL);
+	}
+	size_t n = store ? strlen(store) : 0;
+	bool inside = store && folder && strncmp(folder, store, n) == 0 && (folder[n] == '/' || folder[n] == '\0');
+	free(store);
+	free(folder);
+	return inside ? backup_fail(run->problem, ERR_STATE,
+	                            "%s lies in the store's own folder, %s, and would be lost with it: name a folder "
+	                            "elsewhere, best on another disk",
+	                            path, run->ctl->conf.server.directory.p)
+	              : 0;
+}
+
 static int make(struct run *run, const char *path)
 {
 	char store[BACKUP_ID_HEX + 1];
-	int result = source_open(run->ctl, &run->source, run->problem);
+	int result = refuse_inside(run, path);
+	if (result == 0)
+		result = source_open(run->ctl, &run->source, run->problem);
 	if (result < 0)
 		return result;
 	store_name(run->source, store);
@@ -268,6 +344,7 @@ static int make(struct run *run, const char *path)
 	run->manifest->shards = source_identity(run->source)->shards;
 	memcpy(run->manifest->store, store, sizeof store);
 	name_generation(run);
+	tell_ahead(run);
 	snprintf(run->folder, sizeof run->folder, "%.3000s/" BACKUP_GENERATIONS "/" BACKUP_NEW, run->repository.path);
 	result = source_snapshot(run->source, run->folder, run->problem);
 	progress_begin(&run->work.progress, "copying", 0, NULL);
@@ -291,11 +368,13 @@ static void print_done(struct run *run)
 		printf("%s: %s, of which %s were copied anew\n", made->name, all, copied);
 		if (run->removed)
 			printf("%" PRIu64 " older backup%s removed\n", run->removed, run->removed == 1 ? " was" : "s were");
-		if (run->damaged)
+		if (run->found.damaged)
 			fprintf(stderr, "mansio: %" PRIu64 " message%s damaged in the store already (see mansio store check)\n",
-			        run->damaged, run->damaged == 1 ? " is" : "s are");
-		if (run->damaged || run->lost)
+			        run->found.damaged, run->found.damaged == 1 ? " is" : "s are");
+		if (run->found.damaged || run->found.pieces)
 			fprintf(stderr, "mansio: no older backup was removed\n");
+		if (run->ahead.n)
+			fprintf(stderr, "mansio: %.*s\n", STR_ARG(buf_str(&run->ahead)));
 		return;
 	}
 	struct buf out = BUF_INIT(BACKUP_DAMAGE_MAX + 4096);
@@ -305,9 +384,9 @@ static void print_done(struct run *run)
 	json_field_u64(&out, "copied_bytes", made->copied);
 	json_field_u64(&out, "new_messages", run->messages);
 	json_field_u64(&out, "removed", run->removed);
-	json_field_u64(&out, "damaged", run->damaged + run->lost);
-	json_key(&out, "damage");
-	json_put_raw(&out, buf_str(&run->found.json));
+	backup_json_found(&run->found, &out);
+	if (run->ahead.n)
+		json_field_string(&out, "warning", buf_str(&run->ahead));
 	json_end_object(&out);
 	printf("%.*s\n", STR_ARG(buf_str(&out)));
 	buf_free(&out);
@@ -325,6 +404,7 @@ int ctl_run_backup(struct ctl *ctl, const struct ctl_command *command)
 	run->ctl = ctl;
 	run->problem = &problem;
 	run->repository = (struct repository){ .folder = -1, .mark = -1 };
+	run->ahead = BUF_INIT(BACKUP_TEXT_MAX);
 	run->work.problem = &problem;
 	run->found = (struct backup_found){ .ctl = ctl, .work = &run->work, .json = BUF_INIT(BACKUP_DAMAGE_MAX) };
 	run->work.alive = source_alive;
@@ -333,15 +413,16 @@ int ctl_run_backup(struct ctl *ctl, const struct ctl_command *command)
 	int err = make(run, path);
 	json_end_array(&run->found.json);
 	source_close(&run->source);
-	bool whole = err == 0 && run->damaged == 0 && run->lost == 0;
+	bool whole = err == 0 && run->found.damaged == 0 && run->found.pieces == 0 && run->ahead.n == 0;
 	int result = err < 0 ? fail(ctl, err, &problem) : whole ? EXIT_DONE : EXIT_FAILED;
-	/* what came before the damage may be the last that has it whole */
+	/* what came before the damage may be the last that has it whole, and one whose date is wrong the newest of all */
 	if (whole && repository_prune(&run->repository, keep, &run->removed, &problem) < 0) {
 		fprintf(stderr, "mansio: %.*s\n", STR_ARG(buf_str(&problem)));
 		result = EXIT_FAILED;
 	}
 	if (err == 0)
 		print_done(run);
+	buf_free(&run->ahead);
 	manifest_free(&run->manifest);
 	repository_close(&run->repository);
 	buf_free(&run->found.json);
@@ -395,7 +476,7 @@ int ctl_run_backup_list(struct ctl *ctl, const struct ctl_command *command)
 
 /* --- verify --- */
 
-static int verify_one(struct verify *verify, struct buf *problem)
+static int verify_one(struct verify *verify, const struct backup_found *found, struct buf *problem)
 {
 	int result = verify_files(verify);
 	for (uint16_t i = 0; i < verify->manifest->shards && result == 0; i++) {
@@ -405,7 +486,7 @@ static int verify_one(struct verify *verify, struct buf *problem)
 		snprintf(whole, sizeof whole, "%.3000s/%s", verify->repository->path, path);
 		result = verify_messages(verify, i, whole);
 		/* a damaged database was told of, and can tell no more */
-		if (result < 0 && problem->n == 0 && verify->damaged > 0)
+		if (result < 0 && problem->n == 0 && found->damaged + found->pieces > 0)
 			result = 0;
 	}
 	return result < 0 && problem->n == 0 ? backup_fail(problem, result, "cannot read the backup: %s", err_text(result))
@@ -414,15 +495,12 @@ static int verify_one(struct verify *verify, struct buf *problem)
 
 static void print_verified(struct ctl *ctl, const struct verify *verify, const struct backup_found *found)
 {
-	char size[32];
+	char size[32], damage[BACKUP_FOUND_MAX];
 	ctl_print_bytes(manifest_bytes(verify->manifest), size, sizeof size);
+	backup_print_found(found, damage);
 	if (!ctl->json) {
-		printf("%s: %" PRIu64 " message%s, %s, ", verify->manifest->name, verify->messages,
-		       verify->messages == 1 ? "" : "s", size);
-		if (verify->damaged)
-			printf("%" PRIu64 " damaged\n", verify->damaged);
-		else
-			printf("all as they were\n");
+		printf("%s: %" PRIu64 " message%s, %s, %s\n", verify->manifest->name, verify->messages,
+		       verify->messages == 1 ? "" : "s", size, damage);
 		return;
 	}
 	struct buf out = BUF_INIT(BACKUP_DAMAGE_MAX + 4096);
@@ -430,9 +508,7 @@ static void print_verified(struct ctl *ctl, const struct verify *verify, const s
 	json_field_string(&out, "name", str_from_c(verify->manifest->name));
 	json_field_u64(&out, "messages", verify->messages);
 	json_field_u64(&out, "bytes", manifest_bytes(verify->manifest));
-	json_field_u64(&out, "damaged", verify->damaged);
-	json_key(&out, "damage");
-	json_put_raw(&out, buf_str(&found->json));
+	backup_json_found(found, &out);
 	json_end_object(&out);
 	printf("%.*s\n", STR_ARG(buf_str(&out)));
 	buf_free(&out);
@@ -452,11 +528,11 @@ int ctl_run_backup_verify(struct ctl *ctl, const struct ctl_command *command)
 		err = repository_find(repository, ctl_option(ctl, "--at"), &verify.manifest, &problem);
 	if (err == 0) {
 		progress_begin(&work.progress, "verifying", 2 * manifest_bytes(verify.manifest), "messages");
-		err = verify_one(&verify, &problem);
+		err = verify_one(&verify, &found, &problem);
 		progress_end(&work.progress);
 	}
 	json_end_array(&found.json);
-	int result = err < 0 ? fail(ctl, err, &problem) : verify.damaged ? EXIT_FAILED : EXIT_DONE;
+	int result = err < 0 ? fail(ctl, err, &problem) : found.damaged + found.pieces ? EXIT_FAILED : EXIT_DONE;
 	if (err == 0)
 		print_verified(ctl, &verify, &found);
 	repository_close(repository);

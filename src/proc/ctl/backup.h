@@ -42,6 +42,7 @@
 #define BACKUP_MANIFEST_MAX    ((size_t)512 * 1024 * 1024)
 #define BACKUP_TEXT_MAX        65536
 #define BACKUP_DAMAGE_MAX      ((size_t)64 * 1024 * 1024)
+#define BACKUP_FOUND_MAX       96
 
 /* A file of a generation. */
 struct backup_file {
@@ -67,6 +68,7 @@ struct backup_manifest {
 	char name[BACKUP_NAME_MAX];
 	char store[BACKUP_ID_HEX + 1];
 	int64_t time; /* seconds since 1970 when it began */
+	uint64_t sequence; /* one more than that of the one before: clocks are set back; 0: made before there was one */
 	uint16_t shards;
 	uint64_t copied; /* bytes that came anew into the folder */
 	struct backup_file *files;
@@ -93,7 +95,7 @@ struct repository {
 	char path[BACKUP_PATH_MAX];
 	int folder, mark; /* mark: locked */
 	char store[BACKUP_ID_HEX + 1];
-	struct backup_manifest **generations; /* the oldest first */
+	struct backup_manifest **generations; /* the oldest first: by sequence, then by name */
 	size_t n_generations;
 	char (*unreadable)[BACKUP_NAME_MAX]; /* generations whose manifest cannot be read */
 	size_t n_unreadable;
@@ -107,6 +109,11 @@ void repository_close(struct repository *repository);
  * 2026-01-31T12:00 (UTC). ERR_NOT_FOUND, or ERR_SYNTAX where there is no such day or time; and a problem. */
 int repository_find(const struct repository *repository, struct str at, const struct backup_manifest **out,
                     struct buf *problem) MUST_CHECK;
+/* Is there a generation of that name? */
+bool repository_has(const struct repository *repository, const char *name);
+/* The generation with the latest time, when that is later than `now` by more than a day, else NULL: a clock was wrong
+ * when it was made, or is now. */
+const struct backup_manifest *repository_ahead(const struct repository *repository, int64_t now);
 /* An empty folder for a new generation. */
 int repository_begin(const struct repository *repository, struct buf *problem) MUST_CHECK;
 /* It is whole: its manifest is written, and it gets its name. Everything is on disk then. */
@@ -116,6 +123,9 @@ int repository_prune(struct repository *repository, uint64_t keep, uint64_t *rem
 void segment_path(const struct backup_segment *segment, char out[BACKUP_NAME_MAX * 2]);
 /* generations/NAME/FILE, in the folder. */
 void generation_path(const char *name, const char *file, char out[BACKUP_NAME_MAX * 4]);
+/* Calls each for every name in the folder `name` below `parent`, . and .. aside; stops at an error. No link is followed. */
+int folder_each(int parent, const char *name, int (*each)(void *owner, int folder, const char *name),
+                void *owner) MUST_CHECK;
 /* To the end of the problem: what, and which error. Returns err. */
 int backup_fail(struct buf *problem, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void print_sum(uint64_t sum, char out[17]);
@@ -138,6 +148,9 @@ int copy_whole(int from, int folder, const char *name, struct backup_work *work,
                uint64_t *sum) MUST_CHECK;
 /* A file that is there already: its size and sum, synced. */
 int sum_whole(int folder, const char *name, struct backup_work *work, uint64_t *size, uint64_t *sum) MUST_CHECK;
+/* Bytes of a file from `at` on; zeros for what cannot be read (from -1: nothing), by sectors, so that all behind it stays
+ * in its place. False: some could not, *lost is the offset of the first. */
+bool read_or_zeros(int from, uint64_t at, char *to, size_t n, uint64_t *lost) MUST_CHECK;
 struct segment_copied {
 	uint64_t written; /* bytes that were not there (an interrupted run may have left some) */
 	bool damaged;     /* some could not be read: zeros stand in their place, from `lost` on */
@@ -179,10 +192,12 @@ void source_close(struct backup_source **source);
 
 /* --- backup_verify.c --- */
 struct backup_damage {
-	const char *file;   /* in the folder of backups */
+	const char *file;   /* in the folder of backups; NULL: the place is not known */
 	uint64_t offset;    /* about where */
 	struct str account; /* id in hexadecimal; empty: no message's */
 	uint64_t message;
+	struct str mailbox; /* where the message was; empty: not known, or it is no message's */
+	uint32_t uid;       /* 0: the mailbox itself is damaged */
 	const char *problem;
 };
 typedef void backup_damage_fn(void *owner, const struct backup_damage *damage);
@@ -194,7 +209,7 @@ struct verify {
 	backup_damage_fn *damage;
 	void *owner;
 	const char *store; /* folder of a store that was restored: its segments are read; NULL: those of the backup */
-	uint64_t messages, damaged;
+	uint64_t messages; /* that were looked at */
 };
 /* Checksums of all files and pieces, and the databases' own checks. */
 int verify_files(struct verify *verify) MUST_CHECK;
@@ -211,9 +226,13 @@ int verify_messages(struct verify *verify, uint16_t shard, const char *database)
 struct backup_found {
 	const struct ctl *ctl;
 	struct backup_work *work; /* whose line on the terminal makes room; NULL: none */
-	uint64_t damaged;
+	uint64_t damaged, pieces; /* messages; and apart from them files, pieces of files, databases and what is in them */
 	struct buf json; /* an array that is open */
 };
 backup_damage_fn backup_on_damage; /* owner: the struct */
+/* "all as they were", or "damaged: 1 message, 2 pieces of files". */
+void backup_print_found(const struct backup_found *found, char out[BACKUP_FOUND_MAX]);
+/* The members damaged, damaged_pieces and damage of an object. */
+void backup_json_found(const struct backup_found *found, struct buf *out);
 
 #endif

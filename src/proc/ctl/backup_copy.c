@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define CHUNK          ((size_t)256 * 1024)
-#define SECTOR         4096 /* what is lost at least where a disk cannot be read */
+#define SECTOR         ((size_t)4096) /* what is lost at least where a disk cannot be read */
 #define ALIVE_EVERY_MS 10000
 #define TAIL           ((uint64_t)64 * 1024) /* bytes that tell whether a segment is the same as before */
 
@@ -78,6 +78,30 @@ int sum_whole(int folder, const char *name, struct backup_work *work, uint64_t *
 
 /* --- segments --- */
 
+bool read_or_zeros(int from, uint64_t at, char *to, size_t n, uint64_t *lost)
+{
+	size_t got = 0, step;
+	bool whole = true;
+	int result = from < 0 ? ERR_NOT_FOUND : file_read_at(from, at, to, n, &got);
+	if (result == 0 && got == n)
+		return true;
+	if (result < 0 && from >= 0 && n > SECTOR) {
+		for (size_t i = 0; i < n; i += step) {
+			uint64_t here;
+			step = MIN(n - i, (size_t)(SECTOR - (at + i) % SECTOR));
+			if (!read_or_zeros(from, at + i, to + i, step, &here) && whole) {
+				*lost = here;
+				whole = false;
+			}
+		}
+		return whole;
+	}
+	got = result < 0 ? 0 : got;
+	memset(to + got, 0, n - got);
+	*lost = at + got;
+	return false;
+}
+
 int segment_continues(const struct repository *repository, int from, const struct backup_segment *known,
                       bool *continues, bool *lost)
 {
@@ -104,30 +128,15 @@ struct piece_copy {
 	struct segment_copied *out;
 };
 
-/* Bytes of the store; zeros for what cannot be read, so that all behind it stays in its place. */
-static void read_or_lose(struct piece_copy *copy, uint64_t at, char *to, size_t n)
-{
-	size_t got = 0;
-	int result = copy->from < 0 ? ERR_NOT_FOUND : file_read_at(copy->from, at, to, n, &got);
-	if (result < 0 && copy->from >= 0 && n > SECTOR) {
-		for (size_t i = 0; i < n; i += SECTOR)
-			read_or_lose(copy, at + i, to + i, MIN(n - i, (size_t)SECTOR));
-		return;
-	}
-	got = result < 0 ? 0 : got;
-	if (got == n)
-		return;
-	memset(to + got, 0, n - got);
-	if (!copy->out->damaged)
-		copy->out->lost = at + got;
-	copy->out->damaged = true;
-}
-
 /* A chunk; not written again where an interrupted run wrote the same. */
 static int copy_chunk(struct piece_copy *copy, struct body_sum *sum, struct backup_work *work, size_t n)
 {
+	uint64_t lost;
 	size_t there;
-	read_or_lose(copy, copy->at, copy->room, n);
+	if (!read_or_zeros(copy->from, copy->at, copy->room, n, &lost)) {
+		copy->out->lost = copy->out->damaged ? copy->out->lost : lost;
+		copy->out->damaged = true;
+	}
 	int result = file_read_at(copy->to, copy->at, copy->present, n, &there);
 	if (result == 0 && (there < n || memcmp(copy->room, copy->present, n) != 0)) {
 		result = file_write_at(copy->to, copy->at, str_of(copy->room, n));

@@ -143,6 +143,7 @@ void manifest_print(const struct backup_manifest *manifest, struct buf *out)
 	json_field_string(&rest, "name", str_from_c(manifest->name));
 	json_field_string(&rest, "store", str_from_c(manifest->store));
 	json_field_u64(&rest, "time", (uint64_t)manifest->time);
+	json_field_u64(&rest, "sequence", manifest->sequence);
 	json_field_u64(&rest, "shards", manifest->shards);
 	json_field_u64(&rest, "copied_bytes", manifest->copied);
 	json_key(&rest, "files");
@@ -229,6 +230,7 @@ static int read_members(const struct json_value *object, struct backup_manifest 
 		return ERR_CORRUPT;
 	manifest->shards = (uint16_t)shards;
 	manifest->time = (int64_t)MIN(json_u64(json_member(object, "time")), (uint64_t)INT64_MAX);
+	manifest->sequence = MIN(json_u64(json_member(object, "sequence")), (uint64_t)INT64_MAX);
 	manifest->copied = json_u64(json_member(object, "copied_bytes"));
 	for (const struct json_value *file = files->first; file; file = file->next) {
 		char name[BACKUP_NAME_MAX];

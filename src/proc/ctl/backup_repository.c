@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define DAY_SECONDS 86400
 
 int backup_fail(struct buf *problem, int err, const char *format, ...)
 {
@@ -60,8 +61,7 @@ static int make_folder(int folder, const char *name)
 	return mkdirat(folder, name, 0700) < 0 && errno != EEXIST ? err_from_errno(errno) : 0;
 }
 
-/* Calls each for every name in the folder, . and .. aside; stops at an error. */
-static int each_name(int parent, const char *name, int (*each)(void *owner, int folder, const char *name), void *owner)
+int folder_each(int parent, const char *name, int (*each)(void *owner, int folder, const char *name), void *owner)
 {
 	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW), result = 0;
 	DIR *list = fd < 0 ? NULL : fdopendir(fd);
@@ -90,7 +90,7 @@ static int is_there(void *owner, int folder, const char *name)
 static int make_mark(struct repository *repository, const char *store, struct buf *problem)
 {
 	char text[256];
-	if (each_name(repository->folder, ".", is_there, NULL) == ERR_EXISTS)
+	if (folder_each(repository->folder, ".", is_there, NULL) == ERR_EXISTS)
 		return backup_fail(problem, ERR_EXISTS, "%s is not empty, and no folder of backups; name another, or a new one",
 		                   repository->path);
 	int n = snprintf(text, sizeof text,
@@ -140,9 +140,12 @@ static int lock(struct repository *repository, bool writes, struct buf *problem)
 	                   repository->path);
 }
 
-static int by_name(const void *a, const void *b)
+static int by_age(const void *a, const void *b)
 {
-	return strcmp((*(struct backup_manifest *const *)a)->name, (*(struct backup_manifest *const *)b)->name);
+	const struct backup_manifest *one = *(struct backup_manifest *const *)a, *other = *(struct backup_manifest *const *)b;
+	if (one->sequence != other->sequence)
+		return one->sequence < other->sequence ? -1 : 1;
+	return strcmp(one->name, other->name);
 }
 
 static int read_generation(void *owner, int folder, const char *name)
@@ -177,14 +180,14 @@ static int read_generation(void *owner, int folder, const char *name)
 
 static int load(struct repository *repository, struct buf *problem)
 {
-	int result = each_name(repository->folder, BACKUP_GENERATIONS, read_generation, repository);
+	int result = folder_each(repository->folder, BACKUP_GENERATIONS, read_generation, repository);
 	if (result == ERR_NOT_FOUND)
 		result = 0;
 	if (result < 0)
 		return backup_fail(problem, result, "cannot read %s/" BACKUP_GENERATIONS ": %s", repository->path,
 		                   err_text(result));
 	if (repository->n_generations > 1)
-		qsort(repository->generations, repository->n_generations, sizeof *repository->generations, by_name);
+		qsort(repository->generations, repository->n_generations, sizeof *repository->generations, by_age);
 	return 0;
 }
 
@@ -252,6 +255,26 @@ void repository_close(struct repository *repository)
 
 /* --- finding --- */
 
+bool repository_has(const struct repository *repository, const char *name)
+{
+	for (size_t i = 0; i < repository->n_generations; i++)
+		if (strcmp(repository->generations[i]->name, name) == 0)
+			return true;
+	for (size_t i = 0; i < repository->n_unreadable; i++)
+		if (strcmp(repository->unreadable[i], name) == 0)
+			return true;
+	return false;
+}
+
+const struct backup_manifest *repository_ahead(const struct repository *repository, int64_t now)
+{
+	const struct backup_manifest *latest = NULL;
+	for (size_t i = 0; i < repository->n_generations; i++)
+		if (!latest || repository->generations[i]->time > latest->time)
+			latest = repository->generations[i];
+	return latest && latest->time - now > DAY_SECONDS ? latest : NULL;
+}
+
 /* A moment (ctl_read_moment) as the beginning of a generation's name. */
 static int read_time(struct str at, char out[BACKUP_NAME_MAX])
 {
@@ -266,6 +289,17 @@ static int read_time(struct str at, char out[BACKUP_NAME_MAX])
 	return 0;
 }
 
+/* A moment with a zone behind it: Z, +01:00 or +0100. */
+static bool has_zone(struct str at)
+{
+	int64_t seconds;
+	size_t n = str_ends(at, STR("Z")) || str_ends(at, STR("z")) ? 1
+	           : at.n > 6 && (at.p[at.n - 6] == '+' || at.p[at.n - 6] == '-') && at.p[at.n - 3] == ':' ? 6
+	           : at.n > 5 && (at.p[at.n - 5] == '+' || at.p[at.n - 5] == '-')                          ? 5
+	                                                                                                   : 0;
+	return n > 0 && str_find_byte(at, ':') >= 0 && ctl_read_moment(str_first(at, at.n - n), &seconds) == 0;
+}
+
 int repository_find(const struct repository *repository, struct str at, const struct backup_manifest **out,
                     struct buf *problem)
 {
@@ -275,6 +309,8 @@ int repository_find(const struct repository *repository, struct str at, const st
 	int result = latest ? 0 : read_time(at, time);
 	if (result == ERR_OVERFLOW)
 		return backup_fail(problem, ERR_SYNTAX, "--at: \"%.*s\" is no day or time that there is", STR_ARG(at));
+	if (result < 0 && has_zone(at))
+		return backup_fail(problem, ERR_SYNTAX, "--at takes times in UTC, without a zone, not \"%.*s\"", STR_ARG(at));
 	if (n == 0)
 		return backup_fail(problem, ERR_NOT_FOUND, "there is no backup in %s%s", repository->path,
 		                   repository->n_unreadable ? " whose manifest can be read" : "");
@@ -292,8 +328,11 @@ int repository_find(const struct repository *repository, struct str at, const st
 	if (result < 0)
 		return backup_fail(problem, ERR_NOT_FOUND, "there is no backup \"%.*s\" in %s (see mansio backup list)",
 		                   STR_ARG(at), repository->path);
-	return backup_fail(problem, ERR_NOT_FOUND, "no backup in %s is that old; the oldest is %s", repository->path,
-	                   repository->generations[0]->name);
+	const char *first = repository->generations[0]->name;
+	for (size_t i = 1; i < n; i++)
+		if (strcmp(repository->generations[i]->name, first) < 0)
+			first = repository->generations[i]->name;
+	return backup_fail(problem, ERR_NOT_FOUND, "no backup in %s is that old; the oldest is %s", repository->path, first);
 }
 
 /* --- a new generation --- */
@@ -311,7 +350,7 @@ static int remove_generation(const struct repository *repository, const char *na
 	generation_path(name, BACKUP_MANIFEST, manifest);
 	if (unlinkat(repository->folder, manifest, 0) < 0 && errno != ENOENT)
 		return err_from_errno(errno);
-	int result = each_name(repository->folder, path, remove_one, NULL);
+	int result = folder_each(repository->folder, path, remove_one, NULL);
 	if (result == ERR_NOT_FOUND)
 		return 0;
 	if (result == 0 && unlinkat(repository->folder, path, AT_REMOVEDIR) < 0)
@@ -400,7 +439,7 @@ static int sweep_shard(void *owner, int folder, const char *name)
 	uint64_t shard;
 	if (str_to_u64(str_from_c(name), UINT16_MAX, &shard) < 0)
 		return 0;
-	return each_name(folder, name, sweep_segment, &(struct sweep){ owner, (uint16_t)shard });
+	return folder_each(folder, name, sweep_segment, &(struct sweep){ owner, (uint16_t)shard });
 }
 
 int repository_prune(struct repository *repository, uint64_t keep, uint64_t *removed, struct buf *problem)
@@ -424,7 +463,7 @@ int repository_prune(struct repository *repository, uint64_t keep, uint64_t *rem
 		result = file_sync_folder(repository->folder, BACKUP_GENERATIONS);
 	}
 	if (result == 0)
-		result = each_name(repository->folder, BACKUP_SEGMENTS, sweep_shard, repository);
+		result = folder_each(repository->folder, BACKUP_SEGMENTS, sweep_shard, repository);
 	return result < 0
 	           ? backup_fail(problem, result, "cannot remove what is old in %s: %s", repository->path, err_text(result))
 	           : 0;

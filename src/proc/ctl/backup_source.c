@@ -110,13 +110,14 @@ int source_open(struct ctl *ctl, struct backup_source **out, struct buf *problem
 		result = store_folder_lock(source->directory, &source->lock);
 		if (result == ERR_UNAVAILABLE)
 			(void)backup_fail(problem, result,
-			                  "the store in %s is in use, but no server answers at %.*s; is it starting or stopping?",
+			                  "the store in %s is in use, but no server answers at %.*s; is it starting or stopping, or "
+			                  "does another mansio command work on it?",
 			                  source->directory, STR_ARG(ctl->conf.server.control_socket));
 		else if (result < 0)
 			(void)backup_fail(problem, result, "cannot lock the store in %s: %s", source->directory, err_text(result));
 	}
 	if (result == 0 && (result = store_folder_read(source->directory, &source->identity)) < 0)
-		(void)backup_fail(problem, result, "cannot read the store in %s: %s; run this as root or as the server's user",
+		(void)backup_fail(problem, result, "cannot read the store in %s: %s; run this as root, or as the user who starts the server",
 		                  source->directory, result == ERR_NOT_FOUND ? "there is none" : err_text(result));
 	if (result < 0)
 		source_close(&source);
@@ -185,7 +186,7 @@ static int fetch(struct backup_source *source, const char *name, bool is_snapsho
 	uint64_t size, sum;
 	int from = -1, result = open_file(source, name, &from);
 	if (result < 0)
-		return backup_fail(problem, result, "cannot read %s/%s: %m; run this as root or as the server's user",
+		return backup_fail(problem, result, "cannot read %s/%s: %m; run this as root, or as the user who starts the server",
 		                   source->directory, name);
 	result = copy_whole(from, folder, to, &work, &size, &sum);
 	close(from);
@@ -275,7 +276,7 @@ static int source_file(const struct backup_source *source, const char *name, cha
 	if (n >= BACKUP_PATH_MAX)
 		return backup_fail(problem, ERR_LIMIT, "the name of the store's folder is too long");
 	if (lstat(path, &facts) < 0)
-		return backup_fail(problem, err_from_errno(errno), "cannot read %s: %m; run this as root or as the server's user",
+		return backup_fail(problem, err_from_errno(errno), "cannot read %s: %m; run this as root, or as the user who starts the server",
 		                   path);
 	return S_ISREG(facts.st_mode) ? 0 : backup_fail(problem, ERR_CORRUPT, "%s is not a file", path);
 }

@@ -20,7 +20,6 @@
 
 static void tell(struct verify *verify, const char *file, uint64_t offset, const char *problem)
 {
-	verify->damaged++;
 	verify->damage(verify->owner, &(struct backup_damage){ .file = file, .offset = offset, .problem = problem });
 }
 
@@ -149,9 +148,11 @@ static void tell_message(struct walk *walk, const struct place *place, const cha
 	char id[2 * ACCOUNT_ID_SIZE + 1] = "";
 	for (size_t i = 0; i < MIN(place->account.n, (size_t)ACCOUNT_ID_SIZE); i++)
 		snprintf(id + 2 * i, 3, "%02x", (unsigned char)place->account.p[i]);
-	walk->verify->damaged++;
-	walk->verify->damage(walk->verify->owner,
-	                     &(struct backup_damage){ walk->path, place->offset, str_from_c(id), place->message, problem });
+	walk->verify->damage(walk->verify->owner, &(struct backup_damage){ .file = walk->path,
+	                                                                   .offset = place->offset,
+	                                                                   .account = str_from_c(id),
+	                                                                   .message = place->message,
+	                                                                   .problem = problem });
 }
 
 static void open_segment(struct walk *walk, uint32_t number)
@@ -184,8 +185,8 @@ const char *verify_record(int fd, uint64_t offset, uint64_t size, uint64_t messa
 {
 	size_t n = (size_t)MIN(offset, (uint64_t)BODYLOG_HEADER_MAX);
 	struct body_record record;
-	if (file_read_exactly(fd, offset - n, room, n) < 0)
-		return "its record cannot be read";
+	uint64_t lost;
+	bool all = read_or_zeros(fd, offset - n, room, n, &lost); /* what cannot be read may be of the record before it */
 	for (size_t back = 1; back <= n; back++) {
 		if (body_record_decode(str_of(room + n - back, back), &record) != (int)back)
 			continue;
@@ -195,7 +196,7 @@ const char *verify_record(int fd, uint64_t offset, uint64_t size, uint64_t messa
 		           ? NULL
 		           : "its record is another message's";
 	}
-	return "it has no readable record";
+	return all ? "it has no readable record" : "its record cannot be read";
 }
 
 static int check_message(struct walk *walk, const struct place *place)

@@ -311,10 +311,20 @@ static int run_account_remove(struct ctl *ctl, const struct ctl_command *command
 
 static int say_not_running(const struct ctl *ctl)
 {
-	if (ctl->json)
-		puts("{\"running\":false,\"error\":{\"code\":\"unavailable\",\"message\":\"mansio is not running\"}}");
-	else
-		printf("mansio is not running (nobody answers at %.*s)\n", STR_ARG(ctl->conf.server.control_socket));
+	struct str path = ctl->conf.server.control_socket;
+	struct buf text = BUF_INIT(1024), out = BUF_INIT(4096);
+	buf_addf(&text, "nobody answers at %.*s: mansio is not running, or was started with another configuration", STR_ARG(path));
+	json_begin_object(&out);
+	json_field_bool(&out, "running", false);
+	json_key(&out, "error");
+	json_begin_object(&out);
+	json_field_string(&out, "code", STR("unavailable"));
+	json_field_string(&out, "message", buf_str(&text));
+	json_end_object(&out);
+	json_end_object(&out);
+	printf("%.*s\n", STR_ARG(ctl->json ? buf_str(&out) : buf_str(&text)));
+	buf_free(&text);
+	buf_free(&out);
 	return EXIT_UNAVAILABLE;
 }
 
@@ -384,12 +394,12 @@ const struct ctl_command CTL_COMMANDS[] = {
 	  "--account --mailbox --message --at" },
 	{ "config", "check", CONTROL_STATUS, 0, 1, ctl_run_config_check, CTL_HELP_CONFIG_CHECK, NULL, true },
 	{ "config", "show", CONTROL_STATUS, 0, 0, ctl_run_config_show, CTL_HELP_CONFIG_SHOW },
-	{ "status", NULL, CONTROL_STATUS, 0, 0, run_status, CTL_HELP_STATUS },
+	{ "status", NULL, CONTROL_STATUS, 0, 0, run_status, CTL_HELP_STATUS, .only_socket = true },
 	{ "reload", NULL, CONTROL_RELOAD, 0, 0, ctl_run_reload, CTL_HELP_RELOAD },
-	{ "metrics", NULL, CONTROL_METRICS, 0, 0, ctl_run_metrics, CTL_HELP_METRICS },
-	{ "log", "level", CONTROL_LOG_LEVEL, 0, 2, ctl_run_log_level, CTL_HELP_LOG_LEVEL },
-	{ "who", NULL, CONTROL_WHO, 0, 0, ctl_run_who, CTL_HELP_WHO, "--all" },
-	{ "kick", NULL, CONTROL_KICK, 0, 1, ctl_run_kick, CTL_HELP_KICK, "--address" },
+	{ "metrics", NULL, CONTROL_METRICS, 0, 0, ctl_run_metrics, CTL_HELP_METRICS, .only_socket = true },
+	{ "log", "level", CONTROL_LOG_LEVEL, 0, 2, ctl_run_log_level, CTL_HELP_LOG_LEVEL, .only_socket = true },
+	{ "who", NULL, CONTROL_WHO, 0, 0, ctl_run_who, CTL_HELP_WHO, "--all", .only_socket = true },
+	{ "kick", NULL, CONTROL_KICK, 0, 1, ctl_run_kick, CTL_HELP_KICK, "--address", .only_socket = true },
 };
 const size_t CTL_N_COMMANDS = COUNT_OF(CTL_COMMANDS);
 

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "loop/tls.h"
+#include "proc/store_folder.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -19,8 +20,41 @@
 struct problems {
 	const struct ctl *ctl;
 	struct buf text;
-	size_t n;
+	size_t n, warnings;
 };
+
+/* Good, but hardly meant. */
+static void add_warning(struct problems *problems, enum conf_setting setting, const char *what)
+{
+	const struct ctl *ctl = problems->ctl;
+	uint32_t line = ctl->conf.lines[setting];
+	problems->warnings++;
+	if (!ctl->json) {
+		buf_addf(&problems->text, "%s:%u:1: warning: %s\n", ctl->config_file, (unsigned)line, what);
+		return;
+	}
+	json_begin_object(&problems->text);
+	json_field_string(&problems->text, "file", str_from_c(ctl->config_file));
+	json_field_u64(&problems->text, "line", line);
+	json_field_u64(&problems->text, "column", 1);
+	json_field_string(&problems->text, "severity", STR("warning"));
+	json_field_string(&problems->text, "text", str_from_c(what));
+	json_end_object(&problems->text);
+}
+
+static void check_users(struct problems *problems, const struct conf *conf)
+{
+	struct store_owners owners;
+	enum conf_setting setting = CONF_server_user;
+	(void)store_owner_find(conf->server.user, conf->server.user_id, &owners.user, &owners.group);
+	(void)store_owner_find(conf->server.network_user, conf->server.network_user_id, &owners.network_user,
+	                       &owners.network_group);
+	const char *what = store_owners_warning(&owners);
+	if (owners.user != 0 && conf->lines[CONF_server_network_user] != CONF_LINE_DEFAULT)
+		setting = CONF_server_network_user;
+	if (what)
+		add_warning(problems, setting, what);
+}
 
 static void add_problem(struct problems *problems, uint32_t line, uint32_t column, struct str text)
 {
@@ -33,6 +67,7 @@ static void add_problem(struct problems *problems, uint32_t line, uint32_t colum
 	json_field_string(&problems->text, "file", str_from_c(problems->ctl->config_file));
 	json_field_u64(&problems->text, "line", line);
 	json_field_u64(&problems->text, "column", column);
+	json_field_string(&problems->text, "severity", STR("error"));
 	json_field_string(&problems->text, "text", text);
 	json_end_object(&problems->text);
 }
@@ -86,8 +121,10 @@ static void check_keys(struct problems *problems, const struct conf *conf)
 static void check_all(struct problems *problems, struct ctl *ctl)
 {
 	struct conf_errors errors;
-	if (conf_parse(buf_str(&ctl->conf_text), str_from_c(ctl->config_file), &ctl->conf, &errors) == 0)
+	if (conf_parse(buf_str(&ctl->conf_text), str_from_c(ctl->config_file), &ctl->conf, &errors) == 0) {
 		check_keys(problems, &ctl->conf);
+		check_users(problems, &ctl->conf);
+	}
 	for (size_t i = 0; i < errors.n; i++)
 		add_problem(problems, errors.list[i].line, errors.list[i].column, errors.list[i].text);
 	if (errors.omitted > 0)
@@ -112,11 +149,13 @@ int ctl_run_config_check(struct ctl *ctl, const struct ctl_command *command)
 		json_end_array(&problems.text);
 	if (ctl->json)
 		printf("%.*s\n", STR_ARG(buf_str(&problems.text)));
-	else if (problems.n == 0)
-		printf("%s: %s\n", ctl->config_file,
-		       access(ctl->config_file, F_OK) == 0 ? "good" : "there is none, and the defaults are in force");
 	else
 		fprintf(stderr, "%.*s", STR_ARG(buf_str(&problems.text)));
+	if (!ctl->json && problems.n == 0)
+		printf("%s: %s\n", ctl->config_file,
+		       access(ctl->config_file, F_OK) != 0 ? "there is none, and the defaults are in force"
+		       : problems.warnings > 0             ? "good, with warnings"
+		                                           : "good");
 	buf_free(&problems.text);
 	return problems.n > 0 ? EXIT_CONFIG : EXIT_DONE;
 }

@@ -62,6 +62,7 @@ struct ctl_command {
 	const char *help;
 	const char *options; /* names of its own, with a space between them: "--mailbox --since"; NULL: none */
 	bool any_configuration; /* runs before the configuration is read */
+	bool only_socket;       /* speaks with the server alone: runs although other settings are wrong */
 };
 
 struct ctl_group {

@@ -6,12 +6,14 @@
 #include "base/buf.h"
 #include "base/checked.h"
 #include "base/test_folder.h"
+#include "proc/ctl/backup.h"
 #include "proc/store_folder.h"
 
 #include <fcntl.h>
 #include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -264,6 +266,33 @@ static void a_store_in_use_is_left_alone(void **state)
 	assert_int_equal(0, mansio(place, "domain add example.test"));
 }
 
+/* Our own memory is a file with a hole that cannot be read: what is unmapped. */
+static void what_a_disk_cannot_read_is_lost_by_sectors(void **state)
+{
+	enum { SECTOR = 4096, SECTORS = 64, BAD = 10, SHIFT = 100 };
+	char *memory = mmap(NULL, SECTORS * SECTOR, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	static char expected[SECTORS * SECTOR], got[SECTORS * SECTOR];
+	uint64_t at = (uint64_t)(uintptr_t)memory, lost = 0;
+	int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+	assert_true(memory != MAP_FAILED && fd >= 0);
+	for (size_t i = 0; i < sizeof expected; i++)
+		memory[i] = expected[i] = (char)(i % 251 + 1);
+	assert_true(read_or_zeros(fd, at + SHIFT, got, sizeof got - SHIFT, &lost));
+	assert_memory_equal(got, expected + SHIFT, sizeof got - SHIFT);
+	assert_int_equal(0, munmap(memory + BAD * SECTOR, SECTOR));
+	memset(expected + BAD * SECTOR, 0, SECTOR);
+	assert_false(read_or_zeros(fd, at + SHIFT, got, sizeof got - SHIFT, &lost));
+	assert_memory_equal(got, expected + SHIFT, sizeof got - SHIFT);
+	assert_int_equal(lost, at + BAD * SECTOR);
+	memset(got, 1, sizeof got);
+	assert_false(read_or_zeros(-1, 7, got, sizeof got, &lost));
+	assert_int_equal(lost, 7);
+	assert_true(got[0] == 0 && memcmp(got, got + 1, sizeof got - 1) == 0);
+	close(fd);
+	munmap(memory, BAD * SECTOR);
+	munmap(memory + (BAD + 1) * SECTOR, (SECTORS - BAD - 1) * SECTOR);
+}
+
 int main(void)
 {
 #define ON_STORE(test) cmocka_unit_test_setup_teardown(test, make_place, remove_place)
@@ -275,6 +304,7 @@ int main(void)
 		ON_STORE(wrong_arguments_are_usage_errors),
 		ON_STORE(help_is_everywhere_and_has_an_example),
 		ON_STORE(a_store_in_use_is_left_alone),
+		cmocka_unit_test(what_a_disk_cannot_read_is_lost_by_sectors),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -296,7 +296,7 @@ const char CTL_HELP_STORE_CHECK[] =
 	"\n"
 	"Reads all mail while the server serves, and compares it with what came in; then each table of the indexes and\n"
 	"the directory. Lists what is damaged, with its file and place; all else goes on as it is. Exit status 1: there\n"
-	"is damage. A note is none. Run it as root or as the server's user.\n"
+	"is damage. A note is none. Run it as root, or as the user who starts the server.\n"
 	"\n"
 	OPTIONS
 	"\n"
@@ -400,5 +400,5 @@ const char CTL_HELP_IMPORT[] =
 	"\n"
 	"example:\n"
 	"  mansio import alice@example.test alice/Maildir\n"
-	"  mansio import alice@example.test alice/Maildir      after the MX record was changed: what has come since\n"
+	"  mansio import alice@example.test alice/Maildir      # after the MX record was changed: what has come since\n"
 	"  mansio import alice@example.test old.mbox --mailbox Archive/old\n";

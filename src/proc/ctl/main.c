@@ -78,23 +78,32 @@ bool ctl_read_file(const char *name, struct buf *text)
 /* Without -c a missing file means the defaults: `mansio status` works on a fresh machine. */
 int ctl_read_configuration(struct ctl *ctl)
 {
-	ctl->conf_text = BUF_INIT(CONF_TEXT_MAX + 4096);
+	ctl->conf_text = BUF_INIT(CONF_TEXT_MAX);
 	bool exists = access(ctl->config_file, F_OK) == 0;
-	if ((exists || ctl->config_given) && !ctl_read_file(ctl->config_file, &ctl->conf_text)) {
+	int err = exists || ctl->config_given ? file_read(AT_FDCWD, ctl->config_file, 0, &ctl->conf_text) : 0;
+	if (err < 0) {
 		char text[512];
-		snprintf(text, sizeof text, "cannot read the configuration %s: %m", ctl->config_file);
+		if (err == ERR_LIMIT)
+			snprintf(text, sizeof text, "the configuration %s is larger than %d KB", ctl->config_file, CONF_TEXT_MAX / 1024);
+		else
+			snprintf(text, sizeof text, "cannot read the configuration %s: %m", ctl->config_file);
 		return ctl_fail(ctl, EXIT_CONFIG, "config", str_from_c(text));
 	}
 	return EXIT_DONE;
 }
 
-static int parse_configuration(struct ctl *ctl)
+static int parse_configuration(struct ctl *ctl, const struct ctl_command *command)
 {
 	struct conf_errors errors;
 	int failed = ctl_read_configuration(ctl);
 	if (failed)
 		return failed;
 	int err = conf_parse(buf_str(&ctl->conf_text), str_from_c(ctl->config_file), &ctl->conf, &errors);
+	if (err && command->only_socket && conf_parse_socket(buf_str(&ctl->conf_text), &ctl->conf) == 0) {
+		fprintf(stderr, "mansio: there are mistakes in %s, which do not concern this command (see mansio config check)\n",
+		        ctl->config_file);
+		err = 0;
+	}
 	if (err) {
 		struct buf text = BUF_INIT(64 * 1024);
 		conf_errors_print(&errors, &text);
@@ -197,7 +206,7 @@ static int run(struct ctl *ctl)
 		return ctl_usage(ctl, "one argument too many: \"%.*s\"", ctl->arguments[command->max_arguments]);
 	int failed = ctl_check_options(ctl, command);
 	if (failed == EXIT_DONE && !command->any_configuration)
-		failed = parse_configuration(ctl);
+		failed = parse_configuration(ctl, command);
 	return failed ? failed : command->run(ctl, command);
 }
 
@@ -210,8 +219,10 @@ int ctl_main(int argc, char **argv)
 	int result = read_arguments(ctl, argc, argv);
 	if (result == EXIT_DONE)
 		result = ctl->version ? print_version(ctl) : run(ctl);
-	if (fflush(stdout) != 0 && result == EXIT_DONE)
-		result = EXIT_FAILED;
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		fputs("mansio: the answer cannot be written to the standard output\n", stderr);
+		result = result == EXIT_DONE ? EXIT_FAILED : result;
+	}
 	ctl_offline_close(ctl);
 	mem_wipe(ctl->password, sizeof ctl->password);
 	conf_free(&ctl->conf);

@@ -94,11 +94,12 @@ static void fail_open(const struct ctl *ctl, struct ctl_reply *reply, int err)
 {
 	const char *directory = ctl->conf.server.directory.p;
 	if (err == ERR_UNAVAILABLE)
-		ctl_reply_fail(reply, err, "the store in %s is in use, but no server answers at %.*s; "
-			       "is it starting or stopping?", directory, STR_ARG(ctl->conf.server.control_socket));
+		ctl_reply_fail(reply, err, "the store in %s is in use, but no server answers at %.*s; is it starting or "
+			       "stopping, or does another mansio command work on it?", directory, STR_ARG(ctl->conf.server.control_socket));
 	else if (err == ERR_NOT_FOUND)
-		ctl_reply_fail(reply, ERR_UNAVAILABLE, "there is no store in %s yet; start the server once: mansio serve -c %s",
-			       directory, ctl->config_file);
+		ctl_reply_fail(reply, ERR_UNAVAILABLE, "there is no store in %s yet, and no server answers at %.*s; start the "
+			       "server once: mansio serve -c %s", directory, STR_ARG(ctl->conf.server.control_socket),
+			       ctl->config_file);
 	else
 		ctl_reply_fail(reply, err, "cannot open the store in %s: %s", directory, err_text(err));
 }

@@ -1,7 +1,7 @@
 /* restore.c: the command mansio restore. Without options a whole store, from a generation, into a folder that has none:
  * every byte is compared with its checksum on the way, the databases are checked by SQLite, and each message is read
- * again where it came to lie. The file "store" comes last, so a folder that was not filled to the end is no store; the
- * mark says what it is. With --account: restore_account.c. */
+ * again where it came to lie. The file "store" comes last, so a folder that was not filled to the end is no store
+ * (restore_folder.c). With --account: restore_account.c. */
 #include "proc/ctl/backup.h"
 
 #include "auth/directory.h"
@@ -14,15 +14,12 @@
 #include "db/snapshot.h"
 #include "proc/ctl/restore.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define UNFINISHED   "restore.unfinished"
 #define CHUNK        ((size_t)256 * 1024)
 #define CACHE_KB     8192
 #define OPEN_WAIT_MS 5000
@@ -34,7 +31,7 @@ struct restore {
 	const char *directory; /* of the store */
 	int folder, lock;
 	bool as_root;
-	uint32_t owner;
+	uint32_t owner, group; /* of all files but "store", where root restores */
 	struct backup_work *work;
 	struct backup_found *found;
 	struct buf *problem;
@@ -42,33 +39,6 @@ struct restore {
 };
 
 /* --- the folder --- */
-
-/* What a folder without a store may have in it. */
-static bool is_harmless(const char *name)
-{
-	static const char *const NAMES[] = { ".", "..", "lock", "lost+found", STORE_FOLDER_RUN, STORE_FOLDER_SPOOL };
-	for (size_t i = 0; i < COUNT_OF(NAMES); i++)
-		if (strcmp(name, NAMES[i]) == 0)
-			return true;
-	return false;
-}
-
-static int check_empty(struct restore *restore)
-{
-	if (faccessat(restore->folder, UNFINISHED, F_OK, 0) == 0)
-		return 0;
-	DIR *list = opendir(restore->directory);
-	int result = list ? 0 : err_from_errno(errno);
-	for (struct dirent *item; result == 0 && (item = readdir(list));)
-		if (!is_harmless(item->d_name))
-			result = backup_fail(restore->problem, ERR_EXISTS,
-			                     "%s is not empty (%s is in it): a whole store is only restored into an "
-			                     "empty folder; move it away, or use --account to restore into the running server",
-			                     restore->directory, item->d_name);
-	if (list)
-		closedir(list);
-	return result;
-}
 
 static int prepare_folder(struct restore *restore)
 {
@@ -84,23 +54,14 @@ static int prepare_folder(struct restore *restore)
 	if (result < 0 || restore->folder < 0)
 		return backup_fail(restore->problem, result < 0 ? result : ERR_IO, "cannot make the folder %s: %m",
 		                   restore->directory);
-	result = check_empty(restore);
-	if (result < 0)
-		return result;
-	int mark = openat(restore->folder, UNFINISHED, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (mark < 0 || fsync(restore->folder) < 0)
-		result = backup_fail(restore->problem, ERR_IO, "cannot write in %s: %m", restore->directory);
-	if (mark >= 0)
-		close(mark);
-	return result;
+	return restore_folder_begin(restore->directory, restore->folder, restore->problem);
 }
 
-/* As the supervisor does: by name, else by number. */
 static void choose_owner(struct restore *restore)
 {
+	const struct conf *conf = &restore->ctl->conf;
 	restore->as_root = geteuid() == 0;
-	const struct passwd *user = restore->as_root ? getpwnam(restore->ctl->conf.server.user.p) : NULL;
-	restore->owner = user ? user->pw_uid : (uint32_t)restore->ctl->conf.server.user_id;
+	(void)store_owner_find(conf->server.user, conf->server.user_id, &restore->owner, &restore->group);
 }
 
 static int make_folder(struct restore *restore, const char *name, mode_t mode, bool owned)
@@ -108,7 +69,7 @@ static int make_folder(struct restore *restore, const char *name, mode_t mode, b
 	if (mkdirat(restore->folder, name, mode) < 0 && errno != EEXIST)
 		return err_from_errno(errno);
 	int fd = openat(restore->folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW), result = 0;
-	if (fd < 0 || fchmod(fd, mode) < 0 || (owned && restore->as_root && fchown(fd, restore->owner, restore->owner) < 0))
+	if (fd < 0 || fchmod(fd, mode) < 0 || (owned && restore->as_root && fchown(fd, restore->owner, restore->group) < 0))
 		result = err_from_errno(errno);
 	if (fd >= 0)
 		close(fd);
@@ -137,7 +98,7 @@ static int make_folders(struct restore *restore)
 static int make_file(struct restore *restore, const char *name, int *out)
 {
 	int fd = openat(restore->folder, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd >= 0 && (!restore->as_root || fchown(fd, restore->owner, restore->owner) == 0)) {
+	if (fd >= 0 && (!restore->as_root || fchown(fd, restore->owner, restore->group) == 0)) {
 		*out = fd;
 		return 0;
 	}
@@ -146,16 +107,24 @@ static int make_file(struct restore *restore, const char *name, int *out)
 	return backup_fail(restore->problem, ERR_IO, "cannot make %s/%s: %m", restore->directory, name);
 }
 
-/* The bytes [at, end) of one file behind what the other has, and their sum; what cannot be read is ERR_CORRUPT. */
-static int copy_range(struct restore *restore, int from, uint64_t at, uint64_t end, int to, uint64_t *sum)
+struct copied {
+	uint64_t sum;
+	bool damaged;  /* some could not be read: zeros stand in their place, from `lost` on */
+	uint64_t lost;
+};
+
+/* The bytes [at, end) of one file behind what the other has. */
+static int copy_range(struct restore *restore, int from, uint64_t at, uint64_t end, int to, struct copied *out)
 {
 	struct body_sum *state = body_sum_new();
+	uint64_t lost;
 	int result = 0;
+	*out = (struct copied){ 0 };
 	while (at < end && result == 0) {
 		struct str piece = str_of(restore->room, (size_t)MIN(end - at, (uint64_t)CHUNK));
-		if (file_read_exactly(from, at, restore->room, piece.n) < 0) {
-			result = ERR_CORRUPT;
-			break;
+		if (!read_or_zeros(from, at, restore->room, piece.n, &lost)) {
+			out->lost = out->damaged ? out->lost : lost;
+			out->damaged = true;
 		}
 		body_sum_add(state, piece);
 		at += piece.n;
@@ -165,21 +134,21 @@ static int copy_range(struct restore *restore, int from, uint64_t at, uint64_t e
 		else
 			result = work_done(restore->work, piece.n);
 	}
-	*sum = body_sum_end(&state);
+	out->sum = body_sum_end(&state);
 	return result;
 }
 
 static int copy_file(struct restore *restore, const struct backup_file *file, const char *name)
 {
 	char path[BACKUP_NAME_MAX * 4];
-	uint64_t sum = 0;
+	struct copied copied = { 0 };
 	int to = -1, from;
 	generation_path(restore->manifest->name, file->name, path);
 	from = openat(restore->repository->folder, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	int result = from < 0 ? ERR_CORRUPT : make_file(restore, name, &to);
 	if (result == 0)
-		result = copy_range(restore, from, 0, file->size, to, &sum);
-	if (result == 0 && sum != file->sum)
+		result = copy_range(restore, from, 0, file->size, to, &copied);
+	if (result == 0 && (copied.damaged || copied.sum != file->sum))
 		result = ERR_CORRUPT;
 	if (result == 0 && fsync(to) < 0)
 		result = ERR_IO;
@@ -195,36 +164,45 @@ static int copy_file(struct restore *restore, const struct backup_file *file, co
 	           : result;
 }
 
+static void tell_segment(struct restore *restore, const char *path, uint64_t offset, const char *problem)
+{
+	backup_on_damage(restore->found, &(struct backup_damage){ .file = path, .offset = offset, .problem = problem });
+}
+
 /* Damage is told, and the bytes are taken as they are: messages elsewhere in the segment are whole. */
+static int copy_pieces_back(struct restore *restore, const struct backup_segment *segment, const char *path, int from,
+                            int to)
+{
+	struct copied copied;
+	uint64_t at = 0;
+	int result = 0;
+	for (size_t i = 0; i < segment->n_pieces && result == 0; i++) {
+		const struct backup_piece *piece = &segment->pieces[i];
+		result = copy_range(restore, from, at, piece->end, to, &copied);
+		if (result == 0 && copied.damaged)
+			tell_segment(restore, path, copied.lost, "bytes cannot be read, here or in the 16 MB behind");
+		else if (result == 0 && copied.sum != piece->sum)
+			tell_segment(restore, path, at, "bytes have changed, here or in the 16 MB behind");
+		at = piece->end;
+	}
+	return result;
+}
+
+/* It becomes as long as its index says, whatever there is of it: the server asks for that. */
 static int copy_segment_back(struct restore *restore, const struct backup_segment *segment)
 {
 	char path[BACKUP_NAME_MAX * 2], name[96];
-	uint64_t at = 0, sum;
 	int to = -1;
 	segment_path(segment, path);
 	snprintf(name, sizeof name, STORE_FOLDER_SHARDS "/%02u/body/%06u.seg", segment->shard, segment->number);
 	int from = openat(restore->repository->folder, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (from < 0 && segment->n_pieces > 0)
+		tell_segment(restore, path, 0, errno == ENOENT ? "the file is missing" : "the file cannot be read");
 	int result = make_file(restore, name, &to);
-	for (size_t i = 0; i < segment->n_pieces && result == 0; i++) {
-		const struct backup_piece *piece = &segment->pieces[i];
-		result = from < 0 ? ERR_CORRUPT : copy_range(restore, from, at, piece->end, to, &sum);
-		if (result == ERR_CORRUPT || (result == 0 && sum != piece->sum)) {
-			backup_on_damage(
-				restore->found,
-				&(struct backup_damage){ .file = path,
-			                             .offset = at,
-			                             .problem = result ? "bytes cannot be read from here on"
-			                                               : "bytes have changed, here or in the 16 MB behind" });
-			bool unreadable = result < 0;
-			result = 0;
-			/* as long as its index says: the server asks for that */
-			if (unreadable && ftruncate(to, (off_t)segment->end) < 0)
-				result = ERR_IO;
-			if (unreadable)
-				break;
-		}
-		at = piece->end;
-	}
+	if (result == 0 && from < 0 && ftruncate(to, (off_t)segment->end) < 0)
+		result = err_from_errno(errno);
+	if (result == 0 && from >= 0)
+		result = copy_pieces_back(restore, segment, path, from, to);
 	if (result == 0 && fsync(to) < 0)
 		result = ERR_IO;
 	if (from >= 0)
@@ -377,7 +355,7 @@ static int finish(struct restore *restore)
 	char name[96];
 	bool as_root = restore->as_root;
 	restore->as_root = false; /* this one stays the supervisor's */
-	int result = identity ? copy_file(restore, identity, "store.new")
+	int result = identity ? copy_file(restore, identity, RESTORE_STORE_NEW)
 	                      : backup_fail(restore->problem, ERR_CORRUPT, "the backup has no file \"store\"");
 	restore->as_root = as_root;
 	for (int i = -2; i < (int)restore->manifest->shards * 2 && result == 0; i++) {
@@ -392,10 +370,8 @@ static int finish(struct restore *restore)
 		if (fd >= 0)
 			close(fd);
 	}
-	if (result == 0 &&
-	    (fsync(restore->folder) < 0 || renameat(restore->folder, "store.new", restore->folder, "store") < 0 ||
-	     fsync(restore->folder) < 0 || unlinkat(restore->folder, UNFINISHED, 0) < 0 || fsync(restore->folder) < 0))
-		result = ERR_IO;
+	if (result == 0)
+		result = restore_folder_end(restore->folder);
 	return result < 0 && restore->problem->n == 0
 	           ? backup_fail(restore->problem, result, "cannot finish %s: %m", restore->directory)
 	           : result;

@@ -6,7 +6,7 @@
 
 #include "auth/address.h"
 #include "base/checked.h"
-#include "base/clock.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "db/bodylog.h"
 #include "db/snapshot.h"
@@ -23,14 +23,13 @@
 struct sending {
 	struct ctl *ctl;
 	const struct restore_wish *wish;
-	const char *generation; /* name of the backup */
 	struct working_store working;
-	struct account *account;
+	struct restore_origin origin;
+	struct missing *missing; /* NULL: messages were chosen */
 	struct ctl_parcel_sender sender;
 	bool sends;
 	struct ctl_reply reply;
 	struct backup_work work;
-	struct backup_found *found;
 	struct buf *problem;
 };
 
@@ -106,7 +105,7 @@ static int said(struct sending *s, int result)
 /* mode: back, or add with the source (parcel_reader.h) behind it. */
 static int open_parcel(struct sending *s, const struct str *mode, uint32_t n)
 {
-	struct str arguments[3] = { s->wish->address };
+	struct str arguments[4] = { s->wish->address };
 	memcpy(arguments + 1, mode, n * sizeof *mode);
 	int fd, result = ctl_parcel_open(s->ctl, CONTROL_PARCEL_WRITE, arguments, 1 + n, &fd, &s->reply);
 	if (result < 0)
@@ -140,7 +139,7 @@ static int pass_on(struct sending *s, struct buf *made)
 static int check_mailboxes(struct sending *s)
 {
 	for (uint32_t i = 0; i < s->wish->n_mailboxes; i++)
-		if (!account_mailbox(s->account, s->wish->mailboxes[i]))
+		if (!account_mailbox(s->origin.account, s->wish->mailboxes[i]))
 			return backup_fail(s->problem, ERR_NOT_FOUND, "%.*s has no mailbox \"%.*s\" in this backup",
 			                   STR_ARG(s->wish->address), STR_ARG(s->wish->mailboxes[i]));
 	return 0;
@@ -150,11 +149,14 @@ static int send_mailboxes(struct sending *s)
 {
 	const struct parcel_filter filter = { .mailboxes = s->wish->mailboxes, .n_mailboxes = s->wish->n_mailboxes };
 	int result = open_parcel(s, &STR("back"), 1);
-	struct parcel_writer *writer = result == 0 ? parcel_writer_new(s->account, &filter) : NULL;
+	struct parcel_writer *writer = result == 0 ? parcel_writer_new(s->origin.account, &filter) : NULL;
 	bool done = false;
+	s->missing = missing_new(&s->origin);
 	while (result == 0 && !done && !s->sender.over) {
 		result = parcel_writer_step(writer, &done);
 		working_turn(&s->working);
+		if (result == 0)
+			result = missing_scan(s->missing, buf_str(&parcel_writer_maker(writer)->out));
 		if (result < 0)
 			(void)backup_fail(s->problem, result, "the backup cannot be read: %s", err_text(result));
 		else
@@ -169,43 +171,19 @@ static int send_mailboxes(struct sending *s)
 struct chosen {
 	struct entry entry;
 	struct keyword_bits keywords;
-	struct message_row row;
-	uint64_t checksum;
+	struct origin_message message; /* compared before it is sent: what is sent cannot be taken back */
 };
 
-/* From its record in the backup, and the bytes compared with it: what is sent cannot be taken back. */
-static int verify_message(struct sending *s, struct chosen *chosen, char *room, bool *whole)
+static int send_body(struct sending *s, const struct chosen *chosen)
 {
-	struct str id = str_of((const char *)s->wish->id.bytes, sizeof s->wish->id.bytes);
-	uint64_t offset, sum;
-	int fd, result = message_file(s->account, &chosen->row, &fd, &offset);
-	*whole = false;
-	if (result == ERR_NOT_FOUND)
-		return 0;
-	if (result < 0)
-		return result;
-	if (verify_record(fd, offset, chosen->row.size, chosen->entry.message, id, room, &chosen->checksum) != NULL)
-		return 0;
-	struct body_sum *state = body_sum_new();
-	for (uint64_t at = 0; at < chosen->row.size && result == 0; at += PARCEL_BODY_CHUNK) {
-		size_t n = (size_t)MIN(chosen->row.size - at, (uint64_t)PARCEL_BODY_CHUNK);
-		result = message_read(s->account, &chosen->row, at, n, room);
-		body_sum_add(state, str_of(room, n));
-	}
-	sum = body_sum_end(&state);
-	*whole = result == 0 && sum == chosen->checksum;
-	return 0;
-}
-
-static int send_body(struct sending *s, const struct chosen *chosen, char *room)
-{
+	const struct message_row *row = &chosen->message.row;
 	int result = 0;
-	for (uint64_t at = 0; at < chosen->row.size && result == 0; at += PARCEL_BODY_CHUNK) {
-		size_t n = (size_t)MIN(chosen->row.size - at, (uint64_t)PARCEL_BODY_CHUNK);
-		result = message_read(s->account, &chosen->row, at, n, room);
+	for (uint64_t at = 0; at < row->size && result == 0; at += PARCEL_BODY_CHUNK) {
+		size_t n = (size_t)MIN(row->size - at, (uint64_t)PARCEL_BODY_CHUNK);
+		result = message_read(s->origin.account, row, at, n, s->origin.room);
 		if (result < 0)
 			return backup_fail(s->problem, result, "the backup cannot be read: %s", err_text(result));
-		parcel_put_body(&s->sender.maker, str_of(room, n));
+		parcel_put_body(&s->sender.maker, str_of(s->origin.room, n));
 		if (s->sender.maker.out.n >= FLUSH_AT)
 			result = flush(s);
 	}
@@ -213,16 +191,16 @@ static int send_body(struct sending *s, const struct chosen *chosen, char *room)
 }
 
 /* Its number in the parcel is its uid, which says with the source whether it has come before. */
-static int send_message(struct sending *s, const struct chosen *chosen, char *room)
+static int send_message(struct sending *s, const struct chosen *chosen)
 {
 	const struct parcel_message message = { .number = chosen->entry.uid,
-		                                    .size = chosen->row.size,
-		                                    .internal_date = chosen->row.internal_date,
-		                                    .zone_minutes = chosen->row.zone_minutes,
-		                                    .checksum = chosen->checksum,
+		                                    .size = chosen->message.row.size,
+		                                    .internal_date = chosen->message.row.internal_date,
+		                                    .zone_minutes = chosen->message.row.zone_minutes,
+		                                    .checksum = chosen->message.checksum,
 		                                    .mailbox = 1 };
 	parcel_put_message(&s->sender.maker, &message);
-	int result = send_body(s, chosen, room);
+	int result = send_body(s, chosen);
 	if (result < 0)
 		return result;
 	struct parcel_entries *entries = mem_alloc(1, sizeof *entries);
@@ -237,28 +215,14 @@ static int send_message(struct sending *s, const struct chosen *chosen, char *ro
 	return flush(s);
 }
 
-static int send_one(struct sending *s, struct mailbox *mailbox, const struct entry *entry, char *room)
+static int send_one(struct sending *s, struct mailbox *mailbox, const struct entry *entry)
 {
-	struct message_cursor rows;
 	struct chosen chosen = { .entry = *entry };
-	bool whole = false;
 	entry_keywords(mailbox, entry, &chosen.keywords);
-	message_cursor_begin(&rows, s->account);
-	int result = message_cursor_get(&rows, chosen.entry.message, &chosen.row);
-	message_cursor_end(&rows);
-	if (result == 0)
-		result = verify_message(s, &chosen, room, &whole);
-	if (result < 0)
-		return backup_fail(s->problem, result, "the backup cannot be read: %s", err_text(result));
-	if (whole)
-		return send_message(s, &chosen, room);
-	char file[BACKUP_NAME_MAX * 2];
-	snprintf(file, sizeof file, "segment %" PRIu32, chosen.row.segment);
-	backup_on_damage(s->found,
-	                 &(struct backup_damage){
-						 .file = file,
-						 .offset = chosen.row.offset,
-						 .problem = "a message that was asked for is damaged in the backup, and was left out" });
+	origin_examine(&s->origin, entry->message, &chosen.message);
+	if (!chosen.message.problem)
+		return send_message(s, &chosen);
+	origin_tell(&s->origin, s->wish->mailboxes[0], entry->uid, &chosen.message);
 	return 0;
 }
 
@@ -300,14 +264,14 @@ static int choose(struct sending *s, struct mailbox *mailbox, struct set *out)
 	return 0;
 }
 
-static int send_chosen(struct sending *s, struct mailbox *mailbox, const struct set *uids, char *room)
+static int send_chosen(struct sending *s, struct mailbox *mailbox, const struct set *uids)
 {
 	int result = 0;
 	for (uint32_t i = 0; i < uids->n; i++) {
 		struct entry_cursor cursor = entry_seek(mailbox, uids->ranges[i].first);
 		const struct entry *entry;
 		while (result == 0 && (entry = entry_next(&cursor)) && entry->uid <= uids->ranges[i].last)
-			result = send_one(s, mailbox, entry, room);
+			result = send_one(s, mailbox, entry);
 	}
 	return result;
 }
@@ -319,7 +283,7 @@ static struct account_id source_of(const struct sending *s)
 	struct account_id source;
 	struct buf text = BUF_INIT(BACKUP_NAME_MAX + 64);
 	XXH128_canonical_t sum;
-	buf_addf(&text, "restore %s ", s->generation);
+	buf_addf(&text, "restore %s ", s->origin.manifest->name);
 	buf_add(&text, str_of((const char *)s->wish->id.bytes, sizeof s->wish->id.bytes));
 	XXH128_canonicalFromHash(&sum, XXH3_128bits(text.p, text.n));
 	memcpy(source.bytes, sum.digest, sizeof source.bytes);
@@ -329,28 +293,26 @@ static struct account_id source_of(const struct sending *s)
 
 static int send_messages(struct sending *s)
 {
-	struct mailbox *mailbox = account_mailbox(s->account, s->wish->mailboxes[0]);
+	struct mailbox *mailbox = account_mailbox(s->origin.account, s->wish->mailboxes[0]);
 	struct account_id source = source_of(s);
-	const struct str mode[] = { STR("add"), str_of((const char *)source.bytes, sizeof source.bytes) };
+	const struct str mode[] = { STR("add"), str_of((const char *)source.bytes, sizeof source.bytes), STR("made-anew") };
 	struct set uids = SET_INIT;
 	int result = mailbox_open(mailbox);
 	if (result < 0)
 		return backup_fail(s->problem, result, "the backup cannot be read: %s", err_text(result));
-	char *room = mem_alloc_unset(MAX(PARCEL_BODY_CHUNK, BODYLOG_HEADER_MAX));
 	result = choose(s, mailbox, &uids);
 	if (result == 0)
 		result = open_parcel(s, mode, COUNT_OF(mode));
 	if (result == 0) {
 		parcel_put_begin(&s->sender.maker, &(struct parcel_begin){ .next = 1 });
 		put_mailbox(s, mailbox);
-		result = send_chosen(s, mailbox, &uids, room);
+		result = send_chosen(s, mailbox, &uids);
 	}
 	if (result == 0) {
 		parcel_put_end(&s->sender.maker);
 		result = said(s, ctl_parcel_finish(&s->sender, &s->reply));
 	}
 	set_free(&uids);
-	mem_free(room);
 	mailbox_close(mailbox);
 	return result;
 }
@@ -360,17 +322,18 @@ static int send_messages(struct sending *s)
 static int run(struct sending *s, const struct repository *repository, const struct backup_manifest *manifest,
                struct restore_wish *wish)
 {
-	uint16_t shard;
-	int result = find_account(s, repository, manifest, &wish->id, &shard);
+	struct restore_origin *origin = &s->origin;
+	int result = find_account(s, repository, manifest, &wish->id, &origin->shard);
+	origin->id = wish->id;
 	if (result == 0)
 		result = check_account(s);
 	progress_begin(&s->work.progress, "opening the backup", 0, NULL);
 	if (result == 0)
-		result = working_open(&s->working, repository, manifest, shard, &s->work);
+		result = working_open(&s->working, repository, manifest, origin->shard, &s->work);
 	progress_end(&s->work.progress);
 	if (result < 0)
 		return result;
-	result = account_open(s->working.store, &wish->id, &s->account);
+	result = account_open(s->working.store, &wish->id, &origin->account);
 	if (result < 0)
 		return backup_fail(s->problem, result, "the backup %s has no mail of %.*s: %s", manifest->name,
 		                   STR_ARG(wish->address), err_text(result));
@@ -389,17 +352,24 @@ int restore_account(struct ctl *ctl, const struct repository *repository, const 
 {
 	struct sending *s = mem_alloc(1, sizeof *s);
 	*s = (struct sending){
-		.ctl = ctl, .wish = wish, .generation = manifest->name, .found = found, .problem = problem,
-		.work = { .problem = problem }
+		.ctl = ctl, .wish = wish, .problem = problem, .work = { .problem = problem },
+		.origin = { .manifest = manifest, .found = found, .room = mem_alloc_unset(RESTORE_ROOM) }
 	};
 	found->work = &s->work;
 	ctl_reply_init(&s->reply);
 	int result = run(s, repository, manifest, wish);
 	*done = (struct restore_done){ .messages = s->sender.answer.messages, .entries = s->sender.answer.entries,
-		                           .missing = s->sender.answer.refused, .again = s->sender.answer.passed };
-	if (s->account)
-		account_close(&s->account);
+		                           .again = s->sender.answer.passed, .left = BUF_INIT(BACKUP_DAMAGE_MAX) };
+	json_begin_array(&done->left);
+	if (result == 0 && s->missing)
+		missing_tell_left(s->missing, &done->left);
+	else
+		done->refused = s->sender.answer.refused;
+	if (s->origin.account)
+		account_close(&s->origin.account);
+	missing_free(&s->missing);
 	working_close(&s->working);
+	mem_free(s->origin.room);
 	if (s->sends)
 		ctl_parcel_sender_free(&s->sender);
 	ctl_reply_free(&s->reply);

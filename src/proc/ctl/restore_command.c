@@ -14,22 +14,18 @@
 static void print_restored(const struct ctl *ctl, const struct backup_manifest *manifest,
                            const struct backup_found *found, uint64_t messages)
 {
+	char damage[BACKUP_FOUND_MAX];
+	backup_print_found(found, damage);
 	if (!ctl->json) {
-		printf("restored %s of %s: %" PRIu64 " message%s", ctl->conf.server.directory.p, manifest->name, messages,
-		       messages == 1 ? "" : "s");
-		if (found->damaged)
-			printf(", %" PRIu64 " of them damaged\n", found->damaged);
-		else
-			printf(", all as they were\n");
+		printf("restored %s of %s: %" PRIu64 " message%s, %s\n", ctl->conf.server.directory.p, manifest->name, messages,
+		       messages == 1 ? "" : "s", damage);
 		return;
 	}
 	struct buf out = BUF_INIT(BACKUP_DAMAGE_MAX + 4096);
 	json_begin_object(&out);
 	json_field_string(&out, "name", str_from_c(manifest->name));
 	json_field_u64(&out, "messages", messages);
-	json_field_u64(&out, "damaged", found->damaged);
-	json_key(&out, "damage");
-	json_put_raw(&out, buf_str(&found->json));
+	backup_json_found(found, &out);
 	json_end_object(&out);
 	printf("%.*s\n", STR_ARG(buf_str(&out)));
 	buf_free(&out);
@@ -44,7 +40,7 @@ static int restore_all(struct ctl *ctl, struct repository *repository, const str
 	int err = restore_store(ctl, repository, manifest, &found, &messages, problem);
 	json_end_array(&found.json);
 	struct ctl_reply reply = { .result = err, .message = *problem };
-	int result = err < 0 ? ctl_fail_reply(ctl, &reply) : found.damaged ? EXIT_FAILED : EXIT_DONE;
+	int result = err < 0 ? ctl_fail_reply(ctl, &reply) : found.damaged + found.pieces ? EXIT_FAILED : EXIT_DONE;
 	if (err == 0)
 		print_restored(ctl, manifest, &found, messages);
 	buf_free(&found.json);
@@ -59,11 +55,12 @@ static int restore_one(struct ctl *ctl, struct repository *repository, const str
 	json_begin_array(&found.json);
 	int err = restore_account(ctl, repository, manifest, wish, &found, &done, problem);
 	json_end_array(&found.json);
-	uint64_t missing = done.missing + found.damaged;
+	json_end_array(&done.left);
+	uint64_t missing = done.refused + found.damaged;
 	struct ctl_reply reply = { .result = err, .message = *problem };
-	int result = err < 0 ? ctl_fail_reply(ctl, &reply) : missing ? EXIT_FAILED : EXIT_DONE;
+	int result = err < 0 ? ctl_fail_reply(ctl, &reply) : missing + found.pieces ? EXIT_FAILED : EXIT_DONE;
 	if (err == 0 && ctl->json) {
-		struct buf out = BUF_INIT(BACKUP_DAMAGE_MAX + 4096);
+		struct buf out = BUF_INIT(2 * BACKUP_DAMAGE_MAX + 4096);
 		json_begin_object(&out);
 		json_field_string(&out, "name", str_from_c(manifest->name));
 		json_field_string(&out, "account", wish->address);
@@ -71,6 +68,9 @@ static int restore_one(struct ctl *ctl, struct repository *repository, const str
 		json_field_u64(&out, "entries", done.entries);
 		json_field_u64(&out, "again", done.again);
 		json_field_u64(&out, "missing", missing);
+		json_key(&out, "left");
+		json_put_raw(&out, buf_str(&done.left));
+		backup_json_found(&found, &out);
 		json_end_object(&out);
 		printf("%.*s\n", STR_ARG(buf_str(&out)));
 		buf_free(&out);
@@ -89,6 +89,7 @@ static int restore_one(struct ctl *ctl, struct repository *repository, const str
 			        " message%s could not be restored: damaged in the backup, or refused by the server\n",
 			        missing, missing == 1 ? "" : "s");
 	}
+	buf_free(&done.left);
 	buf_free(&found.json);
 	return result;
 }

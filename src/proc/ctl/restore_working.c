@@ -1,13 +1,12 @@
-/* restore_working.c: a shard as it was in a backup, opened as a store of our own: a folder under $TMPDIR (or /var/tmp)
- * with a copy of the generation's index.db, which opening may change, and links to its segments, which are only read,
- * since the copy is told that a new segment has begun. Nobody writes in it. The folder goes when it is closed. */
+/* restore_working.c: a shard as it was in a backup, opened as a store of our own: a temporary folder with a copy of the
+ * generation's index.db, which opening may change, and links to its segments, which are only read, since the copy is told
+ * that a new segment has begun: so the backup may lie where nothing can be written. The folder goes when it is closed. */
 #include "proc/ctl/restore.h"
 
 #include "base/checked.h"
 #include "base/mem.h"
 #include "db/snapshot.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -70,7 +69,7 @@ static int copy_index(struct working_store *working, const struct repository *re
 	generation_path(manifest->name, name, path);
 	const struct backup_file *file = manifest_file(manifest, name);
 	int from = openat(repository->folder, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	int folder = open(working->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int folder = open(working->folder.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int result =
 		from < 0 || folder < 0 || !file ? ERR_CORRUPT : copy_whole(from, folder, "index.db", work, &size, &sum);
 	if (from >= 0)
@@ -88,14 +87,15 @@ static int copy_index(struct working_store *working, const struct repository *re
 		                   repository->path, path);
 	return backup_fail(work->problem, result,
 	                   "cannot write in %s: %s; set TMPDIR to a folder with space for a copy of index.db",
-	                   working->folder, err_text(result));
+	                   working->folder.path, err_text(result));
 }
 
 static int link_segments(struct working_store *working, const struct repository *repository,
-                         const struct backup_manifest *manifest, uint16_t shard, uint32_t *last)
+                         const struct backup_manifest *manifest, uint16_t shard, struct backup_work *work,
+                         uint32_t *last)
 {
 	char body[BACKUP_PATH_MAX], from[BACKUP_PATH_MAX * 2], to[BACKUP_PATH_MAX * 2], path[BACKUP_NAME_MAX * 2];
-	snprintf(body, sizeof body, "%s/body", working->folder);
+	snprintf(body, sizeof body, "%s/body", working->folder.path);
 	if (mkdir(body, 0700) < 0)
 		return err_from_errno(errno);
 	*last = 0;
@@ -104,6 +104,9 @@ static int link_segments(struct working_store *working, const struct repository 
 		if (segment->shard != shard)
 			continue;
 		segment_path(segment, path);
+		/* what is missing is found message by message, but who may not read them would find all of them damaged */
+		if (faccessat(repository->folder, path, R_OK, AT_EACCESS) < 0 && errno != ENOENT)
+			return backup_fail(work->problem, ERR_IO, "cannot read %s/%s: %m", repository->path, path);
 		snprintf(from, sizeof from, "%s/%s", repository->path, path);
 		snprintf(to, sizeof to, "%s/%06u.seg", body, segment->number);
 		*last = MAX(*last, segment->number);
@@ -122,7 +125,7 @@ static int begin_segment(struct working_store *working, uint32_t last)
 	struct db db = { NULL };
 	if (last == UINT32_MAX)
 		return ERR_LIMIT;
-	snprintf(path, sizeof path, "%s/index.db", working->folder);
+	snprintf(path, sizeof path, "%s/index.db", working->folder.path);
 	snprintf(sql, sizeof sql, "INSERT INTO segment (number, end) VALUES (%u, 0)", last + 1);
 	int result = db_open(str_from_c(path), &options, &db);
 	if (result == 0)
@@ -131,49 +134,27 @@ static int begin_segment(struct working_store *working, uint32_t last)
 	return result;
 }
 
-static void remove_folder(const char *path)
-{
-	DIR *list = opendir(path);
-	for (struct dirent *item; list && (item = readdir(list));)
-		if (strcmp(item->d_name, ".") != 0 && strcmp(item->d_name, "..") != 0)
-			unlinkat(dirfd(list), item->d_name, 0);
-	if (list)
-		closedir(list);
-	rmdir(path);
-}
-
 void working_close(struct working_store *working)
 {
-	char body[BACKUP_PATH_MAX];
 	store_close(&working->store);
-	if (!working->folder[0])
-		return;
-	snprintf(body, sizeof body, "%s/body", working->folder);
-	remove_folder(body);
-	remove_folder(working->folder);
-	working->folder[0] = '\0';
+	temporary_end(&working->folder);
 }
 
 int working_open(struct working_store *working, const struct repository *repository,
                  const struct backup_manifest *manifest, uint16_t shard, struct backup_work *work)
 {
-	const char *temporary = getenv("TMPDIR"), *what = "index.db";
+	const char *what = "index.db";
 	uint32_t last;
 	*working = (struct working_store){ .store = NULL };
-	snprintf(working->folder, sizeof working->folder, "%.2000s/mansio-restore-XXXXXX",
-	         temporary && temporary[0] == '/' ? temporary : "/var/tmp");
-	if (!mkdtemp(working->folder)) {
-		int result = backup_fail(work->problem, ERR_IO, "cannot make the folder %s: %m", working->folder);
-		working->folder[0] = '\0';
-		return result;
-	}
-	int result = copy_index(working, repository, manifest, shard, work);
+	int result = temporary_begin(&working->folder, work->problem);
+	if (result == 0)
+		result = copy_index(working, repository, manifest, shard, work);
 	if (result < 0)
 		return result;
-	result = link_segments(working, repository, manifest, shard, &last);
+	result = link_segments(working, repository, manifest, shard, work, &last);
 	if (result == 0)
 		result = begin_segment(working, last);
-	const struct store_settings settings = { .directory = str_from_c(working->folder),
+	const struct store_settings settings = { .directory = str_from_c(working->folder.path),
 		                                     .segment_size = SEGMENT_SIZE,
 		                                     .view_memory = VIEW_MEMORY,
 		                                     .checkpoint_size = SEGMENT_SIZE,
@@ -183,7 +164,8 @@ int working_open(struct working_store *working, const struct repository *reposit
 		                                     .delivery_lifetime = FOREVER };
 	if (result == 0)
 		result = store_open(&settings, &WORLD, working, &working->store, &what);
-	return result < 0 ? backup_fail(work->problem, result, "the backup of shard %u cannot be opened (%s): %s", shard,
+	return result < 0 && work->problem->n == 0
+	                  ? backup_fail(work->problem, result, "the backup of shard %u cannot be opened (%s): %s", shard,
 	                                what, err_text(result))
-	                  : 0;
+	                  : result;
 }

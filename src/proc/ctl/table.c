@@ -25,6 +25,8 @@ static size_t steers(struct str s)
 		return 1;
 	if (a == 0xc2 && b >= 0x80 && b < 0xa0)
 		return 2;
+	if (a == 0xd8 && b == 0x9c) /* U+061C turns the direction of text too */
+		return 2;
 	bool turns = (b == 0x80 && (c == 0x8e || c == 0x8f || (c >= 0xaa && c <= 0xae))) || (b == 0x81 && c >= 0xa6 && c <= 0xa9);
 	return a == 0xe2 && turns ? 3 : 0;
 }

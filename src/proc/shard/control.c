@@ -233,6 +233,18 @@ static void put_next(struct buf *json, const struct undelete_position *position)
 		json_put_null(json);
 }
 
+/* False, and the request is answered: no mailbox of that name is there, nor was one that the log could tell of. */
+static bool has_mailbox(struct shard *shard, uint64_t number, struct account *account, struct str name)
+{
+	if (name.n == 0 || account_mailbox(account, name))
+		return true;
+	answer(shard, number, ERR_NOT_FOUND,
+	       STR("the account has no such mailbox; what was in a mailbox that was deleted is listed, and put back, without "
+	           "--mailbox"),
+	       STR(""));
+	return false;
+}
+
 static void undelete_list_page(struct shard *shard, uint64_t number, const struct control_request *request)
 {
 	struct undelete_position position;
@@ -245,6 +257,10 @@ static void undelete_list_page(struct shard *shard, uint64_t number, const struc
 		return;
 	}
 	struct undelete_filter filter = { .mailbox = request->arguments[1] };
+	if (!has_mailbox(shard, number, account, filter.mailbox)) {
+		account_close(&account);
+		return;
+	}
 	struct buf json = BUF_INIT(JSON_MAX);
 	struct listing listing = { .shard = shard, .account = account, .json = &json };
 	message_cursor_begin(&listing.rows, account);
@@ -286,6 +302,10 @@ static void undelete_restore_some(struct shard *shard, uint64_t number, const st
 	}
 	filter.mailbox = request->arguments[1];
 	filter.since = (int64_t)since;
+	if (!has_mailbox(shard, number, account, filter.mailbox)) {
+		account_close(&account);
+		return;
+	}
 	result = undelete_restore(account, &filter, &position, &done);
 	if (result == 0) {
 		struct buf json = BUF_INIT(1024);

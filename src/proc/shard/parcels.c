@@ -300,16 +300,23 @@ int parcel_send(struct shard *shard, const struct account_id *id, bool leaving, 
 	return 0;
 }
 
-/* source: parcel_reader_settings.source. */
-static int receive(struct shard *shard, const struct account_id *id, enum parcel_mode mode,
-                   const struct account_id *source, int fd, parcel_done_fn *done, void *owner)
+/* What the arguments of `parcel write` say. */
+struct reception {
+	enum parcel_mode mode;
+	struct account_id source; /* parcel_reader_settings */
+	bool made_anew;
+};
+
+static int receive(struct shard *shard, const struct account_id *id, const struct reception *how, int fd,
+                   parcel_done_fn *done, void *owner)
 {
 	int result = check(shard, fd);
 	if (result < 0)
 		return result;
 	struct parcel_reader_settings settings = { .mail = shard->mail, .max_mailboxes = shard->imap.max_mailboxes,
-		                                       .spool_directory = buf_str(&shard->directory), .mode = mode,
-		                                       .account = *id, .source = *source };
+		                                       .spool_directory = buf_str(&shard->directory), .mode = how->mode,
+		                                       .account = *id, .source = how->source,
+		                                       .made_anew = how->made_anew };
 	struct transfer *t = transfer_new(shard, id, fd);
 	t->done = done;
 	t->owner = owner;
@@ -320,7 +327,7 @@ static int receive(struct shard *shard, const struct account_id *id, enum parcel
 int parcel_receive(struct shard *shard, const struct account_id *id, enum parcel_mode mode, int fd, parcel_done_fn *done,
                    void *owner)
 {
-	return receive(shard, id, mode, &(struct account_id){ { 0 } }, fd, done, owner);
+	return receive(shard, id, &(struct reception){ .mode = mode }, fd, done, owner);
 }
 
 struct parcel_counts parcel_progress(const struct shard *shard, const struct account_id *id)
@@ -394,17 +401,23 @@ static int read_filter(const struct control_request *request, struct str *names,
 	return 0;
 }
 
-/* exact, back, or add; behind add there may be the number of what is imported. */
-static int read_mode(const struct control_request *request, enum parcel_mode *mode, struct account_id *source)
+/* exact, back, or add; behind add there may be the number of what is imported, and made-anew. */
+static int read_mode(const struct control_request *request, struct reception *out)
 {
 	struct str text = request->n_arguments >= 2 ? request->arguments[1] : STR("");
-	*source = (struct account_id){ { 0 } };
-	if (request->n_arguments == 3 && str_eq(text, STR("add")) && request->arguments[2].n == sizeof source->bytes)
-		memcpy(source->bytes, request->arguments[2].p, sizeof source->bytes);
-	else if (request->n_arguments != 2)
+	uint32_t n = request->n_arguments;
+	*out = (struct reception){ .mode = str_eq(text, STR("exact"))  ? PARCEL_EXACT
+		                               : str_eq(text, STR("back")) ? PARCEL_BACK
+		                                                           : PARCEL_ADD };
+	if (out->mode != PARCEL_ADD)
+		return n == 2 ? 0 : ERR_SYNTAX;
+	if (!str_eq(text, STR("add")) || n > 4 || (n > 2 && request->arguments[2].n != sizeof out->source.bytes) ||
+	    (n > 3 && !str_eq(request->arguments[3], STR("made-anew"))))
 		return ERR_SYNTAX;
-	*mode = str_eq(text, STR("exact")) ? PARCEL_EXACT : str_eq(text, STR("back")) ? PARCEL_BACK : PARCEL_ADD;
-	return *mode != PARCEL_ADD || str_eq(text, STR("add")) ? 0 : ERR_SYNTAX;
+	if (n > 2)
+		memcpy(out->source.bytes, request->arguments[2].p, sizeof out->source.bytes);
+	out->made_anew = n > 3;
+	return 0;
 }
 
 static int begin_transfer(struct shard *shard, struct str body, int fd)
@@ -412,15 +425,15 @@ static int begin_transfer(struct shard *shard, struct str body, int fd)
 	struct str names[CONTROL_ARGUMENTS_MAX];
 	struct control_request request;
 	struct parcel_filter filter;
-	struct account_id id, source;
-	enum parcel_mode mode;
+	struct account_id id;
+	struct reception how;
 	if (control_request_decode(body, &request) < 0 || request.n_arguments == 0 ||
 	    request.arguments[0].n != sizeof id.bytes)
 		return ERR_SYNTAX;
 	memcpy(id.bytes, request.arguments[0].p, sizeof id.bytes);
 	if (request.command == CONTROL_PARCEL_WRITE) {
-		int result = read_mode(&request, &mode, &source);
-		return result < 0 ? result : receive(shard, &id, mode, &source, fd, NULL, NULL);
+		int result = read_mode(&request, &how);
+		return result < 0 ? result : receive(shard, &id, &how, fd, NULL, NULL);
 	}
 	int result = read_filter(&request, names, &filter);
 	return result < 0 ? result : parcel_send(shard, &id, false, &filter, fd, NULL, NULL);

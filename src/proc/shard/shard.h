@@ -207,7 +207,8 @@ struct parcel_counts parcel_progress(const struct shard *shard, const struct acc
 void parcels_cancel(struct shard *shard, const struct account_id *id); /* all of this account */
 /* Commands that come with a descriptor (ipc/control.h); after the account's id:
  *     parcel read   any of mailbox=NAME, after=NUMBER (messages up to it are only named)
- *     parcel write  exact, back or add (mail/parcel_reader.h) */
+ *     parcel write  exact, back or add (mail/parcel_reader.h); behind add a number that stands for its source, and
+ *                   behind that made-anew */
 void parcel_command(struct role_process *process, uint64_t number, struct str body, int fd);
 void parcels_writable(struct shard *shard);
 void parcels_durable(struct shard *shard, uint64_t batch);

@@ -1,6 +1,6 @@
 /* control.c: the control socket. Each connection is a channel with one request at a time: status is answered here,
- * what concerns the mail by the shards, all else by auth; they decode it again. Only the server's user and root may
- * connect. */
+ * what concerns the mail by the shards, all else by auth; they decode it again. Only root and who started the
+ * server may connect: a role that was taken over must not. */
 #include "proc/supervisor/supervisor_private.h"
 
 #include "base/json.h"

@@ -15,6 +15,14 @@ void log_level_own(const struct supervisor *s)
 	log_set_level(log_level_of(s, s->log_level));
 }
 
+size_t log_levels_set(const struct supervisor *s)
+{
+	size_t n = s->log_level != LOG_LEVEL_CONFIGURED;
+	for (size_t i = 0; i < s->n_children; i++)
+		n += s->children[i].log_level != LOG_LEVEL_CONFIGURED;
+	return n;
+}
+
 static bool read_level(struct str word, uint8_t *out)
 {
 	if (str_eq(word, STR("default"))) {

@@ -93,38 +93,51 @@ static void print_change(const struct conf_change *change, struct buf *json)
 	json_end_object(json);
 }
 
-static void print_changes(const struct conf_changes *changes, bool live, struct buf *json)
+static void print_changes(const struct conf_changes *changes, enum conf_when when, struct buf *json)
 {
 	json_begin_array(json);
 	for (size_t i = 0; i < changes->n; i++)
-		if (changes->list[i].live == live)
+		if (changes->list[i].when == when)
 			print_change(&changes->list[i], json);
 	json_end_array(json);
 }
 
 static void log_changes(const struct conf_changes *changes)
 {
-	size_t live = 0;
+	size_t live = 0, restart = 0;
 	for (size_t i = 0; i < changes->n; i++) {
 		const struct conf_change *change = &changes->list[i];
-		live += change->live;
-		if (change->live)
+		switch (change->when) {
+		case CONF_LIVE:
+			live++;
 			log_info("setting-changed", LOG_S("setting", change->name), LOG_S("before", change->before),
 			         LOG_S("after", change->after));
-		else
+			break;
+		case CONF_RESTART:
+			restart++;
 			log_warning("setting-needs-restart", LOG_S("setting", change->name), LOG_S("in-force", change->before),
 			            LOG_S("in-file", change->after));
+			break;
+		case CONF_NEW_STORE:
+			log_info("setting-for-new-store", LOG_S("setting", change->name), LOG_S("in-file", change->after));
+			break;
+		}
 	}
-	log_info("reloaded", LOG_U("changed", live), LOG_U("needs-restart", changes->n - live));
+	log_info("reloaded", LOG_U("changed", live), LOG_U("needs-restart", restart));
 }
 
 static void answer(const struct supervisor *s, const struct conf_changes *changes, struct buf *json)
 {
 	json_begin_object(json);
 	json_key(json, "changed");
-	print_changes(changes, true, json);
+	print_changes(changes, CONF_LIVE, json);
 	json_key(json, "needs_restart");
-	print_changes(changes, false, json);
+	print_changes(changes, CONF_RESTART, json);
+	json_key(json, "for_new_store");
+	print_changes(changes, CONF_NEW_STORE, json);
+	for (size_t i = 0; i < changes->n; i++)
+		if (str_eq(changes->list[i].name, STR("server.log_level")))
+			json_field_u64(json, "log_level_set", log_levels_set(s)); /* where it has no effect */
 	json_field_bool(json, "tls", s->certificate.n > 0);
 	json_end_object(json);
 }

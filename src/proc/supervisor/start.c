@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
-#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -98,18 +97,8 @@ int start_read_keys(struct str name, const struct conf *conf, struct buf *certif
 	return ERR_CONFIG;
 }
 
-/* The user and its own group; `otherwise` for both when there is no such user. */
-static void find_user(struct str name, uint64_t otherwise, uint32_t *user, uint32_t *group, bool *missing)
-{
-	const struct passwd *entry = getpwnam(name.p);
-	*missing = *missing || !entry;
-	*user = entry ? entry->pw_uid : (uint32_t)otherwise;
-	*group = entry ? entry->pw_gid : (uint32_t)otherwise;
-}
-
 void start_choose_users(struct supervisor *s)
 {
-	bool missing = false;
 	s->as_root = geteuid() == 0;
 	if (!s->as_root) {
 		log_info("one-user", LOG_U("uid", geteuid()),
@@ -117,9 +106,13 @@ void start_choose_users(struct supervisor *s)
 		return;
 	}
 	struct store_owners *o = &s->owners;
-	find_user(s->conf.server.user, s->conf.server.user_id, &o->user, &o->group, &missing);
-	find_user(s->conf.server.network_user, s->conf.server.network_user_id, &o->network_user, &o->network_group, &missing);
-	if (missing)
+	bool found = store_owner_find(s->conf.server.user, s->conf.server.user_id, &o->user, &o->group);
+	found &= store_owner_find(s->conf.server.network_user, s->conf.server.network_user_id, &o->network_user,
+	                          &o->network_group);
+	const char *warning = store_owners_warning(o);
+	if (warning)
+		log_warning("users-not-apart", LOG_C("problem", warning));
+	if (!found)
 		log_warning("users-missing", LOG_S("user", s->conf.server.user),
 		            LOG_S("network_user", s->conf.server.network_user),
 		            LOG_C("meaning", "the system does not have both users; numeric ids of the configuration are used"));
@@ -193,7 +186,9 @@ int start_open_store(struct supervisor *s)
 	if (err == 0) {
 		err = store_folder_lock(s->directory, &s->lock_fd);
 		if (err == ERR_UNAVAILABLE) {
-			log_error("store-in-use", LOG_C("directory", s->directory), LOG_C("problem", "another server runs on it"));
+			log_error("store-in-use", LOG_C("directory", s->directory),
+			          LOG_C("problem", "another server uses it, or a mansio command that works while none runs "
+			                           "(backup, restore, account, store salvage)"));
 			return err;
 		}
 	}
@@ -202,6 +197,8 @@ int start_open_store(struct supervisor *s)
 	if (err != 0)
 		log_error("store-unusable", LOG_C("directory", wanted), LOG_ERR(err),
 		          LOG_C("problem", err == ERR_CORRUPT ? "its file \"store\" is damaged or missing: restore it from a backup"
+		                           : err == ERR_STATE
+		                               ? "a restore into it did not come to its end: run mansio restore again"
 		                           : err == ERR_UNSUPPORTED ? "its file \"store\" was written by a newer version of mansio"
 		                                                    : "the folder cannot be used"));
 	return err;

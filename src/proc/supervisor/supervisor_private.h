@@ -158,6 +158,7 @@ int log_level_command(struct supervisor *s, const struct control_request *reques
                       struct str *problem) MUST_CHECK;
 enum log_level log_level_of(const struct supervisor *s, uint8_t level);
 void log_level_own(const struct supervisor *s); /* sets that of the supervisor */
+size_t log_levels_set(const struct supervisor *s); /* how many processes have one of mansio log level */
 
 /* --- metrics.c --- */
 void metrics_print(const struct status_request *request, const struct supervisor *s, struct buf *out);

@@ -109,6 +109,8 @@ enum imap_step imap_copy_step(struct imap_session *s)
 	bool last = t->staged;
 	if (!store_writable(account_store(s->account)))
 		return IMAP_STEP_WRITABLE;
+	if (!account_may_write_slice(s->account, set_count(&t->uids), &s->refusals))
+		return IMAP_STEP_DURABLE;
 	int err = copy_step(s, t);
 	if (err < 0) {
 		/* ERR_STATE: some of what was to move has left meanwhile */

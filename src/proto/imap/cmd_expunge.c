@@ -7,14 +7,19 @@
 
 #define SLICE 8192
 
+/* Ranges: to have found so many was a slice of its own. */
+#define FOUND_MANY 4096
+
 struct expunge_task {
-	struct set left; /* uids that had \Deleted */
+	struct set uids; /* that had \Deleted */
+	uint32_t from;   /* those below are gone */
+	bool emptied;    /* all are gone; the answer is left */
 };
 
 void imap_expunge_end(struct imap_session *s)
 {
 	struct expunge_task *t = s->task;
-	set_free(&t->left);
+	set_free(&t->uids);
 	mem_free(t);
 	s->task = NULL;
 }
@@ -37,18 +42,24 @@ enum imap_step imap_expunge_step(struct imap_session *s)
 {
 	struct expunge_task *t = s->task;
 	struct set slice = SET_INIT, expunged = SET_INIT;
+	bool more = false, first = t->from == 0;
+	if (t->emptied)
+		return done(s, true);
 	if (!store_writable(account_store(s->account)))
 		return IMAP_STEP_WRITABLE;
-	uids_first(&t->left, SLICE, &slice);
-	int err = mailbox_expunge(s->selected.mailbox, &slice, true, &expunged);
-	set_remove(&t->left, 0, uids_last(&slice));
+	if (!account_may_write_slice(s->account, set_count(&t->uids), &s->refusals))
+		return IMAP_STEP_DURABLE;
+	int err = mailbox_slice(s->selected.mailbox, &t->uids, SLICE, &t->from, &slice, &more);
+	if (err == 0)
+		err = mailbox_expunge(s->selected.mailbox, &slice, true, &expunged);
 	set_free(&slice);
 	set_free(&expunged);
 	if (err < 0) {
 		imap_no_error(s, err);
 		return IMAP_STEP_DONE;
 	}
-	return t->left.n > 0 ? IMAP_STEP_DURABLE : done(s, true);
+	t->emptied = !more;
+	return more || !first ? IMAP_STEP_DURABLE : done(s, true); /* many notices have a turn of their own */
 }
 
 static void find_deleted(const struct mailbox *mailbox, const struct set *uids, struct set *out)
@@ -69,9 +80,9 @@ static enum imap_step expunge(struct imap_session *s, const struct set *uids)
 	if (deleted.n == 0)
 		return done(s, false);
 	struct expunge_task *t = mem_alloc(1, sizeof *t);
-	t->left = deleted;
+	t->uids = deleted;
 	s->task = t;
-	return imap_expunge_step(s);
+	return deleted.n > FOUND_MANY ? IMAP_STEP_AGAIN : imap_expunge_step(s);
 }
 
 enum imap_step imap_cmd_expunge(struct imap_session *s)

@@ -7,7 +7,7 @@
 
 struct list_task {
 	struct list_names names;
-	bool matched; /* all names are */
+	bool matched; /* names are in order, and it is known of all which are meant */
 	size_t next;
 	struct mailbox *opening; /* held: its status comes next; NULL: a name does */
 	struct buf line;
@@ -36,11 +36,7 @@ enum imap_step imap_cmd_list(struct imap_session *s)
 		imap_ok(s, NULL, "Completed.");
 		return IMAP_STEP_DONE;
 	}
-	int err = list_names_gather(s->account, &names);
-	if (err < 0) {
-		imap_no_error(s, err);
-		return IMAP_STEP_DONE;
-	}
+	list_names_begin(s->account, &names);
 	struct list_task *t = mem_alloc(1, sizeof *t);
 	t->names = names;
 	t->line = BUF_INIT(LINE_MAX_BYTES);
@@ -144,7 +140,11 @@ enum imap_step imap_list_step(struct imap_session *s)
 	const struct imap_list *list = &imap_command_of(s)->list;
 	uint64_t end = s->world->microseconds(s->owner) + IMAP_SLICE_MICROSECONDS;
 	while (!t->matched) {
-		t->matched = !list_names_match(&t->names, list->reference, &list->patterns);
+		int err = list_names_step(&t->names, list->reference, &list->patterns, &t->matched);
+		if (err < 0) {
+			imap_no_error(s, err);
+			return IMAP_STEP_DONE;
+		}
 		if (!t->matched && s->world->microseconds(s->owner) > end)
 			return IMAP_STEP_AGAIN;
 	}

@@ -10,8 +10,8 @@
 static size_t depth_of(struct str name)
 {
 	size_t depth = 1;
-	for (size_t i = 0; i < name.n; i++)
-		depth += name.p[i] == IMAP_SEPARATOR;
+	for (const char *at = name.p, *end = name.p + name.n; (at = memchr(at, IMAP_SEPARATOR, (size_t)(end - at))); at++)
+		depth++;
 	return depth;
 }
 
@@ -59,25 +59,27 @@ static void answer_created(struct imap_session *s, const struct mailbox *mailbox
 	imap_ok(s, code, "CREATE completed.");
 }
 
-enum imap_step imap_cmd_create(struct imap_session *s)
+enum imap_step imap_create_step(struct imap_session *s)
 {
 	const struct imap_create *create = &imap_command_of(s)->create;
 	enum special_use use;
 	struct mailbox *mailbox;
-	if (imap_refuse_params(s) || refuse_name(s, create->mailbox) || !special_use_of(s, create, &use))
-		return IMAP_STEP_DONE;
-	if (account_mailbox(s->account, create->mailbox)) {
-		imap_no_error(s, ERR_EXISTS);
-		return IMAP_STEP_DONE;
-	}
+	enum imap_step step = imap_end_renaming(s);
+	if (step != IMAP_STEP_DONE || !special_use_of(s, create, &use))
+		return step;
 	int err = mailbox_create(s->account, create->mailbox, use, s->settings->max_mailboxes, &mailbox);
-	if (err == ERR_EXISTS && use != SPECIAL_USE_NONE)
+	if (err == ERR_EXISTS && use != SPECIAL_USE_NONE && !account_mailbox(s->account, create->mailbox))
 		imap_no(s, "USEATTR", "Another mailbox has that special use already.");
 	else if (err < 0)
 		imap_no_error(s, err);
 	else
 		answer_created(s, mailbox);
 	return IMAP_STEP_DONE;
+}
+
+enum imap_step imap_cmd_create(struct imap_session *s)
+{
+	return imap_refuse_params(s) || refuse_name(s, imap_command_of(s)->create.mailbox) ? IMAP_STEP_DONE : imap_create_step(s);
 }
 
 /* A mailbox of more than these is emptied first, so many to a batch: the rest of the shard goes on meanwhile, and who
@@ -110,12 +112,14 @@ static int delete_damaged(struct imap_session *s, struct mailbox *mailbox)
 
 static int expunge_slice(struct mailbox *mailbox)
 {
-	struct entry_cursor cursor = entry_seek(mailbox, 0);
-	struct set uids = SET_INIT, expunged = SET_INIT;
-	const struct entry *entry;
-	for (uint32_t n = 0; n < DELETE_SLICE && (entry = entry_next(&cursor)); n++)
-		set_add(&uids, entry->uid, entry->uid);
-	int err = mailbox_expunge(mailbox, &uids, false, &expunged);
+	struct set all = SET_INIT, uids = SET_INIT, expunged = SET_INIT;
+	uint32_t from = 0;
+	bool more;
+	set_add(&all, 1, UINT32_MAX);
+	int err = mailbox_slice(mailbox, &all, DELETE_SLICE, &from, &uids, &more);
+	if (err == 0)
+		err = mailbox_expunge(mailbox, &uids, false, &expunged);
+	set_free(&all);
 	set_free(&uids);
 	set_free(&expunged);
 	return err;
@@ -133,6 +137,8 @@ enum imap_step imap_delete_step(struct imap_session *s)
 	int err = !held ? ERR_CORRUPT : mailbox_is_gone(mailbox) ? ERR_NOT_FOUND : mailbox_open_step(mailbox, &open);
 	if (err == 0 && !open)
 		return IMAP_STEP_AGAIN;
+	if (err == 0 && !account_may_write_slice(s->account, mailbox_count(mailbox), &s->refusals))
+		return IMAP_STEP_DURABLE;
 	if (err == 0 && mailbox_count(mailbox) > DELETE_SLICE) {
 		err = expunge_slice(mailbox);
 		if (err == 0)
@@ -179,7 +185,7 @@ static bool refuse_depth(struct imap_session *s, const struct imap_rename *renam
 {
 	struct mailbox *const *mailboxes;
 	size_t n = account_mailboxes(s->account, &mailboxes), from = depth_of(rename->from), to = depth_of(rename->to);
-	if (str_eq(rename->from, STR("INBOX")))
+	if (str_eq(rename->from, STR("INBOX")) || to <= from)
 		return false;
 	for (size_t i = 0; i < n; i++) {
 		struct str name = mailbox_facts(mailboxes[i])->name;
@@ -198,14 +204,7 @@ enum imap_step imap_cmd_rename(struct imap_session *s)
 	const struct imap_rename *rename = &imap_command_of(s)->rename;
 	if (imap_refuse_params(s) || refuse_name(s, rename->to) || refuse_depth(s, rename))
 		return IMAP_STEP_DONE;
-	if (str_eq(rename->from, STR("INBOX")))
-		return imap_rename_inbox(s);
-	int err = mailbox_rename(s->account, rename->from, rename->to, s->settings->max_mailboxes);
-	if (err < 0)
-		imap_no_error(s, err);
-	else
-		imap_ok(s, NULL, "RENAME completed.");
-	return IMAP_STEP_DONE;
+	return str_eq(rename->from, STR("INBOX")) ? imap_rename_inbox(s) : imap_rename_tree(s);
 }
 
 enum imap_step imap_cmd_subscribe(struct imap_session *s)

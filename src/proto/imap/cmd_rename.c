@@ -1,7 +1,10 @@
-/* cmd_rename.c: RENAME of INBOX (RFC 3501, 6.3.5): its messages move to a new mailbox, INBOX stays and is empty. Its
- * entries are read in slices; few messages move at once, many in slices as MOVE's do, all of them or none: until the end
- * they are seen in INBOX only; the new mailbox is there from the begin, so a crash in between leaves it, empty. What is
- * delivered meanwhile stays in INBOX. The task holds both mailboxes. */
+/* cmd_rename.c: RENAME (RFC 3501, 6.3.5; RFC 9051, 6.3.6), when cmd_mailbox.c has looked at the names.
+ * Of a mailbox with all below it: all names change at once, for everybody; rows of many follow in slices, a batch for each
+ * (account_rename_step). Should the session end in between, the next CREATE or RENAME goes on.
+ * Of INBOX: its messages move to a new mailbox, INBOX stays and is empty. Its entries are read in slices; few messages
+ * move at once, many in slices as MOVE's do, all of them or none: until the end they are seen in INBOX only; the new
+ * mailbox is there from the begin, so a crash in between leaves it, empty. What is delivered meanwhile stays in INBOX. The
+ * task holds both mailboxes. */
 #include "base/mem.h"
 #include "proto/imap/session_private.h"
 
@@ -9,7 +12,8 @@
 #define TRIES_MAX 5
 
 struct rename_task {
-	struct mailbox *inbox, *to;      /* held; `to` is NULL until it was made */
+	bool renamed;                    /* not INBOX: all have their new names */
+	struct mailbox *inbox, *to;      /* held; inbox NULL: another is renamed; `to` is NULL until it was made */
 	struct mailbox_copying *copying; /* NULL: not begun */
 	bool staged;                     /* what is left is the end */
 	unsigned tries;
@@ -21,7 +25,8 @@ void imap_rename_end(struct imap_session *s)
 	mailbox_copy_free(&t->copying);
 	if (t->to)
 		mailbox_close(t->to);
-	mailbox_close(t->inbox);
+	if (t->inbox)
+		mailbox_close(t->inbox);
 	mem_free(t);
 	s->task = NULL;
 }
@@ -84,12 +89,14 @@ static int move_step(struct rename_task *t, bool *done)
 	return err;
 }
 
-enum imap_step imap_rename_step(struct imap_session *s)
+static enum imap_step inbox_step(struct imap_session *s, struct rename_task *t)
 {
-	struct rename_task *t = s->task;
 	bool open = t->to != NULL, done = false;
-	if (!store_writable(account_store(s->account)))
-		return IMAP_STEP_WRITABLE;
+	enum imap_step step = imap_end_renaming(s);
+	if (step != IMAP_STEP_DONE)
+		return step;
+	if (!account_may_write_slice(s->account, mailbox_count(t->inbox), &s->refusals))
+		return IMAP_STEP_DURABLE;
 	int err = open ? 0 : mailbox_open_step(t->inbox, &open);
 	if (err == 0 && !open)
 		return IMAP_STEP_AGAIN;
@@ -117,5 +124,54 @@ enum imap_step imap_rename_inbox(struct imap_session *s)
 	struct rename_task *t = mem_alloc(1, sizeof *t);
 	t->inbox = inbox;
 	s->task = t;
-	return imap_rename_step(s);
+	return inbox_step(s, t);
+}
+
+/* --- any other mailbox --- */
+
+enum imap_step imap_end_renaming(struct imap_session *s)
+{
+	if (account_is_gone(s->account))
+		return IMAP_STEP_DONE;
+	if (!store_writable(account_store(s->account)))
+		return IMAP_STEP_WRITABLE;
+	if (!account_is_renaming(s->account))
+		return IMAP_STEP_DONE;
+	if (!account_may_write_slice(s->account, UINT64_MAX, &s->refusals))
+		return IMAP_STEP_DURABLE;
+	/* what cannot be written now is left to the next one: names are what they are without it */
+	return account_rename_step(s->account) < 0 ? IMAP_STEP_DONE : IMAP_STEP_DURABLE;
+}
+
+static enum imap_step tree_step(struct imap_session *s, struct rename_task *t)
+{
+	const struct imap_rename *rename = &imap_command_of(s)->rename;
+	enum imap_step step = imap_end_renaming(s);
+	if (step != IMAP_STEP_DONE)
+		return step;
+	if (!t->renamed) {
+		int err = mailbox_rename(s->account, rename->from, rename->to, s->settings->max_mailboxes);
+		if (err < 0) {
+			imap_no_error(s, err);
+			return IMAP_STEP_DONE;
+		}
+		t->renamed = true;
+		if (account_is_renaming(s->account))
+			return IMAP_STEP_DURABLE;
+	}
+	imap_ok(s, NULL, "RENAME completed.");
+	return IMAP_STEP_DONE;
+}
+
+enum imap_step imap_rename_tree(struct imap_session *s)
+{
+	struct rename_task *t = mem_alloc(1, sizeof *t);
+	s->task = t;
+	return tree_step(s, t);
+}
+
+enum imap_step imap_rename_step(struct imap_session *s)
+{
+	struct rename_task *t = s->task;
+	return t->inbox ? inbox_step(s, t) : tree_step(s, t);
 }

@@ -19,15 +19,14 @@ static enum flags_mode mode_of(enum imap_store_mode mode)
 	return FLAGS_REPLACE;
 }
 
-static uint64_t count_present(const struct mailbox *mailbox, const struct set *uids)
+static bool any_present(struct mailbox *mailbox, const struct set *uids)
 {
-	uint64_t count = 0;
-	for (uint32_t i = 0; i < uids->n; i++) {
-		count +=
-		    mailbox_count_below(mailbox, uids->ranges[i].last) - mailbox_count_below(mailbox, uids->ranges[i].first);
-		count += entry_find(mailbox, uids->ranges[i].last) != NULL;
-	}
-	return count;
+	struct set first = SET_INIT;
+	uint32_t from = 0;
+	bool more;
+	bool any = mailbox_slice(mailbox, uids, 1, &from, &first, &more) == 0 && first.n > 0;
+	set_free(&first);
+	return any;
 }
 
 /* Keyword names to bits, making those that are missing: all or none, and none where no message is to have them. */
@@ -36,7 +35,7 @@ static int keyword_bits(struct imap_session *s, const struct imap_store *store, 
 {
 	struct mailbox *mailbox = s->selected.mailbox;
 	const struct imap_strings *keywords = &store->flags.keywords;
-	bool makes = store->mode != IMAP_STORE_REMOVE && keywords->n > 0 && count_present(mailbox, uids) > 0;
+	bool makes = store->mode != IMAP_STORE_REMOVE && keywords->n > 0 && any_present(mailbox, uids);
 	if (makes && !imap_keywords_still_fit(s, mailbox, keywords))
 		return ERR_LIMIT;
 	for (uint32_t i = 0; i < keywords->n; i++) {
@@ -63,8 +62,10 @@ static int keyword_bits(struct imap_session *s, const struct imap_store *store, 
 #define MODIFIED_MAX (1024u * 1024)
 
 struct store_task {
-	struct set uids;     /* asked for; those that fail the condition leave it */
-	struct set left;     /* of them: not looked at yet */
+	struct set uids;     /* asked for; in the end without those that failed the condition */
+	uint32_t from;       /* those below were looked at */
+	bool looked;         /* at all of them; the answer is left */
+	uint64_t stored;     /* were there, and did not fail it */
 	struct set modified; /* failed the condition */
 	struct flags_change change;
 };
@@ -73,7 +74,6 @@ void imap_store_end(struct imap_session *s)
 {
 	struct store_task *t = s->task;
 	set_free(&t->uids);
-	set_free(&t->left);
 	set_free(&t->modified);
 	mem_free(t);
 	s->task = NULL;
@@ -81,23 +81,36 @@ void imap_store_end(struct imap_session *s)
 
 /* --- UNCHANGEDSINCE --- */
 
-static bool has_any(const struct mailbox *mailbox, const struct entry *entry, const struct keyword_bits *wanted)
+/* How many flags and keywords the change names, and how many of them the entry has. */
+static void count_named(const struct mailbox *mailbox, const struct entry *entry, const struct flags_change *change,
+                        int *named, int *has)
 {
 	struct keyword_bits bits;
-	uint64_t any = 0;
 	entry_keywords(mailbox, entry, &bits);
-	for (size_t i = 0; i < KEYWORD_WORDS; i++)
-		any |= bits.word[i] & wanted->word[i];
-	return any != 0;
+	*named = __builtin_popcount(change->flags);
+	*has = __builtin_popcount(entry->flags & change->flags);
+	for (size_t i = 0; i < KEYWORD_WORDS; i++) {
+		*named += __builtin_popcountll(change->keywords.word[i]);
+		*has += __builtin_popcountll(bits.word[i] & change->keywords.word[i]);
+	}
 }
 
-/* With 0 nothing passes whose metadata exist: system flags always do, keywords where they are set (3.1.3, example 7). */
+/* A message has one modseq for all its flags, but it is the flags of the command that must not have changed (3.1.3). Where
+ * it names one, and that is as a client takes it for that adds or removes it, something else has changed (3.1.12); of
+ * several one may have. With 0 nothing passes whose metadata exist: system flags always do, keywords where they are set
+ * (3.1.3, example 7). */
 static bool passes(const struct mailbox *mailbox, const struct entry *entry, const struct flags_change *change,
                    uint64_t unchanged_since)
 {
-	if (unchanged_since > 0)
-		return entry->modseq <= unchanged_since;
-	return change->mode != FLAGS_REPLACE && change->flags == 0 && !has_any(mailbox, entry, &change->keywords);
+	int named, has;
+	if (unchanged_since > 0 && entry->modseq <= unchanged_since)
+		return true;
+	if (change->mode == FLAGS_REPLACE || (unchanged_since == 0 && change->flags != 0))
+		return false;
+	count_named(mailbox, entry, change, &named, &has);
+	if (unchanged_since == 0)
+		return has == 0;
+	return named == 1 && has == (change->mode == FLAGS_ADD ? 0 : 1);
 }
 
 static void take_out_modified(const struct mailbox *mailbox, struct store_task *t, struct set *slice,
@@ -112,7 +125,6 @@ static void take_out_modified(const struct mailbox *mailbox, struct store_task *
 				set_add(&failed, entry->uid, entry->uid);
 	}
 	uids_subtract(slice, &failed);
-	uids_subtract(&t->uids, &failed);
 	set_add_set(&t->modified, &failed);
 	set_free(&failed);
 }
@@ -160,6 +172,8 @@ static enum imap_step answer(struct imap_session *s, struct store_task *t)
 		set_add_set(&s->selected.flagged, &t->modified);
 		put_modified(s, &t->modified, &answer.code);
 	}
+	uids_subtract(&t->uids, &t->modified);
+	uint64_t stored = t->stored;
 	answer.done = t->modified.n ? "Some of these messages were changed by others." : "STORE completed.";
 	answer.uids = t->uids;
 	t->uids = SET_INIT;
@@ -169,41 +183,54 @@ static enum imap_step answer(struct imap_session *s, struct store_task *t)
 		answer.parts |= (store->silent ? 0 : PRINT_FLAGS) | (s->condstore ? PRINT_MODSEQ : 0);
 		return imap_fetch_answer(s, &answer);
 	}
-	imap_ok_unless_gone(s, set_count(&answer.uids), count_present(s->selected.mailbox, &answer.uids), answer.done);
+	imap_ok_unless_gone(s, set_count(&answer.uids), stored, answer.done);
 	set_free(&answer.uids);
 	return IMAP_STEP_DONE;
 }
 
 /* What the slices before have stored is told with the notices, which know nothing of it: it is the session's own. */
-static enum imap_step fail(struct imap_session *s, struct store_task *t, const struct set *slice, int err)
+static enum imap_step fail(struct imap_session *s, struct store_task *t, uint32_t slice_begin, int err)
 {
-	uids_subtract(&t->uids, &t->left);
-	uids_subtract(&t->uids, slice);
+	set_remove(&t->uids, slice_begin, UINT32_MAX);
+	uids_subtract(&t->uids, &t->modified);
 	set_add_set(&s->selected.flagged, &t->uids);
 	set_add_set(&s->selected.flagged, &t->modified);
 	imap_no_error(s, err);
 	return IMAP_STEP_DONE;
 }
 
-enum imap_step imap_store_step(struct imap_session *s)
+static int store_slice(struct imap_session *s, struct store_task *t)
 {
 	const struct imap_store *store = &imap_command_of(s)->store;
-	struct store_task *t = s->task;
 	struct set slice = SET_INIT;
+	bool more = false, has_news = mailbox_has_news(s->selected.mailbox, &s->selected.known);
+	int err = mailbox_slice(s->selected.mailbox, &t->uids, SLICE, &t->from, &slice, &more);
+	if (err == 0 && store->has_unchanged_since)
+		take_out_modified(s->selected.mailbox, t, &slice, store->unchanged_since);
+	if (err == 0)
+		err = mailbox_store(s->selected.mailbox, &slice, &t->change, s->id, NULL);
+	if (err == 0 && !has_news)
+		s->selected.known.modseq = mailbox_modseq(s->selected.mailbox); /* its own change is no news */
+	t->stored += set_count(&slice);
+	t->looked = !more;
+	set_free(&slice);
+	return err;
+}
+
+enum imap_step imap_store_step(struct imap_session *s)
+{
+	struct store_task *t = s->task;
+	uint32_t begin = t->from;
+	if (t->looked)
+		return answer(s, t);
 	if (!store_writable(account_store(s->account)))
 		return IMAP_STEP_WRITABLE;
-	uids_first(&t->left, SLICE, &slice);
-	set_remove(&t->left, 0, uids_last(&slice));
-	if (store->has_unchanged_since)
-		take_out_modified(s->selected.mailbox, t, &slice, store->unchanged_since);
-	int err = mailbox_store(s->selected.mailbox, &slice, &t->change, s->id, NULL);
-	enum imap_step step = IMAP_STEP_DURABLE;
+	if (!account_may_write_slice(s->account, set_count(&t->uids), &s->refusals))
+		return IMAP_STEP_DURABLE;
+	int err = store_slice(s, t);
 	if (err < 0)
-		step = fail(s, t, &slice, err);
-	else if (t->left.n == 0)
-		step = answer(s, t);
-	set_free(&slice);
-	return step;
+		return fail(s, t, begin, err);
+	return t->looked && begin == 0 ? answer(s, t) : IMAP_STEP_DURABLE; /* a long answer has a turn of its own */
 }
 
 static enum imap_step store_flags(struct imap_session *s, struct set *uids)
@@ -218,7 +245,6 @@ static enum imap_step store_flags(struct imap_session *s, struct set *uids)
 	struct store_task *t = mem_alloc(1, sizeof *t);
 	t->uids = *uids;
 	*uids = SET_INIT;
-	set_copy(&t->left, &t->uids);
 	t->change = change;
 	s->task = t;
 	return imap_store_step(s);

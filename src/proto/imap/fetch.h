@@ -33,6 +33,9 @@ struct fetch_task {
 	bool may_wait;          /* it cannot be fetched either: reading waits, or says what is wrong */
 	uint64_t scanned;       /* bytes of headers that fields were chosen of, for one response */
 	struct mail_preview *preview; /* when it is asked for */
+	uint64_t previewed;           /* the message that preview_text is of */
+	uint64_t preview_further;     /* the message of which its beginning has no text */
+	struct str preview_text;
 	struct message_cursor rows;
 	struct flags_printer flags;
 	struct buf scratch; /* selected header fields */

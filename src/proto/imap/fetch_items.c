@@ -228,38 +228,55 @@ static int put_section(struct imap_session *s, struct fetch_task *t, const struc
 
 /* --- previews (RFC 8970) --- */
 
-static bool is_in_memory(struct imap_session *s, const struct message_row *row)
+static bool is_in_memory(struct imap_session *s, const struct message_row *row, bool further)
 {
 	int fd;
 	uint64_t offset;
 	if (!s->world->fetch || message_file(s->account, row, &fd, &offset) < 0)
 		return true; /* reading says what is wrong */
-	return !s->world->fetch(s->owner, fd, offset, mail_preview_bytes(row));
+	return !s->world->fetch(s->owner, fd, offset, mail_preview_bytes(row, further));
+}
+
+/* Makes the message's preview_text, once. False: it would wait for the disk. What was asked of the world last is asked
+ * again first: it does not fetch the same twice. */
+static bool make_preview(struct imap_session *s, struct fetch_task *t, uint64_t message, const struct message_row *row)
+{
+	int err = 0;
+	while (t->previewed != message) {
+		bool further = t->preview_further == message;
+		t->preview_text = STR("");
+		if (!is_in_memory(s, row, further))
+			return false;
+		if ((err = mail_preview_make(t->preview, s->account, row, further, &t->preview_text)) < 0)
+			t->error = err;
+		bool more = mail_preview_bytes(row, true) > mail_preview_bytes(row, false);
+		if (err == 0 && t->preview_text.n == 0 && more && !further)
+			t->preview_further = message;
+		else
+			t->previewed = message;
+	}
+	return true;
 }
 
 bool fetch_waits_for_preview(struct imap_session *s, struct fetch_task *t, const struct entry *entry)
 {
 	struct message_row row;
+	bool lazy = true;
 	for (uint32_t i = 0; i < t->fetch->n; i++)
-		if (t->fetch->items[i].lazy)
-			return false;
-	return message_cursor_get(&t->rows, entry->message, &row) == 0 && !is_in_memory(s, &row);
+		lazy = lazy && (t->fetch->items[i].kind != IMAP_FETCH_PREVIEW || t->fetch->items[i].lazy);
+	return !lazy && message_cursor_get(&t->rows, entry->message, &row) == 0 &&
+	       !make_preview(s, t, entry->message, &row);
 }
 
-static void put_preview(struct imap_session *s, struct fetch_task *t, const struct imap_fetch_item *item,
-                        const struct message_row *row)
+static void put_preview(struct imap_session *s, struct fetch_task *t, uint64_t message, const struct message_row *row)
 {
 	struct outq *out = imap_output(s);
-	struct str text = STR("");
-	struct buf quoted = BUF_INIT(PREVIEW_MAX + 64);
-	if (item->lazy && !is_in_memory(s, row)) {
+	if (!make_preview(s, t, message, row)) { /* LAZY: others have waited */
 		outq_add(out, STR("PREVIEW NIL"));
 		return;
 	}
-	int err = mail_preview_make(t->preview, s->account, row, &text);
-	if (err < 0)
-		t->error = err;
-	imap_put_string(&quoted, text);
+	struct buf quoted = BUF_INIT(PREVIEW_MAX + 64);
+	imap_put_string(&quoted, t->preview_text);
 	outq_add(out, STR("PREVIEW "));
 	outq_add(out, buf_str(&quoted));
 	buf_free(&quoted);
@@ -305,7 +322,7 @@ static void put_item(struct imap_session *s, struct fetch_task *t, const struct 
 		put_derived(out, STR("BODYSTRUCTURE "), row->derived.structure);
 		break;
 	case IMAP_FETCH_PREVIEW:
-		put_preview(s, t, item, row);
+		put_preview(s, t, entry->message, row);
 		break;
 	case IMAP_FETCH_RFC822:
 	case IMAP_FETCH_RFC822_HEADER:

@@ -49,7 +49,7 @@ static bool read_sent_day(struct candidate *c, int64_t *day)
 		return false;
 	struct buf text = BUF_INIT(HEADER_MAX);
 	header_unfold(body, &text);
-	int err = date_parse(buf_str(&text), &date);
+	int err = date_parse_sent(buf_str(&text), &date);
 	buf_free(&text);
 	if (err == 0)
 		*day = date_local_day(date);

@@ -38,10 +38,14 @@ unsigned search_plan_at_once(const struct search_plan *plan, unsigned most)
 }
 
 /* An empty text is in every body; a header field has to be there for it. */
+static bool is_in_all(enum imap_search_kind kind)
+{
+	return kind == IMAP_SEARCH_BODY || kind == IMAP_SEARCH_TEXT;
+}
+
 static enum imap_search_kind kind_of(const struct imap_search_key *key)
 {
-	bool all = key->text.n == 0 && (key->kind == IMAP_SEARCH_BODY || key->kind == IMAP_SEARCH_TEXT);
-	return all ? IMAP_SEARCH_ALL : key->kind;
+	return key->text.n == 0 && is_in_all(key->kind) ? IMAP_SEARCH_ALL : key->kind;
 }
 
 static enum search_cost cost_of(enum imap_search_kind kind, struct str field)
@@ -158,7 +162,7 @@ static void refuse_charset(struct imap_session *s)
 /* The key's text in UTF-8. */
 static bool read_text(struct imap_session *s, struct str charset, struct str text, struct buf *out)
 {
-	if (!charset.n || str_ieq(charset, STR("UTF-8")) || str_ieq(charset, STR("US-ASCII"))) {
+	if (!charset.p || charset_is_utf8(charset)) {
 		buf_add(out, text);
 		if (str_is_utf8(text))
 			return true;
@@ -192,6 +196,11 @@ static bool make_text(struct imap_session *s, struct search_plan *plan, const st
 	node->field = BUF_INIT(FOLDED_MAX(field.n) + 1);
 	fold_text(buf_str(&text), &node->text);
 	buf_free(&text);
+	if (fine && node->text.n == 0 && is_in_all(node->kind)) { /* of a charset's shift sequences */
+		node->kind = IMAP_SEARCH_ALL;
+		node->cost = SEARCH_COST_ENTRY;
+		return true;
+	}
 	if (!fine || !take_bit(s, plan, &node->bit))
 		return false;
 	if (node->kind == IMAP_SEARCH_BODY || node->kind == IMAP_SEARCH_TEXT) {
@@ -295,7 +304,7 @@ static struct search_node *make_node(struct imap_session *s, struct search_plan 
 struct search_plan *search_plan_new(struct imap_session *s, const struct imap_search *search)
 {
 	struct buf nothing = BUF_INIT(16);
-	if (search->charset.n && charset_to_utf8(s->settings->charsets, search->charset, STR(""), &nothing) < 0) {
+	if (search->charset.p && charset_to_utf8(s->settings->charsets, search->charset, STR(""), &nothing) < 0) {
 		refuse_charset(s);
 		return NULL;
 	}

@@ -123,7 +123,10 @@ static void test_what_is_refused(void **state)
 	test_say(&c, "a SEARCH CHARSET X-NONE SUBJECT x\r\n");
 	test_expect_part(&c, "a NO [BADCHARSET (UTF-8 ");
 	test_expect_part(&c, " KOI8-R ");
-	test_say(&c, "b SEARCH CHARSET UTF-8 BODY {1+}\r\n\xe9\r\n");
+	test_say(&c, "a SEARCH CHARSET \"\" SUBJECT x\r\n");
+	test_expect_part(&c, "a NO [BADCHARSET (UTF-8 ");
+	test_say(&c, "b SEARCH CHARSET UTF-8 BODY {1+}\r\n\xe9\r\nb SEARCH CHARSET utf8 BODY {1+}\r\n\xe9\r\n");
+	test_expect_part(&c, "b BAD ");
 	test_expect_part(&c, "b BAD ");
 	test_say(&c, "c SEARCH RETURN (MIN NONE) ALL\r\n");
 	test_expect_part(&c, "c BAD ");

@@ -92,6 +92,7 @@ struct imap_session {
 	struct imap_reader reader;
 	const struct imap_handler *handler; /* of the command that runs */
 	void *task;                         /* what a handler keeps between steps */
+	uint8_t refusals;                   /* of account_may_write_slice */
 	struct buf reply;                   /* the tagged reply without its tag, when it is chosen */
 	char *idle_tag;                     /* IDLE's tag: its command's memory is given back meanwhile */
 	struct mailbox_watch watch;
@@ -237,6 +238,7 @@ enum imap_step imap_cmd_copy(struct imap_session *s);
 enum imap_step imap_copy_step(struct imap_session *s);
 void imap_copy_end(struct imap_session *s);
 enum imap_step imap_cmd_create(struct imap_session *s);
+enum imap_step imap_create_step(struct imap_session *s);
 enum imap_step imap_cmd_delete(struct imap_session *s);
 enum imap_step imap_delete_step(struct imap_session *s);
 void imap_delete_end(struct imap_session *s);
@@ -256,7 +258,9 @@ enum imap_step imap_cmd_logout(struct imap_session *s);
 enum imap_step imap_cmd_namespace(struct imap_session *s);
 enum imap_step imap_cmd_noop(struct imap_session *s);
 enum imap_step imap_cmd_rename(struct imap_session *s);
-enum imap_step imap_rename_inbox(struct imap_session *s); /* its case of RENAME, when the names were looked at */
+enum imap_step imap_rename_inbox(struct imap_session *s); /* its case of RENAME, and all others, when the names were looked at */
+enum imap_step imap_rename_tree(struct imap_session *s);
+enum imap_step imap_end_renaming(struct imap_session *s); /* a slice of what an earlier RENAME has left to write. IMAP_STEP_DONE: nothing is left, and the store is writable (or the account gone) */
 enum imap_step imap_rename_step(struct imap_session *s);
 void imap_rename_end(struct imap_session *s);
 enum imap_step imap_cmd_search(struct imap_session *s);

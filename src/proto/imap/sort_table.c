@@ -37,11 +37,14 @@ void sort_table_free(struct sort_table *table)
 
 /* --- keys --- */
 
-int sort_field(struct sort_source *source, struct str name, struct str *body)
+/* A block of header fields in which all of that name stand. */
+static int fields_of(struct sort_source *source, struct str name, struct str *block)
 {
 	const struct message_row *row = source->row;
-	if (row->derived.headers.n && mail_headers_are_kept(&name, 1))
-		return header_find(row->derived.headers, name, body);
+	if (row->derived.headers.n && mail_headers_are_kept(&name, 1)) {
+		*block = row->derived.headers;
+		return 0;
+	}
 	if (source->header->n == 0 && row->header_size > 0) {
 		size_t n = MIN((size_t)row->header_size, (size_t)HEADER_MAX);
 		source->header->max = HEADER_MAX;
@@ -51,7 +54,15 @@ int sort_field(struct sort_source *source, struct str name, struct str *body)
 			return err;
 		buf_commit(source->header, n);
 	}
-	return header_find(buf_str(source->header), name, body);
+	*block = buf_str(source->header);
+	return 0;
+}
+
+int sort_field(struct sort_source *source, struct str name, struct str *body)
+{
+	struct str block;
+	int err = fields_of(source, name, &block);
+	return err == 0 ? header_find(block, name, body) : err;
 }
 
 /* A field that is not there is empty. */
@@ -74,7 +85,7 @@ int sort_sent_date(struct sort_source *source, int64_t *out)
 		return err;
 	struct buf line = BUF_INIT(FIELD_MAX);
 	header_unfold(body, &line);
-	*out = date_parse(buf_str(&line), &date) == 0 ? date.seconds : source->row->internal_date;
+	*out = date_parse_sent(buf_str(&line), &date) == 0 ? date.seconds : source->row->internal_date;
 	buf_free(&line);
 	return 0;
 }
@@ -119,24 +130,34 @@ static void add_display(struct imap_session *s, const struct address *address, s
 	buf_free(&text);
 }
 
-/* addr-mailbox of the first address (RFC 3501, 7.4.2: of a group its name), or what is displayed of it. */
-static int add_address(struct sort_source *source, struct str name, bool display, struct buf *out)
+/* addr-mailbox of the field's first address (RFC 3501, 7.4.2: of a group its name), or what is displayed of it. False:
+ * it has none. */
+static bool add_first_address(struct imap_session *s, struct str body, bool display, struct buf *out)
 {
 	struct arena arena = ARENA_INIT(ADDRESS_ROOM);
 	struct address *list;
-	struct str body;
 	size_t n;
-	int err = field_or_empty(source, name, &body);
-	if (err < 0)
-		return err;
-	if (address_parse_list(body, &arena, 2, &list, &n) == 0 && n > 0) { /* a group has a begin and an end */
-		if (display)
-			add_display(source->s, &list[0], out);
-		else
-			add_folded(list[0].kind == ADDRESS_MAILBOX ? list[0].local : list[0].name, out);
-	}
+	/* a group has a begin and an end */
+	bool found = address_parse_list(str_first(body, FIELD_MAX), &arena, 2, &list, &n) == 0 && n > 0;
+	if (found && display)
+		add_display(s, &list[0], out);
+	else if (found)
+		add_folded(list[0].kind == ADDRESS_MAILBOX ? list[0].local : list[0].name, out);
 	arena_free(&arena);
-	return 0;
+	return found;
+}
+
+/* Of several From fields the first one counts; those of the others are one list, as in ENVELOPE (mime.h). */
+static int add_address(struct sort_source *source, struct str name, bool display, struct buf *out)
+{
+	bool joined = !str_eq(name, STR("From")), done = false;
+	struct header_field field;
+	struct str block;
+	int err = fields_of(source, name, &block);
+	while (err == 0 && !done && header_next(&block, &field))
+		if (str_ieq(field.name, name))
+			done = add_first_address(source->s, field.body, display, out) || !joined;
+	return err;
 }
 
 static uint64_t signed_cell(int64_t value)

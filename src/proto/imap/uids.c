@@ -9,16 +9,6 @@ uint32_t uids_last(const struct set *set)
 	return set->n ? set->ranges[set->n - 1].last : 0;
 }
 
-void uids_first(const struct set *set, uint64_t n, struct set *out)
-{
-	for (uint32_t i = 0; i < set->n && n > 0; i++) {
-		struct set_range range = set->ranges[i];
-		uint64_t count = MIN(n, (uint64_t)range.last - range.first + 1);
-		set_add(out, range.first, range.first + (uint32_t)(count - 1));
-		n -= count;
-	}
-}
-
 void uids_subtract(struct set *from, const struct set *what)
 {
 	struct set left = SET_INIT;

@@ -19,9 +19,6 @@ int uids_asked(const struct imap_sequence *sequence, bool is_uids, uint32_t max,
 /* The largest number of a set; 0: it is empty. */
 uint32_t uids_last(const struct set *set);
 
-/* The first n numbers of the set, or all, are added to *out. */
-void uids_first(const struct set *set, uint64_t n, struct set *out);
-
 /* Takes `what` out of `from`. */
 void uids_subtract(struct set *from, const struct set *what);
 

@@ -44,6 +44,7 @@ struct pop3_update {
 	struct set later;  /* are removed some days later */
 	struct set remove;
 	bool removes;      /* there was something to remove */
+	uint8_t refusals;  /* of account_may_write_slice */
 };
 
 enum session_state { SESSION_OPENING, SESSION_READY, SESSION_RUNNING, SESSION_GATE, SESSION_CLOSED };

@@ -45,14 +45,14 @@ void pop3_update_free(struct pop3_update *update)
 }
 
 /* The first of them into *out (empty); *last: all up to it. */
-static void cut_slice(const struct set *from, struct set *out, uint32_t *last)
+static int cut_slice(struct mailbox *mailbox, const struct set *from, struct set *out, uint32_t *last)
 {
-	struct set first = SET_INIT;
-	*last = UINT32_MAX;
-	(void)set_at(from, UPDATE_SLICE - 1, last); /* fewer: all */
-	set_add(&first, 1, *last);
-	set_intersection(from, &first, out);
-	set_free(&first);
+	uint32_t next = 0;
+	bool more;
+	int err = mailbox_slice(mailbox, from, UPDATE_SLICE, &next, out, &more);
+	if (err == 0)
+		*last = more ? next - 1 : UINT32_MAX;
+	return err;
 }
 
 static int see_some(struct pop3_session *s)
@@ -60,8 +60,9 @@ static int see_some(struct pop3_session *s)
 	const struct flags_change change = { .mode = FLAGS_ADD, .flags = FLAG_SEEN };
 	struct set slice = SET_INIT;
 	uint32_t last;
-	cut_slice(&s->update.seen, &slice, &last);
-	int err = mailbox_store(s->mailbox, &slice, &change, 0, NULL);
+	int err = cut_slice(s->mailbox, &s->update.seen, &slice, &last);
+	if (err == 0)
+		err = mailbox_store(s->mailbox, &slice, &change, 0, NULL);
 	if (err == 0)
 		set_remove(&s->update.seen, 1, last);
 	set_free(&slice);
@@ -72,8 +73,9 @@ static int remove_some(struct pop3_session *s)
 {
 	struct set slice = SET_INIT;
 	uint32_t last;
-	cut_slice(&s->update.remove, &slice, &last);
-	int err = pop3_discard(s->mailbox, &slice, s->policy.trash);
+	int err = cut_slice(s->mailbox, &s->update.remove, &slice, &last);
+	if (err == 0)
+		err = pop3_discard(s->mailbox, &slice, s->policy.trash);
 	if (err == 0) {
 		log_debug("pop3-update", LOG_ID(s->id), LOG_U("removed", set_count(&slice)));
 		set_remove(&s->update.remove, 1, last);
@@ -99,6 +101,9 @@ static int note(struct pop3_session *s)
 int pop3_update_step(struct pop3_session *s, bool *done)
 {
 	struct pop3_update *u = &s->update;
+	*done = false;
+	if (!account_may_write_slice(s->account, set_count(&u->seen) + set_count(&u->remove), &u->refusals))
+		return 0;
 	int err = u->seen.n > 0 ? see_some(s) : 0;
 	if (err == 0 && u->seen.n == 0)
 		err = note(s);
