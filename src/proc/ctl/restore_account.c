@@ -236,7 +236,8 @@ static void put_mailbox(struct sending *s, const struct mailbox *mailbox)
 		                             .uidvalidity = 1,
 		                             .uidnext = 1,
 		                             .n_keywords = (uint32_t)MIN(n, (size_t)KEYWORDS_MAX) };
-	memcpy(told->keywords, keywords, told->n_keywords * sizeof *keywords);
+	if (told->n_keywords)
+		memcpy(told->keywords, keywords, told->n_keywords * sizeof *keywords);
 	parcel_put_mailbox(&s->sender.maker, told);
 	mem_free(told);
 }
