@@ -74,7 +74,8 @@ int bodylog_folder_fd(const struct bodylog *log);
 void bodylog_folder_synced(struct bodylog *log);
 
 /* The descriptor of a segment, for reading a range (flushes first if the range is not written yet). Stays open until
- * bodylog_remove; a segment before the current one is open for reading alone. ERR_NOT_FOUND; ERR_CORRUPT when `end` lies behind all records. */
+ * bodylog_remove; a segment before the current one is open for reading alone. ERR_NOT_FOUND; ERR_CORRUPT when `end`
+ * lies behind all records. */
 int bodylog_file(struct bodylog *log, uint32_t segment, uint64_t end, int *fd) MUST_CHECK;
 
 /* --- reading and moving records, for compaction and checks --- */

@@ -186,10 +186,9 @@ int text_open_file(struct text_test *t, const char *suffix, int flags)
 {
 	char path[256];
 	struct account_id id = fixture_account_id(1);
-	int n = snprintf(path, sizeof path, "%s/text/", t->fixture.directory);
-	for (size_t i = 0; i < sizeof id.bytes; i++)
-		n += snprintf(path + n, 3, "%02x", id.bytes[i]);
-	snprintf(path + n, sizeof path - (size_t)n, "%s", suffix);
+	char hex[ACCOUNT_ID_TEXT_SIZE];
+	account_id_print(&id, hex);
+	snprintf(path, sizeof path, "%s/text/%s%s", t->fixture.directory, hex, suffix);
 	return open(path, flags | O_CLOEXEC);
 }
 

@@ -20,8 +20,7 @@ void damage_account(const struct check_damage *damage, char out[DAMAGE_ACCOUNT_M
 	out[0] = '\0';
 	if (memcmp(&damage->account, &none, sizeof none) == 0)
 		return;
-	for (size_t i = 0; i < ACCOUNT_ID_SIZE; i++)
-		snprintf(out + 2 * i, 3, "%02x", damage->account.bytes[i]);
+	account_id_print(&damage->account, out);
 }
 
 void damage_print(const char *file, const struct check_damage *damage, struct buf *json)

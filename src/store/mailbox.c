@@ -137,9 +137,16 @@ void mailboxes_sort(struct account *account)
 
 /* --- names --- */
 
+size_t mailbox_depth(struct str name)
+{
+	size_t depth = 1;
+	for (const char *at = name.p, *end = name.p + name.n; (at = memchr(at, MAILBOX_SEPARATOR, (size_t)(end - at))); at++)
+		depth++;
+	return depth;
+}
+
 int mailbox_check_name(struct str name)
 {
-	uint32_t depth = 1;
 	if (name.n > MAILBOX_NAME_MAX)
 		return ERR_LIMIT;
 	if (name.n == 0 || name.p[0] == MAILBOX_SEPARATOR || name.p[name.n - 1] == MAILBOX_SEPARATOR || !str_is_utf8(name))
@@ -148,9 +155,8 @@ int mailbox_check_name(struct str name)
 		unsigned char c = (unsigned char)name.p[i];
 		if (c < ' ' || c == 127 || (c == MAILBOX_SEPARATOR && name.p[i + 1] == MAILBOX_SEPARATOR))
 			return ERR_SYNTAX;
-		depth += c == MAILBOX_SEPARATOR;
 	}
-	return depth > MAILBOX_DEPTH_MAX ? ERR_LIMIT : 0;
+	return mailbox_depth(name) > MAILBOX_DEPTH_MAX ? ERR_LIMIT : 0;
 }
 
 bool mailbox_is_below(struct str name, struct str parent)

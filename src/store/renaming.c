@@ -184,14 +184,6 @@ int renaming_finish(struct account *account)
 
 /* --- RENAME --- */
 
-static size_t depth_of(struct str name)
-{
-	size_t depth = 1;
-	for (const char *at = name.p, *end = name.p + name.n; (at = memchr(at, MAILBOX_SEPARATOR, (size_t)(end - at))); at++)
-		depth++;
-	return depth;
-}
-
 /* What is renamed, and what lies already where it would come. Names stay in order among themselves when they all begin
  * in another way. */
 struct tree {
@@ -216,10 +208,10 @@ static void find_tree(const struct account *account, struct str from, struct str
 /* Nothing of what is renamed may get the name of another mailbox, or one that is too long or too deep. */
 static int check_tree(const struct account *account, const struct tree *tree, struct str from, struct str to)
 {
-	size_t deeper = depth_of(to) > depth_of(from) ? depth_of(to) - depth_of(from) : 0, there = tree->there;
+	size_t deeper = mailbox_depth(to) > mailbox_depth(from) ? mailbox_depth(to) - mailbox_depth(from) : 0, there = tree->there;
 	for (size_t i = 0; i < tree->n; i++) {
 		struct str old = tree->mailboxes[i]->facts.name, rest = str_from(old, from.n);
-		if (to.n + rest.n > MAILBOX_NAME_MAX || (deeper && depth_of(old) + deeper > MAILBOX_DEPTH_MAX))
+		if (to.n + rest.n > MAILBOX_NAME_MAX || (deeper && mailbox_depth(old) + deeper > MAILBOX_DEPTH_MAX))
 			return ERR_LIMIT;
 		for (int order = -1; there < tree->there_end && order < 0; there += order < 0) {
 			order = str_cmp(str_from(account->mailboxes[there]->facts.name, to.n), rest);

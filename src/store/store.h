@@ -132,6 +132,9 @@ size_t account_mailboxes(struct account *account, struct mailbox *const **out);
 /* Another one whenever names of its mailboxes or subscriptions have changed. */
 uint64_t account_names_version(const struct account *account);
 
+/* Levels of a mailbox's name; it need not be a good one. */
+size_t mailbox_depth(struct str name);
+
 /* NULL when there is none. Exact name (callers make INBOX capitals). */
 struct mailbox *account_mailbox(struct account *account, struct str name);
 

@@ -5,7 +5,7 @@
 
 #include "store/store_open.h"
 
-/* SQL that takes an index.db back from version 4 to 3. */
+/* SQL that takes an index.db back from a version to the one before: from 5, from 4. */
 #define UNDO_STEP_5 "ALTER TABLE account DROP COLUMN renaming;"
 #define UNDO_STEP_4 "DROP TABLE pop3_hidden; DROP TABLE pop3_due; DROP TABLE pop3_uidl;"
 

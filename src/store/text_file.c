@@ -53,10 +53,9 @@ int text_folder(const struct store *store, bool make)
 
 void text_name(const struct account_id *id, const char *suffix, char out[TEXT_NAME_MAX])
 {
-	char *p = out;
-	for (size_t i = 0; i < sizeof id->bytes; i++)
-		p += snprintf(p, 3, "%02x", id->bytes[i]);
-	snprintf(p, TEXT_NAME_MAX - 2 * sizeof id->bytes, "%s", suffix);
+	char hex[ACCOUNT_ID_TEXT_SIZE];
+	account_id_print(id, hex);
+	snprintf(out, TEXT_NAME_MAX, "%s%s", hex, suffix);
 }
 
 void text_remove(struct store *store, const struct account_id *id)

@@ -77,10 +77,9 @@ static void fail_not_found(struct directory *directory, struct control_answer *a
 
 static void print_id(struct buf *out, const struct account_id *id)
 {
-	char hex[2 * ACCOUNT_ID_SIZE + 1];
-	for (size_t i = 0; i < ACCOUNT_ID_SIZE; i++)
-		snprintf(hex + 2 * i, 3, "%02x", id->bytes[i]);
-	json_field_string(out, "id", str_of(hex, 2 * ACCOUNT_ID_SIZE));
+	char hex[ACCOUNT_ID_TEXT_SIZE];
+	account_id_print(id, hex);
+	json_field_string(out, "id", str_from_c(hex));
 }
 
 /* The members of an account; the object stays open. */

@@ -54,11 +54,10 @@ void origin_examine(const struct restore_origin *origin, uint64_t number, struct
 void origin_tell(const struct restore_origin *origin, struct str mailbox, uint32_t uid,
                  const struct origin_message *message)
 {
-	char file[BACKUP_NAME_MAX * 2], id[2 * ACCOUNT_ID_SIZE + 1];
+	char file[BACKUP_NAME_MAX * 2], id[ACCOUNT_ID_TEXT_SIZE];
 	const struct backup_segment *segment =
 		message->row.segment ? manifest_segment(origin->manifest, origin->shard, message->row.segment) : NULL;
-	for (size_t i = 0; i < ACCOUNT_ID_SIZE; i++)
-		snprintf(id + 2 * i, 3, "%02x", origin->id.bytes[i]);
+	account_id_print(&origin->id, id);
 	if (segment)
 		segment_path(segment, file);
 	backup_on_damage(origin->found,

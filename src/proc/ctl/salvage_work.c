@@ -16,7 +16,6 @@
 #define PAGE_ROWS         1000
 #define LIST_MAX          (64 * 1024 * 1024)
 #define LISTED_MAX        100000 /* items of one list in a report; the counts are of all */
-#define ID_TEXT           (2 * ACCOUNT_ID_SIZE)
 #define MESSAGE_RESERVE   (16 * 1024 * 1024)
 
 struct person {
@@ -96,10 +95,9 @@ static void list_known(struct worker *worker)
 
 static void put_id(struct buf *out, const struct account_id *id)
 {
-	char text[ID_TEXT + 1];
-	for (size_t i = 0; i < ACCOUNT_ID_SIZE; i++)
-		snprintf(text + 2 * i, 3, "%02x", id->bytes[i]);
-	json_field_string(out, "account", str_of(text, ID_TEXT));
+	char text[ACCOUNT_ID_TEXT_SIZE];
+	account_id_print(id, text);
+	json_field_string(out, "account", str_from_c(text));
 }
 
 static void tell_progress(void *owner, uint64_t bytes, uint64_t total)

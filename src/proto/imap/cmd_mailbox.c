@@ -7,19 +7,11 @@
 #include "proto/imap/session_private.h"
 #include "syntax/imap_name.h"
 
-static size_t depth_of(struct str name)
-{
-	size_t depth = 1;
-	for (const char *at = name.p, *end = name.p + name.n; (at = memchr(at, IMAP_SEPARATOR, (size_t)(end - at))); at++)
-		depth++;
-	return depth;
-}
-
 static bool refuse_name(struct imap_session *s, struct str name)
 {
 	const char *why = "That name cannot be used.";
 	int err = imap_name_check(name, &why);
-	if (err == ERR_LIMIT || name.n > s->settings->max_mailbox_name || depth_of(name) > s->settings->max_mailbox_depth)
+	if (err == ERR_LIMIT || name.n > s->settings->max_mailbox_name || mailbox_depth(name) > s->settings->max_mailbox_depth)
 		imap_no(s, "LIMIT", "That name is too long or has too many levels.");
 	else if (err < 0)
 		imap_no(s, "CANNOT", why);
@@ -184,14 +176,14 @@ enum imap_step imap_cmd_delete(struct imap_session *s)
 static bool refuse_depth(struct imap_session *s, const struct imap_rename *rename)
 {
 	struct mailbox *const *mailboxes;
-	size_t n = account_mailboxes(s->account, &mailboxes), from = depth_of(rename->from), to = depth_of(rename->to);
+	size_t n = account_mailboxes(s->account, &mailboxes), from = mailbox_depth(rename->from), to = mailbox_depth(rename->to);
 	if (str_eq(rename->from, STR("INBOX")) || to <= from)
 		return false;
 	for (size_t i = 0; i < n; i++) {
 		struct str name = mailbox_facts(mailboxes[i])->name;
 		bool below = str_starts(name, rename->from) && name.n > rename->from.n &&
 		             name.p[rename->from.n] == IMAP_SEPARATOR;
-		if (below && depth_of(name) - from + to > s->settings->max_mailbox_depth) {
+		if (below && mailbox_depth(name) - from + to > s->settings->max_mailbox_depth) {
 			imap_no(s, "LIMIT", "A name below it would have too many levels.");
 			return true;
 		}
