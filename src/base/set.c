@@ -68,8 +68,13 @@ static void splice(struct set *s, uint32_t from, uint32_t to, const struct set_r
 
 void set_add(struct set *s, uint32_t first, uint32_t last)
 {
-	if (s->n == 0 || first > (uint64_t)s->ranges[s->n - 1].last + 1) {
+	struct set_range *end = s->n ? &s->ranges[s->n - 1] : NULL;
+	if (!end || first > (uint64_t)end->last + 1) {
 		append(s, first, last);
+		return;
+	}
+	if (first >= end->first) {
+		end->last = MAX(end->last, last);
 		return;
 	}
 	uint32_t from = set_seek(s, first ? first - 1 : 0), to = from;

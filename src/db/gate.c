@@ -140,6 +140,11 @@ bool gate_is_open(const struct gate *gate)
 	return gate->state == GATE_OPEN;
 }
 
+bool gate_has_batch(const struct gate *gate)
+{
+	return gate->dirty;
+}
+
 bool gate_is_idle(const struct gate *gate)
 {
 	return gate->state == GATE_OPEN && gate->flight == FLIGHT_NONE && !gate->dirty;

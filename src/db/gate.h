@@ -82,6 +82,7 @@ void gate_synced(struct gate *gate, int result);
 uint64_t gate_batch(const struct gate *gate); /* number of the open (or sealed) batch */
 uint64_t gate_last(const struct gate *gate);  /* number of the last batch that is not empty; 0: none since start */
 uint64_t gate_durable(const struct gate *gate);
+bool gate_has_batch(const struct gate *gate); /* something was written: the next gate_begin begins no batch, and no segment */
 bool gate_is_idle(const struct gate *gate); /* nothing written, nothing in flight */
 
 /* Counters for status: batches and syncs since start. */

@@ -74,13 +74,18 @@ int snapshot_begin(struct db *source, struct str path, struct snapshot **out)
 	return result;
 }
 
+bool snapshot_is_at_its_end(const struct snapshot *snapshot)
+{
+	return !snapshot->whole && (!snapshot->begun || snapshot->left <= STEP_PAGES);
+}
+
 int snapshot_step(struct snapshot *snapshot, uint64_t slice_us, bool may_end, bool *done)
 {
 	uint64_t end_us = clock_monotonic_us() + slice_us;
 	*done = snapshot->whole;
 	while (!*done) {
-		if (!may_end && (!snapshot->begun || snapshot->left <= STEP_PAGES))
-			return 0; /* this step might be the last */
+		if (!may_end && snapshot_is_at_its_end(snapshot))
+			return 0;
 		int result = sqlite3_backup_step(snapshot->backup, STEP_PAGES);
 		if (result == SQLITE_BUSY || result == SQLITE_LOCKED)
 			return ERR_STATE;

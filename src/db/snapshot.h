@@ -18,6 +18,9 @@ int snapshot_begin(struct db *source, struct str path, struct snapshot **out) MU
  * (ERR_STATE). Other errors are those of the copy, which is useless then; the source goes on. */
 int snapshot_step(struct snapshot *snapshot, uint64_t slice_us, bool may_end, bool *done) MUST_CHECK;
 
+/* The next step may be the last, and none is made until it may end. */
+bool snapshot_is_at_its_end(const struct snapshot *snapshot);
+
 /* Pages, for progress: of *total, those that were copied. Zero before the first step. */
 void snapshot_progress(const struct snapshot *snapshot, uint64_t *copied, uint64_t *total);
 

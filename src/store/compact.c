@@ -193,12 +193,25 @@ static bool is_walking(const struct compaction *c)
 	return c->segment != 0 && !c->emptied && (c->large.under_way || c->at < c->end);
 }
 
+/* A large record whose end somebody waits for keeps to no rate. */
+static bool has_leave(const struct store *store, const struct compaction *c)
+{
+	bool awaited = c->large.under_way && (store->placings_waiting > 0 || snapshot_waits(store));
+	return store->compact_now || awaited || rate_allows(&c->rate);
+}
+
 /* Is nothing to be copied before more time has passed? */
 static bool waits(const struct store *store, struct compaction *c)
 {
 	uint64_t rate = store->settings.compaction_rate;
 	rate_fill(&c->rate, rate, MAX(rate / SAVED_SHARE, 1), clock_monotonic_us());
-	return !store->compact_now && is_walking(c) && !rate_allows(&c->rate);
+	return is_walking(c) && !has_leave(store, c);
+}
+
+/* What would be begun now goes into the next segment, or behind the ends that a copy of index.db tells. */
+static bool may_begin_record(const struct store *store)
+{
+	return !bodylog_is_full(store->bodies) && !snapshot_waits(store);
 }
 
 int compact_begin(struct store *store, bool alone, bool *any, bool *writes)
@@ -433,8 +446,8 @@ int compact_step(struct store *store)
 	if (!c->room)
 		c->room = mem_alloc(1, RECORD_LARGE);
 	c->slice_left = SLICE_BYTES;
-	while (result == 0 && is_walking(c) && c->slice_left > 0 && now_us < end_us &&
-	       (store->compact_now || rate_allows(&c->rate))) {
+	while (result == 0 && is_walking(c) && c->slice_left > 0 && now_us < end_us && has_leave(store, c) &&
+	       (c->large.under_way || may_begin_record(store))) {
 		result = c->large.under_way ? move_piece(store, c) : move_record(store, c);
 		now_us = clock_monotonic_us();
 	}

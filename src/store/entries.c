@@ -353,20 +353,31 @@ static struct page *page_to_change(struct mailbox *mailbox, uint32_t at)
 	return mailbox->pages[at];
 }
 
+/* Which entries of a page are in the set. *range: of the set, where the page's first entry may be; moved on to its last. */
+static bool mark_gone(const struct page *page, const struct set *uids, uint32_t *range, bool gone[PAGE_ENTRIES])
+{
+	bool any = false;
+	for (uint32_t k = 0; k < page->n && *range < uids->n; k++) {
+		uint32_t uid = page->entries[k].uid;
+		while (*range < uids->n && uids->ranges[*range].last < uid)
+			++*range;
+		any |= gone[k] = *range < uids->n && uids->ranges[*range].first <= uid;
+	}
+	return any;
+}
+
 /* A page without entries goes, unless it is the last, which keeps the mailbox's counters. */
 int entries_remove(struct mailbox *mailbox, const struct set *uids, uint64_t modseq)
 {
 	struct gone_pages gone_pages = { 0, 0 };
-	uint32_t kept = 0, first = uids->ranges[0].first, last = uids->ranges[uids->n - 1].last;
+	uint32_t kept = 0, first = uids->ranges[0].first, range = 0;
 	uint64_t messages_gone = 0, bytes_gone = 0;
 	int result = 0;
 	for (uint32_t i = 0; i < mailbox->n_pages; i++) {
 		struct page *page = mailbox->pages[i];
-		bool gone[PAGE_ENTRIES] = { false }, any = false;
-		bool apart = page->n == 0 || page->entries[0].uid > last || page->entries[page->n - 1].uid < first;
-		for (uint32_t k = 0; k < page->n && !apart; k++)
-			any |= gone[k] = set_has(uids, page->entries[k].uid);
-		if (any) {
+		bool gone[PAGE_ENTRIES] = { false };
+		bool before = page->n == 0 || page->entries[page->n - 1].uid < first;
+		if (!before && mark_gone(page, uids, &range, gone)) {
 			page = page_to_change(mailbox, i);
 			messages_gone += page->n;
 			bytes_gone += page->bytes;

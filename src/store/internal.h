@@ -169,6 +169,7 @@ struct store {
 	uint64_t written_end;
 	int64_t added_messages, added_bytes; /* rows that point to the current segment since, less those that went, and their sizes */
 	struct sweep *sweep;             /* under way; NULL: none */
+	uint32_t placings_waiting;       /* for the end of records that are being filled */
 	struct compaction *compaction;   /* NULL: never begun */
 	struct store_snapshot *snapshot; /* NULL: none */
 	int64_t swept_to;                /* key that the table forgotten was worked off to, in this round */
@@ -482,7 +483,7 @@ void compact_space(const struct store *store, struct store_statistics *out);
 /* snapshot.c */
 void snapshot_committed(struct store *store); /* between two batches */
 bool snapshot_pins(const struct store *store); /* no segment may be removed */
-bool snapshot_is_copying(const struct store *store); /* it waits for the end of all filling; what is reserved later lies behind its ends */
+bool snapshot_waits(const struct store *store); /* the next slice is its last, if nothing is being filled then */
 
 /* delivery.c */
 int deliveries_forget(struct store *store) MUST_CHECK; /* in prepare */

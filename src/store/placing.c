@@ -10,8 +10,10 @@
  * gives back; its number is used up. When any batch is voided the copying begins anew, since the place may be void.
  * Nothing is written while a batch is sealed, for a sync that is under way would count as having seen it.
  *
- * In one piece, when the message is added, is copied what comes while the segment is full already, so that the next
- * one can begin, and while index.db is copied for a snapshot, which waits for the end of all filling. */
+ * What comes while the segment is full waits for the batch that begins the next one, and what comes when a copy of
+ * index.db waits for the end of all filling (snapshot.c), for that end: both come when the records that are being
+ * filled are whole. If they do not within WAIT_MAX_US (whoever fills one is stopping, or has no space), it is copied in one
+ * piece, when the message is added. */
 #include "store/internal.h"
 
 #include "base/checked.h"
@@ -19,10 +21,12 @@
 #include "base/file.h"
 #include "base/mem.h"
 
-#define PIECE ((size_t)256 * 1024)
+#define PIECE       ((size_t)256 * 1024)
+#define WAIT_MAX_US 2000000
 
 struct placing {
 	struct store *store;
+	uint64_t wait_end_us; /* 0: it does not wait */
 	bool reserved;
 	uint32_t account; /* what follows is of the record, once it is reserved */
 	uint64_t number, voids;
@@ -46,12 +50,20 @@ static void forget(struct placing *p)
 	(void)body_sum_end(&p->sum);
 }
 
+static void end_wait(struct placing *p)
+{
+	if (p->wait_end_us != 0)
+		p->store->placings_waiting--;
+	p->wait_end_us = 0;
+}
+
 void placing_free(struct placing **pointer)
 {
 	struct placing *p = *pointer;
 	*pointer = NULL;
 	if (!p)
 		return;
+	end_wait(p);
 	forget(p);
 	mem_free(p);
 }
@@ -125,6 +137,24 @@ static int fill_some(struct placing *p, const struct message_arrival *arrival, u
 	return result;
 }
 
+/* Does something else come first? */
+static bool waits(const struct store *store)
+{
+	bool begins_segment = !bodylog_is_filling(store->bodies) && !gate_has_batch(store->gate);
+	return (bodylog_is_full(store->bodies) && !begins_segment) || snapshot_waits(store);
+}
+
+/* True once it has waited long enough. */
+static bool wait_is_over(struct placing *p)
+{
+	uint64_t now_us = clock_monotonic_us();
+	if (p->wait_end_us == 0) {
+		p->wait_end_us = now_us + WAIT_MAX_US;
+		p->store->placings_waiting++;
+	}
+	return now_us >= p->wait_end_us;
+}
+
 int placing_step(struct placing *p, struct account *account, struct str mailbox,
                  const struct message_arrival *arrival, uint64_t end_us, bool *done)
 {
@@ -136,10 +166,11 @@ int placing_step(struct placing *p, struct account *account, struct str mailbox,
 		return 0;
 	if (p->reserved && !is_valid(p, account))
 		forget(p);
-	if (!p->reserved && (bodylog_is_full(p->store->bodies) || snapshot_is_copying(p->store))) {
-		*done = true;
+	if (!p->reserved && waits(p->store)) {
+		*done = wait_is_over(p);
 		return 0;
 	}
+	end_wait(p);
 	if (!p->reserved)
 		result = reserve(p, account, mailbox, arrival);
 	if (result == 0 && p->done < p->length)

@@ -3,6 +3,7 @@
 #include "store/test_store.h"
 #include "store/transfer.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 
@@ -209,36 +210,98 @@ static void nothing_is_written_while_a_batch_is_sealed(void **state)
 	free_large(&large);
 }
 
-static void a_full_segment_and_a_snapshot_want_it_in_one_piece(void **state)
+static uint32_t current_segment(const struct store_test *test)
+{
+	uint32_t segment;
+	uint64_t end;
+	bodylog_position(test->fixture.store->bodies, &segment, &end);
+	return segment;
+}
+
+/* It is copied in slices into the one that begins when the other record is whole. */
+static void a_full_segment_is_waited_for(void **state)
 {
 	struct store_test *test = begin(state, 256 * 1024);
 	struct placing *placing = placing_new(test->fixture.store), *second = placing_new(test->fixture.store);
 	struct large large;
-	uint32_t before, after;
-	uint64_t end;
+	make_large(&large, 'a');
+	assert_false(step(test, placing, &large));
+	uint32_t before = current_segment(test), slices = 0;
+	for (bool done = false; !done; fixture_settle(&test->fixture)) {
+		done = step(test, placing, &large);
+		assert_false(step(test, second, &large));
+	}
+	uint32_t first = add(test, &placing, &large);
+	assert_false(step(test, second, &large)); /* the batch that is open writes into the full one still */
+	assert_int_equal(current_segment(test), before);
+	fixture_settle(&test->fixture);
+	for (; !step(test, second, &large); slices++)
+		assert_int_equal(current_segment(test), before + 1);
+	assert_true(slices >= 12);
+	uint32_t last = add(test, &second, &large);
+	fixture_settle(&test->fixture);
+	assert_whole(test, first, &large);
+	assert_whole(test, last, &large);
+	store_test_reopen(test);
+	assert_whole(test, last, &large);
+	free_large(&large);
+}
+
+/* A client that is as slow as it likes must not hold up the others for ever. */
+static void what_waits_for_too_long_is_copied_in_one_piece(void **state)
+{
+	struct store_test *test = begin(state, 256 * 1024);
+	struct placing *placing = placing_new(test->fixture.store), *second = placing_new(test->fixture.store);
+	struct large large;
 	make_large(&large, 'a');
 	assert_false(step(test, placing, &large));
 	fixture_settle(&test->fixture);
-	bodylog_position(test->fixture.store->bodies, &before, &end);
+	clock_hold(1000000000);
+	assert_false(step(test, second, &large));
+	clock_hold(1000000000 + 1999999);
+	assert_false(step(test, second, &large));
+	clock_hold(1000000000 + 2000000);
 	assert_true(step(test, second, &large));
+	clock_hold(0);
+	assert_int_equal(test->fixture.store->placings_waiting, 1);
 	uint32_t uid = add(test, &second, &large);
+	assert_int_equal(test->fixture.store->placings_waiting, 0);
 	fixture_settle(&test->fixture);
 	while (!step(test, placing, &large))
 		;
 	uint32_t last = add(test, &placing, &large);
 	fixture_settle(&test->fixture);
-	fixture_add(test->inbox, 1, 0, NULL);
-	bodylog_position(test->fixture.store->bodies, &after, &end);
-	assert_int_equal(after, before + 1);
 	assert_whole(test, uid, &large);
 	assert_whole(test, last, &large);
+	free_large(&large);
+}
+
+/* Else it would never end while large messages come. */
+static void a_snapshot_at_its_end_is_waited_for(void **state)
+{
+	struct store_test *test = begin(state, SEGMENT);
+	struct placing *placing = placing_new(test->fixture.store), *second = placing_new(test->fixture.store);
+	struct store *store = test->fixture.store;
+	struct large large;
+	bool copied = false;
+	make_large(&large, 'a');
+	assert_false(step(test, placing, &large));
 	fixture_settle(&test->fixture);
-	assert_int_equal(store_snapshot_begin(test->fixture.store), 0);
-	placing = placing_new(test->fixture.store);
-	assert_true(step(test, placing, &large));
-	uid = add(test, &placing, &large);
-	store_snapshot_end(test->fixture.store);
-	assert_whole(test, uid, &large);
+	assert_int_equal(store_snapshot_begin(store), 0);
+	assert_int_equal(store_snapshot_step(store, &copied), 0);
+	while (!step(test, placing, &large))
+		assert_false(step(test, second, &large));
+	uint32_t first = add(test, &placing, &large);
+	fixture_settle(&test->fixture); /* the copy ends between two batches */
+	assert_int_equal(store_snapshot_step(store, &copied), 0);
+	assert_true(copied);
+	while (!step(test, second, &large))
+		;
+	uint32_t last = add(test, &second, &large);
+	fixture_settle(&test->fixture);
+	store_snapshot_end(store);
+	assert_whole(test, first, &large);
+	assert_whole(test, last, &large);
 	free_large(&large);
 }
 
@@ -316,7 +379,9 @@ int main(void)
 		TEST(ids_and_numbers_are_never_given_twice),
 		TEST(a_voided_batch_makes_it_begin_anew),
 		TEST(nothing_is_written_while_a_batch_is_sealed),
-		TEST(a_full_segment_and_a_snapshot_want_it_in_one_piece),
+		TEST(a_full_segment_is_waited_for),
+		TEST(what_waits_for_too_long_is_copied_in_one_piece),
+		TEST(a_snapshot_at_its_end_is_waited_for),
 		TEST(a_snapshot_that_is_made_lets_it_be_copied_ahead_again),
 		TEST(a_file_that_changes_is_refused),
 		TEST(a_message_without_an_entry_takes_its_place_too),

@@ -7,7 +7,7 @@
  *
  * While a record is being filled over several batches (bodylog_reserve), bytes below a segment's end are still to come:
  * the copy does not end then, so that what lies below the ends it tells never changes afterwards, and a backup may copy
- * each byte once. */
+ * each byte once. No further one begins once it is at its end but for that. */
 #include "store/internal.h"
 
 #include "db/snapshot.h"
@@ -37,9 +37,10 @@ bool snapshot_pins(const struct store *store)
 	return store->snapshot != NULL;
 }
 
-bool snapshot_is_copying(const struct store *store)
+bool snapshot_waits(const struct store *store)
 {
-	return store->snapshot && !store->snapshot->copied && store->snapshot->result == 0;
+	const struct store_snapshot *snapshot = store->snapshot;
+	return snapshot && !snapshot->copied && snapshot->result == 0 && snapshot_is_at_its_end(snapshot->copy);
 }
 
 static void step(struct store *store, uint64_t slice_us)

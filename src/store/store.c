@@ -85,16 +85,25 @@ static int write_segment_end(struct store *store)
 	return db_run(store->sql.segment_write);
 }
 
+/* So many at most: the rest stays dirty. */
+static int write_dirty_pages(struct store *store, uint32_t most)
+{
+	int result = 0;
+	for (uint32_t i = 0; i < most && result == 0 && store->dirty; i++) {
+		struct page *page = store->dirty;
+		page_unmark_dirty(page);
+		result = store_write_page(store, page);
+	}
+	return result;
+}
+
 /* The batch is sealed: everything that gathered in memory goes into the transaction, each page once. */
 static int gate_prepares(void *owner)
 {
 	struct store *store = owner;
 	int result = deliveries_forget(store);
-	while (result == 0 && store->dirty) {
-		struct page *page = store->dirty;
-		page_unmark_dirty(page);
-		result = store_write_page(store, page);
-	}
+	if (result == 0)
+		result = write_dirty_pages(store, UINT32_MAX);
 	while (store->touched) {
 		struct account *account = store->touched;
 		store->touched = account->touched_next;
@@ -459,6 +468,19 @@ static void tell_watchers(struct store *store)
 			watch->changed(watch->owner);
 		}
 	}
+}
+
+bool store_write_ahead(struct store *store)
+{
+	if (store->failed || store->n_dirty <= SLICE_PAGES_MAX || !gate_is_open(store->gate) ||
+	    !gate_has_batch(store->gate) || !db_in_transaction(&store->db))
+		return false;
+	int result = write_dirty_pages(store, SLICE_PAGES_MAX);
+	if (result == 0)
+		result = db_write_ahead(&store->db);
+	if (result < 0)
+		gate_void(store->gate, result);
+	return result == 0;
 }
 
 void store_turn(struct store *store)

@@ -48,6 +48,10 @@ void store_change_settings(struct store *store, const struct store_settings *set
 /* Writes nothing more; what is not durable is lost (nobody was told). */
 void store_close(struct store **store);
 
+/* When the batch has many pages to write: writes a slice of them, and true; to be called again in a later turn, before
+ * store_turn, which would write all that is left. */
+bool store_write_ahead(struct store *store);
+
 /* Call at the end of each turn of the loop: seals the batch, tells watchers. */
 void store_turn(struct store *store);
 void store_synced(struct store *store, int result);
@@ -165,9 +169,9 @@ struct placing;
 struct placing *placing_new(struct store *store) __attribute__((returns_nonnull));
 void placing_free(struct placing **placing);
 
-/* Copies a piece, and on until the time (clock_monotonic_us) is over or all is copied: *done. Also *done: it cannot be copied ahead now,
- * and is copied in one piece when it is added. Always of the same message and account; does nothing while the store is
- * not writable. ERR_SYNTAX when the file is not what its checksum says; ERR_IO, ERR_NO_SPACE, ERR_NOT_FOUND (account). */
+/* Copies a piece, and on until the time (clock_monotonic_us) is over or all is copied: *done. Also *done: it waited
+ * for its place for too long, and is copied in one piece when it is added. Always of the same message and account;
+ * does nothing while the store is not writable, or something else comes first. ERR_SYNTAX when the file is not what its checksum says; ERR_IO, ERR_NO_SPACE, ERR_NOT_FOUND (account). */
 int placing_step(struct placing *placing, struct account *account, struct str mailbox,
                  const struct message_arrival *arrival, uint64_t end_us, bool *done) MUST_CHECK;
 

@@ -193,6 +193,11 @@ static void end_of_turn(void *owner)
 		sync_here(shard);
 	if (wait_for_more(shard))
 		return;
+	if (store_write_ahead(shard->store)) {
+		loop_later(shard->process->loop, &shard->turn);
+		loop_did(shard->process->loop, STR("pages of a large batch"));
+		return;
+	}
 	store_turn(shard->store);
 	for (int i = 0; i < SYNCS_HERE_MAX && shard->sync_here; i++) {
 		sync_here(shard);
