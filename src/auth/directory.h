@@ -125,6 +125,8 @@ int directory_aliases(struct directory *directory, struct str domain, struct str
 /* The aliases that lead to this address directly. */
 int directory_aliases_of(struct directory *directory, struct str address, directory_text_fn *fn,
 			 void *owner) MUST_CHECK;
+/* What an alias leads to directly; nothing where the address is none. */
+int directory_alias_targets(struct directory *directory, struct str alias, directory_text_fn *fn, void *owner) MUST_CHECK;
 
 struct directory_counts {
 	uint64_t domains, accounts, aliases, orders;
@@ -143,7 +145,8 @@ struct directory_targets {
 	uint32_t n;
 };
 
-/* Which accounts mail to this address is for, each once. local+detail is looked up as it stands first, then as local.
+/* Which accounts mail to this address is for, each once. local+detail is looked up as it stands first, then without what
+ * follows the last delimiter, and so on: where the name itself has the delimiter, the longest address that there is has it.
  * Postmaster (RFC 5321, 4.5.1), with one of our domains or none, is always somebody: postmaster@ that domain; else the
  * postmaster of the first domain that has one; else the oldest account of that domain; else the oldest account of all.
  *

@@ -290,23 +290,34 @@ int directory_aliases(struct directory *directory, struct str domain, struct str
 	return result;
 }
 
-int directory_aliases_of(struct directory *directory, struct str address, directory_text_fn *fn, void *owner)
+static int each_address(sqlite3_stmt *stmt, struct str of, directory_text_fn *fn, void *owner)
 {
-	struct folded_address target;
-	int result = address_read(address, &target);
+	struct folded_address address;
+	int result = address_read(of, &address);
 	if (result)
 		return result;
-	USING(stmt, directory, alias_sources);
-	bind_address(stmt, 1, &target);
+	bind_address(stmt, 1, &address);
 	while ((result = db_step(stmt)) == DB_ROW) {
-		struct folded_address alias;
-		result = directory_column_address(stmt, 0, &alias);
+		struct folded_address found;
+		result = directory_column_address(stmt, 0, &found);
 		if (!result)
-			result = fn(owner, alias.whole);
+			result = fn(owner, found.whole);
 		if (result)
 			return result;
 	}
 	return result;
+}
+
+int directory_aliases_of(struct directory *directory, struct str address, directory_text_fn *fn, void *owner)
+{
+	USING(stmt, directory, alias_sources);
+	return each_address(stmt, address, fn, owner);
+}
+
+int directory_alias_targets(struct directory *directory, struct str alias, directory_text_fn *fn, void *owner)
+{
+	USING(stmt, directory, alias_targets);
+	return each_address(stmt, alias, fn, owner);
 }
 
 /* --- where mail goes --- */
@@ -335,17 +346,21 @@ static int find_postmaster(struct directory *directory, struct str domain, struc
 	return err == ERR_NOT_FOUND ? ERR_UNAVAILABLE : err;
 }
 
-/* The address without its detail; false if it has none. */
-static bool cut_detail(const struct directory *directory, const struct folded_address *address,
-		       struct folded_address *out)
+/* Cuts the address at its last delimiter; false, and nothing was done, if it has none with something before it. */
+static bool cut_detail(const struct directory *directory, struct folded_address *address)
 {
-	ptrdiff_t at = directory->has_delimiter ? str_find_byte(address->local, directory->delimiter) : -1;
-	if (at <= 0)
+	size_t at = address->local.n;
+	if (!directory->has_delimiter)
 		return false;
-	int n = snprintf(out->text, sizeof out->text, "%.*s@%.*s", (int)at, address->local.p, STR_ARG(address->domain));
-	out->local = str_of(out->text, (size_t)at);
-	out->domain = str_of(out->text + at + 1, address->domain.n);
-	out->whole = str_of(out->text, (size_t)n);
+	do {
+		if (at <= 1)
+			return false;
+	} while (address->local.p[--at] != directory->delimiter);
+	size_t n = at + 1 + address->domain.n;
+	memmove(address->text + at, address->text + address->local.n, 1 + address->domain.n);
+	address->local = str_of(address->text, at);
+	address->domain = str_of(address->text + at + 1, address->domain.n);
+	address->whole = str_of(address->text, n);
 	return true;
 }
 
@@ -366,18 +381,16 @@ static int resolve_unreadable(struct directory *directory, struct str address)
 	return err == 0 ? ERR_NOT_FOUND : err == ERR_NOT_FOUND || err == ERR_SYNTAX || err == ERR_LIMIT ? ERR_DENIED : err;
 }
 
-static int resolve(struct directory *directory, const struct folded_address *address, struct directory_targets *out)
+/* What is cut off stays cut off: in the end it is the name in front of the first delimiter that is a postmaster's. */
+static int resolve(struct directory *directory, struct folded_address *address, struct directory_targets *out)
 {
-	struct folded_address other;
 	int err = address->domain.n ? directory_domain_find(directory, address->domain) : 0;
 	if (err)
 		return err == ERR_NOT_FOUND ? ERR_DENIED : err;
 	if (address->domain.n) {
-		err = resolve_from(directory, address, out);
-		if (err == ERR_NOT_FOUND && cut_detail(directory, address, &other)) {
-			err = resolve_from(directory, &other, out);
-			address = &other;
-		}
+		do
+			err = resolve_from(directory, address, out);
+		while (err == ERR_NOT_FOUND && cut_detail(directory, address));
 		if (err != ERR_NOT_FOUND)
 			return err;
 	}

@@ -218,6 +218,31 @@ static void detail_is_tried_exactly_first(void **state)
 	assert_int_equal(ERR_NOT_FOUND, resolve(place, "+x@example.test"));
 }
 
+/* The user's own name may have the delimiter. */
+static void detail_is_what_no_longer_address_takes(void **state)
+{
+	struct place *place = with_people(state);
+	add(place, "a@example.test");
+	add(place, "a+b@example.test");
+	make_all(place);
+	assert_int_equal(0, alias(place, "list+owner@example.test", "bob@example.test"));
+	assert_int_equal(0, alias(place, "list@example.test", "alice@example.test"));
+	expect_one(place, "a+b@example.test", "a+b@example.test");
+	expect_one(place, "a+b+x@example.test", "a+b@example.test");
+	expect_one(place, "a+b+x+y+@example.test", "a+b@example.test");
+	expect_one(place, "a+B++@example.test", "a+b@example.test");
+	expect_one(place, "a+bx@example.test", "a@example.test");
+	expect_one(place, "a+x+b@example.test", "a@example.test");
+	expect_one(place, "list+owner+bounce@example.test", "bob@example.test");
+	expect_one(place, "list+bounce@example.test", "alice@example.test");
+	assert_int_equal(ERR_NOT_FOUND, resolve(place, "+a+b@example.test"));
+	assert_int_equal(ERR_NOT_FOUND, resolve(place, "++++++++++++++++++++++++++++++++++++++++++++++++++++++++++++++++@example.test"));
+	expect_one(place, "postmaster+x+y@other.test", "carol@other.test");
+	assert_int_equal(0, alias(place, "postmaster+x@other.test", "bob@example.test"));
+	expect_one(place, "postmaster+x+y@other.test", "bob@example.test");
+	expect_one(place, "postmaster+y@other.test", "carol@other.test");
+}
+
 static void aliases_lead_to_each_account_once(void **state)
 {
 	struct place *place = with_people(state);
@@ -583,6 +608,7 @@ int main(void)
 		ON_STORE(changes_survive_a_restart),
 		ON_STORE(second_opener_is_told_that_it_is_in_use),
 		ON_STORE(detail_is_tried_exactly_first),
+		ON_STORE(detail_is_what_no_longer_address_takes),
 		ON_STORE(aliases_lead_to_each_account_once),
 		ON_STORE(circles_are_refused_when_they_are_made),
 		ON_STORE(depth_and_number_of_targets_are_bounded),

@@ -26,7 +26,8 @@
 	X(ERR_OVERFLOW, -15, "number out of range")                                                                        \
 	X(ERR_QUOTA, -16, "the account is full")                                                                           \
 	X(ERR_CONFIG, -17, "the configuration is wrong")                                                                   \
-	X(ERR_READ_ONLY, -18, "the file system is read-only")
+	X(ERR_READ_ONLY, -18, "the file system is read-only")                                                              \
+	X(ERR_FILE_TYPE, -19, "a folder, a pipe, a socket or a device, not a file")
 
 enum err {
 #define ERR_ENUM(name, number, text) name = number,

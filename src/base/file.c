@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define READ_STEP 65536
@@ -73,14 +74,28 @@ int file_read_rest(int fd, struct buf *out)
 	}
 }
 
-int file_read(int folder, const char *name, int open_flags, struct buf *out)
+static int read_opened(int fd, bool only_plain, struct buf *out)
 {
-	int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | open_flags);
+	struct stat status;
 	if (fd < 0)
-		return err_from_errno(errno);
-	int result = file_read_rest(fd, out);
+		return errno == ENXIO ? ERR_FILE_TYPE : err_from_errno(errno); /* ENXIO: a socket (open(2)) */
+	int result = fstat(fd, &status) < 0 ? err_from_errno(errno) : 0;
+	if (result == 0 && (only_plain ? !S_ISREG(status.st_mode) : S_ISDIR(status.st_mode)))
+		result = ERR_FILE_TYPE;
+	if (result == 0)
+		result = file_read_rest(fd, out);
 	close(fd);
 	return result;
+}
+
+int file_read(int folder, const char *name, int open_flags, struct buf *out)
+{
+	return read_opened(openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | open_flags), true, out);
+}
+
+int file_read_given(const char *name, struct buf *out)
+{
+	return read_opened(open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY), false, out);
 }
 
 int file_sync(int fd, bool is_folder)

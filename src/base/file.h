@@ -20,8 +20,13 @@ int file_read_exactly(int fd, uint64_t at, char *to, size_t n) MUST_CHECK;
 /* Everything from where the descriptor stands to its end. ERR_LIMIT when that is more than out->max. */
 int file_read_rest(int fd, struct buf *out) MUST_CHECK;
 
-/* The whole file of this name below the folder (AT_FDCWD: the working folder); open_flags: 0 or O_NOFOLLOW. */
+/* The whole file of this name below the folder (AT_FDCWD: the working folder); open_flags: 0 or O_NOFOLLOW. Never waits
+ * for anybody: ERR_FILE_TYPE when it is no plain file (/dev/stdin is what it leads to). */
 int file_read(int folder, const char *name, int open_flags, struct buf *out) MUST_CHECK;
+
+/* The same for what a person has named on a command line: a pipe (/dev/stdin, <(...) of a shell) or a device is read to
+ * its end, and waited for. ERR_FILE_TYPE: a folder or a socket. */
+int file_read_given(const char *name, struct buf *out) MUST_CHECK;
 
 /* What was written to the file is on disk when it returns; of a folder: what was made, renamed or removed in it, which
  * fdatasync does not promise. ERR_IO: never to be tried again. */

@@ -8,7 +8,12 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -80,6 +85,49 @@ static void a_pipe_is_read_to_its_end(void **state)
 	buf_free(&out);
 }
 
+/* A pipe that nobody writes to would be waited for, for ever: by the supervisor at a reload. */
+static void only_plain_files_are_read_and_nothing_is_waited_for(void **state)
+{
+	(void)state;
+	char folder[] = "/tmp/file_test-XXXXXX", name[64];
+	struct buf out = BUF_INIT(16);
+	assert_non_null(mkdtemp(folder));
+	snprintf(name, sizeof name, "%s/pipe", folder);
+	assert_int_equal(mkfifo(name, 0600), 0);
+	assert_int_equal(file_read(AT_FDCWD, name, 0, &out), ERR_FILE_TYPE);
+	unlink(name);
+	assert_int_equal(file_read(AT_FDCWD, folder, 0, &out), ERR_FILE_TYPE);
+	assert_int_equal(file_read_given(folder, &out), ERR_FILE_TYPE);
+	rmdir(folder);
+	assert_int_equal(file_read(AT_FDCWD, "/dev/zero", 0, &out), ERR_FILE_TYPE);
+	assert_int_equal(out.n, 0);
+	assert_int_equal(file_read_given("/dev/null", &out), 0);
+	assert_int_equal(file_read_given("/nowhere/at/all", &out), ERR_NOT_FOUND);
+	buf_free(&out);
+	out = BUF_INIT(PIPE_BYTES);
+	assert_int_equal(file_read(AT_FDCWD, "/proc/self/status", 0, &out), 0); /* a plain file of size 0 */
+	assert_true(out.n > 0);
+	buf_free(&out);
+}
+
+static void a_socket_is_no_plain_file(void **state)
+{
+	(void)state;
+	struct buf out = BUF_INIT(16);
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char folder[] = "/tmp/file_test-XXXXXX";
+	assert_non_null(mkdtemp(folder));
+	snprintf(address.sun_path, sizeof address.sun_path, "%s/socket", folder);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
+	assert_int_equal(file_read(AT_FDCWD, address.sun_path, 0, &out), ERR_FILE_TYPE);
+	assert_int_equal(file_read_given(address.sun_path, &out), ERR_FILE_TYPE);
+	close(fd);
+	unlink(address.sun_path);
+	rmdir(folder);
+	buf_free(&out);
+}
+
 static void files_and_folders_are_synced_and_what_is_closed_is_not(void **state)
 {
 	int file = memfd_create("file", MFD_CLOEXEC), folder = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -110,6 +158,8 @@ int main(void)
 		cmocka_unit_test(what_is_written_is_read),
 		cmocka_unit_test(errors_are_told_and_leave_the_result_alone),
 		cmocka_unit_test(a_pipe_is_read_to_its_end),
+		cmocka_unit_test(only_plain_files_are_read_and_nothing_is_waited_for),
+		cmocka_unit_test(a_socket_is_no_plain_file),
 		cmocka_unit_test(more_than_the_buffer_may_hold_is_an_error),
 		cmocka_unit_test(files_and_folders_are_synced_and_what_is_closed_is_not),
 	};

@@ -1,12 +1,21 @@
 /* log.c: logfmt lines on stderr. State: role name and level, set once at start, and the lines that wait (the one
- * mutable global besides the clock). */
+ * mutable global besides the clock).
+ *
+ * Nobody waits for whoever reads the log: what stderr does not take now is tried again with the next line and at the end
+ * of each turn. When there is no room for more, lines are lost, and counted; as soon as there is room again, a line tells
+ * how many, in their place. */
 #include "base/log.h"
 
 #include "base/buf.h"
 #include "base/checked.h"
 #include "base/clock.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LOG_LINE_MAX 4096
@@ -17,7 +26,10 @@ static enum log_level least = LOG_INFO;
 /* All processes write to one pipe: up to PIPE_BUF bytes a write stays in one piece (pipe(7)). */
 static char waiting[PIPE_BUF];
 static size_t n_waiting;
+_Static_assert(LOG_LINE_MAX <= sizeof waiting, "each line finds room when none waits");
+static uint64_t n_lost;
 static bool gathers;
+static enum { SINK_UNKNOWN, SINK_NEVER_WAITS, SINK_SOCKET, SINK_MAY_WAIT } sink;
 
 static const struct str level_names[] = {
 #define LOG_NAME(name, text) [name] = STR_INIT(text),
@@ -42,38 +54,80 @@ void log_set_level(enum log_level level)
 	least = level;
 }
 
-static void write_lines(const char *p, size_t n)
+static void find_sink(void)
 {
-	ssize_t ignored = write(STDERR_FILENO, p, n);
-	(void)ignored;
+	struct stat status;
+	int flags = fcntl(STDERR_FILENO, F_GETFL);
+	if (fstat(STDERR_FILENO, &status) != 0 || S_ISREG(status.st_mode) || (flags >= 0 && flags & O_NONBLOCK))
+		sink = SINK_NEVER_WAITS;
+	else
+		sink = S_ISSOCK(status.st_mode) ? SINK_SOCKET : SINK_MAY_WAIT;
+}
+
+void log_never_wait(void)
+{
+	struct stat status;
+	bool is_pipe = fstat(STDERR_FILENO, &status) == 0 && S_ISFIFO(status.st_mode);
+	int fd = is_pipe ? open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_CLOEXEC) : -1;
+	if (fd >= 0) {
+		(void)dup2(fd, STDERR_FILENO);
+		close(fd);
+	}
+	find_sink();
+}
+
+/* How many bytes were taken; all, where trying again is of no use. */
+static size_t write_lines(const char *p, size_t n)
+{
+	ssize_t taken;
+	if (sink == SINK_UNKNOWN)
+		find_sink();
+	do {
+		struct pollfd room = { .fd = STDERR_FILENO, .events = POLLOUT };
+		if (sink == SINK_MAY_WAIT && poll(&room, 1, 0) == 0)
+			return 0; /* else a pipe takes PIPE_BUF bytes, if no other process was quicker */
+		taken = sink == SINK_SOCKET ? send(STDERR_FILENO, p, n, MSG_DONTWAIT | MSG_NOSIGNAL)
+		                            : write(STDERR_FILENO, p, n);
+	} while (taken < 0 && errno == EINTR);
+	if (taken < 0)
+		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : n;
+	return (size_t)taken;
 }
 
 void log_flush(void)
 {
-	if (n_waiting == 0)
+	if (n_waiting == 0 && n_lost == 0)
 		return;
-	write_lines(waiting, n_waiting);
-	n_waiting = 0;
+	size_t taken = n_waiting > 0 ? write_lines(waiting, n_waiting) : 0;
+	n_waiting -= taken;
+	if (n_waiting > 0)
+		memmove(waiting, waiting + taken, n_waiting);
+	if (n_waiting > 0 || n_lost == 0)
+		return;
+	uint64_t lost = n_lost;
+	n_lost = 0;
+	log_warning("log-lines-lost", LOG_U("lines", lost), LOG_C("meaning", "whoever reads the log did not read it"));
 }
 
 void log_gather(void)
 {
 	if (!gathers && atexit(log_flush) == 0)
 		gathers = true;
+	find_sink();
 }
 
 /* A warning or an error may be the last that is heard of this process. */
 static void put_line(enum log_level level, const char *p, size_t n)
 {
-	if (n > sizeof waiting - n_waiting)
+	if (n_lost > 0 || n > sizeof waiting - n_waiting)
 		log_flush();
-	if (!gathers || n > sizeof waiting) {
-		write_lines(p, n);
+	if (n_lost > 0 || n > sizeof waiting - n_waiting) {
+		n_lost++;
 		return;
 	}
 	memcpy(waiting + n_waiting, p, n);
 	n_waiting += n;
-	if (level >= LOG_WARNING)
+	if (!gathers || level >= LOG_WARNING)
 		log_flush();
 }
 

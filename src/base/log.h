@@ -50,11 +50,16 @@ void log_set_level(enum log_level level);
 /* From now on lines below LOG_WARNING wait for log_flush, a later line that finds no room, or the end of the process;
  * who serves many in a turn then pays for one write. */
 void log_gather(void);
-/* Writes the lines that wait. Cheap when there are none. */
+/* Writes the lines that wait, as far as stderr takes them now. Cheap when there are none. */
 void log_flush(void);
 
-/* Writes one line, whole, in one write(2); lines longer than 4 KB are cut. Values are quoted and escaped where
- * needed. */
+/* At the start of the process that others inherit stderr from: where it is a pipe, it is opened anew, so that no write waits
+ * for its reader, and nothing changes for those who share the old one. Where that cannot be (a pipe of another user, no
+ * /proc), each write is preceded by a look whether there is room. */
+void log_never_wait(void);
+
+/* Writes one line, whole; lines longer than 4 KB are cut. Values are quoted and escaped where needed. A line that nobody
+ * reads is lost when there is no room for it, and counted: event log-lines-lost. */
 void log_write(enum log_level level, const char *event, const struct log_field *fields);
 
 #endif

@@ -29,6 +29,13 @@ void *mem_alloc_unset(size_t n)
 	return p;
 }
 
+void *mem_room_for_one(void *p, size_t n, size_t size)
+{
+	bool full = (n & (n - 1)) == 0; /* 0 too */
+	size_t room = n ? 2 * n : 1;
+	return full || !p ? mem_resize(p, room, size) : p;
+}
+
 void *mem_resize(void *p, size_t count, size_t size)
 {
 	size_t n;

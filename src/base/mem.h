@@ -15,6 +15,10 @@ void *mem_alloc_unset(size_t n) __attribute__((malloc, returns_nonnull));
 /* Grows or shrinks; new bytes are not zeroed. Never NULL. */
 void *mem_resize(void *p, size_t count, size_t size) __attribute__((returns_nonnull));
 
+/* Room for one more in an array of n elements that grows by this alone: seldom moves it, for its room is the next power
+ * of two. Never NULL. */
+void *mem_room_for_one(void *p, size_t n, size_t size) __attribute__((returns_nonnull));
+
 /* A copy of the bytes, with a NUL behind them for libc's edge. */
 char *mem_copy(struct str s) __attribute__((returns_nonnull));
 

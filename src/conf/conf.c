@@ -235,6 +235,17 @@ static void check_tls(struct reader *reader)
 		take_away(reader, CONF_listen_submission, &conf->listen.submission, ", or login.allow_plain_without_tls");
 }
 
+/* A socket is made at the path itself, which can be no folder. */
+static void check_socket_path(struct reader *reader, enum conf_setting id)
+{
+	struct str path = *(const struct str *)setting_field_of(&conf_table[id], reader->conf), last = path;
+	for (ptrdiff_t at; (at = str_find_byte(last, '/')) >= 0;)
+		last = str_from(last, (size_t)at + 1);
+	if (path.n > 0 && (last.n == 0 || str_eq(last, STR(".")) || str_eq(last, STR(".."))))
+		report_setting(reader, id, "%.*s: \"%.*s\" is a folder: name the socket in it", STR_ARG(conf_table[id].path),
+			STR_ARG(path));
+}
+
 static void check_control_socket(struct reader *reader)
 {
 	struct conf *conf = reader->conf;
@@ -329,6 +340,8 @@ static void check_together(struct reader *reader)
 	check_metrics(reader);
 	check_tls(reader);
 	check_addresses(reader);
+	check_socket_path(reader, CONF_server_control_socket);
+	check_socket_path(reader, CONF_listen_lmtp_socket);
 	check_control_socket(reader);
 	if (conf->server.restart_delay_min_ms > conf->server.restart_delay_max_ms)
 		report_either(reader, CONF_server_restart_delay_min, CONF_server_restart_delay_max,

@@ -322,6 +322,17 @@ static void an_address_is_taken_once(void **state)
 		"t:1:1: listen.imap: \"127.0.0.1:143\" is taken already, by \"*:143\" of listen.imap\n");
 	parse_bad("listen.lmtp = [\"[::]:24\"]\nlisten.smtp = [\"[::1]:24\"]\n",
 		"t:1:1: listen.lmtp: \"[::]:24\" is taken already, by \"[::1]:24\" of listen.smtp\n");
+	parse_bad("listen.lmtp_socket = \"/x/\"\n",
+		"t:1:1: listen.lmtp_socket: \"/x/\" is a folder: name the socket in it\n");
+	parse_bad("listen.lmtp_socket = \"/x/..\"\nserver.control_socket = \"/y/.\"\n",
+		"t:1:1: listen.lmtp_socket: \"/x/..\" is a folder: name the socket in it\n"
+		"t:2:1: server.control_socket: \"/y/.\" is a folder: name the socket in it\n");
+	parse_bad("listen.imap = [\"[::ffff:127.0.0.1]:143\"]\n",
+		"t:1:16: listen.imap: \"[::ffff:127.0.0.1]:143\" is IPv4 written as IPv6: write it as IPv4, such as \"127.0.0.1:143\"\n");
+	parse_bad("listen.smtp = [\"*:26\", \"[fe80::1]:25\"]\n",
+		"t:1:24: listen.smtp: \"[fe80::1]:25\" belongs to one link, and there is no way to say which\n");
+	parse_ok("listen.lmtp_socket = \"/x/...\"\n", &conf);
+	conf_free(&conf);
 	parse_bad("server.directory = \"/a\"\nlisten.lmtp_socket = \"/a/run/control.sock\"\n",
 		"t:2:1: listen.lmtp_socket is the control socket's path\n");
 	/* with a default: at the line that stands in the file */

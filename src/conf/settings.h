@@ -133,11 +133,13 @@
 	  "Bad commands in a row after which a session is closed.")                                                    \
 	X(INTEGER, LIVE, imap, max_sessions_per_account, "100", 1, 100000, "IMAP and POP3 sessions of one account.")   \
 	X(INTEGER, LIVE, imap, max_mailboxes, "10000", 10, 1000000, "Mailboxes of one account.")                       \
-	X(INTEGER, LIVE, imap, max_mailbox_depth, "20", 1, 100, "Levels of a mailbox name.")                           \
-	X(SIZE, LIVE, imap, max_mailbox_name, "\"1KB\"", 64, 4 * CONF_KB,                                              \
+	X(INTEGER, LIVE, imap, max_mailbox_depth, "20", 1, 32, "Levels of a mailbox name.")                            \
+	X(SIZE, LIVE, imap, max_mailbox_name, "\"1000B\"", 64, 1000,                                                   \
 	  "The longest mailbox name, all levels together.")                                                            \
 	X(INTEGER, LIVE, imap, max_keywords, "128", 16, 256,                                                           \
-	  "Keywords of one mailbox. Messages that are copied or moved into one that has as many lose those that are new there.") \
+	  "Keywords that were ever used in one mailbox: one that no message has any more still counts, as "            \
+	  "long as the mailbox is there. Messages that are copied or moved into one that has as many lose those "      \
+	  "that are new there.")                                                                                       \
 	X(SIZE, LIVE, imap, max_keyword_length, "\"100B\"", 16, 1000, "The longest keyword.")                          \
 	X(SIZE, RESTART, imap, output_pause, "\"64KB\"", 4 * CONF_KB, 16 * CONF_MB,                                    \
 	  "A command pauses when this much of its answer waits in memory, or 16 times as much in files.")              \
@@ -186,17 +188,22 @@
 	X(INTEGER, LIVE, smtp, max_received_headers, "100", 10, 1000,                                                  \
 	  "Received headers of a message beyond which it is refused as going in circles.")                             \
 	X(DURATION, LIVE, smtp, command_timeout, "\"5m\"", CONF_SECOND, CONF_HOUR,                                     \
-	  "A connection without a command is closed after this time.")                                                 \
+	  "A connection from which no whole command comes is closed after this time.")                                 \
 	X(DURATION, LIVE, smtp, data_timeout, "\"3m\"", CONF_SECOND, CONF_HOUR,                                        \
 	  "A connection that sends nothing of its message is closed after this time.")                                 \
+	X(DURATION, LIVE, smtp, message_timeout, "\"1h\"", CONF_SECOND, CONF_DAY,                                      \
+	  "A connection that sends no message is closed after this time, whatever else it says. Not one by LMTP or "   \
+	  "of a user who has logged in.")                                                                              \
 	X(DURATION, LIVE, smtp, write_timeout, "\"5m\"", CONF_SECOND, CONF_HOUR,                                       \
 	  "A connection that reads no replies is closed after this time.")                                             \
 	X(INTEGER, RESTART, smtp, max_connections, "1000", 1, 1000000,                                                 \
-	  "SMTP and LMTP connections of each smtp process.")                                                           \
+	  "SMTP and LMTP connections of each smtp process. An eighth of them is for LMTP alone and an eighth for "     \
+	  "LMTP and submission, so that strangers at port 25 shut out nobody else.")                                   \
 	X(INTEGER, LIVE, smtp, max_connections_per_address, "50", 1, 1000000,                                          \
 	  "SMTP connections from one address (IPv6: one /64) to each smtp process.")                                   \
 	X(STRING, RESTART, smtp, recipient_delimiter, "\"+\"", 0, 1,                                                   \
-	  "Separates the detail in user+detail, which is ignored when the account is looked up. Empty: no details.")
+	  "Separates the detail in user+detail. Where there is no such address, mail goes to what stands before the last "     \
+	  "delimiter, and so on: a name may have the delimiter, the longest one counts. Empty: no details.")
 
 #define CONF_MIME(X)                                                                                                   \
 	X(INTEGER, RESTART, mime, max_depth, "50", 2, 200,                                                             \

@@ -328,6 +328,28 @@ static bool parse_address(struct str s, struct conf_address *out)
 	return true;
 }
 
+/* An IPv6 socket of ours speaks no IPv4 (IPV6_V6ONLY), and an address of one link means nothing without the link (RFC
+ * 4007, section 11.2): the server could not bind them. */
+static bool can_be_bound(struct reader *reader, const struct setting *setting, const struct toml_entry *entry,
+	const struct conf_address *address)
+{
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr binary;
+	if (address->family != CONF_FAMILY_IPV6)
+		return true;
+	memcpy(text, address->host.p, address->host.n); /* parse_host has measured it */
+	text[address->host.n] = '\0';
+	if (inet_pton(AF_INET6, text, &binary) != 1)
+		return false; /* cannot be: parse_host has read it */
+	if (IN6_IS_ADDR_V4MAPPED(&binary))
+		report_shown(reader, setting, entry, "is IPv4 written as IPv6: write it as IPv4, such as \"127.0.0.1:143\"");
+	else if (IN6_IS_ADDR_LINKLOCAL(&binary))
+		report_shown(reader, setting, entry, "belongs to one link, and there is no way to say which");
+	else
+		return true;
+	return false;
+}
+
 static bool read_address(struct reader *reader, const struct setting *setting, const struct toml_entry *entry,
 	struct conf_address *out)
 {
@@ -338,6 +360,8 @@ static bool read_address(struct reader *reader, const struct setting *setting, c
 			"is no address and port, such as \"*:143\", \"127.0.0.1:143\" or \"[::1]:143\"");
 		return false;
 	}
+	if (!can_be_bound(reader, setting, entry, out))
+		return false;
 	return copy_text(reader, entry, out->text, &out->text) && copy_text(reader, entry, out->host, &out->host);
 }
 

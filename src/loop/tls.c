@@ -4,6 +4,7 @@
 #include "loop/tls.h"
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "loop/tls_private.h"
 
@@ -14,7 +15,6 @@
 /* OpenSSL's own, AES-128 first: its handshake hashes with SHA-256, for which processors have instructions (5 % of a
  * handshake), and a block takes 10 rounds, not 14. */
 #define TLS13_SUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-#define CHAIN_MAX 16 /* certificates in one file */
 
 static void *take(size_t n, const char *file, int line)
 {
@@ -53,11 +53,13 @@ void tls_prepare(void)
 /* Encrypted keys are not supported: nobody is there to type the password. */
 static int no_password(char *room, int size, int writing, void *data)
 {
+	bool *wanted = data;
 	(void)room;
 	(void)size;
 	(void)writing;
-	(void)data;
-	return 0;
+	if (wanted)
+		*wanted = true;
+	return -1;
 }
 
 static BIO *bio_over(struct str pem)
@@ -66,46 +68,54 @@ static BIO *bio_over(struct str pem)
 }
 
 /* The server's certificate first, then the chain, as in RFC 8446 section 4.4.2. */
-static int use_certificates(SSL_CTX *ctx, struct str pem)
+static enum tls_fault use_certificates(SSL_CTX *ctx, struct str pem)
 {
-	int err = ERR_SYNTAX;
+	enum tls_fault fault = TLS_CERTIFICATE_NOT_PEM;
 	BIO *bio = bio_over(pem);
 	X509 *certificate = bio ? PEM_read_bio_X509_AUX(bio, NULL, no_password, NULL) : NULL;
-	if (!certificate || SSL_CTX_use_certificate(ctx, certificate) != 1)
+	if (!certificate)
 		goto out;
-	for (int i = 0; i <= CHAIN_MAX; i++) {
+	fault = SSL_CTX_use_certificate(ctx, certificate) == 1 ? TLS_CHAIN_DAMAGED : TLS_CERTIFICATE_REFUSED;
+	for (int i = 0; i <= TLS_CHAIN_MAX && fault == TLS_CHAIN_DAMAGED; i++) {
 		X509 *issuer = PEM_read_bio_X509(bio, NULL, no_password, NULL);
 		if (!issuer) {
 			/* The end of the text shows as "no start line"; anything else is damage. */
-			err = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE ? 0 : ERR_SYNTAX;
+			if (ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE)
+				fault = TLS_PAIR_GOOD;
 			break;
 		}
-		if (i == CHAIN_MAX || SSL_CTX_add0_chain_cert(ctx, issuer) != 1) {
+		if (i == TLS_CHAIN_MAX || SSL_CTX_add0_chain_cert(ctx, issuer) != 1) {
 			X509_free(issuer);
-			break;
+			fault = TLS_CHAIN_REFUSED;
 		}
 	}
 out:
 	X509_free(certificate);
 	BIO_free(bio);
-	return err;
+	return fault;
 }
 
-static int use_key(SSL_CTX *ctx, struct str pem)
+static enum tls_fault use_key(SSL_CTX *ctx, struct str pem)
 {
+	bool has_passphrase = false;
+	enum tls_fault fault = TLS_KEY_OF_ANOTHER;
 	BIO *bio = bio_over(pem);
-	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL) : NULL;
-	bool good = key && SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
+	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_password, &has_passphrase) : NULL;
+	if (!key)
+		fault = has_passphrase ? TLS_KEY_HAS_PASSPHRASE : TLS_KEY_NOT_PEM;
+	else if (SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1)
+		fault = TLS_PAIR_GOOD;
 	EVP_PKEY_free(key);
 	BIO_free(bio);
-	return good ? 0 : ERR_SYNTAX;
+	return fault;
 }
 
-int tls_context_new(struct str certificate_pem, struct str key_pem, int minimum_version, struct tls_context **out)
+/* What OpenSSL wrote down stays: the caller clears it. */
+static enum tls_fault make_context(struct str certificate_pem, struct str key_pem, int minimum_version, SSL_CTX **out)
 {
 	ERR_clear_error();
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-	int err = ctx ? 0 : ERR_UNSUPPORTED;
+	enum tls_fault fault = ctx ? TLS_PAIR_GOOD : TLS_UNSUPPORTED;
 	if (ctx) {
 		/* A connection gives its record buffers back when it is idle; writes come from our queue, whose blocks may be
 		 * added to between tries. The file has the whole chain: OpenSSL would look for a longer one at each handshake,
@@ -119,19 +129,50 @@ int tls_context_new(struct str certificate_pem, struct str key_pem, int minimum_
 		/* One ticket, for the next connection: each costs a write, and the client a wake-up. */
 		if (SSL_CTX_set_num_tickets(ctx, 1) != 1 || SSL_CTX_set_ciphersuites(ctx, TLS13_SUITES) != 1 ||
 		    SSL_CTX_set_min_proto_version(ctx, minimum_version) != 1)
-			err = ERR_UNSUPPORTED;
+			fault = TLS_UNSUPPORTED;
 	}
-	if (err == 0)
-		err = use_certificates(ctx, certificate_pem);
-	if (err == 0)
-		err = use_key(ctx, key_pem);
-	ERR_clear_error();
-	if (err != 0) {
+	if (fault == TLS_PAIR_GOOD)
+		fault = use_certificates(ctx, certificate_pem);
+	if (fault == TLS_PAIR_GOOD)
+		fault = use_key(ctx, key_pem);
+	if (fault != TLS_PAIR_GOOD)
 		SSL_CTX_free(ctx);
-		return err;
-	}
+	else
+		*out = ctx;
+	return fault;
+}
+
+int tls_context_new(struct str certificate_pem, struct str key_pem, int minimum_version, struct tls_context **out)
+{
+	SSL_CTX *ctx;
+	enum tls_fault fault = make_context(certificate_pem, key_pem, minimum_version, &ctx);
+	ERR_clear_error();
+	if (fault != TLS_PAIR_GOOD)
+		return fault == TLS_UNSUPPORTED ? ERR_UNSUPPORTED : ERR_SYNTAX;
 	*out = (struct tls_context *)ctx;
 	return 0;
+}
+
+/* ASN.1 has no number for it. CALENDAR_LAST is the date that means "never" (RFC 5280, section 4.1.2.5). */
+static int64_t seconds_of(const ASN1_TIME *time)
+{
+	struct tm tm;
+	return ASN1_TIME_to_tm(time, &tm) == 1 ? timegm(&tm) : CALENDAR_LAST;
+}
+
+void tls_pair_try(struct str certificate_pem, struct str key_pem, int minimum_version, struct tls_pair *out)
+{
+	SSL_CTX *ctx = NULL;
+	*out = (struct tls_pair){ .fault = make_context(certificate_pem, key_pem, minimum_version, &ctx) };
+	if (out->fault == TLS_CERTIFICATE_REFUSED || out->fault == TLS_CHAIN_REFUSED)
+		out->reason = ERR_reason_error_string(ERR_peek_last_error());
+	ERR_clear_error();
+	if (out->fault != TLS_PAIR_GOOD)
+		return;
+	const X509 *certificate = SSL_CTX_get0_certificate(ctx);
+	out->not_before = seconds_of(X509_get0_notBefore(certificate));
+	out->not_after = seconds_of(X509_get0_notAfter(certificate));
+	SSL_CTX_free(ctx);
 }
 
 void tls_context_free(struct tls_context **context)

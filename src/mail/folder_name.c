@@ -21,9 +21,18 @@ static bool is_ambiguous(struct str part)
 	return ambiguous;
 }
 
-static bool is_reserved(struct str part)
+/* Files and folders that a Maildir has for itself: of the messages; those that import reads beside them. */
+static bool is_reserved(struct str part, enum folder_layout layout)
 {
-	return str_eq(part, STR("cur")) || str_eq(part, STR("new")) || str_eq(part, STR("tmp"));
+	static const struct str FOLDERS[] = { STR_INIT("cur"), STR_INIT("new"), STR_INIT("tmp") };
+	static const struct str FILES[] = { STR_INIT("dovecot-keywords"), STR_INIT("dovecot-uidlist"),
+		                                STR_INIT("courierpop3dsizelist"), STR_INIT("courierimapuiddb") };
+	bool reserved = false;
+	for (size_t i = 0; i < COUNT_OF(FOLDERS); i++)
+		reserved |= str_eq(part, FOLDERS[i]);
+	for (size_t i = 0; i < COUNT_OF(FILES) && layout == FOLDER_NESTED; i++)
+		reserved |= str_eq(part, FILES[i]);
+	return reserved;
 }
 
 /* Must the byte at `at` be escaped? */
@@ -34,7 +43,7 @@ static bool is_special(struct str part, size_t at, enum folder_layout layout)
 		return true;
 	if (layout == FOLDER_MAILDIR_PLUS)
 		return c == '.';
-	if (at == 0 && (c == '.' || is_reserved(part)))
+	if (at == 0 && (c == '.' || is_reserved(part, layout)))
 		return true;
 	if (c == '&' && is_ambiguous(part))
 		return true;

@@ -1,7 +1,7 @@
 /* folder_name.h: mailbox names as names of files and folders, and back. What stands in a file system cannot be
  * everything that a mailbox may be called, so a few characters are written as '\' and two hexadecimal digits (the way
  * of Dovecot's listescape): '\' itself; in Maildir++ every '.'; elsewhere a '.' at the beginning, a first letter of
- * "cur", "new" and "tmp", the '.' of an ending that means something. */
+ * "cur", "new" and "tmp", and (nested) of files that lie beside these; the '.' of an ending that means something. */
 #ifndef MAIL_FOLDER_NAME_H
 #define MAIL_FOLDER_NAME_H
 

@@ -57,8 +57,10 @@ void maildir_name_print(const struct maildir_name *name, struct buf *out)
 			buf_add_byte(out, (char)('a' + i));
 }
 
-void maildir_keywords_read(struct str text, struct str names[MAILDIR_LETTERS_MAX])
+/* Letters that the text speaks of, be it with a name that IMAP cannot have. */
+static uint32_t read_keywords(struct str text, struct str names[MAILDIR_LETTERS_MAX])
 {
+	uint32_t told = 0;
 	for (size_t i = 0; i < MAILDIR_LETTERS_MAX; i++)
 		names[i] = STR("");
 	while (text.n > 0) {
@@ -66,9 +68,49 @@ void maildir_keywords_read(struct str text, struct str names[MAILDIR_LETTERS_MAX
 		struct str number = str_cut(&line, ' ');
 		uint64_t at;
 		line = str_trim(line);
-		if (str_to_u64(number, MAILDIR_LETTERS_MAX - 1, &at) == 0 && mail_keyword_is_valid(line))
+		if (str_to_u64(number, MAILDIR_LETTERS_MAX - 1, &at) < 0)
+			continue;
+		told |= UINT32_C(1) << at;
+		if (mail_keyword_is_valid(line))
 			names[at] = line;
 	}
+	return told;
+}
+
+void maildir_keywords_read(struct str text, struct str names[MAILDIR_LETTERS_MAX])
+{
+	(void)read_keywords(text, names);
+}
+
+static uint8_t letter_of(const struct str names[MAILDIR_LETTERS_MAX], struct str keyword)
+{
+	for (uint8_t i = 0; i < MAILDIR_LETTERS_MAX; i++)
+		if (str_ieq(names[i], keyword))
+			return i;
+	return MAILDIR_NO_LETTER;
+}
+
+size_t maildir_keywords_add(struct str text, uint32_t used, const struct str *keywords, size_t n, uint8_t *letters,
+                            struct buf *out)
+{
+	struct str names[MAILDIR_LETTERS_MAX];
+	size_t without = 0;
+	used |= read_keywords(text, names);
+	buf_add(out, text);
+	for (size_t i = 0; i < n; i++) {
+		letters[i] = letter_of(names, keywords[i]);
+		for (uint8_t at = 0; at < MAILDIR_LETTERS_MAX && letters[i] == MAILDIR_NO_LETTER; at++)
+			if (!(used >> at & 1))
+				letters[i] = at;
+		if (letters[i] == MAILDIR_NO_LETTER) {
+			without++;
+		} else if (names[letters[i]].n == 0) {
+			names[letters[i]] = keywords[i];
+			used |= UINT32_C(1) << letters[i];
+			buf_addf(out, "%s%d %.*s\n", out->n > 0 && out->p[out->n - 1] != '\n' ? "\n" : "", letters[i], STR_ARG(keywords[i]));
+		}
+	}
+	return without;
 }
 
 static uint64_t leading_number(struct str s)

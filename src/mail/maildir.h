@@ -9,6 +9,7 @@
 #define MAILDIR_LETTERS_MAX 26
 #define MAILDIR_NAME_MAX    255
 #define MAILDIR_KEYWORDS_FILE "dovecot-keywords"
+#define MAILDIR_NO_LETTER   UINT8_MAX
 
 struct maildir_name {
 	struct str unique;
@@ -27,6 +28,12 @@ void maildir_name_print(const struct maildir_name *name, struct buf *out);
 /* Reads lines "0 name" into names[0], pointing into the text. Lines that are none, and names that IMAP cannot have, are
  * left out; what is not told is empty. */
 void maildir_keywords_read(struct str text, struct str names[MAILDIR_LETTERS_MAX]);
+
+/* The number of the letter (0: a) that each of n keywords has: the one that `text`, which the file has already, gives its
+ * name in any case of letters; else the first that the text does not speak of and that is not in `used` (bit 0: a);
+ * MAILDIR_NO_LETTER when there is none. The text, with lines for what is new, is appended to out. How many have no letter. */
+size_t maildir_keywords_add(struct str text, uint32_t used, const struct str *keywords, size_t n, uint8_t *letters,
+                            struct buf *out);
 
 /* Order of messages in a folder: by the number that names begin with (the time of delivery), then by bytes. */
 int maildir_name_compare(struct str a, struct str b);

@@ -53,6 +53,31 @@ static void keywords_are_read_from_their_file(void **state)
 	assert_text(names[25], "last");
 }
 
+static void keywords_get_letters_that_nobody_has(void **state)
+{
+	const struct str wanted[] = { STR_INIT("New"), STR_INIT("$WORK"), STR_INIT("twice"), STR_INIT("more"), STR_INIT("$junk") };
+	uint8_t letters[COUNT_OF(wanted)];
+	struct buf out = BUF_INIT(4096);
+	struct str text = STR("0 $Work\n1 (\n3 twice\n4 twice\n2 $Work\n4 later\n7 $Junk");
+	assert_int_equal(maildir_keywords_add(text, 1 << 5, wanted, COUNT_OF(wanted), letters, &out), 0);
+	assert_text(buf_str(&out), "0 $Work\n1 (\n3 twice\n4 twice\n2 $Work\n4 later\n7 $Junk\n6 New\n8 more\n");
+	const uint8_t expected[] = { 6, 0, 3, 8, 7 };
+	assert_memory_equal(letters, expected, sizeof expected);
+	struct str names[MAILDIR_LETTERS_MAX];
+	maildir_keywords_read(buf_str(&out), names);
+	for (size_t i = 0; i < COUNT_OF(wanted); i++)
+		assert_true(str_ieq(names[letters[i]], wanted[i]));
+
+	buf_clear(&out);
+	assert_int_equal(maildir_keywords_add(STR(""), 0, wanted, 0, letters, &out), 0);
+	assert_int_equal(out.n, 0);
+	assert_int_equal(maildir_keywords_add(STR(""), (1 << 25) - 1, wanted, 2, letters, &out), 1);
+	assert_text(buf_str(&out), "25 New\n");
+	assert_int_equal(letters[0], 25);
+	assert_int_equal(letters[1], MAILDIR_NO_LETTER);
+	buf_free(&out);
+}
+
 static void messages_are_ordered_by_time(void **state)
 {
 	assert_true(maildir_name_compare(STR("999.a"), STR("1000.a")) < 0);
@@ -77,6 +102,10 @@ static void names_of_folders_are_read_as_they_were_written(void **state)
 		{ "a\\2eb", ".a\\5c2eb", "a\\5c2eb", "a\\5c2eb.mbox" },
 		{ ".hidden/..", ".\\2ehidden.\\2e\\2e", "\\2ehidden/\\2e.", "\\2ehidden/\\2e..mbox" },
 		{ "cur/new", ".cur.new", "\\63ur/\\6eew", "\\63ur/\\6eew.mbox" },
+		{ "X/dovecot-keywords", ".X.dovecot-keywords", "X/\\64ovecot-keywords", "X/dovecot-keywords.mbox" },
+		{ "dovecot-uidlist", ".dovecot-uidlist", "\\64ovecot-uidlist", "dovecot-uidlist.mbox" },
+		{ "courierimapuiddb", ".courierimapuiddb", "\\63ourierimapuiddb", "courierimapuiddb.mbox" },
+		{ "dovecot-keywords2", ".dovecot-keywords2", "dovecot-keywords2", "dovecot-keywords2.mbox" },
 		{ "x.mbox/mbox", ".x\\2embox.mbox", "x.mbox/mbox", "x\\2embox/\\6dbox.mbox" },
 		{ "x.sbd/y.sbd", ".x\\2esbd.y\\2esbd", "x.sbd/y.sbd", "x\\2esbd/y\\2esbd.mbox" },
 	};
@@ -136,6 +165,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_of_files_tell_flags),
 		cmocka_unit_test(keywords_are_read_from_their_file),
+		cmocka_unit_test(keywords_get_letters_that_nobody_has),
 		cmocka_unit_test(messages_are_ordered_by_time),
 		cmocka_unit_test(names_of_folders_are_read_as_they_were_written),
 		cmocka_unit_test(folders_of_other_programs_are_read_as_they_mean_them),

@@ -39,11 +39,12 @@ struct mbox_message {
 	uint64_t end;   /* offset behind its last line and the blank one */
 	struct str sender; /* of the From_ line; may be empty */
 	bool has_date;
-	struct date date;  /* of the From_ line, where it has one that is later than 1970-01-02; else of the field Date */
+	struct date date;  /* of the From_ line, where it has one other than 1970-01-01 00:00:00; else of the field Date */
 	uint8_t flags;     /* of enum message_flag */
 	bool is_old;       /* a client has been told of it (Status: O) */
 	struct str keywords[MBOX_KEYWORDS_MAX];
 	size_t n_keywords;
+	size_t keywords_left_out; /* beyond the maximum */
 	struct str uidl;   /* of the field X-UIDL, which stays: what POP3 clients were told; empty: there is none */
 	enum mbox_refuse refuse;
 };

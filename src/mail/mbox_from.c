@@ -127,7 +127,7 @@ int mbox_from_parse(struct str line, struct str *sender, bool *has_date, struct 
 
 void mbox_from_print(const struct mbox_message *message, struct buf *out)
 {
-	time_t when = (time_t)MIN(MAX(message->date.seconds, INT64_C(0)), CALENDAR_LAST);
+	time_t when = (time_t)MIN(MAX(message->date.seconds, CALENDAR_FIRST), CALENDAR_LAST);
 	struct tm parts = { 0 };
 	gmtime_r(&when, &parts);
 	buf_add(out, STR("From "));

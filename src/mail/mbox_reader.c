@@ -11,7 +11,7 @@
 
 #define VALUE_MAX      8192 /* of one field; the rest of it is not read */
 #define KEYWORDS_BYTES ((size_t)MBOX_KEYWORDS_MAX * KEYWORD_NAME_MAX)
-#define FIRST_DAY_END  86400 /* a date of 1970-01-01 is the want of one */
+#define NO_MOMENT      0 /* 1970-01-01 00:00:00 is what programs write that know no date */
 
 struct mbox_reader {
 	const struct mbox_events *events;
@@ -59,8 +59,12 @@ void mbox_reader_free(struct mbox_reader **pointer)
 static void add_keyword(struct mbox_reader *reader, struct str name)
 {
 	struct mbox_message *message = &reader->message;
-	if (message->n_keywords == MBOX_KEYWORDS_MAX || !mail_keyword_is_valid(name))
+	if (!mail_keyword_is_valid(name))
 		return;
+	if (message->n_keywords == MBOX_KEYWORDS_MAX) {
+		message->keywords_left_out++;
+		return;
+	}
 	buf_add(&reader->keywords, name);
 	reader->keyword_ends[message->n_keywords++] = reader->keywords.n;
 }
@@ -187,7 +191,7 @@ static void begin_message(struct mbox_reader *reader, struct str sender, bool ha
 	reader->message = (struct mbox_message){
 		.start = reader->lines.line_start,
 		.sender = str_of(reader->sender, sender.n),
-		.has_date = has_date && date.seconds >= FIRST_DAY_END,
+		.has_date = has_date && date.seconds != NO_MOMENT,
 		.date = date,
 	};
 	reader->has_date_field = reader->has_x_imap = reader->has_data_subject = false;

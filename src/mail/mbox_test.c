@@ -2,6 +2,7 @@
 #include "mail/mbox.h"
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "store/store.h"
 
 #include <setjmp.h>
@@ -95,6 +96,7 @@ static void a_from_line_is_one_when_it_ends_in_a_date(void **state)
 		{ "From a@b Thu Nov 24 18:22:48 1986 GMT", DATE_SECONDS, "a@b" },
 		{ "From a@b Thu, 24 Nov 1986 18:22:48 +0100", DATE_SECONDS - 3600, "a@b" },
 		{ "From a@b Thu, 24 Nov 1986 18:22:48 +0100 (CET)", DATE_SECONDS - 3600, "a@b" },
+		{ "From a@b Sun Apr 24 12:00:01 1938", -1000036799, "a@b" },
 		{ "From uucp " DATE " remote from host", DATE_SECONDS, "uucp" },
 		{ "From \"John Doe\"@example.org " DATE, DATE_SECONDS, "\"John Doe\"@example.org" },
 		{ "From here on", 0, "here" },
@@ -285,6 +287,23 @@ static void what_is_written_is_read_as_the_same(void **state)
 	}
 }
 
+static void dates_of_all_times_are_read_as_they_were_written(void **state)
+{
+	static const int64_t MOMENTS[] = { CALENDAR_FIRST, -999993599, -86401, -1, 1, 43200, 86399, 86400, DATE_SECONDS, CALENDAR_LAST };
+	for (size_t i = 0; i < COUNT_OF(MOMENTS); i++) {
+		struct mbox_message message = { .date = { MOMENTS[i], -90 } };
+		struct buf out = BUF_INIT(1 << 10);
+		struct seen_file file;
+		write_one(&message, STR("Date: Thu, 24 Nov 1986 18:22:48 +0000\r\n\r\nx\r\n"), 100, &out);
+		read_in_pieces(buf_str(&out), 7, &file);
+		assert_int_equal(file.n, 1);
+		assert_true(file.list[0].message.has_date);
+		assert_int_equal(file.list[0].message.date.seconds, MOMENTS[i]);
+		seen_free(&file);
+		buf_free(&out);
+	}
+}
+
 static void quotes_are_written_as_they_come(void **state)
 {
 	const struct mbox_message message = { .date = { DATE_SECONDS, 0 } };
@@ -375,6 +394,7 @@ int main(void)
 		cmocka_unit_test(what_programs_keep_in_the_header_is_read_and_taken_out),
 		cmocka_unit_test(a_message_without_a_useful_from_line_has_the_date_of_its_header),
 		cmocka_unit_test(what_is_written_is_read_as_the_same),
+		cmocka_unit_test(dates_of_all_times_are_read_as_they_were_written),
 		cmocka_unit_test(quotes_are_written_as_they_come),
 		cmocka_unit_test(long_lines_pass_in_any_pieces),
 		cmocka_unit_test(the_envelope_sender_is_taken_from_return_path),

@@ -14,7 +14,6 @@
 #include "syntax/pop3.h"
 
 #include <stdarg.h>
-#include <xxhash.h>
 
 #define SLICE_US        4000
 #define SPOOL_THRESHOLD (1024 * 1024)
@@ -31,6 +30,7 @@ struct incoming {
 	bool ended;
 	bool has, lacks;       /* EXACT, BACK: entries that have come with their messages; any that have not */
 	bool made;             /* ADD: it was missing here */
+	uint64_t mark;         /* ADD: store/transfer.h */
 };
 
 struct parcel_reader {
@@ -39,7 +39,9 @@ struct parcel_reader {
 	struct parcel_taker *taker;
 	struct account *account; /* NULL until BEGIN */
 	bool arriving;           /* it is not complete, and only ours */
+	bool is_other;           /* it was another one where the parcel was made */
 	bool done;
+	bool met_damage;         /* of what the store has */
 	struct incoming *mailboxes;
 	uint32_t n_mailboxes;
 	uint32_t current;        /* number of the mailbox whose entries came last; 0: none */
@@ -65,6 +67,17 @@ static int __attribute__((format(printf, 3, 4))) wrong(struct parcel_reader *rea
 	vsnprintf(reader->problem, sizeof reader->problem, format, args);
 	va_end(args);
 	return err;
+}
+
+/* What the store found that cannot be is the parcel's fault. */
+static int judged(struct parcel_reader *reader, int result)
+{
+	uint64_t offset;
+	(void)parcel_problem(reader->taker, &offset);
+	if (result != ERR_SYNTAX)
+		return result;
+	return wrong(reader, ERR_CORRUPT, "its parts do not fit each other (before byte %llu of the stream)",
+	             (unsigned long long)offset);
 }
 
 /* --- life --- */
@@ -129,12 +142,18 @@ struct str parcel_reader_problem(const struct parcel_reader *reader)
 	return str_of(reader->problem, strlen(reader->problem));
 }
 
+bool parcel_reader_met_damage(const struct parcel_reader *reader)
+{
+	return reader->met_damage;
+}
+
 /* --- account and mailboxes --- */
 
 static int take_begin(struct parcel_reader *reader, const struct parcel_begin *given)
 {
 	struct parcel_begin begin = *given;
 	int result;
+	reader->is_other = memcmp(&begin.account, &reader->settings.account, sizeof begin.account) != 0;
 	begin.account = reader->settings.account;
 	if (reader->settings.mode == PARCEL_EXACT) {
 		result = arrival_begin(reader->store, &begin, &reader->account);
@@ -144,9 +163,11 @@ static int take_begin(struct parcel_reader *reader, const struct parcel_begin *g
 		if (result == ERR_NOT_FOUND)
 			return wrong(reader, result, "the account is not here");
 	}
-	if (result == 0)
-		loose_begin(reader->account);
-	return result;
+	if (result < 0)
+		return result;
+	loose_begin(reader->account);
+	reader->counts.next = loose_counter(reader->account);
+	return 0;
 }
 
 static struct str own(struct str text)
@@ -183,19 +204,31 @@ static int take_mailbox(struct parcel_reader *reader, const struct parcel_mailbo
 		for (; mailbox->n_keywords < given->n_keywords; mailbox->n_keywords++)
 			mailbox->keywords[mailbox->n_keywords] = own(given->keywords[mailbox->n_keywords]);
 		mailbox->made = !account_mailbox(reader->account, mailbox->name);
+		mailbox->mark = source_mark(reader->account, &reader->settings.source, mailbox->name);
 		return open_mailbox(reader, mailbox, &made); /* also when nothing will be in it */
 	}
 	int result = staged_new(reader->account, given, &mailbox->staged);
 	if (result == 0)
 		mailbox->number = staged_number(mailbox->staged);
-	if (result == ERR_EXISTS || result == ERR_SYNTAX || result == ERR_LIMIT || result == ERR_CORRUPT)
+	if (result == ERR_EXISTS || result == ERR_SYNTAX || result == ERR_LIMIT)
 		return wrong(reader, ERR_CORRUPT, "the mailbox %.*s cannot be made: %s", STR_ARG(str_first(given->name, 150)),
 		             err_text(result));
 	return result;
 }
 
+/* Was it missing here? */
+static bool was_made(const struct parcel_reader *reader, struct str name)
+{
+	for (uint32_t i = reader->n_mailboxes; i > 0; i--) /* the last one is the likely one */
+		if (reader->mailboxes[i - 1].made && str_eq(reader->mailboxes[i - 1].name, name))
+			return true;
+	return false;
+}
+
 static int take_subscription(struct parcel_reader *reader, struct str name)
 {
+	if (reader->settings.mode == PARCEL_ADD && !was_made(reader, name))
+		return 0; /* somebody has decided already */
 	int result = reader->arriving ? arrival_subscribe(reader->account, name)
 	                              : account_subscribe(reader->account, name, true);
 	return result == ERR_SYNTAX || result == ERR_LIMIT ? 0 : result; /* no mail is lost with it */
@@ -304,7 +337,7 @@ static int number_here(struct parcel_reader *reader, uint64_t there, uint64_t *h
 static int end_staged(struct parcel_reader *reader, struct incoming *mailbox)
 {
 	mailbox->ended = true;
-	int result = staged_end(mailbox->staged);
+	int result = judged(reader, staged_end(mailbox->staged));
 	if (result == 0 && reader->arriving)
 		staged_free(&mailbox->staged);
 	return result;
@@ -336,13 +369,13 @@ static int stage_entries(struct parcel_reader *reader, const struct parcel_entri
 		*(result == 0 && messages[i] ? &mailbox->has : &mailbox->lacks) = true;
 	}
 	if (result == 0)
-		result = staged_entries(mailbox->staged, entries->list, messages, entries->n);
+		result = judged(reader, staged_entries(mailbox->staged, entries->list, messages, entries->n));
 	return result == 0 ? keep_uidls(reader, entries) : result;
 }
 
-/* Keywords of an entry as bits here; those for which there is no room are left out. */
+/* Keywords of an entry as bits here; those for which there is no room are left out: *lost of them. */
 static int translate_keywords(struct parcel_reader *reader, const struct incoming *incoming, struct mailbox *mailbox,
-                              const struct keyword_bits *from, struct keyword_bits *to)
+                              const struct keyword_bits *from, struct keyword_bits *to, uint64_t *lost)
 {
 	*to = (struct keyword_bits){ { 0 } };
 	for (uint32_t bit = 0; bit < incoming->n_keywords; bit++) {
@@ -352,6 +385,7 @@ static int translate_keywords(struct parcel_reader *reader, const struct incomin
 		int result = keyword_add(mailbox, incoming->keywords[bit], reader->settings.mail.max_keywords, &here);
 		if (result < 0 && result != ERR_LIMIT)
 			return result;
+		*lost += result == ERR_LIMIT;
 		if (result == 0)
 			to->word[here / 64] |= UINT64_C(1) << (here % 64);
 	}
@@ -368,49 +402,26 @@ static void claim(struct parcel_reader *reader, uint64_t number)
 	}
 }
 
-/* Whoever sends a source again, since it was interrupted, may be behind what was stored: each entry has a key like a
- * delivery's (store_open.h), which is remembered in the batch that it comes in. */
 static bool has_source(const struct parcel_reader *reader)
 {
 	static const struct account_id NONE;
 	return memcmp(&reader->settings.source, &NONE, sizeof NONE) != 0;
 }
 
-/* Keys of one source and mailbox stand one behind the other, so that remembering many touches few pages. */
-static void source_key(const struct parcel_reader *reader, const struct incoming *incoming, uint64_t message,
-                       unsigned char key[DELIVERY_KEY_BYTES])
-{
-	struct buf text = BUF_INIT(MAILBOX_NAME_MAX + 64);
-	XXH64_canonical_t first;
-	buf_add(&text, str_of((const char *)reader->settings.source.bytes, ACCOUNT_ID_SIZE));
-	buf_add(&text, str_of((const char *)reader->settings.account.bytes, ACCOUNT_ID_SIZE));
-	buf_add(&text, incoming->name);
-	XXH64_canonicalFromHash(&first, XXH3_64bits(text.p, text.n));
-	memcpy(key, first.digest, sizeof first.digest);
-	for (size_t i = sizeof first.digest; i < DELIVERY_KEY_BYTES; i++)
-		key[i] = (unsigned char)(message >> 8 * (DELIVERY_KEY_BYTES - 1 - i));
-	buf_free(&text);
-}
-
 static int came_before(struct parcel_reader *reader, const struct incoming *incoming, uint64_t message, bool *known)
 {
-	unsigned char key[DELIVERY_KEY_BYTES];
 	*known = false;
 	if (!has_source(reader) || (incoming->made && reader->settings.made_anew))
 		return 0;
-	source_key(reader, incoming, message, key);
-	return delivery_is_known(reader->store, key, known);
+	return source_is_known(reader->account, incoming->mark, message, known);
 }
 
 static int remember(struct parcel_reader *reader, const struct incoming *incoming, const struct parcel_entries *entries)
 {
-	unsigned char key[DELIVERY_KEY_BYTES];
-	int result = 0;
-	for (uint32_t i = 0; i < entries->n && result == 0 && has_source(reader); i++) {
-		source_key(reader, incoming, entries->list[i].message, key);
-		result = delivery_remember(reader->store, reader->account, key);
-	}
-	return result;
+	uint64_t numbers[PARCEL_ENTRIES_MAX];
+	for (uint32_t i = 0; i < entries->n; i++)
+		numbers[i] = entries->list[i].message;
+	return has_source(reader) ? source_remember(reader->account, incoming->mark, numbers, entries->n) : 0;
 }
 
 static int add_entries(struct parcel_reader *reader, const struct parcel_entries *entries)
@@ -418,7 +429,7 @@ static int add_entries(struct parcel_reader *reader, const struct parcel_entries
 	struct incoming *incoming = &reader->mailboxes[entries->mailbox - 1];
 	struct loose_entry *list = mem_alloc(PARCEL_ENTRIES_MAX, sizeof *list);
 	struct mailbox *mailbox;
-	uint64_t bytes = 0;
+	uint64_t bytes = 0, lost = 0;
 	uint32_t n = 0, passed = 0;
 	bool known;
 	int result = open_mailbox(reader, incoming, &mailbox);
@@ -439,7 +450,7 @@ static int add_entries(struct parcel_reader *reader, const struct parcel_entries
 		bytes += entry->size;
 		n++;
 		if (result == 0)
-			result = translate_keywords(reader, incoming, mailbox, &given->keywords, &entry->keywords);
+			result = translate_keywords(reader, incoming, mailbox, &given->keywords, &entry->keywords, &lost);
 	}
 	if (result == 0 && n > 0 && !account_has_room(reader->account, n, bytes))
 		result = wrong(reader, ERR_LIMIT, "the account's quota is reached");
@@ -451,6 +462,9 @@ static int add_entries(struct parcel_reader *reader, const struct parcel_entries
 		claim(reader, list[i].message);
 	reader->counts.entries += result == 0 ? n + passed : 0;
 	reader->counts.passed += result == 0 ? passed : 0;
+	reader->counts.keywords += result == 0 ? lost : 0;
+	if (result == 0 && n > 0)
+		reader->counts.next = loose_counter(reader->account);
 	mem_free(list);
 	return result;
 }
@@ -488,8 +502,10 @@ static int take_expunged(struct parcel_reader *reader, const struct parcel_entri
 	reader->last_expunged = entries->modseq;
 	uint32_t n = reader->n_row;
 	reader->n_row = 0;
-	return n == 0 ? 0 : arrival_expunged(reader->account, mailbox_here(reader, entries->mailbox), entries->modseq,
-	                                     entries->time, reader->row, n);
+	if (n == 0)
+		return 0;
+	return judged(reader, arrival_expunged(reader->account, mailbox_here(reader, entries->mailbox), entries->modseq,
+	                                       entries->time, reader->row, n));
 }
 
 static int take_change(struct parcel_reader *reader, const struct parcel_change *change)
@@ -499,22 +515,23 @@ static int take_change(struct parcel_reader *reader, const struct parcel_change 
 		return 0;
 	if (reader->uids.n == 0 && change->modseq <= reader->last_change)
 		return wrong(reader, ERR_CORRUPT, "its change log is out of order");
-	int result = set_decode(change->uids, &part);
+	int result = set_decode(change->uids, &part) < 0 ? judged(reader, ERR_SYNTAX) : 0;
 	if (result == 0)
 		set_add_set(&reader->uids, &part);
 	set_free(&part);
 	if (result < 0 || change->more)
 		return result;
 	reader->last_change = change->modseq;
-	result = arrival_change(reader->account, mailbox_here(reader, change->mailbox), change->modseq, change->kind,
-	                        change->time, &reader->uids);
+	result = judged(reader, arrival_change(reader->account, mailbox_here(reader, change->mailbox), change->modseq,
+	                                       change->kind, change->time, &reader->uids));
 	set_clear(&reader->uids);
 	return result;
 }
 
 static int take_pop3(struct parcel_reader *reader, enum parcel_type type, const struct parcel_pop3 *frame)
 {
-	return reader->arriving ? arrival_pop3(reader->account, mailbox_here(reader, frame->mailbox), type, frame) : 0;
+	uint32_t mailbox = mailbox_here(reader, frame->mailbox);
+	return reader->arriving ? judged(reader, arrival_pop3(reader->account, mailbox, type, frame)) : 0;
 }
 
 /* --- the end --- */
@@ -602,13 +619,15 @@ static int take(struct parcel_reader *reader, const struct parcel_frame *frame)
 	case PARCEL_HIDDEN:
 	case PARCEL_DUE:
 		return take_pop3(reader, frame->type, &frame->pop3);
+	case PARCEL_SOURCES: /* marks of another account say nothing here */
+		return reader->arriving && !reader->is_other ? arrival_sources(reader->account, &frame->sources) : 0;
 	case PARCEL_END:
 		return take_end(reader);
 	case PARCEL_ACK:
 	case PARCEL_RESULT:
 		break;
 	}
-	return ERR_CORRUPT;
+	return judged(reader, ERR_SYNTAX);
 }
 
 static int doubt_unclaimed(struct parcel_reader *reader)
@@ -630,9 +649,9 @@ static int explain(struct parcel_reader *reader, int result)
 		return wrong(reader, result, "%.*s (at byte %llu of the stream)", STR_ARG(text), (unsigned long long)offset);
 	if (result == ERR_NO_SPACE)
 		return wrong(reader, result, "the disk is full");
+	reader->met_damage = result == ERR_CORRUPT;
 	if (result == ERR_CORRUPT)
-		return wrong(reader, result, "its parts do not fit each other (before byte %llu of the stream)",
-		             (unsigned long long)offset);
+		return wrong(reader, result, "index.db is damaged: see mansio store salvage");
 	if (result == ERR_NOT_FOUND)
 		return wrong(reader, ERR_UNAVAILABLE, "the account or what was written of it is gone; try again");
 	return wrong(reader, result, "%s", err_text(result));

@@ -15,7 +15,8 @@
  *        MISSING of messages, or of entries that nobody knows) takes no place: what is there now stays.
  *        The logs of the parcel are not looked at.
  * ADD:   each entry is appended to the mailbox of its name, which is made when it is missing, under a new uid. An entry
- *        id that was never used stays. The account's quota holds. What was added before an error stays. */
+ *        id that was never used stays. The account's quota holds. What was added before an error stays. Subscribed are
+ *        mailboxes that were made. */
 enum parcel_mode { PARCEL_EXACT, PARCEL_BACK, PARCEL_ADD };
 
 struct parcel_reader_settings {
@@ -34,6 +35,8 @@ struct parcel_counts {
 	uint64_t bytes;    /* of these */
 	uint64_t entries;  /* that were made of them, or passed over (settings.source) */
 	uint64_t passed;   /* of these entries: passed over */
+	uint64_t keywords; /* of these entries that were left out: no room in their mailbox (ADD) */
+	uint64_t next;     /* as in struct parcel_answer (ADD) */
 	uint64_t refused;  /* messages of these that are too large or hold a NUL (ADD), and that were missing in the parcel */
 };
 
@@ -45,7 +48,7 @@ void parcel_reader_free(struct parcel_reader **reader);
 
 /* Takes from the front of `bytes` what it can in a few milliseconds, *used of them; call it while the gate is open
  * (store_writable), again and again. *done: the parcel has come to its end and was applied; it is durable with
- * parcel_reader_batch. Errors end it: ERR_CORRUPT (of the parcel), ERR_EXISTS, ERR_NOT_FOUND (the account), ERR_LIMIT,
+ * parcel_reader_batch. Errors end it: ERR_CORRUPT (of the parcel, or of what the store has), ERR_EXISTS, ERR_NOT_FOUND (the account), ERR_LIMIT,
  * ERR_NO_SPACE, ERR_IO, ERR_UNAVAILABLE (a batch was voided). */
 int parcel_reader_input(struct parcel_reader *reader, struct str bytes, size_t *used, bool *done) MUST_CHECK;
 
@@ -53,7 +56,8 @@ int parcel_reader_input(struct parcel_reader *reader, struct str bytes, size_t *
 struct parcel_counts parcel_reader_counts(const struct parcel_reader *reader);
 uint64_t parcel_reader_batch(const struct parcel_reader *reader);
 
-/* After an error: what was wrong, for people. */
+/* After an error: what was wrong, for people; and whether it was that the store's own index.db is damaged. */
 struct str parcel_reader_problem(const struct parcel_reader *reader);
+bool parcel_reader_met_damage(const struct parcel_reader *reader);
 
 #endif

@@ -68,9 +68,23 @@ static void one_step(uint32_t step)
 	fixture_settle(&parcel_test.from);
 }
 
+/* As imports leave them. */
+static void remember_sources(void)
+{
+	struct account_id source = fixture_account_id(77);
+	uint64_t numbers[10];
+	for (uint32_t i = 0; i < 100; i++) {
+		for (uint32_t k = 0; k < COUNT_OF(numbers); k++)
+			numbers[k] = 1 + i * COUNT_OF(numbers) + k;
+		uint64_t mark = source_mark(parcel_test.account, &source, i % 2 ? STR("INBOX") : STR("Sent"));
+		assert_int_equal(source_remember(parcel_test.account, mark, numbers, COUNT_OF(numbers)), 0);
+	}
+}
+
 static void fill(void)
 {
 	struct mailbox *inbox = parcel_named("INBOX");
+	remember_sources();
 	for (uint32_t i = 0; i < 300; i++)
 		parcel_append(inbox, i, (uint8_t)(i % 32), i % 7 ? STR("") : STR("seventh"));
 	for (uint32_t step = 0; step < STEPS; step++)
@@ -133,6 +147,11 @@ static void print_frame(struct buf *out, const struct parcel_frame *frame)
 	case PARCEL_EXPUNGED:
 		for (uint32_t i = 0; i < frame->entries.n; i++)
 			print_entry(out, frame->type == PARCEL_ENTRIES ? 'e' : 'x', &frame->entries, i);
+		break;
+	case PARCEL_SOURCES:
+		for (uint32_t i = 0; i < frame->sources.n; i++)
+			buf_addf(out, "source %llx %llu %lld\n", (unsigned long long)frame->sources.mark,
+			         (unsigned long long)frame->sources.list[i].number, (long long)frame->sources.list[i].time);
 		break;
 	case PARCEL_CHANGE:
 		buf_addf(out, "change %u %llu %d %lld ", frame->change.mailbox, (unsigned long long)frame->change.modseq,
@@ -406,6 +425,81 @@ static void an_import_that_is_cut_off_leaves_no_message_without_an_entry(void **
 	parcel_assert_checked(&parcel_test.to, 0);
 }
 
+/* As an import sends them, into account 3. How many of the entries were there. */
+static uint64_t import_into(struct store_fixture *fixture, struct str parcel, unsigned char source)
+{
+	struct parcel_reader_settings settings = { .mail = parcel_test.settings, .max_mailboxes = 1000, .mode = PARCEL_ADD,
+		                                       .spool_directory = str_from_c(fixture->directory),
+		                                       .account = fixture_account_id(3), .source = { .bytes = { source } } };
+	struct parcel_reader *reader = parcel_reader_new(fixture->store, &settings);
+	parcel_read_whole(fixture, reader, parcel);
+	uint64_t passed = parcel_reader_counts(reader).passed;
+	parcel_reader_free(&reader);
+	return passed;
+}
+
+/* The account 3 of a store, as it is, into the other as the account of this number. */
+static void move_account(struct store_fixture *from, struct store_fixture *to, uint32_t number)
+{
+	struct account_id id = fixture_account_id(number);
+	struct parcel_reader_settings settings = { .mail = parcel_test.settings, .mode = PARCEL_EXACT,
+		                                       .spool_directory = str_from_c(to->directory), .account = id };
+	struct buf parcel = BUF_INIT(PARCEL_MAX);
+	struct account *account = fixture_account(from, 3);
+	parcel_write(from, account, &(struct parcel_filter){ .whole = true }, &parcel);
+	account_close(&account);
+	struct parcel_reader *reader = parcel_reader_new(to->store, &settings);
+	parcel_read_whole(to, reader, buf_str(&parcel));
+	parcel_reader_free(&reader);
+	assert_int_equal(account_create(to->store, &id), 0);
+	fixture_settle(to);
+	buf_free(&parcel);
+}
+
+static void what_imports_brought_is_known_where_the_account_goes(void **state)
+{
+	enum { MESSAGES = 1300 }; /* in several frames */
+	struct account *account = fixture_account(&parcel_test.to, 3);
+	for (uint32_t i = 0; i < MESSAGES; i++)
+		parcel_append(parcel_named(i < MESSAGES - 5 ? "INBOX" : "Sent"), i, 0, STR(""));
+	fixture_settle(&parcel_test.from);
+	parcel_write_all(&parcel_test.parcel);
+	assert_int_equal(import_into(&parcel_test.to, buf_str(&parcel_test.parcel), 1), 0);
+	account_close(&account);
+	move_account(&parcel_test.to, &parcel_test.from, 3);
+	fixture_reopen(&parcel_test.to);
+	account_close(&parcel_test.account);
+	fixture_reopen(&parcel_test.from);
+	assert_int_equal(import_into(&parcel_test.from, buf_str(&parcel_test.parcel), 1), MESSAGES);
+	assert_int_equal(import_into(&parcel_test.from, buf_str(&parcel_test.parcel), 2), 0);
+	account = fixture_account(&parcel_test.from, 3);
+	assert_int_equal(account_counts(account).messages, 2 * MESSAGES);
+	account_close(&account);
+	/* and on from there, with what both brought */
+	struct store_fixture third;
+	fixture_begin(&third);
+	fixture_open(&third);
+	move_account(&parcel_test.from, &third, 3);
+	assert_int_equal(import_into(&third, buf_str(&parcel_test.parcel), 1), MESSAGES);
+	assert_int_equal(import_into(&third, buf_str(&parcel_test.parcel), 2), MESSAGES);
+	fixture_end(&third);
+	parcel_test.account = fixture_account(&parcel_test.from, 1);
+}
+
+static void what_imports_brought_to_another_account_says_nothing_of_this(void **state)
+{
+	struct account *account = fixture_account(&parcel_test.to, 3);
+	parcel_append(parcel_named("INBOX"), 1, 0, STR(""));
+	fixture_settle(&parcel_test.from);
+	parcel_write_all(&parcel_test.parcel);
+	assert_int_equal(import_into(&parcel_test.to, buf_str(&parcel_test.parcel), 1), 0);
+	account_close(&account);
+	move_account(&parcel_test.to, &parcel_test.from, 4);
+	account = fixture_account(&parcel_test.from, 3);
+	assert_int_equal(import_into(&parcel_test.from, buf_str(&parcel_test.parcel), 1), 0);
+	account_close(&account);
+}
+
 static void a_quota_stops_an_import(void **state)
 {
 	struct account_id id = fixture_account_id(3);
@@ -574,6 +668,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_rolled_back_account_has_the_mail_of_then_and_new_uidvalidities, parcel_set_up, parcel_tear_down),
 		cmocka_unit_test_setup_teardown(added_mail_keeps_flags_keywords_and_dates, parcel_set_up, parcel_tear_down),
 		cmocka_unit_test_setup_teardown(an_import_that_is_cut_off_leaves_no_message_without_an_entry, parcel_set_up, parcel_tear_down),
+		cmocka_unit_test_setup_teardown(what_imports_brought_is_known_where_the_account_goes, parcel_set_up, parcel_tear_down),
+		cmocka_unit_test_setup_teardown(what_imports_brought_to_another_account_says_nothing_of_this, parcel_set_up, parcel_tear_down),
 		cmocka_unit_test_setup_teardown(a_quota_stops_an_import, parcel_set_up, parcel_tear_down),
 		cmocka_unit_test_setup_teardown(damage_makes_one_message_missing_or_ends_a_move, parcel_set_up, parcel_tear_down),
 		cmocka_unit_test_setup_teardown(a_damaged_page_leaves_out_its_entries_alone, parcel_set_up, parcel_tear_down),

@@ -102,11 +102,13 @@ static int make_store(struct salvage *salvage, const char **what)
 	settings.directory = salvage->settings->to;
 	settings.first_segment = segments->n_files ? segments->files[segments->n_files - 1].number + 1 : 1;
 	settings.quota = (struct account_counts){ 0, 0 };
+	const char *part; /* of what is new */
 	*what = "hard links of the segments in the new folder";
 	int result = link_segments(salvage);
-	if (result == 0)
-		result = store_open(&settings, &store_world, salvage, &salvage->store, what);
-	*what = result == 0 ? "index.db of the new folder" : *what;
+	if (result < 0)
+		return result;
+	*what = "index.db of the new folder";
+	result = store_open(&settings, &store_world, salvage, &salvage->store, &part);
 	for (size_t i = 0; i < segments->n_files && result == 0; i++)
 		result = salvage_add_segment(salvage->store, segments->files[i].number, segments->files[i].size);
 	return result == 0 ? salvage_settle(salvage) : result;
@@ -141,35 +143,96 @@ static const struct salvage_known *known_account(const struct salvage_settings *
 	                                                                                         : NULL;
 }
 
+/* What becomes of an account that the directory has in another shard. Where this one says that it lives here, it does: only
+ * one shard has an account so, and the directory may be an older one, or the folders of two shards in each other's place.
+ * `found`: what is here of it; NULL: not looked at yet. */
+static int judge(struct salvage *salvage, const struct account_id *id, const struct salvage_account_row *row,
+                 const struct salvage_known *known, const struct found *found, enum salvage_account_state *state)
+{
+	const struct salvage_settings *settings = salvage->settings;
+	bool lives = row && row->removed == 0, has, has_mail;
+	bool empty = found && found->facts.messages + found->facts.lost == 0 && found->n_expunged == 0;
+	*state = known || !settings->directory_known ? SALVAGE_KNOWN : SALVAGE_UNKNOWN;
+	if (!known || known->shard == settings->shard)
+		return 0;
+	int result = salvage_look_elsewhere(salvage, known->shard, id, &has, &has_mail);
+	*state = (has_mail && !lives) || (has && empty) ? SALVAGE_LEFT_OUT : SALVAGE_MISPLACED;
+	return result;
+}
+
+static void leave_out(struct salvage *salvage, const struct account_id *id)
+{
+	struct salvage_account_facts facts = { .id = *id, .state = SALVAGE_LEFT_OUT };
+	size_t n;
+	const struct salvage_record *records = salvage_records_of(&salvage->segments, id, &n);
+	for (size_t i = 0; i < n; i++) {
+		facts.messages += i == 0 || records[i].message != records[i - 1].message;
+		facts.bytes += i == 0 || records[i].message != records[i - 1].message ? records[i].length : 0;
+	}
+	salvage->totals->skipped_accounts++;
+	salvage->world->account(salvage->owner, &facts);
+}
+
+/* An index that looks whole, and does not know an account that the directory has here, as the segments do. */
+static void doubt_index(struct salvage *salvage, const struct found *found)
+{
+	if (found->row || found->n_kept == 0 || salvage->index.doubtful || salvage->is_foreign)
+		return;
+	salvage->is_foreign = true;
+	index_damage(salvage, STR("it does not know accounts that auth/directory.db has in this shard, and whose messages are here: one of "
+	                          "the two is older, or of another shard"));
+}
+
+static void add_totals(struct salvage *salvage, const struct found *found)
+{
+	struct salvage_totals *totals = salvage->totals;
+	totals->accounts++;
+	totals->mailboxes += found->n_mailboxes;
+	totals->messages += found->facts.messages;
+	totals->bytes += found->facts.bytes;
+	totals->returned += found->facts.returned;
+	totals->lost += found->facts.lost;
+	totals->lost_messages += found->facts.lost_messages;
+	totals->lost_undelete += found->facts.lost_undelete;
+	for (size_t i = 0; i < found->n_expunged; i++)
+		totals->undelete += found->expunged[i].page->n;
+}
+
 static int do_account(struct salvage *salvage, const struct account_id *id, const struct salvage_account_row *row)
 {
 	const struct salvage_settings *settings = salvage->settings;
 	const struct salvage_known *known = known_account(settings, id);
 	struct buf sample = BUF_INIT(SAMPLE_MAX);
+	enum salvage_account_state state;
 	struct found found;
-	int result = 0;
-	bool elsewhere = known && known->shard != settings->shard;
-	bool destroyed = !row && !known && !salvage->index.doubtful;
-	if (elsewhere || destroyed) {
+	if (!row && !known && !salvage->index.doubtful) { /* destroyed */
 		salvage->totals->skipped_accounts++;
 		return 0;
 	}
+	int result = judge(salvage, id, row, known, NULL, &state);
+	if (result < 0)
+		return result;
+	if (state == SALVAGE_LEFT_OUT) {
+		leave_out(salvage, id);
+		return 0;
+	}
 	salvage_gather(salvage, id, row, &found);
-	found.facts.known = known || !settings->directory_known;
+	result = judge(salvage, id, row, known, &found, &state);
+	if (result < 0 || state == SALVAGE_LEFT_OUT) {
+		salvage_found_free(&found);
+		if (result == 0)
+			leave_out(salvage, id);
+		return result;
+	}
+	found.facts.state = state;
+	if (known && known->shard == settings->shard)
+		doubt_index(salvage, &found);
 	if (!known)
 		salvage_sample(&found, &sample);
 	found.facts.recipients = buf_str(&sample);
 	if (settings->write)
 		result = salvage_write(&found);
-	struct salvage_totals *totals = salvage->totals;
-	totals->accounts++;
-	totals->mailboxes += found.n_mailboxes;
-	totals->messages += found.facts.messages;
-	totals->bytes += found.facts.bytes;
-	totals->returned += found.facts.returned;
-	totals->lost += found.facts.lost;
-	for (size_t i = 0; i < found.n_expunged; i++)
-		totals->undelete += found.expunged[i].page->n;
+	add_totals(salvage, &found);
 	salvage->world->account(salvage->owner, &found.facts);
 	salvage_found_free(&found);
 	buf_free(&sample);
@@ -226,7 +289,7 @@ static void identify_accounts(struct salvage *salvage)
 			continue;
 		index->accounts = mem_resize(index->accounts, index->n_accounts + 1, sizeof *index->accounts);
 		index->accounts[index->n_accounts++] = (struct salvage_account_row){ .number = number, .has_id = true,
-			.id = identify.id, .quota = { QUOTA_DEFAULT, QUOTA_DEFAULT } };
+			.id = identify.id, .removed = INT64_MAX, .quota = { QUOTA_DEFAULT, QUOTA_DEFAULT } };
 	}
 }
 
@@ -296,7 +359,7 @@ static int run(struct salvage *salvage, const char **what)
 	if (result == 0 && settings->write)
 		result = salvage_settle(salvage);
 	salvage->totals->index_lost = salvage->index.lost;
-	salvage->totals->index_doubtful = salvage->index.doubtful;
+	salvage->totals->index_doubtful = salvage->index.doubtful || salvage->is_foreign;
 	return result;
 }
 
@@ -313,6 +376,7 @@ int salvage_shard(const struct salvage_settings *settings, const struct salvage_
 		close(salvage.segment_fd);
 	salvage_segments_free(&salvage.segments);
 	salvage_index_close(&salvage.index);
+	salvage_elsewhere_free(&salvage);
 	mail_reader_free(&salvage.reader);
 	return result;
 }

@@ -4,7 +4,10 @@
  * What the index tells is kept: mailboxes, flags, keywords, subscriptions, the undelete log, entry ids (POP3's UIDL). A
  * message that only its record knows of comes back into the mailbox that it once came into, unread, unless the index is
  * whole and shows that it was expunged. Each mailbox has a new UIDVALIDITY, each entry a new uid, in the old order;
- * counters stay above all that was seen. */
+ * counters stay above all that was seen.
+ *
+ * An account that the directory has in another shard is left out only where that shard's index says that its mail is
+ * there, and this one's does not say that it lives here. */
 #ifndef MAIL_SALVAGE_H
 #define MAIL_SALVAGE_H
 
@@ -21,6 +24,8 @@ struct salvage_settings {
 	struct str to;               /* folder for the new one, beside it: there, and empty */
 	bool write;                  /* false: only find out what could be done */
 	uint16_t shard;              /* its number */
+	uint16_t n_shards;
+	const struct str *folders;   /* of all shards, by number, as `from` */
 	bool directory_known;        /* `known` has the accounts of all shards, by id */
 	const struct salvage_known *known;
 	size_t n_known;
@@ -34,14 +39,24 @@ struct salvage_totals {
 	uint64_t returned;          /* of them: that no mailbox was known to have */
 	uint64_t undelete;          /* in the undelete log */
 	uint64_t lost;              /* entries whose message cannot be read */
+	uint64_t lost_messages;     /* that they had; several entries may have one */
+	uint64_t lost_undelete;     /* entries of the undelete log whose message cannot be read */
 	uint64_t skipped_accounts;  /* destroyed before, or in another shard now */
 	bool index_lost, index_doubtful;
 };
 
+enum salvage_account_state {
+	SALVAGE_KNOWN,     /* the directory has it in this shard, or there is no directory to ask */
+	SALVAGE_UNKNOWN,   /* the directory does not have it */
+	SALVAGE_MISPLACED, /* the directory has it in another shard, which does not have its mail: it is kept here */
+	SALVAGE_LEFT_OUT,  /* the directory has it in another shard, which has its mail: nothing of it is in the new one */
+};
+
 struct salvage_account_facts {
 	struct account_id id;
-	bool known;            /* the directory has it; true also when there is no directory to ask */
-	uint64_t messages, bytes, returned, lost;
+	enum salvage_account_state state;
+	uint64_t messages, bytes; /* LEFT_OUT: of what can still be read here, be it removed or not */
+	uint64_t returned, lost, lost_messages, lost_undelete;
 	struct str recipients; /* Delivered-To and To of one message, as they stand there; may be empty */
 };
 
@@ -52,8 +67,8 @@ struct salvage_world {
 	void (*progress)(void *owner, uint64_t bytes, uint64_t total);
 	/* file: "index.db" or "body/000017.seg". */
 	void (*damage)(void *owner, struct str file, uint64_t offset, struct str what);
-	/* uid: 0 when it is not known, as the mailbox's name then. */
-	void (*lost)(void *owner, const struct account_id *account, struct str mailbox, uint32_t uid);
+	/* uid: 0 when it is not known, as the mailbox's name then. expunged: it could have been undeleted. */
+	void (*lost)(void *owner, const struct account_id *account, struct str mailbox, uint32_t uid, bool expunged);
 	void (*account)(void *owner, const struct salvage_account_facts *facts);
 };
 

@@ -200,12 +200,16 @@ static void add_entry(struct found *found, struct found_mailbox *mailbox, struct
 	page_add(page, &entry, &keywords);
 }
 
-static void tell_lost(struct found *found, uint32_t uid)
+static void tell_lost(struct found *found, uint32_t mailbox, const struct entry *entry, bool expunged)
 {
 	struct salvage *salvage = found->salvage;
-	struct str name = found->reading_mailbox == NO_MAILBOX ? STR("") : found->mailboxes[found->reading_mailbox].name;
-	found->facts.lost++;
-	salvage->world->lost(salvage->owner, &found->id, name, uid);
+	struct str name = mailbox == NO_MAILBOX ? STR("") : found->mailboxes[mailbox].name;
+	*(expunged ? &found->facts.lost_undelete : &found->facts.lost) += 1;
+	if (!expunged) {
+		found->lost = mem_room_for_one(found->lost, found->n_lost, sizeof *found->lost);
+		found->lost[found->n_lost++] = entry->message;
+	}
+	salvage->world->lost(salvage->owner, &found->id, name, entry->uid, expunged);
 }
 
 static void note_page(void *owner, const struct page *page)
@@ -219,7 +223,7 @@ static void note_page(void *owner, const struct page *page)
 		saw_modseq(found, entry.modseq);
 		saw_number(found, entry.message);
 		if (!kept) {
-			tell_lost(found, entry.uid);
+			tell_lost(found, found->reading_mailbox, &entry, false);
 			continue;
 		}
 		uint32_t number = found->reading_mailbox;
@@ -295,8 +299,10 @@ static void note_expunged(void *owner, int64_t mailbox, int64_t time, const stru
 		struct entry entry = page->entries[i];
 		struct kept *kept = find_kept(found, entry.message);
 		struct keyword_bits keywords;
-		if (!kept)
+		if (!kept) {
+			tell_lost(found, expunged.number, &entry, true);
 			continue;
+		}
 		kept->wanted = true;
 		entry_set_size(&entry, kept->record->length);
 		page_keywords(page, i, &keywords);
@@ -351,8 +357,23 @@ static void name_entries(struct found *found, struct page *page)
 			page->entries[i].id = found->floors.next++;
 }
 
+static int by_number(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	return (x > y) - (x < y);
+}
+
+static void count_lost(struct found *found)
+{
+	if (found->n_lost)
+		qsort(found->lost, found->n_lost, sizeof *found->lost, by_number);
+	for (size_t i = 0; i < found->n_lost; i++)
+		found->facts.lost_messages += i == 0 || found->lost[i] != found->lost[i - 1];
+}
+
 static void finish(struct found *found)
 {
+	count_lost(found);
 	for (uint32_t m = 0; m < found->n_mailboxes; m++)
 		for (uint32_t i = 0; i < found->mailboxes[m].n_pages; i++) {
 			struct page *page = found->mailboxes[m].pages[i];
@@ -415,4 +436,5 @@ void salvage_found_free(struct found *found)
 	mem_free(found->extras);
 	mem_free(found->kept);
 	mem_free(found->ids);
+	mem_free(found->lost);
 }

@@ -24,6 +24,8 @@ struct salvage {
 	uint32_t open_segment; /* whose descriptor is segment_fd */
 	int segment_fd;
 	uint64_t bytes;      /* read for the progress */
+	struct other_shard *others; /* by number; NULL until one was asked */
+	bool is_foreign;     /* the index seems to be of other segments: that was told */
 };
 
 /* A message of the account that can be read. */
@@ -69,12 +71,19 @@ struct found {
 	size_t n_extras;
 	uint64_t *ids; /* hash table of entry ids in use; 0: free */
 	size_t n_ids, size_ids;
+	uint64_t *lost; /* numbers of messages that entries have and that cannot be read */
+	size_t n_lost;
 	struct salvage_floors floors;
 	struct salvage_account_facts facts;
 	/* while reading rows */
 	uint32_t reading_mailbox; /* index in mailboxes; UINT32_MAX: each entry goes where its record says */
 	size_t reading_kept;
 };
+
+/* salvage_elsewhere.c: does the index of that shard, which is another one, know the account, and mail of it? */
+int salvage_look_elsewhere(struct salvage *salvage, uint16_t shard, const struct account_id *id, bool *has,
+                           bool *has_mail) MUST_CHECK;
+void salvage_elsewhere_free(struct salvage *salvage);
 
 /* salvage_gather.c: everything about the account that can be read, without writing. *found is to be freed. */
 void salvage_gather(struct salvage *salvage, const struct account_id *id, const struct salvage_account_row *row,

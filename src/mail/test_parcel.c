@@ -93,6 +93,18 @@ struct parcel_reader *parcel_new_reader(enum parcel_mode mode, uint32_t account)
 	return parcel_reader_new(parcel_test.to.store, &settings);
 }
 
+void parcel_read_whole(struct store_fixture *fixture, struct parcel_reader *reader, struct str bytes)
+{
+	bool done = false;
+	while (!done) {
+		size_t used;
+		assert_int_equal(parcel_reader_input(reader, bytes, &used, &done), 0);
+		assert_true(used > 0 || done);
+		bytes = str_from(bytes, used);
+		fixture_settle(fixture);
+	}
+}
+
 int parcel_read_some(struct parcel_reader *reader, struct str bytes, bool *done)
 {
 	size_t used = 0, piece = 1000;

@@ -36,6 +36,8 @@ void parcel_write_all(struct buf *out); /* of parcel_test.account */
 
 /* For a parcel into the account of this number, in the store `to`. */
 struct parcel_reader *parcel_new_reader(enum parcel_mode mode, uint32_t account);
+/* All of them, into the store that the reader was made for. */
+void parcel_read_whole(struct store_fixture *fixture, struct parcel_reader *reader, struct str bytes);
 /* Feeds the bytes in pieces, with batches between them. */
 int parcel_read_some(struct parcel_reader *reader, struct str bytes, bool *done) MUST_CHECK;
 int parcel_read(enum parcel_mode mode, uint32_t account, struct str bytes) MUST_CHECK;

@@ -4,6 +4,7 @@
 #include "mail/test_text.h"
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 
@@ -367,6 +368,48 @@ static void a_sweep_leaves_alone_what_is_being_written(void **state)
 	assert_int_equal(text_file_size(t, ".text"), size); /* nothing was made again */
 }
 
+/* It has been ordered, and a search writes: it comes later, and frees what a sweep without an order leaves. */
+static void a_thorough_sweep_that_was_given_up_comes_again(void **state)
+{
+	struct text_test *t = *state;
+	struct text_search_world world = text_world(t);
+	struct text_query query = { .kind = TEXT_BODY, .bit = 1 };
+	struct set uids = SET_INIT, gone = SET_INIT;
+	size_t n;
+	t->fixture.settings.undelete_window = -1;
+	text_add_many(t, 100);
+	text_expect_found(t, "WORD77X", "77");
+	assert_int_equal(count_records(t), 1);
+	set_add(&uids, 3, 3);
+	assert_int_equal(mailbox_expunge(t->inbox, &uids, false, &gone), 0);
+	text_settle(t);
+	sweep(t);
+	uint64_t size = text_file_size(t, ".text");
+	add_numbers(t, 0, LARGE_WORDS);
+	finder_init(&query.finder, STR("NOWHERE"));
+	struct text_candidate *candidates = text_candidates_of(t, &n);
+	struct text_search *s = text_search_new(t->account, t->maker, &world, &query, 1, candidates, n);
+	while (text_file_size(t, ".text") == size)
+		assert_int_equal(text_search_step(s), TEXT_SEARCH_MORE);
+	unsigned records = count_records(t);
+	store_compact_now(t->fixture.store);
+	fixture_work(&t->fixture);
+	assert_int_equal(count_records(t), records);
+	while (text_search_step(s) != TEXT_SEARCH_DONE)
+		;
+	text_search_free(&s);
+	mem_free(candidates);
+	records = count_records(t);
+	fixture_work(&t->fixture); /* not yet: searches may go on and on */
+	assert_int_equal(count_records(t), records);
+	clock_shift(3600);
+	fixture_work(&t->fixture);
+	assert_int_equal(count_records(t), records - 1);
+	text_expect_found(t, "WORD77X", "77");
+	set_free(&uids);
+	set_free(&gone);
+}
+
 /* --- much to look at --- */
 
 enum { NUMBERS = 12000, QUERIES = 60 };
@@ -506,6 +549,7 @@ int main(void)
 		TEST(blocks_that_no_search_uses_are_swept),
 		TEST(blocks_that_continue_each_other_are_swept_together),
 		TEST(a_sweep_leaves_alone_what_is_being_written),
+		TEST(a_thorough_sweep_that_was_given_up_comes_again),
 		TEST(many_queries_for_a_large_text_are_looked_at_in_slices),
 		TEST(nothing_that_happens_to_the_files_hides_a_message),
 	};

@@ -9,6 +9,7 @@
 
 #define ACCOUNT_MEMORY 2048 /* what an account without views is counted as */
 #define EVICT_LOOK     32   /* accounts in one turn */
+#define OPEN_SLICE_US  3000
 
 static const struct { struct str name; enum special_use use; } first_mailboxes[] = {
 	{ STR_INIT("INBOX"), SPECIAL_USE_NONE },   { STR_INIT("Archive"), SPECIAL_USE_ARCHIVE },
@@ -47,97 +48,7 @@ void account_used(struct account *account)
 	link_newest(account);
 }
 
-/* --- loading --- */
-
-static int load_mailboxes(struct account *account)
-{
-	DB_USING(list, account->store->sql.mailbox_list);
-	int row;
-	db_bind_int(list, 1, account->number);
-	while ((row = db_step(list)) == DB_ROW) {
-		if (!db_column_between(list, 0, 1, UINT32_MAX) || !db_column_between(list, 2, 1, UINT32_MAX) ||
-		    !db_column_between(list, 3, 0, SPECIAL_USE_COUNT - 1))
-			return ERR_CORRUPT;
-		struct mailbox_facts facts = {
-			.number = (uint32_t)db_column_int(list, 0),
-			.name = db_column_text(list, 1),
-			.uidvalidity = (uint32_t)db_column_int(list, 2),
-			.special_use = (enum special_use)db_column_int(list, 3),
-		};
-		struct mailbox *mailbox = mailbox_new(account, &facts, db_column_blob(list, 4));
-		if (!mailbox)
-			return ERR_CORRUPT;
-		account->mailboxes = mem_resize(account->mailboxes, account->n_mailboxes + 1, sizeof *account->mailboxes);
-		account->mailboxes[account->n_mailboxes++] = mailbox;
-	}
-	renaming_loaded(account);
-	return row;
-}
-
-static int load_subscriptions(struct account *account)
-{
-	DB_USING(list, account->store->sql.subscription_list);
-	int row;
-	db_bind_int(list, 1, account->number);
-	while ((row = db_step(list)) == DB_ROW) {
-		struct str name = db_column_text(list, 0);
-		account->subscriptions =
-			mem_resize(account->subscriptions, account->n_subscriptions + 1, sizeof *account->subscriptions);
-		account->subscriptions[account->n_subscriptions++] = str_of(mem_copy(name), name.n);
-	}
-	return row;
-}
-
-/* The largest number behind the account in a table of keys; 0 when it has none. */
-static int last_number(struct account *account, sqlite3_stmt *statement, uint64_t *out)
-{
-	DB_USING(last, statement);
-	db_bind_int(last, 1, make_key(account, 0));
-	db_bind_int(last, 2, make_key(account, NUMBER_MAX));
-	int row = db_step(last);
-	if (row == DB_ROW)
-		*out = (uint64_t)db_column_int(last, 0) & NUMBER_MAX;
-	return MIN(row, 0);
-}
-
-int account_load_counters(struct account *account)
-{
-	struct statements *sql = &account->store->sql;
-	uint64_t change = 0, expunged = 0, message = 0;
-	int result = last_number(account, sql->change_last, &change);
-	if (result == 0)
-		result = last_number(account, sql->expunged_last, &expunged);
-	if (result == 0)
-		result = last_number(account, sql->message_last, &message);
-	account->modseq = MAX(account->modseq, MAX(change, expunged));
-	account->next = MAX(account->next, message + 1);
-	return result;
-}
-
-int account_find_row(struct account *account, struct str key)
-{
-	DB_USING(find, account->store->sql.account_by_id);
-	db_bind_blob(find, 1, key);
-	int row = db_step(find);
-	if (row != DB_ROW)
-		return row == DB_DONE ? ERR_NOT_FOUND : row;
-	if (!db_column_between(find, 0, 1, ACCOUNT_NUMBER_MAX) || !db_column_between(find, 1, 1, UINT32_MAX) ||
-	    !db_column_between(find, 2, 0, NUMBER_MAX) || !db_column_between(find, 3, 1, NUMBER_MAX) ||
-	    !db_column_between(find, 4, 0, NUMBER_MAX) || !db_column_between(find, 5, 0, ACCOUNT_BYTES_MAX) ||
-	    !db_column_between(find, 6, 0, INT64_MAX) || !db_column_between(find, 7, 0, INT64_MAX))
-		return ERR_CORRUPT;
-	account->number = (uint32_t)db_column_int(find, 0);
-	account->uidvalidity = (uint32_t)db_column_int(find, 1);
-	account->modseq = (uint64_t)db_column_int(find, 2);
-	account->next = (uint64_t)db_column_int(find, 3);
-	account->counts.messages = (uint64_t)db_column_int(find, 4);
-	account->counts.bytes = (uint64_t)db_column_int(find, 5);
-	account->quota.messages = db_column_is_null(find, 6) ? QUOTA_DEFAULT : db_column_int(find, 6);
-	account->quota.bytes = db_column_is_null(find, 7) ? QUOTA_DEFAULT : db_column_int(find, 7);
-	if (!db_column_is_null(find, 8))
-		renaming_load(account, db_column_blob(find, 8));
-	return 0;
-}
+/* --- opening --- */
 
 static void enter_table(struct account *account)
 {
@@ -158,37 +69,37 @@ struct account *account_new(struct store *store, const struct account_id *id)
 	return account;
 }
 
-int account_load(struct account *account, struct str key)
-{
-	struct store *store = account->store;
-	int result = account_find_row(account, key);
-	if (store->committed > store_durable(store)) /* it may have been in that batch, before it was dropped with a void one */
-		account->batch = store->committed;
-	if (result == 0)
-		result = load_mailboxes(account);
-	if (result == 0)
-		result = load_subscriptions(account);
-	return result == 0 ? account_load_counters(account) : result;
-}
-
-int account_open(struct store *store, const struct account_id *id, struct account **out)
+/* *done: it is in memory, all of it. */
+static int open_until(struct store *store, const struct account_id *id, uint64_t end_us, struct account **out, bool *done)
 {
 	struct account *account = *bucket_of(store, id);
 	while (account && memcmp(&account->id, id, sizeof *id) != 0)
 		account = account->bucket_next;
+	*done = account != NULL;
 	if (!account) {
-		account = account_new(store, id);
-		int result = account_load(account, str_of((const char *)id->bytes, sizeof id->bytes));
-		if (result < 0) {
-			account_free(&account);
+		int result = loading_run(store, id, end_us, &account);
+		if (result < 0)
 			return store_met(store, result);
-		}
+		*done = account != NULL;
+		if (!account)
+			return 0;
 		enter_table(account);
 	}
 	account->holds++;
 	account_used(account);
 	*out = account;
 	return 0;
+}
+
+int account_open(struct store *store, const struct account_id *id, struct account **out)
+{
+	bool done;
+	return open_until(store, id, UINT64_MAX, out, &done);
+}
+
+int account_open_step(struct store *store, const struct account_id *id, struct account **out, bool *done)
+{
+	return open_until(store, id, clock_monotonic_us() + OPEN_SLICE_US, out, done);
 }
 
 void account_free(struct account **pointer)

@@ -602,6 +602,25 @@ static void pieces_of_a_huge_message_are_waited_for_too(void **state)
 	assert_whole(test, test->inbox, 1, 1, huge);
 }
 
+/* The next segment, or a copy of index.db, may not begin before it is whole. */
+static void a_huge_message_that_is_waited_for_keeps_to_no_rate(void **state)
+{
+	struct store_test *test = *state;
+	const size_t huge = 3 * 1024 * 1024;
+	uint32_t newest = one_segment(test, huge, 3, 1);
+	test->fixture.store->settings.compaction_rate = 1024 * 1024;
+	for (int i = 0; i < TICKS; i++)
+		work_at(test, 1000 * SECOND_US + TICK_US);
+	assert_true(bodylog_is_filling(test->fixture.store->bodies));
+	assert_true(bytes_from(test, newest) < huge);
+	test->fixture.store->placings_waiting++;
+	for (int i = 0; i < TICKS && bytes_from(test, newest) < huge; i++)
+		work_at(test, 1000 * SECOND_US + TICK_US); /* the clock stands still */
+	assert_true(bytes_from(test, newest) >= huge);
+	test->fixture.store->placings_waiting--;
+	assert_whole(test, test->inbox, 1, 1, huge);
+}
+
 static void while_it_waits_nothing_is_written(void **state)
 {
 	struct store_test *test = *state;
@@ -770,6 +789,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_rate_that_is_changed_holds_at_once, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(what_one_large_message_took_ahead_is_waited_for, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(pieces_of_a_huge_message_are_waited_for_too, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(a_huge_message_that_is_waited_for_keeps_to_no_rate, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(while_it_waits_nothing_is_written, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(after_an_order_the_rate_holds_again, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(a_whole_store_is_found_whole, store_test_set_up, store_test_tear_down),

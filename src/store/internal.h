@@ -43,12 +43,12 @@
 	X(expunged_to, "UPDATE expunged SET mailbox = ?4 WHERE key BETWEEN ?1 AND ?2 AND mailbox = ?3")                    \
 	X(change_list, "SELECT key, mailbox, kind, time, uids FROM change WHERE key BETWEEN ?1 AND ?2 ORDER BY key")       \
 	X(message_facts, "SELECT size, traits FROM message WHERE key = ?1")                                                \
-	X(mailbox_list, "SELECT number, name, uidvalidity, special_use, keywords FROM mailbox WHERE account = ?1 ORDER BY name") \
+	X(mailbox_list, "SELECT number, name, uidvalidity, special_use, keywords FROM mailbox WHERE account = ?1 AND name >= ?2 ORDER BY name") \
 	X(mailbox_insert, "INSERT INTO mailbox (account, name, uidvalidity, special_use, keywords) VALUES (?1, ?2, ?3, ?4, ?5)") \
 	X(mailbox_rename, "UPDATE mailbox SET name = ?2 WHERE number = ?1")                                                \
 	X(mailbox_keywords, "UPDATE mailbox SET keywords = ?2 WHERE number = ?1")                                          \
 	X(mailbox_remove, "DELETE FROM mailbox WHERE number = ?1")                                                         \
-	X(subscription_list, "SELECT name FROM subscription WHERE account = ?1 ORDER BY name")                             \
+	X(subscription_list, "SELECT name FROM subscription WHERE account = ?1 AND name >= ?2 ORDER BY name")                             \
 	X(subscription_insert, "INSERT OR IGNORE INTO subscription (account, name) VALUES (?1, ?2)")                       \
 	X(subscription_remove, "DELETE FROM subscription WHERE account = ?1 AND name = ?2")                                \
 	X(run_list, "SELECT number, uid_base, modseq FROM run WHERE mailbox = ?1 ORDER BY uid_base, number")               \
@@ -74,6 +74,7 @@
 	X(expunged_last, "SELECT max(key) FROM expunged WHERE key BETWEEN ?1 AND ?2")                                      \
 	X(delivery_find, "SELECT 1 FROM delivery WHERE key = ?1")                                                          \
 	X(delivery_insert, "INSERT OR REPLACE INTO delivery (key, time) VALUES (?1, ?2)")                                  \
+	X(delivery_range, "SELECT key, time FROM delivery WHERE key > ?1 AND key <= ?2 ORDER BY key LIMIT ?3")             \
 	X(delivery_remove, "DELETE FROM delivery WHERE key = ?1")                                                          \
 	X(segment_write, "INSERT INTO segment (number, end, messages, bytes) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (number) DO UPDATE SET end = excluded.end, messages = " SEGMENT_COUNT("messages") " + excluded.messages, bytes = " SEGMENT_COUNT("bytes") " + excluded.bytes") \
 	X(segment_less, "UPDATE segment SET messages = " SEGMENT_COUNT("messages") " - ?2, bytes = " SEGMENT_COUNT("bytes") " - ?3 WHERE number = ?1") \
@@ -142,6 +143,14 @@ struct statements {
 #undef STATEMENT_FIELD
 };
 
+/* loading.c: an account of which some rows were read. */
+#define LOADINGS_MAX 16
+enum loading_part { LOADING_BEGINS, LOADING_MAILBOXES, LOADING_SUBSCRIPTIONS };
+struct loading {
+	struct account *account; /* not in the table */
+	enum loading_part part;  /* what is being read */
+};
+
 struct store {
 	struct store_settings settings;
 	struct buf directory; /* backs settings.directory */
@@ -163,6 +172,8 @@ struct store {
 	struct buf scratch;              /* for encoding one blob at a time */
 	uint64_t view_bytes;
 	uint64_t n_accounts;
+	struct loading loadings[LOADINGS_MAX]; /* the oldest first */
+	uint32_t n_loadings;
 	uint64_t voids;                  /* batches that were voided */
 	uint64_t committed;              /* the last batch before the last that was voided: accounts may be loaded again that rest on it */
 	uint32_t written_segment;        /* what the segment table says */
@@ -179,6 +190,7 @@ struct store {
 	struct text_sweep *text_sweep;   /* under way; NULL: none */
 	bool text_dead;                  /* rows of messages went since the last one; true at start */
 	bool text_sweep_all;             /* the next begins now, and is thorough */
+	bool text_sweep_again;           /* the same a while later: one that was thorough was given up for an account */
 	int64_t text_swept;              /* when the last one began */
 	uint64_t compacted_bytes, segments_damaged;
 	int64_t *abandoned;              /* runs of copies that were given up: removed while idle, or at start */
@@ -305,6 +317,10 @@ int account_recount(struct account *account) MUST_CHECK; /* its counters, from a
 int account_fill(struct account *account) MUST_CHECK; /* a new one's first mailboxes; an error leaves the batch to be voided */
 uint64_t account_next_modseq(struct account *account);
 struct account *account_new(struct store *store, const struct account_id *id) __attribute__((returns_nonnull));
+
+/* loading.c */
+int loading_run(struct store *store, const struct account_id *id, uint64_t end_us, struct account **out) MUST_CHECK; /* at least some rows, until the time; *out stays as it is while there are more */
+void loadings_drop(struct store *store);
 int account_find_row(struct account *account, struct str key) MUST_CHECK; /* number, limits and counters, as they stand there */
 int account_load_counters(struct account *account) MUST_CHECK; /* what other tables say of them */
 int account_load(struct account *account, struct str key) MUST_CHECK; /* everything of the row with this id, which is not its own when it is parked */
@@ -447,6 +463,14 @@ struct pop3_position { /* where it goes on; zero: the beginning */
 	uint32_t range;
 };
 int parcel_put_remembered(struct store *store, uint32_t number, uint32_t there, struct pop3_position *position, struct parcel_maker *maker, bool *any) MUST_CHECK; /* the next frame of mailbox `number`, which is `there` in the parcel; !*any: there is none */
+
+/* parcel_sources.c */
+struct source_position { /* where it goes on; zero: the beginning */
+	uint64_t mark, number;
+	bool inside; /* of the mark there may be more */
+};
+/* The next frame SOURCES of the account, or none for a mark without rows; !*any: there is no further one. */
+int parcel_put_account_sources(struct account *account, struct source_position *position, struct parcel_maker *maker, bool *any) MUST_CHECK;
 
 /* sweep.c */
 void sweep_stop(struct store *store);

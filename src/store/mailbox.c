@@ -216,7 +216,7 @@ int mailbox_insert_as(struct account *account, const struct mailbox_facts *given
 		facts.number = (uint32_t)db_last_id(&store->db);
 		struct mailbox *mailbox = mailbox_new(account, &facts, buf_str(&packed));
 		size_t at = mailbox_place(account, facts.name);
-		account->mailboxes = mem_resize(account->mailboxes, account->n_mailboxes + 1, sizeof *account->mailboxes);
+		account->mailboxes = mem_room_for_one(account->mailboxes, account->n_mailboxes, sizeof *account->mailboxes);
 		memmove(account->mailboxes + at + 1, account->mailboxes + at,
 		        (account->n_mailboxes - at) * sizeof *account->mailboxes);
 		account->mailboxes[at] = mailbox;
@@ -506,7 +506,7 @@ int account_subscribe(struct account *account, struct str name, bool subscribe)
 	account->names_version++;
 	if (subscribe) {
 		account->subscriptions =
-			mem_resize(account->subscriptions, account->n_subscriptions + 1, sizeof *account->subscriptions);
+			mem_room_for_one(account->subscriptions, account->n_subscriptions, sizeof *account->subscriptions);
 		memmove(account->subscriptions + at + 1, account->subscriptions + at,
 		        (account->n_subscriptions++ - at) * sizeof *account->subscriptions);
 		account->subscriptions[at] = str_of(mem_copy(name), name.n);

@@ -192,6 +192,19 @@ void parcel_put_pop3(struct parcel_maker *maker, enum parcel_type type, const st
 	end_summed(maker, at);
 }
 
+void parcel_put_sources(struct parcel_maker *maker, const struct parcel_sources *m)
+{
+	struct buf *out = &maker->out;
+	size_t at = begin_frame(out, PARCEL_SOURCES);
+	wire_put_u64(out, m->mark);
+	wire_put_u16(out, (uint16_t)m->n);
+	for (uint32_t i = 0; i < m->n; i++) {
+		wire_put_u64(out, m->list[i].number);
+		wire_put_u64(out, (uint64_t)m->list[i].time);
+	}
+	end_summed(maker, at);
+}
+
 void parcel_put_end(struct parcel_maker *maker)
 {
 	struct buf *out = &maker->out;
@@ -214,6 +227,8 @@ void parcel_put_answer(struct buf *out, const struct parcel_answer *m)
 	wire_put_u64(out, m->entries);
 	wire_put_u64(out, m->refused);
 	wire_put_u64(out, m->passed);
+	wire_put_u64(out, m->keywords);
+	wire_put_u64(out, m->next);
 	if (m->type == PARCEL_RESULT) {
 		wire_put_u32(out, (uint32_t)m->result);
 		wire_put_short(out, str_first(m->text, PARCEL_TEXT_MAX));
@@ -238,6 +253,8 @@ int parcel_answer_next(struct str bytes, struct parcel_answer *out, size_t *used
 	m.entries = wire_get_u64(&r);
 	m.refused = wire_get_u64(&r);
 	m.passed = wire_get_u64(&r);
+	m.keywords = wire_get_u64(&r);
+	m.next = wire_get_u64(&r);
 	if (m.type == PARCEL_RESULT) {
 		m.result = (int32_t)wire_get_u32(&r);
 		m.text = wire_get_short(&r, PARCEL_TEXT_MAX);

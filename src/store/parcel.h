@@ -5,7 +5,7 @@
  *
  * Frame: u8 type, u32 length of the body (at most PARCEL_FRAME_MAX), body; numbers are little-endian. Order:
  *
- *     BEGIN ( MAILBOX | SUBSCRIPTION | MESSAGE BODY* | MISSING | ENTRIES | EXPUNGED | CHANGE | HIDDEN | DUE )* END
+ *     BEGIN ( MAILBOX | SUBSCRIPTION | MESSAGE BODY* | MISSING | ENTRIES | EXPUNGED | CHANGE | HIDDEN | DUE | SOURCES )* END
  *
  * A mailbox comes before what names it, mailboxes are numbered from 1 in the order in which they come, 0 stands for
  * one that is gone. A message comes at most once, and before the entries that name it; an entry may name a message
@@ -28,6 +28,7 @@
 #define PARCEL_BODY_CHUNK    32768 /* bytes of a message in one frame, as parcel_put_body splits them */
 #define PARCEL_MAILBOXES_MAX 100000
 #define PARCEL_ENTRIES_MAX   400   /* in one frame */
+#define PARCEL_SOURCES_MAX   400   /* likewise */
 #define PARCEL_NUMBER_MAX    ((UINT64_C(1) << 40) - 1) /* of messages, entry ids and modseqs */
 #define PARCEL_TEXT_MAX      1000
 
@@ -61,6 +62,7 @@ enum parcel_type {
 	PARCEL_END = 10,
 	PARCEL_HIDDEN = 11,
 	PARCEL_DUE = 12,
+	PARCEL_SOURCES = 13,
 	/* what the receiver says, in the other direction */
 	PARCEL_ACK = 20,
 	PARCEL_RESULT = 21,
@@ -142,6 +144,16 @@ struct parcel_pop3 {
 	struct str uids; /* base/set.h; checked */
 };
 
+/* Messages of a source that came into a mailbox by an import, or a restore of single messages (store/transfer.h). */
+struct parcel_sources {
+	uint64_t mark; /* of the source and the mailbox, in the account of BEGIN */
+	uint32_t n;
+	struct {
+		uint64_t number; /* of the message in its source; in order, and none twice */
+		int64_t time;    /* when it came; seconds since 1970 */
+	} list[PARCEL_SOURCES_MAX];
+};
+
 struct parcel_end {
 	uint64_t messages, bytes, missing, entries; /* that were sent (bytes: of messages) */
 	uint64_t checksum; /* XXH3 of all bytes of the stream before this frame */
@@ -173,6 +185,7 @@ void parcel_put_entries(struct parcel_maker *maker, const struct parcel_entries 
 void parcel_put_expunged(struct parcel_maker *maker, const struct parcel_entries *m);
 void parcel_put_change(struct parcel_maker *maker, const struct parcel_change *m);
 void parcel_put_pop3(struct parcel_maker *maker, enum parcel_type type, const struct parcel_pop3 *m); /* HIDDEN or DUE */
+void parcel_put_sources(struct parcel_maker *maker, const struct parcel_sources *m);
 void parcel_put_end(struct parcel_maker *maker); /* totals and checksum are the maker's */
 
 /* --- reading one --- */
@@ -189,6 +202,7 @@ struct parcel_frame {
 		struct parcel_entries entries; /* ENTRIES and EXPUNGED */
 		struct parcel_change change;
 		struct parcel_pop3 pop3; /* HIDDEN and DUE */
+		struct parcel_sources sources;
 		struct parcel_end end;
 	};
 	bool message_complete; /* MESSAGE without bytes, or its last BODY */
@@ -217,6 +231,8 @@ struct parcel_answer {
 	/* ACK, RESULT: that have come and are on disk (with an error: those stay, where the mode says so), messages of these
 	 * that were refused or missing, and entries that had come before and were passed over. */
 	uint64_t messages, entries, refused, passed;
+	uint64_t keywords; /* of these entries that were left out, since their mailbox has as many as it may */
+	uint64_t next;     /* the account's counter, from which all numbers are drawn, behind these entries; without any, as it is */
 	int32_t result;   /* RESULT: 0 or negative enum err; the last frame */
 	struct str text;  /* RESULT: for people, what was wrong and what to do */
 };

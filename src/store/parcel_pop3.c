@@ -87,9 +87,7 @@ int arrival_pop3(struct account *account, uint32_t mailbox, enum parcel_type typ
 {
 	struct store *store = account->store;
 	struct set uids = SET_INIT;
-	int result = set_decode(frame->uids, &uids);
-	if (result == 0)
-		result = store_begin(account, 0);
+	int result = set_decode(frame->uids, &uids) < 0 ? ERR_SYNTAX : store_begin(account, 0);
 	if (result == 0) {
 		result = type == PARCEL_HIDDEN ? pop3_hide_row(store, mailbox, frame->login, &uids)
 		                               : pop3_due_row(store, mailbox, frame->due, frame->trash, &uids);

@@ -310,6 +310,23 @@ static int take_pop3(struct parcel_taker *taker, enum parcel_type type, struct s
 	return good ? 0 : wrong(taker, ERR_CORRUPT, "a frame of what POP3 remembers is damaged");
 }
 
+static int take_sources(struct parcel_taker *taker, struct str body)
+{
+	struct parcel_sources *m = &taker->frame.sources;
+	struct wire_reader r = wire_reader(body);
+	uint64_t before = 0;
+	m->mark = wire_get_u64(&r);
+	m->n = wire_get_u16(&r);
+	bool good = m->n > 0 && m->n <= PARCEL_SOURCES_MAX;
+	for (uint32_t i = 0; i < m->n && good; i++) {
+		m->list[i].number = wire_get_u64(&r);
+		m->list[i].time = (int64_t)wire_get_u64(&r);
+		good = m->list[i].number > before && is_number(m->list[i].number) && m->list[i].time >= 0;
+		before = m->list[i].number;
+	}
+	return good && wire_finish(&r) == 0 ? 0 : wrong(taker, ERR_CORRUPT, "a frame of what imports brought is damaged");
+}
+
 static int take_end(struct parcel_taker *taker, struct str body)
 {
 	struct parcel_end *m = &taker->frame.end;
@@ -368,6 +385,8 @@ static int take(struct parcel_taker *taker, unsigned type, struct str body)
 	case PARCEL_HIDDEN:
 	case PARCEL_DUE:
 		return take_pop3(taker, (enum parcel_type)type, body);
+	case PARCEL_SOURCES:
+		return take_sources(taker, body);
 	case PARCEL_END:
 		return take_end(taker, body);
 	}

@@ -73,6 +73,7 @@ static void put_sample(struct parcel_maker *maker, uint64_t checksum_change)
 	parcel_put_change(maker, &(struct parcel_change){ 1, 30, CHANGE_EXPUNGE, 1700000100, false, buf_str(&encoded) });
 	parcel_put_pop3(maker, PARCEL_HIDDEN, &(struct parcel_pop3){ 1, 77, 0, false, buf_str(&encoded) });
 	parcel_put_pop3(maker, PARCEL_DUE, &(struct parcel_pop3){ 1, 0, 1700003600, true, buf_str(&encoded) });
+	parcel_put_sources(maker, &(struct parcel_sources){ 0xfedcba9876543210, 2, { { 1, 1700000000 }, { PARCEL_NUMBER_MAX, 1700000001 } } });
 	parcel_put_end(maker);
 	set_free(&uids);
 	buf_free(&encoded);
@@ -99,7 +100,7 @@ static void what_is_put_comes_back(void **state)
 	static const enum parcel_type types[] = { PARCEL_BEGIN, PARCEL_MAILBOX, PARCEL_SUBSCRIPTION, PARCEL_MESSAGE,
 		                                      PARCEL_BODY,  PARCEL_BODY,    PARCEL_BODY,         PARCEL_BODY,
 		                                      PARCEL_MESSAGE, PARCEL_MISSING, PARCEL_ENTRIES,    PARCEL_EXPUNGED,
-		                                      PARCEL_CHANGE, PARCEL_HIDDEN, PARCEL_DUE, PARCEL_END };
+		                                      PARCEL_CHANGE, PARCEL_HIDDEN, PARCEL_DUE, PARCEL_SOURCES, PARCEL_END };
 	struct parcel_taker *taker = parcel_taker_new();
 	size_t used;
 	parcel_maker_begin(&maker, MAKER_MAX);
@@ -137,6 +138,10 @@ static void what_is_put_comes_back(void **state)
 			break;
 		case PARCEL_DUE:
 			assert_true(frame->pop3.due == 1700003600 && frame->pop3.trash);
+			break;
+		case PARCEL_SOURCES:
+			assert_true(frame->sources.mark == 0xfedcba9876543210 && frame->sources.n == 2);
+			assert_true(frame->sources.list[1].number == PARCEL_NUMBER_MAX && frame->sources.list[1].time == 1700000001);
 			break;
 		}
 	}
@@ -224,6 +229,32 @@ static void dates_and_logins_of_pop3_that_are_none_are_refused(void **state)
 	buf_free(&encoded);
 }
 
+static int read_sources(const struct parcel_sources *frame)
+{
+	struct parcel_maker maker;
+	struct parcel_taker *taker = parcel_taker_new();
+	uint32_t frames;
+	parcel_maker_begin(&maker, MAKER_MAX);
+	parcel_put_begin(&maker, &(struct parcel_begin){ .next = 1 });
+	parcel_put_sources(&maker, frame);
+	parcel_put_end(&maker);
+	int result = read_all(taker, buf_str(&maker.out), &frames);
+	bool whole = parcel_is_whole(taker);
+	parcel_taker_free(&taker);
+	parcel_maker_free(&maker);
+	return whole ? 0 : result;
+}
+
+static void numbers_of_sources_that_cannot_be_are_refused(void **state)
+{
+	assert_int_equal(read_sources(&(struct parcel_sources){ 1, 2, { { 1, 5 }, { 2, 5 } } }), 0);
+	assert_int_equal(read_sources(&(struct parcel_sources){ 1, 0, { { 0 } } }), ERR_CORRUPT);
+	assert_int_equal(read_sources(&(struct parcel_sources){ 1, 1, { { 0, 5 } } }), ERR_CORRUPT);
+	assert_int_equal(read_sources(&(struct parcel_sources){ 1, 2, { { 2, 5 }, { 2, 5 } } }), ERR_CORRUPT);
+	assert_int_equal(read_sources(&(struct parcel_sources){ 1, 1, { { PARCEL_NUMBER_MAX + 1, 5 } } }), ERR_CORRUPT);
+	assert_int_equal(read_sources(&(struct parcel_sources){ 1, 1, { { 1, -1 } } }), ERR_CORRUPT);
+}
+
 static void something_else_is_refused_by_its_first_bytes(void **state)
 {
 	struct parcel_taker *taker = parcel_taker_new();
@@ -240,13 +271,15 @@ static void answers_come_back(void **state)
 	struct parcel_answer answer;
 	size_t used;
 	parcel_put_answer(&out, &(struct parcel_answer){ .type = PARCEL_ACK, .messages = 77, .entries = 78 });
-	parcel_put_answer(&out, &(struct parcel_answer){ PARCEL_RESULT, 80, 81, 82, 83, ERR_NO_SPACE, STR("the disk is full") });
+	parcel_put_answer(&out, &(struct parcel_answer){ PARCEL_RESULT, 80, 81, 82, 83, 84, 85, ERR_NO_SPACE, STR("the disk is full") });
 	assert_int_equal(parcel_answer_next(buf_str(&out), &answer, &used), 0);
 	assert_int_equal(answer.messages, 77);
 	struct str rest = str_from(buf_str(&out), used);
 	assert_int_equal(parcel_answer_next(str_first(rest, rest.n - 1), &answer, &used), ERR_INCOMPLETE);
 	assert_int_equal(parcel_answer_next(rest, &answer, &used), 0);
 	assert_int_equal(answer.passed, 83);
+	assert_int_equal(answer.keywords, 84);
+	assert_int_equal(answer.next, 85);
 	assert_int_equal(answer.result, ERR_NO_SPACE);
 	assert_true(str_eq(answer.text, STR("the disk is full")));
 	assert_int_equal(used, rest.n);
@@ -262,6 +295,7 @@ int main(void)
 		cmocka_unit_test(a_changed_byte_is_seen),
 		cmocka_unit_test(a_message_with_other_bytes_is_told_by_its_number),
 		cmocka_unit_test(dates_and_logins_of_pop3_that_are_none_are_refused),
+		cmocka_unit_test(numbers_of_sources_that_cannot_be_are_refused),
 		cmocka_unit_test(something_else_is_refused_by_its_first_bytes),
 		cmocka_unit_test(answers_come_back),
 	};

@@ -28,7 +28,7 @@
 #define CHANGE_RANGES 3000   /* in one frame */
 #define PLACES_MAX   8       /* how often a message that is being sent may be moved by compaction */
 
-enum phase { TAKING, BEGINNING, MAILBOXES, SUBSCRIPTIONS, ENTRIES, EXPUNGED, CHANGES, POP3, DONE };
+enum phase { TAKING, BEGINNING, MAILBOXES, SUBSCRIPTIONS, ENTRIES, EXPUNGED, CHANGES, POP3, SOURCES, DONE };
 
 /* The message that is being sent. */
 struct outgoing {
@@ -68,6 +68,7 @@ struct parcel_writer {
 	int uidl_error;
 	char (*texts)[POP3_UIDL_MAX]; /* of the frame's entries; NULL: none was needed yet */
 	struct pop3_position remembered;
+	struct source_position sources;
 	struct parcel_entries *frame;
 	char *chunk;
 	bool lost_logs; /* rows that are not of mail in mailboxes cannot be read */
@@ -600,7 +601,7 @@ static int send_remembered(struct parcel_writer *w)
 {
 	bool any = false;
 	if (w->shot == w->n_shots) {
-		w->phase = DONE;
+		w->phase = SOURCES;
 		put_lost_logs(w);
 		return 0;
 	}
@@ -611,6 +612,16 @@ static int send_remembered(struct parcel_writer *w)
 		w->shot++;
 	}
 	return end_of_log(w, result);
+}
+
+/* What imports brought. Without the rows that cannot be read the mail is whole: nothing is said of them, nor ended. */
+static int send_sources(struct parcel_writer *w)
+{
+	bool any = false;
+	int result = parcel_put_account_sources(w->account, &w->sources, &w->maker, &any);
+	if (!any || result == ERR_CORRUPT)
+		w->phase = DONE;
+	return result == ERR_CORRUPT ? 0 : result;
 }
 
 static void next_subscription(struct parcel_writer *w)
@@ -675,6 +686,8 @@ static int work(struct parcel_writer *w, uint64_t end_us)
 		return send_change(w);
 	case POP3:
 		return send_remembered(w);
+	case SOURCES:
+		return send_sources(w);
 	case DONE:
 		return 0;
 	}

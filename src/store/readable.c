@@ -86,7 +86,7 @@ static void add_mailbox(struct account *account, const struct mailbox_facts *fac
 		struct mailbox_facts name_only = { .number = facts->number, .name = facts->name, .uidvalidity = 1 };
 		mailbox = mailbox_new(account, &name_only, STR(""));
 	}
-	account->mailboxes = mem_resize(account->mailboxes, account->n_mailboxes + 1, sizeof *account->mailboxes);
+	account->mailboxes = mem_room_for_one(account->mailboxes, account->n_mailboxes, sizeof *account->mailboxes);
 	account->mailboxes[account->n_mailboxes++] = mailbox;
 }
 

@@ -21,6 +21,7 @@
 #define COPY_CHUNK       ((size_t)1024 * 1024)
 #define PATH_BYTES       4096
 #define COPY_NAME        "damaged-index.db"
+#define OTHER_COPY_NAME  "other-index.db"
 #define ROWS_MAX         50000000 /* of a table that is held in memory */
 
 struct salvage_index_private {
@@ -405,8 +406,8 @@ static void check_whole(struct salvage_index *index)
 	db_finalize(&check);
 }
 
-int salvage_index_open(struct str folder, struct str work, salvage_index_damage_fn *damage, void *owner,
-                       struct salvage_index *out)
+static int open_index(struct str folder, struct str work, const char *name, salvage_index_damage_fn *damage, void *owner,
+                      struct salvage_index *out)
 {
 	struct salvage_index_private *private = mem_alloc(1, sizeof *private);
 	char log[PATH_BYTES + 16];
@@ -415,7 +416,7 @@ int salvage_index_open(struct str folder, struct str work, salvage_index_damage_
 	private->owner = owner;
 	if (folder.n > PATH_BYTES / 2 || work.n > PATH_BYTES / 2)
 		return ERR_LIMIT;
-	snprintf(private->copy, sizeof private->copy, "%.*s/" COPY_NAME, STR_ARG(work));
+	snprintf(private->copy, sizeof private->copy, "%.*s/%s", STR_ARG(work), name);
 	remove_copy(private);
 	int result = copy_database(out, folder);
 	if (result < 0 && result != ERR_NOT_FOUND)
@@ -432,11 +433,53 @@ int salvage_index_open(struct str folder, struct str work, salvage_index_damage_
 	if (result < 0) {
 		out->lost = true;
 		tell(out, true, result == ERR_NOT_FOUND ? "index.db is missing" : "index.db cannot be read");
-		return 0;
 	}
-	check_whole(out);
-	read_tables(out);
 	return 0;
+}
+
+int salvage_index_open(struct str folder, struct str work, salvage_index_damage_fn *damage, void *owner,
+                       struct salvage_index *out)
+{
+	int result = open_index(folder, work, COPY_NAME, damage, owner, out);
+	if (result == 0 && !out->lost) {
+		check_whole(out);
+		read_tables(out);
+	}
+	return result;
+}
+
+/* --- another shard's --- */
+
+struct others {
+	salvage_account_fn *fn;
+	void *owner;
+};
+
+static void pass_over(void *owner, struct str what)
+{
+}
+
+static void read_other(void *owner, sqlite3_stmt *row)
+{
+	const struct others *others = owner;
+	struct account_id id;
+	if (read_account_id(db_column_int(row, 2), db_column_blob(row, 1), &id))
+		others->fn(others->owner, &id, db_column_int(row, 3) > 0);
+}
+
+int salvage_index_accounts(struct str folder, struct str work, salvage_account_fn *fn, void *owner)
+{
+	struct salvage_index index;
+	struct others others = { fn, owner };
+	int result = open_index(folder, work, OTHER_COPY_NAME, pass_over, NULL, &index);
+	if (result == 0 && !index.lost &&
+	    !walk(&index, "account", "SELECT number, id, removed, messages FROM account WHERE number > ?1 AND number <= ?2 "
+	          "ORDER BY number", 0, INT64_MAX, read_other, &others))
+		(void)walk(&index, "account", /* before entries were counted */
+		           "SELECT number, id, removed, 1 FROM account WHERE number > ?1 AND number <= ?2 ORDER BY number", 0,
+		           INT64_MAX, read_other, &others);
+	salvage_index_close(&index);
+	return result;
 }
 
 void salvage_index_close(struct salvage_index *index)

@@ -8,7 +8,8 @@
 struct salvage_account_row {
 	int64_t number;
 	bool has_id; /* false: only other rows speak of this number, or it was destroyed, or was not all here yet */
-	int64_t removed; /* 0, or what stood there: of two rows with one id the smaller one counts (store/parking.c) */
+	int64_t removed; /* 0: it lives here; or what stood there, INT64_MAX where that is not known: of two rows with one id
+	                  * the smaller one counts (store/parking.c) */
 	struct account_id id;
 	uint64_t uidvalidity, modseq, next;
 	struct account_quota quota;
@@ -56,6 +57,12 @@ typedef void salvage_index_damage_fn(void *owner, struct str what);
 int salvage_index_open(struct str folder, struct str work, salvage_index_damage_fn *damage, void *owner,
                        struct salvage_index *out) MUST_CHECK;
 void salvage_index_close(struct salvage_index *index);
+
+/* The accounts that can be read of another shard's index.db, which is copied into `work` for that: those that are there, or
+ * on their way with all that they have, and whether anything is in their mailboxes. None where it cannot be read.
+ * ERR_IO, ERR_NO_SPACE: the copy. */
+typedef void salvage_account_fn(void *owner, const struct account_id *id, bool has_mail);
+int salvage_index_accounts(struct str folder, struct str work, salvage_account_fn *fn, void *owner) MUST_CHECK;
 
 /* The rows of an account, by number, or the pages of a run. The callbacks must not use the index. */
 typedef void salvage_page_fn(void *owner, const struct page *page);

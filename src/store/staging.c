@@ -103,6 +103,11 @@ int loose_doubt(struct account *account, uint64_t number)
 	return result < 0 ? store_void(account->store, result) : 0;
 }
 
+uint64_t loose_counter(const struct account *account)
+{
+	return account->next;
+}
+
 /* An id that was given and cannot have been used before, or the next. */
 static uint64_t choose_id(struct account *account, uint64_t given)
 {
@@ -208,7 +213,7 @@ int staged_new(struct account *account, const struct parcel_mailbox *mailbox, st
 		result = ERR_EXISTS;
 	if (result == 0 && account->parked &&
 	    (mailbox->uidvalidity > account->uidvalidity || mailbox->modseq > account->modseq))
-		result = ERR_CORRUPT;
+		result = ERR_SYNTAX;
 	if (result == 0)
 		result = store_begin(account, 0);
 	if (result < 0)
@@ -262,15 +267,15 @@ static bool keywords_in_bounds(const struct keyword_bits *bits, uint32_t n)
 	return true;
 }
 
-/* As it came, for an ARRIVING account. ERR_CORRUPT: a number beyond the account's counters, or no such message. */
+/* As it came, for an ARRIVING account. ERR_SYNTAX: a number beyond the account's counters, or no such message. */
 static int entry_as_given(struct account *account, const struct parcel_entry *given, struct entry *out)
 {
 	if (given->modseq > account->modseq || given->id == 0 || given->id >= account->next || given->uid == 0)
-		return ERR_CORRUPT;
+		return ERR_SYNTAX;
 	*out = (struct entry){ .uid = given->uid, .saved = given->saved, .modseq = given->modseq, .id = given->id,
 		                   .message = given->message, .flags = given->flags };
 	int result = read_facts(account, given->message, out);
-	return result == ERR_NOT_FOUND ? ERR_CORRUPT : result;
+	return result == ERR_NOT_FOUND ? ERR_SYNTAX : result;
 }
 
 static int entry_with_new_id(struct account *account, const struct parcel_entry *given, struct entry *out)
@@ -300,7 +305,7 @@ static int stage(struct staged *staged, const struct parcel_entry *given)
 	struct account *account = staged->account;
 	struct entry entry;
 	if (given->uid <= staged->last_uid || !keywords_in_bounds(&given->keywords, staged->n_keywords))
-		return ERR_CORRUPT;
+		return ERR_SYNTAX;
 	int result = account->parked ? entry_as_given(account, given, &entry) : entry_with_new_id(account, given, &entry);
 	if (result == 0 && staged->page->n == PAGE_ENTRIES)
 		result = next_page(staged);
@@ -334,7 +339,7 @@ int staged_end(struct staged *staged)
 	if (result < 0)
 		return result;
 	if (staged->uidnext <= staged->last_uid)
-		return ERR_CORRUPT;
+		return ERR_SYNTAX;
 	page->uidnext = staged->uidnext;
 	page->recent = staged->recent;
 	page->modseq = account->parked ? MAX(page->modseq, staged->modseq) : 0;
@@ -469,7 +474,7 @@ int arrival_expunged(struct account *account, uint32_t mailbox, uint64_t modseq,
                      const struct parcel_entry *list, uint32_t n)
 {
 	if (modseq > account->modseq || n > LOG_ROW_MAX)
-		return ERR_CORRUPT;
+		return ERR_SYNTAX;
 	int result = store_begin(account, 0);
 	struct page *record = page_new(NULL, 0, 0);
 	uint32_t last = 0;
@@ -477,7 +482,7 @@ int arrival_expunged(struct account *account, uint32_t mailbox, uint64_t modseq,
 		struct entry entry;
 		result = entry_as_given(account, &list[i], &entry);
 		if (result == 0 && entry.uid <= last)
-			result = ERR_CORRUPT;
+			result = ERR_SYNTAX;
 		if (result == 0)
 			page_add(record, &entry, &list[i].keywords);
 		last = list[i].uid;
@@ -495,7 +500,7 @@ int arrival_change(struct account *account, uint32_t mailbox, uint64_t modseq, e
                    const struct set *uids)
 {
 	if (modseq > account->modseq)
-		return ERR_CORRUPT;
+		return ERR_SYNTAX;
 	int result = store_begin(account, 0);
 	if (result < 0)
 		return result;

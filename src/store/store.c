@@ -142,6 +142,7 @@ static void gate_voided(void *owner, uint64_t batch, int err)
 			account_drop(account);
 	}
 	arrivals_voided(store, batch);
+	loadings_drop(store);
 	store->written_segment = 0;
 	store->n_written = 0;
 	store->added_messages = store->added_bytes = 0;
@@ -334,6 +335,7 @@ void store_close(struct store **pointer)
 		return;
 	while (store->newest)
 		account_drop(store->newest);
+	loadings_drop(store);
 	finalize_statements(store);
 	store_snapshot_end(store);
 	db_close(&store->db); /* before the gate closes its descriptor of the file: that would drop the lock */

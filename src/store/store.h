@@ -51,6 +51,9 @@ uint64_t store_last_batch(const struct store *store);
 
 /* Holds the account (loads it if need be). ERR_NOT_FOUND; ERR_CORRUPT. */
 int account_open(struct store *store, const struct account_id *id, struct account **out) MUST_CHECK;
+/* The same, some milliseconds at a time: *done is false, and nothing is held, while there are more mailboxes to load; to be
+ * called again in a later turn. account_open loads the rest at once. */
+int account_open_step(struct store *store, const struct account_id *id, struct account **out, bool *done) MUST_CHECK;
 void account_close(struct account **account);
 
 /* A new account with INBOX, Drafts, Sent, Trash, Junk and Archive. 0 also when it is there already. */
@@ -151,7 +154,8 @@ int mailbox_delete(struct mailbox *mailbox) MUST_CHECK;
 int mailbox_delete_damaged(struct mailbox *mailbox) MUST_CHECK;
 
 /* Renames it and all below it; creates missing parents. INBOX (RFC 3501 6.3.5): its messages move to a new mailbox
- * of that name, INBOX stays, empty. `name` as in mailbox_create. ERR_EXISTS when `to` or a name below it is taken. */
+ * of that name, INBOX stays, empty. `name` as in mailbox_create. ERR_EXISTS when `to` or a name
+ * below it is taken, be it by what is renamed too. */
 int mailbox_rename(struct account *account, struct str from, struct str to, uint32_t max_mailboxes) MUST_CHECK;
 
 /* Of more than RENAME_SLICE mailboxes the batch of mailbox_rename has only what is called how; all have their new names for

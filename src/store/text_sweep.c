@@ -15,7 +15,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#define SWEEP_INTERVAL 21600 /* seconds */
+#define SWEEP_INTERVAL 21600 /* seconds, */
+#define SWEEP_AGAIN    600   /* and after a thorough one that was given up for an account */
 #define LOOK_AT_ONCE   256   /* messages in a slice */
 #define DEAD_SHARE     4     /* blocks go when one of so many messages is dead */
 #define INDEX_MAX      (256 * 1024 * 1024)
@@ -78,7 +79,7 @@ static bool begin(struct store *store)
 		return false;
 	}
 	struct text_sweep *sweep = mem_alloc(1, sizeof *sweep);
-	*sweep = (struct text_sweep){ .files = files, .all = store->text_sweep_all };
+	*sweep = (struct text_sweep){ .files = files, .all = store->text_sweep_all || store->text_sweep_again };
 	text_block_init(&sweep->block, TEXT_FIELDS);
 	store->text_sweep = sweep;
 	return true;
@@ -211,6 +212,7 @@ static void finish_account(struct store *store, struct text_sweep *sweep)
 	bool nothing = sweep->kept.n == TEXT_INDEX_HEADER;
 	if ((result < 0 || nothing || sweep->holes.n > 0) && !is_still(store, sweep)) {
 		store->text_dead = true; /* the next sweep */
+		store->text_sweep_again = store->text_sweep_again || sweep->all;
 		end_account(sweep);
 		return;
 	}
@@ -290,13 +292,14 @@ bool text_sweep_step(struct store *store)
 	struct text_sweep *sweep = store->text_sweep;
 	int64_t now = clock_wall_seconds();
 	if (!sweep) {
-		bool due = store->text_sweep_all || (store->text_dead && now >= store->text_swept + SWEEP_INTERVAL);
+		bool due = store->text_sweep_all || (store->text_dead && now >= store->text_swept + SWEEP_INTERVAL) ||
+		           (store->text_sweep_again && now >= store->text_swept + SWEEP_AGAIN);
 		if (!due)
 			return false;
 		store->text_swept = now;
 		store->text_dead = false;
 		bool begun = begin(store);
-		store->text_sweep_all = false;
+		store->text_sweep_all = store->text_sweep_again = false;
 		return begun;
 	}
 	if (sweep->number == 0) {

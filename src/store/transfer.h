@@ -8,7 +8,8 @@
  *                                lives ──account_leave──▶ LEAVING ──account_create──▶ lives
  *     account_destroy removes all of them; ARRIVING accounts are removed when the store is opened.
  *
- * As with all writes (store.h): the gate must be open, an error other than those named voids the batch. */
+ * As with all writes (store.h): the gate must be open, an error other than those named voids the batch. What is given and
+ * cannot be is ERR_SYNTAX; ERR_CORRUPT is damage of what the store has. */
 #ifndef STORE_TRANSFER_H
 #define STORE_TRANSFER_H
 
@@ -71,6 +72,9 @@ int loose_doubt(struct account *account, uint64_t number) MUST_CHECK;
 /* The size of a message that is there. ERR_NOT_FOUND. */
 int loose_size(struct account *account, uint64_t number, uint64_t *size) MUST_CHECK;
 
+/* From which numbers of messages and ids of entries are drawn. What it is behind loose_append is on disk with that. */
+uint64_t loose_counter(const struct account *account);
+
 /* Appends entries of such messages to a mailbox, with new uids and one new modseq. Ids that are given and have never
  * been used stay, others are new ones. ERR_LIMIT: end of uids. */
 struct loose_entry {
@@ -82,6 +86,14 @@ struct loose_entry {
 	struct keyword_bits keywords;
 };
 int loose_append(struct mailbox *mailbox, const struct loose_entry *list, uint32_t n) MUST_CHECK;
+
+/* What came from a source, so that whoever sends it again, since it was interrupted, is not behind what was stored: each
+ * message, by its number in the source, has a row for the mailbox that it came into, which ages as a delivery's
+ * (store_open.h) and goes where the account goes. `mark`: source_mark. */
+uint64_t source_mark(const struct account *account, const struct account_id *source, struct str mailbox);
+int source_is_known(struct account *account, uint64_t mark, uint64_t number, bool *known) MUST_CHECK;
+/* In the batch that the messages come in. */
+int source_remember(struct account *account, uint64_t mark, const uint64_t *numbers, uint32_t n) MUST_CHECK;
 
 /* --- in: mailboxes that are built unseen and come in one piece --- */
 
@@ -99,9 +111,9 @@ int arrival_subscribe(struct account *account, struct str name) MUST_CHECK; /* E
  * account's counters); of one that lives it gets new ids and one new modseq, and replaces the mailbox of that name,
  * whose entries go to the undelete log, when staged_replace is called; its UIDVALIDITY is a new one. */
 struct staged;
-/* ERR_EXISTS: two mailboxes of one name; ERR_SYNTAX, ERR_LIMIT: its name; ERR_CORRUPT: numbers beyond the counters. */
+/* ERR_EXISTS: two mailboxes of one name; ERR_SYNTAX, ERR_LIMIT: its name; ERR_SYNTAX: numbers beyond the counters. */
 int staged_new(struct account *account, const struct parcel_mailbox *mailbox, struct staged **out) MUST_CHECK;
-/* In order of uid; messages[i] is the number here of what list[i] names; 0: the entry is left out. ERR_CORRUPT: uids,
+/* In order of uid; messages[i] is the number here of what list[i] names; 0: the entry is left out. ERR_SYNTAX: uids,
  * ids, modseqs, keywords or messages that cannot be. */
 int staged_entries(struct staged *staged, const struct parcel_entry *list, const uint64_t *messages,
                    uint32_t n) MUST_CHECK;
@@ -123,5 +135,7 @@ int arrival_change(struct account *account, uint32_t mailbox, uint64_t modseq, e
 /* A frame HIDDEN or DUE of one of its mailboxes. */
 int arrival_pop3(struct account *account, uint32_t mailbox, enum parcel_type type,
                  const struct parcel_pop3 *frame) MUST_CHECK;
+/* A frame SOURCES, of the account whose id it has. */
+int arrival_sources(struct account *account, const struct parcel_sources *frame) MUST_CHECK;
 
 #endif

@@ -227,6 +227,11 @@ static bool unwanted(uint32_t c)
 		(c >= 0xfdd0 && c <= 0xfdef);
 }
 
+bool imap_name_bars(uint32_t character)
+{
+	return unwanted(character) || character == '*' || character == '%';
+}
+
 static int refuse(int err, const char *text, const char **why)
 {
 	*why = text;

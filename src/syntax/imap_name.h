@@ -26,6 +26,10 @@ bool imap_name_is_inbox(struct str name);
 /* Writes INBOX in capitals where it is the name or its first component ("inbox/x"), in place. */
 void imap_name_normalise(char *name, size_t n);
 
+/* A character that no mailbox may have in its name: controls (C1 and Unicode's line ends too, RFC 5198), code points that are
+ * no characters, and wildcards of LIST. */
+bool imap_name_bars(uint32_t character);
+
 /* May a mailbox of this name be made? ERR_SYNTAX with *why (static text) if not: empty, empty component, leading or
  * trailing '/', control or malformed or unassigned (U+FFFE, U+FFFF) characters, '%' or '*', "." or ".." as component;
  * ERR_LIMIT over the maxima above. */

@@ -36,7 +36,7 @@ static bool status_list(struct imap_cursor *c, uint32_t *out)
 	if (!imap_open(c))
 		return false;
 	do {
-		if (!option(c, status_items, "expected MESSAGES, RECENT, UIDNEXT, UIDVALIDITY or UNSEEN", out, &bit))
+		if (!option(c, status_items, "unknown status item", out, &bit))
 			return false;
 	} while (imap_list_goes_on(c));
 	return !c->err;

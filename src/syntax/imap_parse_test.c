@@ -215,7 +215,8 @@ static void test_list(void **state)
 static void test_status(void **state)
 {
 	same("a STATUS INBOX (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN)");
-	bad("a STATUS INBOX ()", "expected MESSAGES, RECENT, UIDNEXT, UIDVALIDITY or UNSEEN at column 17");
+	bad("a STATUS INBOX ()", "unknown status item at column 17");
+	bad("a STATUS INBOX (MESSAGES HIGHESTMODSEQ FOO)", "unknown status item at column 40");
 	bad("a STATUS INBOX MESSAGES", "expected '(' at column 16");
 	bad("a STATUS INBOX (MESSAGES", "expected a space or ')' at column 25");
 }

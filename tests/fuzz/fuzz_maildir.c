@@ -2,6 +2,7 @@
 #include "mail/folder_name.h"
 #include "mail/maildir.h"
 
+#include "base/checked.h"
 #include "mail/keyword.h"
 #include "syntax/imap_name.h"
 
@@ -37,16 +38,36 @@ static void check_folder(struct str text, enum folder_layout layout)
 	buf_free(&again);
 }
 
+/* What has a name keeps it, and each letter that was given is read as the keyword that got it. */
+static void check_keywords(struct str text)
+{
+	static const struct str KEYWORDS[] = { STR_INIT("$Work"), STR_INIT("a"), STR_INIT("B"), STR_INIT("$work"), STR_INIT("other") };
+	struct str before[MAILDIR_LETTERS_MAX], after[MAILDIR_LETTERS_MAX];
+	uint8_t letters[COUNT_OF(KEYWORDS)];
+	struct buf out = BUF_INIT(1 << 20);
+	maildir_keywords_read(text, before);
+	size_t without = maildir_keywords_add(text, (uint32_t)text.n, KEYWORDS, COUNT_OF(KEYWORDS), letters, &out);
+	maildir_keywords_read(buf_str(&out), after);
+	for (int i = 0; i < MAILDIR_LETTERS_MAX; i++)
+		if ((before[i].n > 0 && !mail_keyword_is_valid(before[i])) || (before[i].n > 0 && !str_eq(before[i], after[i])))
+			abort();
+	for (size_t i = 0; i < COUNT_OF(KEYWORDS) && !buf_error(&out); i++) {
+		without -= letters[i] == MAILDIR_NO_LETTER;
+		if (letters[i] != MAILDIR_NO_LETTER && !str_ieq(after[letters[i]], KEYWORDS[i]))
+			abort();
+	}
+	if (without > 0 && !buf_error(&out))
+		abort();
+	buf_free(&out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct str text = { (const char *)data, size }, names[MAILDIR_LETTERS_MAX];
+	struct str text = { (const char *)data, size };
 	check_file(text);
 	check_folder(text, FOLDER_MAILDIR_PLUS);
 	check_folder(text, FOLDER_NESTED);
 	check_folder(text, FOLDER_MBOX);
-	maildir_keywords_read(text, names);
-	for (int i = 0; i < MAILDIR_LETTERS_MAX; i++)
-		if (names[i].n > 0 && !mail_keyword_is_valid(names[i]))
-			abort();
+	check_keywords(text);
 	return 0;
 }

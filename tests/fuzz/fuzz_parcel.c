@@ -42,6 +42,9 @@ static void put_again(struct parcel_maker *maker, const struct parcel_frame *fra
 	case PARCEL_DUE:
 		parcel_put_pop3(maker, frame->type, &frame->pop3);
 		break;
+	case PARCEL_SOURCES:
+		parcel_put_sources(maker, &frame->sources);
+		break;
 	case PARCEL_END:
 		parcel_put_end(maker);
 		break;

@@ -107,6 +107,10 @@ static void note_name(void *owner, struct str name)
 {
 }
 
+static void note_account(void *owner, const struct account_id *id, bool has_mail)
+{
+}
+
 static void read_all(const char *folder)
 {
 	struct salvage_index index;
@@ -121,6 +125,8 @@ static void read_all(const char *folder)
 		salvage_index_subscriptions(&index, index.accounts[i].number, note_name, NULL);
 	}
 	salvage_index_close(&index);
+	if (salvage_index_accounts(str_from_c(folder), str_from_c(folder), note_account, NULL) < 0)
+		abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -44,6 +44,7 @@ static const struct smtp_config config = {
 	.command_timeout_ms = 1,
 	.data_timeout_ms = 1,
 	.handshake_timeout_ms = 1,
+	.message_timeout_ms = UINT64_MAX,
 	.max_failures = 10,
 	.failure_delay_ms = 1,
 };

@@ -78,6 +78,18 @@ def make_certificate(folder, name="localhost"):
                    check=True, capture_output=True)
 
 
+def date_certificate(folder, begin, end):
+    """Gives the certificate of make_certificate other dates, which are datetimes in UTC."""
+    (folder / "ca.db").write_text("")
+    (folder / "ca.conf").write_text(f"[ca]\ndefault_ca = own\n[own]\ndatabase = {folder}/ca.db\nnew_certs_dir = {folder}\n"
+                                    "rand_serial = 1\ndefault_md = sha256\npolicy = any\n[any]\ncommonName = supplied\n")
+    subprocess.run(["openssl", "ca", "-batch", "-config", folder / "ca.conf", "-cert", folder / "certificate.pem",
+                    "-keyfile", folder / "key.pem", "-ss_cert", folder / "certificate.pem", "-notext",
+                    "-startdate", f"{begin:%Y%m%d%H%M%SZ}", "-enddate", f"{end:%Y%m%d%H%M%SZ}",
+                    "-out", folder / "dated.pem"], check=True, capture_output=True)
+    (folder / "dated.pem").rename(folder / "certificate.pem")
+
+
 class Account(types.SimpleNamespace):
     """address and password."""
 

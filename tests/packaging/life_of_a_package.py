@@ -28,16 +28,25 @@ def run(*command, **options):
 
 
 class Service:
-    """What systemd would do with the unit."""
+    """What systemd would do with the unit: its commands, with the capabilities that it leaves them."""
+
+    def command(self, name):
+        settings = dict(line.split("=", 1) for line in UNIT.read_text().splitlines() if "=" in line and line[0] != "#")
+        kept = [f"+{one.removeprefix('CAP_').lower()}" for one in settings["CapabilityBoundingSet"].split()]
+        return ["setpriv", "--no-new-privs", f"--bounding-set={','.join(['-all', *kept])}", *settings[name].split()]
 
     def start(self):
-        command = next(line for line in UNIT.read_text().splitlines() if line.startswith("ExecStart=")).split("=", 1)[1]
-        self.process = subprocess.Popen(command.split())
+        self.process = subprocess.Popen(self.command("ExecStart"))
         end = time.monotonic() + PATIENCE_S
         while subprocess.run([PROGRAM, "status"], capture_output=True, check=False).returncode:
             assert self.process.poll() is None, "the server ended"
             assert time.monotonic() < end, "the server does not answer"
             time.sleep(0.1)
+
+    def reload(self):
+        """What it says, if it says no."""
+        done = subprocess.run(self.command("ExecReload"), capture_output=True, text=True, check=False)
+        return done.stderr if done.returncode else None
 
     def stop(self):
         self.process.terminate()
@@ -82,6 +91,15 @@ def main(old, new):
     deliver("before")
     assert subjects() == ["before"]
     assert users_of_processes() == {"root", "mansio", "mansio-net"}
+
+    assert service.reload() is None
+    key = pathlib.Path("/etc/mansio/key.pem")
+    good = key.read_text()
+    key.write_text("no key")
+    assert "no private key" in service.reload(), "who renews a certificate hears that it is refused"
+    assert subjects() == ["before"], "and the old one stays in use"
+    key.write_text(good)
+    assert service.reload() is None
 
     edited = CONFIG.read_text()
     run(*DPKG, "-i", new)

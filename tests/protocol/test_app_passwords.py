@@ -8,6 +8,7 @@ import signal
 
 import pytest
 
+from harness.clock import DAY, Clock
 from harness.material import message
 from harness.server import Account
 
@@ -103,6 +104,20 @@ def test_a_login_that_is_under_way_when_it_is_removed_gets_no_session(fresh_serv
         server.cli("account", "app-password", "remove", account.address, "phone")
         assert names(server, account) == []
     assert not pop3.line.read_line().startswith(b"+OK")
+
+
+def test_it_logs_in_whatever_the_time_of_day_was_and_is(fresh_server):
+    """What was removed is remembered by another clock: one in 1966 took all tickets for those of removed app passwords."""
+    with contextlib.closing(Clock()) as clock:
+        server = fresh_server(environment=clock.environment)
+        account = server.add_account()
+        app, gone = add(server, account, "phone"), add(server, account, "lost")
+        for days in (0, -60 * 365, 400):
+            clock.set(days * DAY)
+            assert may_log_in(server, app, "imap") and may_log_in(server, app, "pop3")
+        server.cli("account", "app-password", "remove", account.address, "lost")
+        clock.set(0)
+        assert may_log_in(server, app, "imap") and not may_log_in(server, gone, "imap")
 
 
 def test_it_logs_in_by_sasl_too(server):

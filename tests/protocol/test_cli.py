@@ -190,6 +190,15 @@ def test_help_names_every_command(served):
     assert all(command.split()[0] in text for command in COMMANDS)
 
 
+@pytest.mark.parametrize("address", ["a b@@", "a" * 70 + "@example.test", "a@" + "b" * 70 + ".test", "a" * 3000 + "@x.test"],
+                         ids=["malformed", "long local part", "long label", "long"])
+def test_an_address_that_there_cannot_be_is_wrong_usage_however_it_is_wrong(served, address):
+    for words in (["account", "add", address, "--password-file", "-"], ["account", "show", address], ["domain", "add", address],
+                  ["alias", "add", address, "nobody@example.test"], ["alias", "add", "list@example.test", address]):
+        done = served.cli(*words, input=PASSWORD, check=False)
+        assert done.returncode == 2 and address[:60] in done.stderr, words[:2]
+
+
 @pytest.mark.parametrize("arguments", [[], ["frob"], ["account"], ["account", "frob"], ["account", "show"],
                                        ["status", "x"],
                                        ["account", "list", "--frob"]])

@@ -48,7 +48,32 @@ def test_a_certificate_that_is_none_is_found(write, tmp_path):
     done = mansio("check", path)
     assert done.returncode == 6 and done.stderr == f"{path}:3:1: cannot read {tmp_path}/key: not found\n"
     (tmp_path / "key").write_text("neither")
-    assert "do not belong" in mansio("check", path).stderr or "not PEM" in mansio("check", path).stderr
+    assert mansio("check", path).stderr == f"{path}:2:1: {tmp_path}/certificate holds no certificate as PEM\n"
+
+
+def test_a_key_that_is_too_weak_or_has_a_passphrase_is_called_so(write, tmp_path):
+    path = write(f'[tls]\ncertificate = "{tmp_path}/certificate"\nkey = "{tmp_path}/key"\n')
+
+    def make(*options):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", *options, "-days", "30", "-subj", "/CN=localhost",
+                        "-keyout", tmp_path / "key", "-out", tmp_path / "certificate"], check=True, capture_output=True)
+        return mansio("check", path).stderr
+    told = make("rsa:1024", "-noenc")
+    assert told.startswith(f"{path}:2:1: OpenSSL refuses the certificate in {tmp_path}/certificate: ee key too small")
+    elliptic = "ec", "-pkeyopt", "ec_paramgen_curve:P-256"
+    told = make(*elliptic, "-passout", "pass:secret")
+    assert told.startswith(f"{path}:3:1: the key in {tmp_path}/key has a passphrase")
+    assert make(*elliptic, "-noenc") == ""
+
+
+@pytest.mark.parametrize("setting", ["listen.lmtp_socket", "server.control_socket"])
+def test_where_a_socket_cannot_be_made_is_found(write, tmp_path, setting):
+    (tmp_path / "file").write_text("")
+    assert mansio("check", write(f'{setting} = "{tmp_path}/socket"\n')).returncode == 0
+    path = write(f'{setting} = "{tmp_path}/file"\n')
+    done = mansio("check", path)
+    assert done.returncode == 6 and done.stderr.startswith(f"{path}:1:1: {tmp_path}/file is there already, and is no socket")
+    assert mansio("check", write(f'{setting} = "{tmp_path}/"\n')).returncode == 6
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path):

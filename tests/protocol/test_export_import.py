@@ -445,17 +445,17 @@ def noted(state):
         return {}
 
 
-def interrupted(server, folder, form, state, condition):
-    """(account, path, number of messages) of an import that was killed when the condition was true of it: one that takes
-    long enough."""
+def interrupted(server, folder, form, state, condition, end=lambda process, account: process.kill()):
+    """(account, path, number of messages) of an import that was ended (killed) when the condition was true of it: one that
+    takes long enough."""
     for n in (4000, 16000, 64000):
         (folder / str(n)).mkdir()
         path = make_source(folder / str(n), form, n)
         account = server.add_account()
         process = start_import(server, account, path, state)
         server.wait_for(lambda: process.poll() is not None or condition(account), "the beginning of an import")
-        process.kill()
-        process.wait()
+        end(process, account)
+        process.wait(60)
         if state.exists() and not noted(state)["complete"]:
             return account, path, n
         state.unlink(missing_ok=True)
@@ -505,16 +505,27 @@ def test_a_state_that_is_behind_brings_nothing_in_twice(server, tmp_path, state,
 def test_a_server_that_was_killed_meanwhile_has_nothing_twice(tmp_path, state):
     with Server({"server": {"shards": 1}}) as server:
         server.add_domain()
-        path = make_source(tmp_path, "mbox", 4000)
-        account = server.add_account()
-        process = start_import(server, account, path, state)
-        time.sleep(0.3)
-        server.kill_everything()
-        assert process.wait(60) in (0, 1, 5)
-        server.start()
-        if not noted(state).get("complete"):
-            import_(server, account, path, "--mailbox", "INBOX", "--state", state)
-        assert subjects(server, account) == sorted(f"Subject: letter {i}" for i in range(4000))
+
+        def end(process, account):
+            server.kill_everything()
+            assert process.wait(60) in (0, 1, 5)
+            server.start()
+
+        account, path, n = interrupted(server, tmp_path, "mbox", state, lambda account: count(server, account) > 100, end)
+        told = import_(server, account, path, "--mailbox", "INBOX", "--state", state)
+        assert told["resumed"] and told["messages"] == n
+        assert subjects(server, account) == sorted(f"Subject: letter {i}" for i in range(n))
+
+
+def test_an_import_whose_account_moves_meanwhile_has_nothing_twice(server, tmp_path, state):
+    def end(process, account):
+        to = 1 - server.cli_json("account", "show", account.address)["shard"]
+        server.cli("account", "move", account.address, "--shard", to, timeout=120)
+
+    account, path, n = interrupted(server, tmp_path, "mbox", state, lambda account: count(server, account) > 100, end)
+    told = import_(server, account, path, "--mailbox", "INBOX", "--state", state)
+    assert told["resumed"] and told["messages"] == n
+    assert subjects(server, account) == sorted(f"Subject: letter {i}" for i in range(n))
 
 
 @pytest.mark.parametrize("form", ["maildir", "mbox"])
@@ -607,7 +618,9 @@ def test_a_quota_ends_an_import_and_more_room_lets_it_go_on(server, tmp_path, st
     assert done.returncode == 1 and "quota" in done.stdout
     assert 0 < count(server, account) <= 25
     server.cli("account", "quota", account.address, "--messages", "none")
-    told = import_(server, account, path, "--mailbox", "INBOX", "--state", state)
+    again = import_(server, account, path, "--mailbox", "INBOX", "--state", state, check=False)
+    assert "interrupted" in again.stderr and " 0 messages" not in again.stderr
+    told = json.loads(again.stdout)
     assert told["resumed"] and told["messages"] == 60
     assert subjects(server, account) == sorted(f"Subject: letter {i}" for i in range(60))
 

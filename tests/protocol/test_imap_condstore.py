@@ -119,6 +119,8 @@ def test_enabling_before_a_mailbox_is_selected(five, other, command):
 
 def test_enable_names_what_it_enabled(imap):
     assert imap.ok("ENABLE X-NOTHING QRESYNC condstore").one(b"ENABLED").split() == [b"QRESYNC", b"CONDSTORE"]
+    assert imap.ok("ENABLE CONDSTORE CondStore").one(b"ENABLED") == b"CONDSTORE"
+    assert imap.ok("ENABLE QRESYNC QRESYNC").one(b"ENABLED") == b"QRESYNC"
     assert imap.ok("ENABLE X-NOTHING").one(b"ENABLED") == b""
     assert {b"CONDSTORE", b"QRESYNC"} <= set(imap.ok("CAPABILITY").one(b"CAPABILITY").split())
 
@@ -189,6 +191,31 @@ def test_a_condition_is_about_the_flags_that_it_names(five, other):
     other.ok("STORE 1 +FLAGS (\\Answered)")
     assert five.ok(f"STORE 1 (UNCHANGEDSINCE {now}) FLAGS (\\Seen)").code == b"MODIFIED 1"
     assert five.ok(f"STORE 1 (UNCHANGEDSINCE {now}) +FLAGS (\\Answered \\Seen)").code == b"MODIFIED 1"
+
+
+@pytest.mark.parametrize("command", ["STORE", "UID STORE"])
+def test_what_others_changed_before_the_select_is_told_with_the_new_modseq(five, other, command):
+    """3.1.12: else a client holds the new modseq for flags that it has not seen, and takes them away in good faith"""
+    cached = five.status("INBOX", "HIGHESTMODSEQ")[b"HIGHESTMODSEQ"]
+    other.ok("STORE 1 +FLAGS ($Important)")
+    five.ok("SELECT INBOX (CONDSTORE)")
+    answer = five.ok(f"{command} 1:2 (UNCHANGEDSINCE {cached}) +FLAGS.SILENT (\\Seen)")
+    assert answer.code == b"" and answer.numbered(b"FETCH .*") == [1, 2]
+    told = answer.fetched()
+    assert {b"\\Seen", b"$Important"} <= set(told[1][b"FLAGS"]) and b"FLAGS" not in told[2]
+    assert {number: modseq_of(one) for number, one in told.items()} == modseqs(other, "1:2")
+
+
+def test_a_condition_that_fails_makes_no_keywords(five, other):
+    """Their names count against the mailbox's for ever."""
+    other.ok("STORE 2:3 +FLAGS (\\Flagged)")
+    five.select()
+    answer = five.ok("STORE 3 (UNCHANGEDSINCE 1) +FLAGS ($One $Two)")
+    assert answer.code == b"MODIFIED 3" and not answer.all(b"FLAGS")
+    assert five.ok("STORE 3 (UNCHANGEDSINCE 1) FLAGS.SILENT ($One)").code == b"MODIFIED 3"
+    assert b"$One" not in five.select().all(b"FLAGS")[0]
+    assert five.ok("STORE 3 (UNCHANGEDSINCE 1) +FLAGS ($One $ONE)").code == b""
+    assert b"$One" in other.flags()[3] and b"$Two" not in five.select().all(b"FLAGS")[0]
 
 
 def test_unchanged_since_zero_asks_whether_it_is_there(five, other):

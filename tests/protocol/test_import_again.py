@@ -111,12 +111,51 @@ def test_what_was_done_here_in_between_stays_done(server, account, box, state):
         imap.ok("EXPUNGE")
         imap.ok("RENAME Work Projects")
         imap.ok("UNSUBSCRIBE INBOX")
+        imap.ok("UNSUBSCRIBE Sent")
     box.add("5.e")
-    assert import_(server, account, box.path, state)["messages"] == 1
-    assert subjects(server, account) == {"INBOX": ["1.a", "5.e"], "Archive": ["2.b"], "Projects": ["4.d"]}
+    box.add("6.f", ".Sent")
+    assert import_(server, account, box.path, state)["messages"] == 2
+    assert subjects(server, account) == {"INBOX": ["1.a", "5.e"], "Archive": ["2.b"], "Projects": ["4.d"], "Sent": ["6.f"]}
     with server.imap(account) as imap:
         assert b"Work" not in imap.list(), "a folder that was renamed here is not made again"
-        assert b"INBOX" not in imap.list(command="LSUB")
+        subscribed = imap.list(command="LSUB")
+        assert b"INBOX" not in subscribed and b"Sent" not in subscribed
+
+
+def test_an_interrupted_import_knows_what_is_in_after_a_move_of_its_account(server, account, box, state):
+    """The client was killed before it noted what the server has; the account has gone to another shard since."""
+    import_(server, account, box.path, state)
+    behind = {**json.loads(state.read_text()), "number": 0, "imported": 0, "complete": False}
+    del behind["server"]  # as an older version wrote it
+    for _ in range(2):  # there and back
+        server.cli("account", "move", account.address, "--shard", 1 - server.cli_json("account", "show", account.address)["shard"],
+                   timeout=120)
+        state.write_text(json.dumps(behind))
+        told = import_(server, account, box.path, state)
+        assert told["resumed"] and told["messages"] == 4
+        assert subjects(server, account) == {"INBOX": ["1.a", "2.b", "3.c"], "Work": ["4.d"]}
+
+
+def test_what_a_restore_of_the_store_took_away_comes_again_and_nothing_else(fresh_server, tmp_path, box, state):
+    """The record knows how far the server's counter was with each import, and sees that it has gone back."""
+    server = fresh_server()
+    account = server.add_account()
+    import_(server, account, box.path, state)
+    server.cli("backup", tmp_path / "backup")
+    for name in ("5.e", "6.f"):
+        box.add(name)
+        assert import_(server, account, box.path, state)["messages"] == 1
+    server.stop()
+    server.directory.rename(tmp_path / "lost")
+    server.cli("restore", tmp_path / "backup")
+    server.start()
+    done = server.cli("import", account.address, box.path, "--state", state, "--json")
+    told = json.loads(done.stdout)
+    assert (told["messages"], told["there_already"], told["went_back"]) == (2, 4, True)
+    assert "an earlier state" in done.stderr
+    assert subjects(server, account) == {"INBOX": ["1.a", "2.b", "3.c", "5.e", "6.f"], "Work": ["4.d"]}
+    told = import_(server, account, box.path, state)
+    assert (told["messages"], told["there_already"], told["went_back"]) == (0, 6, False)
 
 
 def test_the_memory_is_of_account_and_source_however_they_are_written(fresh_server, tmp_path):

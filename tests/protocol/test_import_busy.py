@@ -72,7 +72,7 @@ class Run:
         command = [*wrapper, binary(), "import", account.address, path, "--state", state, "--json", "-c", server.config]
         self.server = server
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        text=True, env=environment)
+                                        text=True, errors="replace", env=environment)
 
     def finish(self):
         output, lines = self.process.communicate(timeout=60)
@@ -333,3 +333,74 @@ def test_what_is_known_beside_the_messages_and_cannot_be_read_is_told(server, ac
     told = import_(server, account, box, state, *without_rights())
     assert (told.status, told["messages"], told["unreadable_folders"]) == (1, 1, 1)
     assert f"box/{name} cannot be read" in told.lines
+
+
+BESIDE = ["dovecot-keywords", "dovecot-uidlist", "courierpop3dsizelist", "courierimapuiddb"]
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link"])
+def test_what_stands_beside_the_messages_and_is_no_file_is_told_and_not_waited_for(server, account, tmp_path, state, kind):
+    """Who owns the Maildir may put anything there, and root may run the import."""
+    box = tmp_path / "box"
+    add(box, "cur/1.a:2,a")
+    (tmp_path / "secret").write_text("0 TopSecretWord\n")
+    for name in BESIDE:
+        if kind == "fifo":
+            os.mkfifo(box / name)
+        else:
+            (box / name).symlink_to(tmp_path / "secret")
+    told = import_(server, account, box, state)
+    assert (told.status, told["messages"]) == (1, 1) and told["unreadable_folders"] >= 2
+    assert "box/dovecot-keywords" in told.lines and "box/dovecot-uidlist" in told.lines
+    with server.imap(account) as imap:
+        imap.select()
+        assert b"TopSecretWord" not in repr(imap.fetch("1", "(FLAGS)")).encode()
+
+
+def test_a_message_that_is_a_link_is_told_as_one(server, account, tmp_path, state):
+    box = tmp_path / "box"
+    add(box, "cur/1.a:2,")
+    (box / "cur/2.b:2,").symlink_to(box / "cur/1.a:2,")
+    os.mkfifo(box / "cur/3.c:2,")
+    told = import_(server, account, box, state)
+    assert (told.status, told["messages"], told["unreadable"]) == (1, 1, 2)
+    assert "2.b:2, is a link; left out" in told.lines and "3.c:2, is no file; left out" in told.lines
+
+
+def test_a_folder_that_gets_another_name_is_told(server, account, tmp_path, state):
+    box = tmp_path / "box"
+    names = {".line\u2028end": "line_end", ".none\ufdd0": "none_", ".Sent Items": "Sent", b".lat\xe4n": "lat\ufffdn",
+             b".lat\xf6n": "lat\ufffdn", ".a" * 70: "Imported"}
+    for i, name in enumerate(names):
+        path = os.path.join(os.fsencode(box), os.fsencode(name) if isinstance(name, str) else name, b"cur")
+        os.makedirs(path)
+        with open(os.path.join(path, b"%d.x:2," % i), "w", encoding="ascii") as out:
+            out.write(letter(str(i)))
+    run = Run(server, account, box, state)
+    output, lines = run.process.communicate(timeout=60)
+    told = json.loads(output)
+    assert run.process.returncode == 0 and (told["messages"], told["renamed"]) == (6, 5)
+    for there in ("line_end", "none_", "lat\ufffdn", "Imported"):
+        assert f'goes to the mailbox "{there}"' in lines
+    assert lines.count('goes to the mailbox "lat') == 2 and "Sent" not in lines
+    with server.imap(account) as imap:
+        assert {b"line_end", b"none_", b"Sent", b"Imported", b"lat&,,0-n"} <= set(imap.list())
+
+
+def test_names_do_not_steer_the_terminal(server, account, tmp_path, state):
+    box = tmp_path / "box"
+    add(box, "cur/1.a:2,")
+    (box / "cur/2.\x9b31mb:2,").symlink_to("nowhere")
+    (box / "cur/3.\x1b[31mc:2,").symlink_to("nowhere")
+    told = import_(server, account, box, state)
+    assert "\x9b" not in told.lines and "\x1b" not in told.lines
+    assert "2.?31mb:2, is" in told.lines and "3.?[31mc:2, is" in told.lines
+
+
+def test_keywords_for_which_there_is_no_room_are_counted(fresh_server, tmp_path, state):
+    server = fresh_server({"imap": {"max_keywords": 16}})
+    account = server.add_account()
+    write_mbox(tmp_path / "in.mbox", letter("many", "X-Keywords: " + " ".join(f"k{i}" for i in range(70)) + "\n"),
+               letter("few", "X-Keywords: k1\n"), letter("one too many", "X-Keywords: other\n"))
+    told = import_(server, account, tmp_path / "in.mbox", state)
+    assert (told.status, told["messages"], told["keywords_left_out"]) == (1, 3, 70 - 16 + 1)

@@ -1,7 +1,10 @@
 """smtp remembers where addresses lead. What an administrator changes holds from the moment that the command has ended,
 also for connections that have just used the address."""
 
+import pytest
+
 from harness.material import message
+from harness.wire import dot_stuffed
 
 
 def subjects(server, account):
@@ -45,6 +48,24 @@ def test_an_account_that_was_removed_is_not_known_any_more(server):
             account = server.add_account("comes-and-goes")
         send(client, account.address, "last")
     assert subjects(server, account) == ["last"]
+
+
+@pytest.mark.parametrize("lmtp", [True, False])
+def test_an_account_that_is_removed_before_its_mail_has_come_is_refused_at_once(server, lmtp):
+    """No 451: who is told to come again would hear then that there is no such user."""
+    account, other = server.add_account(), server.add_account()
+    with server.lmtp() if lmtp else server.smtp() as client:
+        client.expect(250, "MAIL FROM:<sender@example.net>")
+        for one in [account, other] if lmtp else [account]:
+            client.expect(250, f"RCPT TO:<{one.address}>")
+        server.cli("account", "remove", account.address, "--yes")
+        client.expect(354, "DATA")
+        client.line.send(dot_stuffed(message(subject="late")))
+        answers = [client.read() for _ in range(2 if lmtp else 1)]
+        assert [code for code, _ in answers] == ([550, 250] if lmtp else [550])
+        assert answers[0][1][0].startswith("5.1.1 ")
+    if lmtp:
+        assert subjects(server, other) == ["late"]
 
 
 def test_details_and_spellings_lead_where_the_address_does(server):

@@ -78,3 +78,19 @@ def test_access_hears_which_command_was_the_last(server):
     with server.imap() as imap:
         pour(imap, FLOOD)
         assert b"* BYE " in everything(imap.line)
+
+
+def test_a_login_that_is_refused_with_more_behind_it_hears_why(fresh_server):
+    """As of a client that sends its upload at once."""
+    server = fresh_server({"server": {"shards": 1}, "imap": {"max_sessions_per_account": 1}})
+    account = server.add_account()
+    name, password = account.address.encode(), account.password.encode()
+    imap = b"a LOGIN \"%b\" \"%b\"\r\n" % (name, password), (b"a NO [LIMIT] too many sessions of this account\r\n"
+                                                     b"* BYE too many sessions of this account\r\n")
+    pop3 = b"USER %b\r\nPASS %b\r\n" % (name, password), b"-ERR [SYS/TEMP] too many sessions of this account\r\n"
+    with server.imap(account):
+        for service in ("imap", "imaps", "pop3", "pop3s") * 3:
+            said, heard = imap if service.startswith("imap") else pop3
+            with (server.imap if service.startswith("imap") else server.pop3)(None, service) as client:
+                pour(client, said + FLOOD)
+                assert everything(client.line).endswith(heard), service

@@ -1,5 +1,9 @@
 """Start, stop, reload, and a process that dies: the rest goes on, and what was acknowledged is there."""
 
+import contextlib
+import fcntl
+import os
+import re
 import signal
 import socket
 import ssl
@@ -65,6 +69,57 @@ def test_a_signal_stops_everything_with_clients_connected(fresh_server, number):
     assert idler.line.closed() and smtp.line.closed()
 
 
+def test_clients_that_do_not_hang_up_hold_up_no_stop(fresh_server):
+    server = fresh_server({"server": {"stop_timeout": "4900ms"}})
+    account = server.add_account()
+    with server.imap(account), server.pop3(account):
+        server.stop()
+        assert "event=stop-timeout" not in server.log_text()
+
+
+# A wrapper is the server's parent, so the shell or Python stays.
+LOG_TO_PIPE = ["sh", "-c", '"$@" 2>"$0"; exit $?']
+LOG_TO_SOCKET = ["/usr/bin/python3", "-c", """
+import socket, subprocess, sys
+log = socket.socket(socket.AF_UNIX)
+log.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+log.connect(sys.argv[1])
+sys.exit(subprocess.run(sys.argv[2:], stderr=log).returncode)
+"""]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_a_log_that_nobody_reads_holds_nobody_up(fresh_server, tmp_path, kind):
+    """What finds no room is counted, and told when it is read again. To systemd's journal it is a socket."""
+    path = str(tmp_path / "log")
+    with contextlib.ExitStack() as stack:
+        if kind == "pipe":
+            os.mkfifo(path)
+            log = stack.enter_context(open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0))
+            fcntl.fcntl(log, fcntl.F_SETPIPE_SZ, 4096)
+        else:
+            listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listener.bind(path)
+            listener.listen()
+        server = fresh_server(wrapper=[*(LOG_TO_PIPE if kind == "pipe" else LOG_TO_SOCKET), path])
+        if kind == "socket":
+            accepted = stack.enter_context(listener.accept()[0])
+            accepted.setblocking(False)
+            log = stack.enter_context(accepted.makefile("rb", buffering=0))
+        account = server.add_account()
+        read = bytearray()
+        with server.smtp() as client:
+            for number in range(50):
+                client.send_message("sender@example.net", [account.address], message(str(number)))
+
+            def is_told():
+                read.extend(log.read(1 << 20) or b"")
+                client.expect(250, "NOOP")
+                return re.search(rb"level=warning role=smtp[.0-9]* event=log-lines-lost lines=[1-9]", read)
+
+            server.wait_for(is_told, "word of the lines that were lost")
+
+
 def test_two_servers_on_one_store_are_refused(server):
     import subprocess
     from harness.server import binary
@@ -75,42 +130,60 @@ def test_two_servers_on_one_store_are_refused(server):
         client.expect(250, "NOOP")
 
 
-def test_a_second_server_leaves_the_lmtp_socket_to_the_first(fresh_server):
+# setting, where it is in a server, and what works as long as it is there
+def lmtp_answers(server):
+    with server.lmtp(over_socket=True) as client:
+        client.expect(250, "NOOP")
+
+
+def control_answers(server):
+    assert server.status()["directory"] == str(server.directory)
+
+
+SOCKETS = [("listen", "lmtp_socket", lambda server: server.lmtp_socket, lmtp_answers),
+           ("server", "control_socket", lambda server: server.directory / "run/control.sock", control_answers)]
+each_socket = pytest.mark.parametrize("section, name, path_in, answers", SOCKETS, ids=["lmtp", "control"])
+
+
+def gives_up(server):
+    process = server.start(wait=False).process
+    server.wait_for(lambda: process.poll() is not None, "it to give up")
+    server.stop(expect=1)
+
+
+@each_socket
+def test_a_second_server_leaves_a_socket_to_the_first(fresh_server, section, name, path_in, answers):
     """Each has a store of its own, so that no lock keeps them apart."""
     first = fresh_server()
-    second = Server({"listen": {"lmtp_socket": first.lmtp_socket}})
+    second = Server({section: {name: path_in(first)}})
     try:
-        process = second.start(wait=False).process
-        second.wait_for(lambda: process.poll() is not None, "it to give up")
-        second.stop(expect=1)
+        gives_up(second)
         told = second.log_text()
-        assert f"address={first.lmtp_socket}" in told and "in use" in told
-        with first.lmtp(over_socket=True) as client:
-            client.expect(250, "NOOP")
+        assert f"address={path_in(first)}" in told and "in use" in told and f"setting={section}.{name}" in told
+        answers(first)
     finally:
         second.close()
 
 
+@each_socket
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["stream", "datagram"])
-def test_at_the_lmtp_socket_only_what_nobody_holds_is_replaced(fresh_server, kind):
+def test_where_a_socket_shall_be_only_what_nobody_holds_is_replaced(fresh_server, kind, section, name, path_in, answers):
     """What a killed server left is; a socket that was put in the place of ours meanwhile stays when we stop."""
     server = fresh_server()
+    path = path_in(server)
     server.kill_everything()
-    assert server.lmtp_socket.is_socket()
+    assert path.is_socket()
     server.start()
-    with server.lmtp(over_socket=True) as client:
-        client.expect(250, "NOOP")
-    server.lmtp_socket.unlink()
+    answers(server)
+    path.unlink()
     with socket.socket(socket.AF_UNIX, kind) as other:
-        other.bind(str(server.lmtp_socket))
+        other.bind(str(path))
         server.stop()
-        assert server.lmtp_socket.is_socket()
+        assert path.is_socket()
         if kind == socket.SOCK_STREAM:
             other.listen()
-        process = server.start(wait=False).process
-        server.wait_for(lambda: process.poll() is not None, "it to give up")
-        server.stop(expect=1)
-        assert server.lmtp_socket.is_socket()
+        gives_up(server)
+        assert path.is_socket()
 
 
 def test_hangup_takes_a_new_certificate_for_new_connections(fresh_server):

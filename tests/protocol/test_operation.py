@@ -1,5 +1,6 @@
 """The running server in its operator's hands: reload, who is connected, kick, metrics, log levels, status."""
 
+import datetime
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import pytest
 
 from harness import wire
 from harness.material import message
-from harness.server import Account, binary, make_certificate, toml
+from harness.server import Account, binary, date_certificate, make_certificate, toml
 
 
 # ------------------------------------------------------------------ reload
@@ -640,3 +641,105 @@ def test_status_tells_of_processes_that_were_started_again(fresh_server):
     server = fresh_server()
     server.kill_role("authwork")
     assert "  authwork.0 ended by itself and was started again, 1 time; it runs for " in server.cli("status").stdout
+
+
+def test_status_tells_of_a_process_that_does_not_answer_and_of_nothing_that_it_does_not_know(fresh_server):
+    server = fresh_server({"server": {"shards": 1}})
+    server.deliver(server.add_account(), message())
+    shard, = server.processes("shard").values()
+    told = {}
+
+    def silent():
+        told.update({f'{one["role"]}.{one["index"]}': one for one in server.status()["processes"]})
+        return {name for name, one in told.items() if not one["answered"]}
+    server.wait_for(lambda: not silent(), "all processes to answer")
+    os.kill(shard, signal.SIGSTOP)  # as by a disk that does not come back
+    try:
+        server.wait_for(lambda: silent() == {"shard.0"}, "the others to answer")
+        lines = server.cli("status").stdout.splitlines()
+        metrics = parse_metrics(server.cli("metrics").stdout)
+    finally:
+        os.kill(shard, signal.SIGCONT)
+    assert told["shard.0"]["ready"] and "messages" not in told["shard.0"]
+    assert lines[1] == "  shard.0 runs, but has not answered within a second: it is busy, waits for a disk, or was stopped"
+    facts = dict(line.split(None, 1) for line in lines[3:lines.index("", 3)])
+    assert facts["sessions"] == "- IMAP (- in IDLE), - POP3"
+    assert facts["store"] == "- messages, -, of them - dead"
+    assert facts["disk"] == "- batches, - waits of - on average"
+    assert facts["directory"] == "1 domain, 1 account, 0 aliases" and facts["mail"].startswith("in      1 message ")
+    row, = (line.split() for line in lines if line.startswith("shard.0 "))
+    assert row[1] == "silent" and row[-1] == "-"
+    assert metrics["mansio_process_up"][frozenset({("process", "shard.0")})] == 0
+    assert metrics["mansio_process_up"][frozenset({("process", "smtp.0")})] == 1
+    server.wait_for(lambda: server.cli("status").stdout.splitlines()[1] == "  nothing is wrong", "the shard to go on")
+
+
+# ------------------------------------------------------------------ the certificate
+
+
+def dated(server, begin, end):
+    """Days from now."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    date_certificate(server.root, now + datetime.timedelta(days=begin), now + datetime.timedelta(days=end))
+
+
+@pytest.mark.parametrize("begin, end, words", [(-400, -40, "ended at"), (-85, 5, "ends at"), (40, 90, "is not valid before")])
+def test_dates_of_a_certificate_that_clients_refuse_are_said_everywhere(fresh_server, begin, end, words):
+    server = fresh_server()
+    assert "warning" not in server.status()["certificate"]
+    dated(server, begin, end)
+    told = f"the certificate in {server.certificate} {words} "
+    line = 1 + next(n for n, text in enumerate(server.config.read_text().splitlines()) if text.startswith("certificate ="))
+    done = server.cli("config", "check")
+    assert done.stderr.startswith(f"{server.config}:{line}:1: warning: {told}") and "good, with warnings" in done.stdout
+    assert server.cli_json("reload")["warning"].startswith(told)
+    assert server.cli("reload").stdout.splitlines()[-1].startswith(f"warning: {told}")
+    assert server.cli("status").stdout.splitlines()[1].startswith(f"  {told}")
+    certificate = server.status()["certificate"]
+    assert certificate["warning"].startswith(told) and certificate["file"] == str(server.certificate)
+    metrics = parse_metrics(server.cli("metrics").stdout)
+    assert list(metrics["mansio_certificate_not_after_seconds"].values()) == [certificate["not_after"]]
+    assert list(metrics["mansio_certificate_not_before_seconds"].values()) == [certificate["not_before"]]
+    assert certificate["not_after"] - certificate["not_before"] == (end - begin) * 86400
+    log = server.new_log()
+    log()
+    server.restart()
+    assert f'level=warning role=supervisor event=certificate problem="{told}' in log()
+
+
+def test_a_pipe_as_certificate_stops_nobody(fresh_server):
+    server = fresh_server()
+    server.certificate.rename(server.root / "kept.pem")
+    os.mkfifo(server.certificate)
+    done = server.cli("reload", check=False)
+    assert done.returncode == 6 and "a folder, a pipe, a socket or a device, not a file" in done.stderr
+    assert server.status()["certificate"]["file"] == str(server.certificate)
+    server.certificate.unlink()
+    server.certificate.mkdir()
+    done = server.cli("reload", check=False)
+    assert done.returncode == 6 and "a folder, a pipe" in done.stderr
+    server.certificate.rmdir()
+    (server.root / "kept.pem").rename(server.certificate)
+    server.cli("reload")
+
+
+def test_a_pipe_as_configuration_stops_nobody(fresh_server):
+    server = fresh_server()
+    log = server.new_log()
+    log()
+    kept = server.config.read_text()
+    other = server.root / "same.toml"
+    other.write_text(kept)
+    server.config.unlink()
+    os.mkfifo(server.config)
+    done = subprocess.run([binary(), "reload", "-c", other], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 6 and "a folder, a pipe" in done.stderr
+    done = subprocess.run([binary(), "serve", "-c", server.config], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 78 and "a folder, a pipe" in done.stderr
+    server.config.unlink()
+    server.config.write_text(kept)
+    # what somebody gives to a command by a pipe is read
+    done = subprocess.run([binary(), "config", "check", "/dev/stdin"], input=kept, capture_output=True, text=True, timeout=30,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+    server.cli("reload")

@@ -149,6 +149,23 @@ def test_an_empty_message_body_is_taken(server, smtp, account):
     assert received(server, account)[0].endswith(sent)
 
 
+@pytest.mark.parametrize("lmtp", [True, False])
+@pytest.mark.parametrize("first", [b" ", b"\t<forged@id> continuation\r\n"])
+def test_a_first_line_that_begins_with_a_blank_changes_no_trace_header(server, account, lmtp, first):
+    """RFC 5322, 2.2.3: it would go on with the field before it. It has no header field of its own, so it is body."""
+    sent = first + b"Subject: fold\r\n\r\nlast\r\n"
+    with server.lmtp() if lmtp else server.smtp() as client:
+        client.send_message("sender@example.net", [account.address], sent)
+    stored, = received(server, account)
+    trace, body = stored.split(b"\r\n\r\n", 1)
+    assert body == sent
+    assert re.search(rb";\r\n\t[A-Z][a-z]{2}, [0-9]+ [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} \+0000$", trace), trace
+    with server.imap(account) as imap:
+        imap.select()
+        items, = imap.fetch("1", "(BODY.PEEK[HEADER.FIELDS (SUBJECT)] BODY.PEEK[TEXT])").values()
+        assert items[b"BODY[HEADER.FIELDS (SUBJECT)]"] == b"\r\n" and items[b"BODY[TEXT]"] == sent
+
+
 def test_several_messages_a_connection(server, smtp, account):
     for number in range(3):
         smtp.send_message("sender@example.net", [account.address], message(subject=f"number {number}"))

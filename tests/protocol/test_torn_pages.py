@@ -58,6 +58,8 @@ class Template:
                 self.places = {subject(one.body): (name.decode(), one.uid)
                                for name, mails in imap.contents().items() for one in mails}
             self.subjects = sorted(self.places)
+            self.backup = root / "backup"
+            server.cli("backup", self.backup)
             server.stop()
             subprocess.run(["cp", "-a", server.directory, self.folder], check=True)
         with contextlib.closing(sqlite3.connect(self.folder / "shards/00/index.db")) as database:
@@ -338,3 +340,47 @@ def test_a_mailbox_whose_entries_cannot_be_read_can_be_deleted(stopped, template
         assert len(found[damaged[0]]) == 1 and set(found) & set(damaged) == {damaged[0]}
         assert len(found["INBOX"]) == LETTERS - 3
     assert stopped.cli_json("account", "show", template.victim.address)["messages"] == sum(map(len, found.values()))
+
+
+# ---------------------------------------------------------------- what is brought
+
+
+@pytest.mark.parametrize("tree", ["account", "mailbox_name", "subscription", "message", "page", "change"])
+def test_a_whole_backup_is_not_blamed_for_damage_of_the_server(stopped, template, tree):
+    """And the shard, which serves everybody else, goes on."""
+    tear(stopped, template.roots[tree])
+    stopped.start()
+    shard = stopped.role_pids("shard")
+    victim, other = template.victim.address, template.other.address
+    for what in [victim], [victim, "--mailbox", folder(1)], [victim, "--mailbox", "INBOX", "--message", "1:20"], [other]:
+        done = stopped.cli("restore", template.backup, "--account", *what, check=False)
+        assert stopped.role_pids("shard") == shard
+        assert done.returncode == 0 or "index.db is damaged" in done.stderr and "mansio store salvage" in done.stderr
+        assert "do not fit" not in done.stderr
+
+
+def test_a_batch_that_is_lost_while_mail_comes_in_takes_nobody_down(fresh_server):
+    """So much that some of it is in the batch already when the page is met."""
+    server = fresh_server(SETTINGS)
+    account = server.add_account()
+    with server.imap(account) as imap:
+        for name in "One", "Two", "Three", "Four":
+            imap.ok(f"CREATE {name}")
+            for n in range(6):
+                imap.append(name, letter(name, n) + (b"x" * 70 + b"\r\n") * 1500)
+    server.cli("backup", server.root / "backup")
+    server.stop()
+    index = server.directory / "shards/00/index.db"
+    owner = index.stat()
+    with contextlib.closing(sqlite3.connect(index)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        root, = database.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'page'").fetchone()
+    for path in index.parent.glob("index.db*"):
+        shutil.chown(path, owner.st_uid, owner.st_gid)
+    tear(server, root)
+    server.start()
+    shard = server.role_pids("shard")
+    for _ in range(4):
+        done = server.cli("restore", server.root / "backup", "--account", account.address, check=False)
+        assert server.role_pids("shard") == shard
+        assert done.returncode == 1 and "shards/00/index.db is damaged" in done.stderr

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 
 #define PAGE_ROWS 1000
+#define TARGETS_NAMED 3 /* of an alias, in a sentence */
 #define PAGE_SOFT (256 * 1024) /* a page of aliases ends at the first alias behind this many bytes */
 
 typedef void control_fn(struct directory *directory, const struct control_request *request,
@@ -45,7 +46,7 @@ void control_fail_commonly(struct control_answer *answer, int err, struct str wh
 	if (err == ERR_SYNTAX)
 		control_answer_fail(answer, err, "\"%.*s\" is not an address or domain as mail has them", STR_ARG(what));
 	else if (err == ERR_LIMIT)
-		control_answer_fail(answer, err, "\"%.*s\" is too long", STR_ARG(what));
+		control_answer_fail(answer, ERR_SYNTAX, "\"%.*s\" is too long", STR_ARG(what)); /* as malformed as the others */
 	else if (err == ERR_NO_SPACE)
 		control_answer_fail(answer, err, "the disk is full; nothing was changed");
 	else
@@ -59,8 +60,8 @@ static struct str domain_of(struct str address)
 	return address;
 }
 
-/* Nothing has this address, or its domain is not ours: say which. */
-static void fail_not_found(struct directory *directory, struct control_answer *answer, struct str address)
+/* Nothing of what was asked for has this address, or its domain is not ours: say which. */
+static void fail_not_found(struct directory *directory, struct control_answer *answer, const char *what, struct str address)
 {
 	struct str domain = domain_of(address);
 	if (domain.n == address.n)
@@ -70,7 +71,34 @@ static void fail_not_found(struct directory *directory, struct control_answer *a
 		                    "the domain %.*s is not one of ours; make it with: mansio domain add %.*s", STR_ARG(domain),
 		                    STR_ARG(domain));
 	else
-		control_answer_fail(answer, ERR_NOT_FOUND, "there is no account or alias %.*s", STR_ARG(address));
+		control_answer_fail(answer, ERR_NOT_FOUND, "there is no %s %.*s", what, STR_ARG(address));
+}
+
+struct target_words {
+	struct buf text;
+	uint32_t n;
+};
+
+static int add_target_words(void *owner, struct str target)
+{
+	struct target_words *words = owner;
+	if (words->n++ < TARGETS_NAMED)
+		buf_addf(&words->text, "%s%.*s", words->text.n > 0 ? ", " : "", STR_ARG(target));
+	return 0;
+}
+
+void control_fail_no_account(struct directory *directory, struct control_answer *answer, struct str address)
+{
+	struct target_words words = { .text = BUF_INIT(CONTROL_MESSAGE_MAX / 2) };
+	int err = directory_alias_targets(directory, address, add_target_words, &words);
+	if (words.n > TARGETS_NAMED)
+		buf_addf(&words.text, " and %u more", words.n - TARGETS_NAMED);
+	if (err || words.n == 0)
+		fail_not_found(directory, answer, "account", address);
+	else
+		control_answer_fail(answer, ERR_NOT_FOUND, "there is no account %.*s: it is an alias, of %.*s", STR_ARG(address),
+		                    STR_ARG(buf_str(&words.text)));
+	buf_free(&words.text);
 }
 
 /* --- accounts --- */
@@ -183,7 +211,7 @@ static void account_quota(struct directory *directory, const struct control_requ
 	int err = only_asks ? directory_account_find(directory, address, &answer->account) :
 			      directory_account_set_quota(directory, address, &quota, &answer->account);
 	if (err == ERR_NOT_FOUND) {
-		fail_not_found(directory, answer, address);
+		control_fail_no_account(directory, answer, address);
 	} else if (err) {
 		control_fail_commonly(answer, err, address);
 	} else {
@@ -198,7 +226,7 @@ static void account_add(struct directory *directory, const struct control_reques
 	struct str address = request->arguments[0];
 	int err = directory_account_add(directory, address, request->arguments[1], &answer->account);
 	if (err == ERR_NOT_FOUND) {
-		fail_not_found(directory, answer, address);
+		fail_not_found(directory, answer, "account", address);
 	} else if (err == ERR_EXISTS) {
 		control_answer_fail(answer, err, "%.*s exists already, as an account or as an alias", STR_ARG(address));
 	} else if (err) {
@@ -251,7 +279,7 @@ bool control_find_account(struct directory *directory, struct str address, struc
 {
 	int err = directory_account_find(directory, address, out);
 	if (err == ERR_NOT_FOUND)
-		fail_not_found(directory, answer, address);
+		control_fail_no_account(directory, answer, address);
 	else if (err)
 		control_fail_commonly(answer, err, address);
 	return !err;
@@ -383,9 +411,10 @@ static void fail_alias(struct directory *directory, struct control_answer *answe
 		       struct str target, bool is_alias)
 {
 	struct directory_account account;
+	struct folded_address folded;
 	struct str what = is_alias ? alias : target;
 	if (err == ERR_NOT_FOUND)
-		fail_not_found(directory, answer, what);
+		fail_not_found(directory, answer, "account or alias", what);
 	else if (err == ERR_EXISTS && directory_account_find(directory, alias, &account) == 0)
 		control_answer_fail(answer, err, "%.*s is an account and cannot be an alias", STR_ARG(alias));
 	else if (err == ERR_EXISTS)
@@ -393,11 +422,17 @@ static void fail_alias(struct directory *directory, struct control_answer *answe
 	else if (err == ERR_STATE)
 		control_answer_fail(answer, err, "%.*s leads back to %.*s: that would be a circle", STR_ARG(target),
 				    STR_ARG(alias));
-	else if (err == ERR_LIMIT && (is_alias || what.n <= ADDRESS_TEXT_MAX))
+	else if (err == ERR_LIMIT && address_read(what, &folded) == 0)
 		control_answer_fail(answer, err, "%.*s would be too long, lead to too many accounts or over too many aliases "
 				    "(limits.max_alias_targets, limits.max_alias_depth)", STR_ARG(alias));
 	else
 		control_fail_commonly(answer, err, what);
+}
+
+/* What other servers take for "every address of the domain", and mail would take for one address. */
+static bool is_catch_all(struct str address)
+{
+	return str_starts(address, STR("*@")) || str_starts(address, STR("@"));
 }
 
 static void alias_add(struct directory *directory, const struct control_request *request,
@@ -405,6 +440,14 @@ static void alias_add(struct directory *directory, const struct control_request 
 {
 	const struct str *targets = request->arguments + 1;
 	uint32_t n = request->n_arguments - 1, failed;
+	if (is_catch_all(request->arguments[0])) {
+		struct str domain = domain_of(request->arguments[0]);
+		control_answer_fail(answer, ERR_SYNTAX,
+		                    "there are no catch-all addresses here: \"%.*s\" would not be every address of %.*s; add each "
+		                    "that is to take mail: mansio alias add NAME@%.*s ADDRESS",
+		                    STR_ARG(request->arguments[0]), STR_ARG(domain), STR_ARG(domain));
+		return;
+	}
 	int err = directory_alias_add(directory, request->arguments[0], targets, n, &failed);
 	if (err)
 		fail_alias(directory, answer, err, request->arguments[0], targets[failed < n ? failed : 0], failed == n);

@@ -72,10 +72,12 @@ void control_print_quota(struct control_answer *answer, const struct control_usa
 /* What the configuration says of POP3. */
 void control_pop3_defaults(const struct conf *conf, struct pop3_choice *out);
 
-/* --- between control.c and control_pop3.c --- */
+/* --- between control.c and control_pop3.c, moves.c --- */
 
 /* An error that is the same wherever it happens. `what` is the address or domain that was given. */
 void control_fail_commonly(struct control_answer *answer, int err, struct str what);
+/* Where it is an alias, that is said. */
+void control_fail_no_account(struct directory *directory, struct control_answer *answer, struct str address);
 /* The account, or the answer that says why there is none. */
 bool control_find_account(struct directory *directory, struct str address, struct directory_account *out,
 			  struct control_answer *answer);

@@ -225,7 +225,7 @@ static void fail_begin(struct auth *auth, struct control_answer *answer, int err
 {
 	unsigned long long shard = to;
 	if (err == ERR_NOT_FOUND)
-		control_answer_fail(answer, err, "there is no account %.*s", STR_ARG(address));
+		control_fail_no_account(auth->directory, answer, address);
 	else if (err == ERR_LIMIT)
 		control_answer_fail(answer, ERR_SYNTAX, "there is no shard %llu (mansio status lists them)", shard);
 	else if (err == ERR_EXISTS)

@@ -2,6 +2,7 @@
  * databases, and the ends of segments whose bytes the folder gathers. Nothing counts before its manifest is on disk. */
 #include "proc/ctl/backup.h"
 
+#include "auth/directory.h"
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -12,6 +13,8 @@
 #include <inttypes.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define SEGMENT_MAX (INT64_C(128) << 30) /* bytes; twice what store.segment_size allows: the last message may be long */
 
 static int fail(const struct ctl *ctl, int err, const struct buf *problem)
 {
@@ -95,6 +98,10 @@ struct run {
 	struct backup_found found;
 	struct buf *problem, ahead; /* ahead: tell_ahead */
 	char folder[BACKUP_PATH_MAX]; /* of the new generation */
+	struct database {
+		bool as_it_lies; /* it was copied so */
+		bool is_doubted; /* what it says of its segments cannot be */
+	} *databases; /* the directory, then the shards */
 	uint64_t messages, removed;
 };
 
@@ -131,9 +138,42 @@ static void tell_ahead(struct run *run)
 		         run->repository.path, ahead->name);
 }
 
-/* The segments that the snapshot of a shard needs, as far as they are known. */
+struct adding {
+	struct run *run;
+	uint16_t shard;
+};
+
+static void add_segment(void *owner, uint32_t number, uint64_t size)
+{
+	const struct adding *adding = owner;
+	struct backup_segment segment = { .shard = adding->shard, .number = number };
+	manifest_add_segment(adding->run->manifest, &segment)->end = size;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const struct backup_segment *one = a, *other = b;
+	return one->number < other->number ? -1 : one->number > other->number;
+}
+
+/* The files that there are, where the index cannot say which there should be. `first`: the shard's first in the manifest,
+ * where some stand already. */
+static int list_files(struct run *run, uint16_t shard, size_t first)
+{
+	struct backup_manifest *manifest = run->manifest;
+	manifest->n_segments = first;
+	int result = source_each_segment(run->source, shard, add_segment, &(struct adding){ run, shard });
+	if (manifest->n_segments > first)
+		qsort(manifest->segments + first, manifest->n_segments - first, sizeof *manifest->segments, by_number);
+	return result == ERR_NOT_FOUND ? 0 : result;
+}
+
+/* The segments that the snapshot of a shard needs, as far as they are known. A row of a damaged index may say anything:
+ * numbers come in order, and no segment is longer than SEGMENT_MAX. */
 static int list_segments(struct run *run, uint16_t shard)
 {
+	size_t before = run->manifest->n_segments;
+	int64_t last = 0;
 	char path[BACKUP_PATH_MAX + 64];
 	struct db db = { NULL };
 	sqlite3_stmt *rows = NULL;
@@ -143,16 +183,20 @@ static int list_segments(struct run *run, uint16_t shard)
 		row = db_prepare(&db, "SELECT number, end FROM segment ORDER BY number", &rows);
 	while (row >= 0 && rows && (row = db_step(rows)) == DB_ROW) {
 		int64_t number = db_column_int(rows, 0), end = db_column_int(rows, 1);
-		if (number <= 0 || number > UINT32_MAX || end < 0) {
+		if (number <= last || number > UINT32_MAX || end < 0 || end > SEGMENT_MAX) {
 			row = ERR_CORRUPT;
 			break;
 		}
-		struct backup_segment segment = { .shard = shard, .number = (uint32_t)number };
-		manifest_add_segment(run->manifest, &segment)->end = (uint64_t)end; /* wanted; copy_one has the rest */
+		last = number;
+		add_segment(&(struct adding){ run, shard }, (uint32_t)number, (uint64_t)end); /* wanted; copy_one has the rest */
 	}
 	db_finalize(&rows);
 	db_close(&db);
-	return row < 0 ? backup_fail(run->problem, row, "the snapshot of shard %u cannot be read: %s", shard, err_text(row))
+	if (row < 0) {
+		run->databases[shard + 1].is_doubted = true;
+		row = list_files(run, shard, before);
+	}
+	return row < 0 ? backup_fail(run->problem, row, "the segments of shard %u cannot be found: %s", shard, err_text(row))
 	               : 0;
 }
 
@@ -265,7 +309,37 @@ static int copy_all(struct run *run)
 	return result == 0 ? add_files(run) : result;
 }
 
-/* The messages whose bytes are new are read once more, from the copy. */
+/* Once for each database, at most. */
+static void tell_database(struct run *run, int shard)
+{
+	char file[BACKUP_NAME_MAX] = STORE_FOLDER_AUTH "/" DIRECTORY_FILE;
+	if (shard != SOURCE_DIRECTORY)
+		snprintf(file, sizeof file, STORE_FOLDER_SHARDS "/%02u/index.db", (unsigned)shard);
+	backup_on_damage(&run->found, &(struct backup_damage){
+		.file = file,
+		.problem = run->databases[shard + 1].as_it_lies
+		               ? "no snapshot of this database could be made, and its bytes were taken as they lie; see the "
+		                 "server's log and mansio store salvage"
+		               : "this database is damaged; see mansio store check and mansio store salvage" });
+}
+
+/* The databases are read by SQLite, and the messages whose bytes are new once more, from the copy. */
+static int verify_shard(struct run *run, struct verify *verify, uint16_t shard)
+{
+	char path[BACKUP_PATH_MAX + 64];
+	snprintf(path, sizeof path, "%s/%02u.db", run->folder, shard);
+	const struct database *database = &run->databases[shard + 1];
+	bool whole = verify_database(path, false) && !database->as_it_lies && !database->is_doubted;
+	int result = verify_messages(verify, shard, path);
+	if (run->problem->n == 0 && (result == ERR_CORRUPT || (result < 0 && !whole))) {
+		result = 0;
+		whole = false;
+	}
+	if (!whole)
+		tell_database(run, shard);
+	return result;
+}
+
 static int verify_new(struct run *run)
 {
 	struct backup_work work = { .alive_ms = clock_monotonic_ms(), .problem = run->problem };
@@ -278,18 +352,12 @@ static int verify_new(struct run *run)
 	int result = 0;
 	progress_begin(&work.progress, "verifying", 0, "messages");
 	run->found.work = &work;
-	for (uint16_t i = 0; i < run->manifest->shards && result == 0; i++) {
-		char path[BACKUP_PATH_MAX + 64];
-		snprintf(path, sizeof path, "%s/%02u.db", run->folder, i);
-		result = verify_messages(&verify, i, path);
-		if (result == ERR_CORRUPT && run->problem->n == 0) {
-			char file[BACKUP_NAME_MAX];
-			snprintf(file, sizeof file, STORE_FOLDER_SHARDS "/%02u/index.db", i);
-			backup_on_damage(&run->found, &(struct backup_damage){
-				.file = file, .problem = "this database is damaged, and not all could be verified; see mansio store check" });
-			result = 0;
-		}
-	}
+	char directory[BACKUP_PATH_MAX + 64];
+	snprintf(directory, sizeof directory, "%s/" BACKUP_DIRECTORY, run->folder);
+	if (run->databases[0].as_it_lies || !verify_database(directory, true))
+		tell_database(run, SOURCE_DIRECTORY);
+	for (uint16_t i = 0; i < run->manifest->shards && result == 0; i++)
+		result = verify_shard(run, &verify, i);
 	progress_end(&work.progress);
 	run->messages = verify.messages;
 	return result < 0 && run->problem->n == 0
@@ -347,6 +415,9 @@ static int make(struct run *run, const char *path)
 	tell_ahead(run);
 	snprintf(run->folder, sizeof run->folder, "%.3000s/" BACKUP_GENERATIONS "/" BACKUP_NEW, run->repository.path);
 	result = source_snapshot(run->source, run->folder, run->problem);
+	run->databases = mem_alloc((size_t)run->manifest->shards + 1, sizeof *run->databases);
+	for (int i = SOURCE_DIRECTORY; i < (int)run->manifest->shards; i++)
+		run->databases[i + 1].as_it_lies = source_is_as_it_lies(run->source, i);
 	progress_begin(&run->work.progress, "copying", 0, NULL);
 	run->work.alive_ms = clock_monotonic_ms();
 	if (result == 0)
@@ -423,6 +494,7 @@ int ctl_run_backup(struct ctl *ctl, const struct ctl_command *command)
 	if (err == 0)
 		print_done(run);
 	buf_free(&run->ahead);
+	mem_free(run->databases);
 	manifest_free(&run->manifest);
 	repository_close(&run->repository);
 	buf_free(&run->found.json);
@@ -493,7 +565,8 @@ static int verify_one(struct verify *verify, const struct backup_found *found, s
 	                                     : result;
 }
 
-static void print_verified(struct ctl *ctl, const struct verify *verify, const struct backup_found *found)
+static void print_verified(struct ctl *ctl, const struct verify *verify, const struct backup_found *found,
+                           struct str warning)
 {
 	char size[32], damage[BACKUP_FOUND_MAX];
 	ctl_print_bytes(manifest_bytes(verify->manifest), size, sizeof size);
@@ -501,6 +574,8 @@ static void print_verified(struct ctl *ctl, const struct verify *verify, const s
 	if (!ctl->json) {
 		printf("%s: %" PRIu64 " message%s, %s, %s\n", verify->manifest->name, verify->messages,
 		       verify->messages == 1 ? "" : "s", size, damage);
+		if (warning.n)
+			fprintf(stderr, "mansio: %.*s\n", STR_ARG(warning));
 		return;
 	}
 	struct buf out = BUF_INIT(BACKUP_DAMAGE_MAX + 4096);
@@ -509,6 +584,8 @@ static void print_verified(struct ctl *ctl, const struct verify *verify, const s
 	json_field_u64(&out, "messages", verify->messages);
 	json_field_u64(&out, "bytes", manifest_bytes(verify->manifest));
 	backup_json_found(found, &out);
+	if (warning.n)
+		json_field_string(&out, "warning", warning);
 	json_end_object(&out);
 	printf("%.*s\n", STR_ARG(buf_str(&out)));
 	buf_free(&out);
@@ -516,7 +593,7 @@ static void print_verified(struct ctl *ctl, const struct verify *verify, const s
 
 int ctl_run_backup_verify(struct ctl *ctl, const struct ctl_command *command)
 {
-	struct buf problem = BUF_INIT(BACKUP_TEXT_MAX);
+	struct buf problem = BUF_INIT(BACKUP_TEXT_MAX), warning = BUF_INIT(BACKUP_TEXT_MAX);
 	struct repository *repository = mem_alloc(1, sizeof *repository);
 	struct backup_work work = { .problem = &problem };
 	struct backup_found found = { .ctl = ctl, .work = &work, .json = BUF_INIT(BACKUP_DAMAGE_MAX) };
@@ -525,16 +602,17 @@ int ctl_run_backup_verify(struct ctl *ctl, const struct ctl_command *command)
 	int err = repository_open(path, NULL, repository, &problem);
 	json_begin_array(&found.json);
 	if (err == 0)
-		err = repository_find(repository, ctl_option(ctl, "--at"), &verify.manifest, &problem);
+		err = repository_find(repository, ctl_option(ctl, "--at"), &verify.manifest, &warning, &problem);
 	if (err == 0) {
 		progress_begin(&work.progress, "verifying", 2 * manifest_bytes(verify.manifest), "messages");
 		err = verify_one(&verify, &found, &problem);
 		progress_end(&work.progress);
 	}
 	json_end_array(&found.json);
-	int result = err < 0 ? fail(ctl, err, &problem) : found.damaged + found.pieces ? EXIT_FAILED : EXIT_DONE;
+	int result = err < 0 ? fail(ctl, err, &problem) : found.damaged + found.pieces + warning.n ? EXIT_FAILED : EXIT_DONE;
 	if (err == 0)
-		print_verified(ctl, &verify, &found);
+		print_verified(ctl, &verify, &found, buf_str(&warning));
+	buf_free(&warning);
 	repository_close(repository);
 	mem_free(repository);
 	buf_free(&found.json);

@@ -106,9 +106,10 @@ struct repository {
 int repository_open(const char *path, const char *store, struct repository *out, struct buf *problem) MUST_CHECK;
 void repository_close(struct repository *repository);
 /* The generation that `at` means: "latest" or empty, a name, or the newest that is not after a time like 2026-01-31 or
- * 2026-01-31T12:00 (UTC). ERR_NOT_FOUND, or ERR_SYNTAX where there is no such day or time; and a problem. */
+ * 2026-01-31T12:00 (UTC). ERR_NOT_FOUND, ERR_CORRUPT (its manifest cannot be read), or ERR_SYNTAX where there is no such day
+ * or time; and a problem. warning: a sentence where a newer one was passed over, as its manifest cannot be read. */
 int repository_find(const struct repository *repository, struct str at, const struct backup_manifest **out,
-                    struct buf *problem) MUST_CHECK;
+                    struct buf *warning, struct buf *problem) MUST_CHECK;
 /* Is there a generation of that name? */
 bool repository_has(const struct repository *repository, const char *name);
 /* The generation with the latest time, when that is later than `now` by more than a day, else NULL: a clock was wrong
@@ -171,8 +172,15 @@ int source_open(struct ctl *ctl, struct backup_source **out, struct buf *problem
 /* Into which folder, which is locked: a run that was killed holds up none that comes after it. */
 void source_set_name(struct backup_source *source, const struct repository *repository);
 const struct store_identity *source_identity(const struct backup_source *source);
-/* The snapshots into folder (a path), as directory.db, 00.db ...; from now until source_close segments stay. */
+/* The snapshots into folder (a path), as directory.db, 00.db ...; from now until source_close segments stay. A database of
+ * which no snapshot can be made is copied as it lies. */
 int source_snapshot(struct backup_source *source, const char *folder, struct buf *problem) MUST_CHECK;
+/* Was it copied as it lies? That of a shard, or of SOURCE_DIRECTORY. */
+#define SOURCE_DIRECTORY (-1)
+bool source_is_as_it_lies(const struct backup_source *source, int shard);
+/* The segments' files that a shard has now, in no order. ERR_NOT_FOUND: no folder. */
+typedef void source_segment_fn(void *owner, uint32_t number, uint64_t size);
+int source_each_segment(const struct backup_source *source, uint16_t shard, source_segment_fn *each, void *owner) MUST_CHECK;
 /* ERR_NOT_FOUND: it is gone. */
 int source_segment(const struct backup_source *source, uint16_t shard, uint32_t number, int *fd) MUST_CHECK;
 int source_alive(void *source, struct buf *problem) MUST_CHECK;
@@ -211,6 +219,9 @@ struct verify {
 	const char *store; /* folder of a store that was restored: its segments are read; NULL: those of the backup */
 	uint64_t messages; /* that were looked at */
 };
+/* Is it a database of ours (a path: index.db, or the directory) in which SQLite's own check finds no fault? Reads all of it:
+ * about 2 s of CPU for a GB. */
+bool verify_database(const char *path, bool is_directory) MUST_CHECK;
 /* Checksums of all files and pieces, and the databases' own checks. */
 int verify_files(struct verify *verify) MUST_CHECK;
 /* The record whose body begins there: NULL and the checksum of its body, or what is wrong with it. room:

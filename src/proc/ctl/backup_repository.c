@@ -125,12 +125,14 @@ static int read_mark(struct repository *repository, struct buf *problem)
 	if (result == ERR_CORRUPT)
 		return backup_fail(problem, result, "%s/" BACKUP_MARK " is damaged, or made by a newer version",
 		                   repository->path);
+	if (result == ERR_FILE_TYPE)
+		return backup_fail(problem, result, "cannot read %s/" BACKUP_MARK ": %s", repository->path, err_text(result));
 	return result < 0 ? backup_fail(problem, result, "cannot read %s/" BACKUP_MARK ": %m", repository->path) : 0;
 }
 
 static int lock(struct repository *repository, bool writes, struct buf *problem)
 {
-	repository->mark = openat(repository->folder, BACKUP_MARK, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	repository->mark = openat(repository->folder, BACKUP_MARK, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (repository->mark < 0)
 		return backup_fail(problem, err_from_errno(errno), "%s is no folder of backups: it has no file " BACKUP_MARK,
 		                   repository->path);
@@ -300,8 +302,24 @@ static bool has_zone(struct str at)
 	return n > 0 && str_find_byte(at, ':') >= 0 && ctl_read_moment(str_first(at, at.n - n), &seconds) == 0;
 }
 
+/* Is the generation `name` what `at` (a name), or the newest up to `until` (NULL: whenever), may mean? */
+static bool is_meant(const char *name, struct str at, const char *until)
+{
+	return at.n > 0 ? str_eq(at, str_from_c(name)) : !until || strcmp(name, until) <= 0;
+}
+
+/* Only its name tells how old it is. */
+static void warn_passed_over(const struct repository *repository, const char *found, const char *until, struct buf *warning)
+{
+	for (size_t i = 0; i < repository->n_unreadable && warning->n == 0; i++)
+		if (strcmp(repository->unreadable[i], found) > 0 && is_meant(repository->unreadable[i], STR(""), until))
+			(void)backup_fail(warning, ERR_CORRUPT,
+			                  "the manifest of %s/" BACKUP_GENERATIONS "/%s cannot be read; the newest that can be is %s",
+			                  repository->path, repository->unreadable[i], found);
+}
+
 int repository_find(const struct repository *repository, struct str at, const struct backup_manifest **out,
-                    struct buf *problem)
+                    struct buf *warning, struct buf *problem)
 {
 	char time[BACKUP_NAME_MAX];
 	size_t n = repository->n_generations;
@@ -311,20 +329,23 @@ int repository_find(const struct repository *repository, struct str at, const st
 		return backup_fail(problem, ERR_SYNTAX, "--at: \"%.*s\" is no day or time that there is", STR_ARG(at));
 	if (result < 0 && has_zone(at))
 		return backup_fail(problem, ERR_SYNTAX, "--at takes times in UTC, without a zone, not \"%.*s\"", STR_ARG(at));
-	if (n == 0)
-		return backup_fail(problem, ERR_NOT_FOUND, "there is no backup in %s%s", repository->path,
-		                   repository->n_unreadable ? " whose manifest can be read" : "");
-	if (latest) {
-		*out = repository->generations[n - 1];
-		return 0;
-	}
+	const char *until = latest || result < 0 ? NULL : time;
+	struct str wanted = result < 0 ? at : STR("");
 	for (size_t i = n; i-- > 0;) {
 		const struct backup_manifest *generation = repository->generations[i];
-		if (result == 0 ? strcmp(generation->name, time) <= 0 : str_eq(at, str_from_c(generation->name))) {
+		if (is_meant(generation->name, wanted, until)) {
 			*out = generation;
+			if (wanted.n == 0)
+				warn_passed_over(repository, generation->name, until, warning);
 			return 0;
 		}
 	}
+	for (size_t i = 0; i < repository->n_unreadable; i++)
+		if (is_meant(repository->unreadable[i], wanted, until))
+			return backup_fail(problem, ERR_CORRUPT, "the manifest of %s/" BACKUP_GENERATIONS "/%s cannot be read",
+			                   repository->path, repository->unreadable[i]);
+	if (n == 0)
+		return backup_fail(problem, ERR_NOT_FOUND, "there is no backup in %s", repository->path);
 	if (result < 0)
 		return backup_fail(problem, ERR_NOT_FOUND, "there is no backup \"%.*s\" in %s (see mansio backup list)",
 		                   STR_ARG(at), repository->path);

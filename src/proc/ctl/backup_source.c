@@ -1,7 +1,8 @@
 /* backup_source.c: the store that is backed up. While the server runs, auth and the shards make snapshots in their
  * own folders, which are copied from there, and the shards keep all segments until they are told that the backup is
  * over; while none runs, the snapshots are made here, under the store's lock. The files of the store are only read, and
- * the snapshots removed.
+ * the snapshots removed. A database of which no snapshot can be made (it is damaged, or its shard does not run) is copied
+ * as it lies, with what its log has, so that all the rest is saved and a salvage can be made of what was.
  *
  * Order: the directory first, then the shards. An account that was added meanwhile is then in a shard and not in the
  * directory, which harms nobody; one that was removed (or moved to another shard) meanwhile is missing in the shard
@@ -12,6 +13,7 @@
 #include "auth/directory.h"
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "db/snapshot.h"
@@ -28,6 +30,11 @@
 #define OFFLINE_SLICE 100000 /* microseconds */
 #define CACHE_KB      16384
 #define OPEN_WAIT_MS  5000
+#define ABSENT_TRIES  4       /* for a shard that is being started, */
+#define ALL_TRIES     20      /* and for all of them: the server is being started */
+#define ABSENT_NS     500000000
+#define CHUNK         ((size_t)256 * 1024)
+#define PAGE_BYTES    4096
 
 struct backup_source {
 	struct ctl *ctl;
@@ -36,9 +43,27 @@ struct backup_source {
 	bool online, begun;
 	int lock;      /* offline */
 	char name[64]; /* of this backup, to the shards */
+	bool *as_it_lies; /* 0: the directory, then the shards; NULL: every snapshot must be made */
 };
 
 /* --- asking the server --- */
+
+/* What one shard says. An error where no snapshot of it can be had, unless its index.db may be copied as it lies; of a
+ * shard that stopped meanwhile neither that nor its segments are known to be as they were. */
+static int take_part(struct backup_source *source, const struct json_value *part, bool keeps, bool *more, struct buf *problem)
+{
+	bool absent = json_is_true(json_member(part, "absent")), failed = json_is_true(json_member(part, "failed"));
+	uint64_t shard = json_u64(json_member(part, "shard"));
+	*more |= !json_is_true(json_member(part, "done"));
+	if ((!absent && !failed) || shard >= source->identity.shards)
+		return 0;
+	if (!source->as_it_lies || (keeps && !source->as_it_lies[shard + 1]))
+		return backup_fail(problem, absent ? ERR_UNAVAILABLE : ERR_CORRUPT,
+		                   absent ? "shard %u does not answer now; try again"
+		                          : "index.db of shard %u could not be copied; see the server's log", (unsigned)shard);
+	source->as_it_lies[shard + 1] = true;
+	return 0;
+}
 
 /* *more: not done everywhere. */
 static int ask(struct backup_source *source, enum control_command command, const struct str *arguments, uint32_t n,
@@ -58,8 +83,9 @@ static int ask(struct backup_source *source, enum control_command command, const
 			backup_fail(problem, reply.result < 0 ? reply.result : result, "%.*s", STR_ARG(buf_str(&reply.message)));
 	*more = false;
 	if (result == 0 && json_parse(buf_str(&reply.json), &arena, &answer) == 0)
-		for (const struct json_value *part = answer->kind == JSON_ARRAY ? answer->first : NULL; part; part = part->next)
-			*more |= !json_is_true(json_member(part, "done"));
+		for (const struct json_value *part = answer->kind == JSON_ARRAY ? answer->first : NULL; part && result == 0;
+		     part = part->next)
+			result = take_part(source, part, n > 0 && str_eq(arguments[0], STR("keep")), more, problem);
 	arena_free(&arena);
 	ctl_reply_free(&reply);
 	return result;
@@ -152,6 +178,7 @@ void source_close(struct backup_source **pointer)
 	if (source->lock >= 0)
 		close(source->lock);
 	buf_free(&ignored);
+	mem_free(source->as_it_lies);
 	mem_wipe(&source->identity, sizeof source->identity);
 	mem_free(source);
 }
@@ -175,6 +202,82 @@ int source_segment(const struct backup_source *source, uint16_t shard, uint32_t 
 	char name[128];
 	snprintf(name, sizeof name, STORE_FOLDER_SHARDS "/%02u/body/%06u.seg", shard, number);
 	return open_file(source, name, fd);
+}
+
+struct each_segment {
+	source_segment_fn *each;
+	void *owner;
+};
+
+static int look_at_segment(void *owner, int folder, const char *name)
+{
+	const struct each_segment *walk = owner;
+	struct str rest = str_from_c(name);
+	struct stat facts;
+	uint64_t number;
+	if (str_to_u64(str_cut(&rest, '.'), UINT32_MAX, &number) == 0 && number > 0 && str_eq(rest, STR("seg")) &&
+	    fstatat(folder, name, &facts, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(facts.st_mode))
+		walk->each(walk->owner, (uint32_t)number, (uint64_t)facts.st_size);
+	return 0;
+}
+
+int source_each_segment(const struct backup_source *source, uint16_t shard, source_segment_fn *each, void *owner)
+{
+	char path[BACKUP_PATH_MAX];
+	snprintf(path, sizeof path, "%s/" STORE_FOLDER_SHARDS "/%02u/body", source->directory, shard);
+	return folder_each(AT_FDCWD, path, look_at_segment, &(struct each_segment){ each, owner });
+}
+
+/* Zeros stand for what cannot be read. Of what is not there at all: one page of them, which is no database, where an
+ * empty file would be a new one. */
+static int copy_bytes(struct backup_source *source, const char *name, int folder, const char *to, struct buf *problem)
+{
+	struct backup_work work = {
+		.alive = source_alive, .owner = source, .alive_ms = clock_monotonic_ms(), .problem = problem
+	};
+	struct stat facts = { 0 };
+	int from = -1, out = openat(folder, to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int result = out < 0 ? err_from_errno(errno) : 0;
+	if (open_file(source, name, &from) < 0 || fstat(from, &facts) < 0 || !S_ISREG(facts.st_mode) || facts.st_size == 0)
+		facts.st_size = PAGE_BYTES;
+	char *room = mem_alloc_unset(CHUNK);
+	for (uint64_t at = 0, lost, end = (uint64_t)facts.st_size; at < end && result == 0;) {
+		size_t n = (size_t)MIN(end - at, (uint64_t)CHUNK);
+		(void)!read_or_zeros(from, at, room, n, &lost);
+		result = file_write_at(out, at, str_of(room, n));
+		if (result == 0)
+			result = work_done(&work, n);
+		at += n;
+	}
+	mem_free(room);
+	if (from >= 0)
+		close(from);
+	if (out >= 0)
+		close(out);
+	return result;
+}
+
+/* What the log has is put in its place, as far as SQLite can read the two. */
+static int copy_as_it_lies(struct backup_source *source, const char *name, int folder, const char *path, const char *to,
+                           struct buf *problem)
+{
+	const struct db_options options = { .cache_kb = CACHE_KB };
+	char log[BACKUP_PATH_MAX], copy[BACKUP_PATH_MAX], of_log[BACKUP_NAME_MAX + 8];
+	struct db db = { NULL };
+	snprintf(log, sizeof log, "%s-wal", name);
+	snprintf(of_log, sizeof of_log, "%s-wal", to);
+	snprintf(copy, sizeof copy, "%s/%s", path, to);
+	buf_clear(problem); /* why there is no snapshot */
+	int result = copy_bytes(source, name, folder, to, problem);
+	if (result == 0)
+		result = copy_bytes(source, log, folder, of_log, problem);
+	if (result == 0 && db_open(str_from_c(copy), &options, &db) == 0)
+		db_close(&db);
+	if (unlinkat(folder, of_log, 0) < 0 && errno != ENOENT && result == 0)
+		result = err_from_errno(errno);
+	return result < 0 && problem->n == 0
+	           ? backup_fail(problem, result, "cannot copy %s/%s: %s", source->directory, name, err_text(result))
+	           : result;
 }
 
 static int fetch(struct backup_source *source, const char *name, bool is_snapshot, int folder, const char *to,
@@ -223,14 +326,41 @@ static int snapshot_here(struct backup_source *source, const char *name, const c
 
 /* --- snapshots --- */
 
+/* The errors of a database that is damaged, on a disk that may be. */
+static bool is_of_the_database(int err)
+{
+	return err == ERR_CORRUPT || err == ERR_IO || err == ERR_NOT_FOUND;
+}
+
+/* Offline. */
+static int take_here(struct backup_source *source, const char *name, int shard, int folder, const char *path,
+                     const char *to, struct buf *problem)
+{
+	int result = snapshot_here(source, name, path, to, problem);
+	source->as_it_lies[shard + 1] = is_of_the_database(result);
+	return source->as_it_lies[shard + 1] ? copy_as_it_lies(source, name, folder, path, to, problem) : result;
+}
+
 static int take_directory(struct backup_source *source, int folder, const char *path, struct buf *problem)
 {
+	const char *name = STORE_FOLDER_AUTH "/" DIRECTORY_FILE;
 	if (!source->online)
-		return snapshot_here(source, STORE_FOLDER_AUTH "/" DIRECTORY_FILE, path, BACKUP_DIRECTORY, problem);
+		return take_here(source, name, SOURCE_DIRECTORY, folder, path, BACKUP_DIRECTORY, problem);
 	int result = ask_directory(source, STR("begin"), problem);
+	source->as_it_lies[0] = is_of_the_database(result);
+	if (source->as_it_lies[0])
+		return copy_as_it_lies(source, name, folder, path, BACKUP_DIRECTORY, problem);
 	if (result == 0)
 		result = fetch(source, STORE_FOLDER_AUTH "/" DIRECTORY_SNAPSHOT_FILE, true, folder, BACKUP_DIRECTORY, problem);
 	return result == 0 ? ask_directory(source, STR("end"), problem) : result;
+}
+
+static uint16_t count_absent(const struct backup_source *source)
+{
+	uint16_t n = 0;
+	for (uint16_t i = 0; i < source->identity.shards; i++)
+		n += source->as_it_lies && source->as_it_lies[i + 1];
+	return n;
 }
 
 /* Online: the shards make snapshots in their own folders. */
@@ -239,6 +369,13 @@ static int begin_shards(struct backup_source *source, struct buf *problem)
 	bool more = false;
 	int result = ask_shards(source, STR("begin"), &more, problem);
 	source->begun |= result == 0;
+	for (int i = 1; result == 0 && count_absent(source) > 0; i++) {
+		if (i >= (count_absent(source) == source->identity.shards ? ALL_TRIES : ABSENT_TRIES))
+			break;
+		memset(source->as_it_lies + 1, 0, source->identity.shards * sizeof *source->as_it_lies);
+		nanosleep(&(struct timespec){ .tv_nsec = ABSENT_NS }, NULL);
+		result = ask_shards(source, STR("begin"), &more, problem);
+	}
 	while (result == 0 && more)
 		result = ask_shards(source, STR("wait"), &more, problem);
 	return result;
@@ -250,10 +387,11 @@ static int take_shards(struct backup_source *source, int folder, const char *pat
 	int result = source->online ? begin_shards(source, problem) : 0;
 	for (uint16_t i = 0; i < source->identity.shards && result == 0; i++) {
 		snprintf(to, sizeof to, "%02u.db", i);
-		snprintf(name, sizeof name, STORE_FOLDER_SHARDS "/%02u/%s", i,
-		         source->online ? STORE_SNAPSHOT_FILE : "index.db");
-		result = source->online ? fetch(source, name, true, folder, to, problem)
-		                        : snapshot_here(source, name, path, to, problem);
+		bool is_made = source->online && !source->as_it_lies[i + 1];
+		snprintf(name, sizeof name, STORE_FOLDER_SHARDS "/%02u/%s", i, is_made ? STORE_SNAPSHOT_FILE : "index.db");
+		result = is_made          ? fetch(source, name, true, folder, to, problem)
+		         : source->online ? copy_as_it_lies(source, name, folder, path, to, problem)
+		                          : take_here(source, name, i, folder, path, to, problem);
 	}
 	return result;
 }
@@ -323,10 +461,11 @@ int source_shard_snapshot(const struct backup_source *source, uint16_t shard, ch
 
 /* --- snapshots into a folder --- */
 
-/* Accounts of this shard, as the directory has them, that the shard does not have. */
-static int count_missing(struct db *directory, struct db *index, uint16_t shard, uint64_t *missing)
+/* Accounts of this shard, as the directory has them, that the shard does not have: none where a torn page hides them. */
+static uint64_t count_missing(struct db *directory, struct db *index, uint16_t shard)
 {
 	sqlite3_stmt *accounts = NULL, *find = NULL;
+	uint64_t missing = 0;
 	int row = db_prepare(directory, "SELECT id FROM account WHERE shard = ?1 AND made = 1", &accounts);
 	if (row == 0)
 		row = db_prepare(index, "SELECT 1 FROM account WHERE id = ?1 AND removed = 0", &find);
@@ -336,31 +475,36 @@ static int count_missing(struct db *directory, struct db *index, uint16_t shard,
 		db_bind_blob(find, 1, db_column_blob(accounts, 0));
 		int found = db_step(find);
 		db_reset(find);
-		*missing += found == DB_DONE;
+		missing += found == DB_DONE;
 		if (found < 0)
 			row = found;
 	}
 	db_finalize(&accounts);
 	db_finalize(&find);
-	return MIN(row, 0);
+	return row < 0 ? 0 : missing;
 }
 
-static int find_missing(struct backup_source *source, const char *folder, uint64_t *missing, struct buf *problem)
+/* A database that is damaged is told of when the copies are verified. */
+static uint64_t find_missing(struct backup_source *source, const char *folder)
 {
 	struct db directory = { NULL };
+	uint64_t missing = 0;
 	int result = open_snapshot(folder, BACKUP_DIRECTORY, &directory);
-	*missing = 0;
 	for (uint16_t i = 0; i < source->identity.shards && result == 0; i++) {
 		struct db index = { NULL };
 		char name[BACKUP_NAME_MAX];
 		snprintf(name, sizeof name, "%02u.db", i);
-		result = open_snapshot(folder, name, &index);
-		if (result == 0)
-			result = count_missing(&directory, &index, i, missing);
+		if (!source->as_it_lies[i + 1] && open_snapshot(folder, name, &index) == 0)
+			missing += count_missing(&directory, &index, i);
 		db_close(&index);
 	}
 	db_close(&directory);
-	return result < 0 ? backup_fail(problem, result, "a snapshot cannot be read: %s", err_text(result)) : 0;
+	return missing;
+}
+
+bool source_is_as_it_lies(const struct backup_source *source, int shard)
+{
+	return source->as_it_lies && source->as_it_lies[shard + 1];
 }
 
 int source_snapshot(struct backup_source *source, const char *folder, struct buf *problem)
@@ -369,13 +513,14 @@ int source_snapshot(struct backup_source *source, const char *folder, struct buf
 	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = 0;
 	if (fd < 0)
 		return backup_fail(problem, err_from_errno(errno), "cannot open %s: %m", folder);
+	source->as_it_lies = mem_alloc((size_t)source->identity.shards + 1, sizeof *source->as_it_lies);
 	/* accounts that are gone meanwhile: after some tries they are taken as they are, and come back empty */
 	for (int i = 0; i < TRIES && missing > 0 && result == 0; i++) {
 		result = take_directory(source, fd, folder, problem);
 		if (result == 0)
 			result = take_shards(source, fd, folder, problem);
 		if (result == 0)
-			result = find_missing(source, folder, &missing, problem);
+			missing = find_missing(source, folder);
 	}
 	if (result == 0)
 		result = fetch(source, "store", false, fd, BACKUP_STORE, problem);

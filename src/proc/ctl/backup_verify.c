@@ -66,25 +66,30 @@ static int verify_segment(struct verify *verify, const struct backup_segment *se
 	return failed;
 }
 
-static int check_database(struct verify *verify, const char *path)
+/* Garbage may be an empty database, which has no fault. */
+bool verify_database(const char *path, bool is_directory)
 {
-	char whole[BACKUP_PATH_MAX];
 	struct db db = { NULL };
-	sqlite3_stmt *check = NULL;
-	snprintf(whole, sizeof whole, "%.3000s/%s", verify->repository->path, path);
-	int result = snapshot_open(str_from_c(whole), &db);
+	sqlite3_stmt *check = NULL, *tables = NULL;
+	int result = snapshot_open(str_from_c(path), &db);
+	if (result == 0)
+		result = db_prepare(&db, is_directory ? "SELECT 1 FROM account, address" : "SELECT 1 FROM account, message, segment",
+		                    &tables);
 	if (result == 0)
 		result = db_prepare(&db, "PRAGMA integrity_check(1)", &check);
-	if (result == 0) {
-		int row = db_step(check);
-		if (row != DB_ROW || !str_eq(db_column_text(check, 0), STR("ok")))
-			result = ERR_CORRUPT;
-	}
+	bool whole = result == 0 && db_step(check) == DB_ROW && str_eq(db_column_text(check, 0), STR("ok"));
+	db_finalize(&tables);
 	db_finalize(&check);
 	db_close(&db);
-	if (result < 0)
+	return whole;
+}
+
+static void check_database(struct verify *verify, const char *name, const char *path)
+{
+	char whole[BACKUP_PATH_MAX];
+	snprintf(whole, sizeof whole, "%.3000s/%s", verify->repository->path, path);
+	if (!verify_database(whole, strcmp(name, BACKUP_DIRECTORY) == 0))
 		tell(verify, path, 0, "this database is damaged");
-	return 0;
 }
 
 static int verify_file(struct verify *verify, const struct backup_file *file, char *room)
@@ -106,7 +111,7 @@ static int verify_file(struct verify *verify, const struct backup_file *file, ch
 	else if (sum != file->sum)
 		tell(verify, path, 0, "bytes have changed");
 	else if (str_ends(str_from_c(file->name), STR(".db")))
-		return check_database(verify, path);
+		check_database(verify, file->name, path);
 	return 0;
 }
 

@@ -3,16 +3,14 @@
 #include "proc/ctl/ctl_private.h"
 
 #include "base/checked.h"
-#include "base/file.h"
+#include "base/clock.h"
 #include "base/json.h"
-#include "base/mem.h"
-#include "loop/tls.h"
+#include "proc/key_pair.h"
 #include "proc/store_folder.h"
 
-#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define PEM_MAX      (1024 * 1024)
 #define PROBLEMS_MAX (256 * 1024)
 #define SHOWN_MAX    (1024 * 1024)
 
@@ -24,13 +22,13 @@ struct problems {
 };
 
 /* Good, but hardly meant. */
-static void add_warning(struct problems *problems, enum conf_setting setting, const char *what)
+static void add_warning(struct problems *problems, enum conf_setting setting, struct str what)
 {
 	const struct ctl *ctl = problems->ctl;
 	uint32_t line = ctl->conf.lines[setting];
 	problems->warnings++;
 	if (!ctl->json) {
-		buf_addf(&problems->text, "%s:%u:1: warning: %s\n", ctl->config_file, (unsigned)line, what);
+		buf_addf(&problems->text, "%s:%u:1: warning: %.*s\n", ctl->config_file, (unsigned)line, STR_ARG(what));
 		return;
 	}
 	json_begin_object(&problems->text);
@@ -38,7 +36,7 @@ static void add_warning(struct problems *problems, enum conf_setting setting, co
 	json_field_u64(&problems->text, "line", line);
 	json_field_u64(&problems->text, "column", 1);
 	json_field_string(&problems->text, "severity", STR("warning"));
-	json_field_string(&problems->text, "text", str_from_c(what));
+	json_field_string(&problems->text, "text", what);
 	json_end_object(&problems->text);
 }
 
@@ -53,7 +51,7 @@ static void check_users(struct problems *problems, const struct conf *conf)
 	if (owners.user != 0 && conf->lines[CONF_server_network_user] != CONF_LINE_DEFAULT)
 		setting = CONF_server_network_user;
 	if (what)
-		add_warning(problems, setting, what);
+		add_warning(problems, setting, str_from_c(what));
 }
 
 static void add_problem(struct problems *problems, uint32_t line, uint32_t column, struct str text)
@@ -72,50 +70,40 @@ static void add_problem(struct problems *problems, uint32_t line, uint32_t colum
 	json_end_object(&problems->text);
 }
 
-static void add_file_problem(struct problems *problems, enum conf_setting setting, struct str what)
+static void add_file_problem(void *owner, enum conf_setting setting, struct str what)
 {
+	struct problems *problems = owner;
 	const struct ctl *ctl = problems->ctl;
-	struct buf text = BUF_INIT(CONTROL_ARGUMENT_MAX * 3);
+	struct buf text = BUF_INIT(CONTROL_ARGUMENT_MAX + KEY_PAIR_TEXT_MAX);
 	uint32_t line = ctl->conf.lines[setting];
 	buf_addf(&text, "%s:%u:1: %.*s", ctl->config_file, (unsigned)line, STR_ARG(what));
 	add_problem(problems, line, 1, buf_str(&text));
 	buf_free(&text);
 }
 
-/* A file that a setting names, wholly. */
-static bool read_named(struct problems *problems, enum conf_setting setting, struct str file, struct buf *out)
-{
-	struct buf text = BUF_INIT(CONTROL_ARGUMENT_MAX * 3);
-	int err = file_read(AT_FDCWD, file.p, 0, out);
-	if (err < 0) {
-		buf_addf(&text, "cannot read %.*s: %s", STR_ARG(file), err_text(err));
-		add_file_problem(problems, setting, buf_str(&text));
-	}
-	buf_free(&text);
-	return err == 0;
-}
-
 /* What the server would find out at its start only. */
 static void check_keys(struct problems *problems, const struct conf *conf)
 {
-	struct buf certificate = BUF_INIT(PEM_MAX), key = BUF_INIT(PEM_MAX);
-	struct tls_context *trial;
-	if (conf->tls.certificate.n == 0)
+	struct key_pair keys;
+	struct buf warning = BUF_INIT(KEY_PAIR_TEXT_MAX);
+	if (key_pair_read(conf, add_file_problem, problems, &keys) != 0)
 		return;
-	bool readable = read_named(problems, CONF_tls_certificate, conf->tls.certificate, &certificate);
-	if (read_named(problems, CONF_tls_key, conf->tls.key, &key) && readable) {
-		struct buf text = BUF_INIT(CONTROL_ARGUMENT_MAX * 3);
-		buf_addf(&text, "%.*s and %.*s are not PEM, or the key does not belong to the certificate",
-		         STR_ARG(conf->tls.certificate), STR_ARG(conf->tls.key));
-		if (tls_context_new(buf_str(&certificate), buf_str(&key), (int)conf->tls.minimum_version, &trial) == 0)
-			tls_context_free(&trial);
-		else
-			add_file_problem(problems, CONF_tls_certificate, buf_str(&text));
-		buf_free(&text);
+	if (key_pair_warning(&keys, conf->tls.certificate, clock_wall_seconds(), &warning))
+		add_warning(problems, CONF_tls_certificate, buf_str(&warning));
+	buf_free(&warning);
+	key_pair_free(&keys);
+}
+
+/* A file of another kind is not removed to make place for a socket. */
+static void check_socket(struct problems *problems, enum conf_setting setting, struct str path)
+{
+	struct stat status;
+	struct buf text = BUF_INIT(KEY_PAIR_TEXT_MAX);
+	if (path.n > 0 && lstat(path.p, &status) == 0 && !S_ISSOCK(status.st_mode)) {
+		buf_addf(&text, "%.*s is there already, and is no socket: the server could not listen there", STR_ARG(path));
+		add_file_problem(problems, setting, buf_str(&text));
 	}
-	mem_wipe(key.p, key.n);
-	buf_free(&certificate);
-	buf_free(&key);
+	buf_free(&text);
 }
 
 static void check_all(struct problems *problems, struct ctl *ctl)
@@ -124,6 +112,8 @@ static void check_all(struct problems *problems, struct ctl *ctl)
 	if (conf_parse(buf_str(&ctl->conf_text), str_from_c(ctl->config_file), &ctl->conf, &errors) == 0) {
 		check_keys(problems, &ctl->conf);
 		check_users(problems, &ctl->conf);
+		check_socket(problems, CONF_server_control_socket, ctl->conf.server.control_socket);
+		check_socket(problems, CONF_listen_lmtp_socket, ctl->conf.listen.lmtp_socket);
 	}
 	for (size_t i = 0; i < errors.n; i++)
 		add_problem(problems, errors.list[i].line, errors.list[i].column, errors.list[i].text);

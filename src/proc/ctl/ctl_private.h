@@ -214,6 +214,7 @@ void ctl_print_space(const struct json_value *shards); /* what store compact say
 void ctl_print_time(uint64_t seconds, char *out, size_t size);
 /* Text that others wrote: what would steer the terminal is shown as "?". */
 void ctl_print_text(struct str s);
+void ctl_print_text_to(FILE *to, struct str s);
 /* The same, padded with spaces to so many columns. */
 void ctl_print_padded(struct str s, size_t width);
 /* The columns of the widest of a member's texts, at least so many. */

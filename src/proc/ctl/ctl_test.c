@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/test_folder.h"
 #include "proc/ctl/backup.h"
+#include "proc/ctl/export.h"
 #include "proc/store_folder.h"
 
 #include <fcntl.h>
@@ -293,6 +294,44 @@ static void what_a_disk_cannot_read_is_lost_by_sectors(void **state)
 	munmap(memory + (BAD + 1) * SECTOR, (SECTORS - BAD - 1) * SECTOR);
 }
 
+static void take_spooled(void *owner, struct str bytes)
+{
+	buf_add(owner, bytes);
+}
+
+/* 100 messages of 1000 bytes, all of which begin with their number; every fifth is in a mailbox that is left out, at first. */
+static void the_spool_holds_only_what_may_be_wanted_again(void **state)
+{
+	enum { MESSAGES = 100, SIZE = 1000 };
+	struct place *place = *state;
+	struct export x = { .spool_fd = -1, .folder_fd = open(place->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+	char bytes[SIZE] = "";
+	uint64_t most = 0;
+	for (uint64_t number = 1; number <= MESSAGES; number++) {
+		bytes[0] = (char)number;
+		assert_int_equal(0, export_spool_begin(&x, &(struct parcel_message){ .number = number, .size = SIZE }));
+		assert_int_equal(0, export_spool_add(&x, str_of(bytes, SIZE)));
+		if (number % 5 == 0)
+			export_keep(&x, export_find(&x, number));
+		else
+			export_written(&x, export_find(&x, number));
+		most = MAX(most, x.spool_end);
+	}
+	assert_int_equal(most, (MESSAGES / 5) * SIZE);
+	for (uint64_t number = 5; number <= MESSAGES; number += 5) {
+		struct buf got = BUF_INIT(SIZE);
+		assert_int_equal(0, export_read(&x, export_find(&x, number), take_spooled, &got));
+		assert_int_equal(got.n, SIZE);
+		assert_int_equal(got.p[0], number);
+		export_keep(&x, export_find(&x, number));
+		export_written(&x, export_find(&x, number));
+		buf_free(&got);
+	}
+	assert_int_equal(x.n_waiting, 0);
+	export_spool_free(&x);
+	close(x.folder_fd);
+}
+
 int main(void)
 {
 #define ON_STORE(test) cmocka_unit_test_setup_teardown(test, make_place, remove_place)
@@ -305,6 +344,7 @@ int main(void)
 		ON_STORE(help_is_everywhere_and_has_an_example),
 		ON_STORE(a_store_in_use_is_left_alone),
 		cmocka_unit_test(what_a_disk_cannot_read_is_lost_by_sectors),
+		ON_STORE(the_spool_holds_only_what_may_be_wanted_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "mail/folder_name.h"
 #include "proc/ctl/parcel.h"
 #include "syntax/imap_name.h"
 
@@ -37,22 +38,41 @@ int export_make_folder(struct export *x, const char *path)
 /* --- what cannot be exported --- */
 
 /* mailbox NULL, uid 0: nobody knows of which. */
-static void report(struct export *x, const struct export_mailbox *mailbox, uint32_t uid, const char *problem)
+static void tell(struct export *x, const struct export_mailbox *mailbox, uint32_t uid, const char *problem)
 {
 	struct str name = mailbox ? mailbox->name : x->ctl->arguments[0];
-	x->damaged++;
 	progress_end(&x->progress);
 	fprintf(stderr, "mansio: %s %.*s", mailbox ? "mailbox" : "account", STR_ARG(name));
 	if (uid > 0)
 		fprintf(stderr, ", uid %" PRIu32, uid);
 	fprintf(stderr, ": %s\n", problem);
+}
+
+static void report_damage(struct export *x, const struct export_mailbox *mailbox, uint32_t uid, const char *problem)
+{
+	tell(x, mailbox, uid, problem);
+	x->damaged++;
 	json_begin_object(&x->damage);
 	if (mailbox)
-		json_field_string(&x->damage, "mailbox", name);
+		json_field_string(&x->damage, "mailbox", mailbox->name);
 	if (uid > 0)
 		json_field_u64(&x->damage, "uid", uid);
 	json_field_string(&x->damage, "problem", str_from_c(problem));
 	json_end_object(&x->damage);
+}
+
+/* The name is too long for the format, and perhaps not for the one that has the most room. */
+static void leave_out_mailbox(struct export *x, const struct export_mailbox *mailbox)
+{
+	struct buf path = BUF_INIT(FOLDER_PATH_MAX + 1);
+	const char *why = "no file can have its name; it is left out";
+	if (!x->is_nested && folder_name_print(mailbox->name, FOLDER_NESTED, &path) == 0)
+		why = x->format == &EXPORT_MBOX
+		              ? "no mbox file can have its name; it is left out (--format maildir --layout nested has room for it)"
+		              : "no folder of Maildir++ can have its name; it is left out (--layout nested has room for it)";
+	buf_free(&path);
+	x->left_out_mailboxes++;
+	tell(x, mailbox, 0, why);
 }
 
 /* --- frames --- */
@@ -69,9 +89,9 @@ static int take_mailbox(struct export *x, const struct parcel_mailbox *m)
 	int err = x->format->open_mailbox(x, x->n_mailboxes - 1);
 	if (err != ERR_LIMIT)
 		return err;
-	x->refused_mailboxes++;
-	progress_end(&x->progress);
-	fprintf(stderr, "mansio: mailbox %.*s: no file can have this name; it is left out\n", STR_ARG(mailbox->name));
+	mem_free(mailbox->path);
+	mailbox->path = NULL;
+	leave_out_mailbox(x, mailbox);
 	return 0;
 }
 
@@ -86,24 +106,26 @@ static void take_missing(struct export *x, const struct parcel_missing *missing)
 		return;
 	}
 	snprintf(problem, sizeof problem, "%.*s", STR_ARG(missing->problem));
-	report(x, mailbox ? &x->mailboxes[mailbox - 1] : NULL, 0, problem);
+	report_damage(x, mailbox ? &x->mailboxes[mailbox - 1] : NULL, 0, problem);
 }
 
 static int take_entry(struct export *x, uint32_t index, const struct parcel_entry *entry)
 {
-	const struct export_mailbox *mailbox = &x->mailboxes[index];
+	struct export_mailbox *mailbox = &x->mailboxes[index];
 	struct export_entry e = { .mailbox = index, .message = export_find(x, entry->message), .entry = entry };
 	if (!e.message || e.message->problem) {
-		report(x, mailbox, entry->uid, e.message ? e.message->problem : "its message was not sent");
+		report_damage(x, mailbox, entry->uid, e.message ? e.message->problem : "its message was not sent");
 		return 0;
 	}
 	if (!mailbox->path) {
-		report(x, mailbox, entry->uid, "its mailbox is left out");
+		mailbox->left_out++;
+		export_keep(x, e.message);
 		return 0;
 	}
 	int err = x->format->write(x, &e);
 	if (err == ERR_NOT_FOUND && e.message->is_written) {
-		report(x, mailbox, entry->uid, "its file, which another mailbox has too, was moved meanwhile; export again");
+		tell(x, mailbox, entry->uid, "its file, which another mailbox has too, was moved meanwhile; export again");
+		x->moved++;
 		return 0;
 	}
 	if (err)
@@ -144,6 +166,7 @@ static int take_frame(struct export *x, const struct parcel_frame *frame)
 	case PARCEL_CHANGE:
 	case PARCEL_HIDDEN:
 	case PARCEL_DUE:
+	case PARCEL_SOURCES:
 	case PARCEL_ACK:
 	case PARCEL_RESULT:
 		break;
@@ -211,9 +234,26 @@ static int open_folder(struct export *x)
 
 /* --- what is said --- */
 
+static void print_left_out(const struct export *x, struct buf *out)
+{
+	json_key(out, "left_out");
+	json_begin_array(out);
+	for (uint32_t i = 0; i < x->n_mailboxes; i++) {
+		if (x->mailboxes[i].path)
+			continue;
+		json_begin_object(out);
+		json_field_string(out, "mailbox", x->mailboxes[i].name);
+		json_field_u64(out, "messages", x->mailboxes[i].left_out);
+		json_end_object(out);
+	}
+	json_end_array(out);
+}
+
 static void print_summary(struct export *x)
 {
 	char size[64];
+	uint32_t written = x->n_mailboxes - x->left_out_mailboxes;
+	uint64_t left_out = 0;
 	if (x->ctl->json) {
 		struct buf out = BUF_INIT(DAMAGE_MAX + 65536);
 		json_end_array(&x->damage);
@@ -221,25 +261,35 @@ static void print_summary(struct export *x)
 		json_field_string(&out, "account", x->ctl->arguments[0]);
 		json_field_string(&out, "format", str_from_c(x->format->name));
 		json_field_string(&out, "folder", str_from_c(x->folder));
-		json_field_u64(&out, "mailboxes", x->n_mailboxes);
+		json_field_u64(&out, "mailboxes", written);
 		json_field_u64(&out, "messages", x->entries);
 		json_field_u64(&out, "there_already", x->there);
 		json_field_u64(&out, "bytes", x->bytes);
 		json_field_u64(&out, "damaged", x->damaged);
 		json_key(&out, "damage");
 		json_put_raw(&out, buf_error(&x->damage) ? STR("[]") : buf_str(&x->damage));
+		print_left_out(x, &out);
+		json_field_u64(&out, "moved_meanwhile", x->moved);
 		json_end_object(&out);
 		printf("%.*s\n", STR_ARG(buf_str(&out)));
 		buf_free(&out);
 		return;
 	}
 	ctl_print_size(x->entries, x->bytes, size);
-	printf("exported: %s, in %" PRIu32 " mailbox%s\n", size, x->n_mailboxes, x->n_mailboxes == 1 ? "" : "es");
+	printf("exported: %s, in %" PRIu32 " mailbox%s\n", size, written, written == 1 ? "" : "es");
 	if (x->there)
 		printf("of these, %" PRIu64 " were there already\n", x->there);
 	if (x->damaged)
 		printf("not exported, since they are damaged: %" PRIu64 " (see above); 'mansio store check' says where, 'mansio store "
 		       "salvage' recovers what can be recovered\n", x->damaged);
+	if (x->moved)
+		printf("not exported, since their files were moved meanwhile: %" PRIu64 " (see above); run the same command again\n",
+		       x->moved);
+	for (uint32_t i = 0; i < x->n_mailboxes; i++)
+		left_out += x->mailboxes[i].left_out;
+	if (x->left_out_mailboxes)
+		printf("left out: %" PRIu64 " message%s of %" PRIu32 " mailbox%s whose name no file can have (see above)\n", left_out,
+		       left_out == 1 ? "" : "s", x->left_out_mailboxes, x->left_out_mailboxes == 1 ? "" : "es");
 }
 
 static int fail_local(struct export *x, int err, int errnum)
@@ -313,21 +363,28 @@ static int run(struct export *x)
 	if (n > CTL_ARGUMENTS_MAX - 1)
 		return ctl_usage(ctl, "too many options %.*s", STR("--mailbox"));
 	for (uint32_t i = 0; i < n; i++) {
-		if (imap_name_is_inbox(names[i]))
-			names[i] = STR("INBOX");
+		if (names[i].n > CONTROL_ARGUMENT_MAX) {
+			buf_free(&texts);
+			return usage(ctl, "a value of --mailbox is too long");
+		}
 		buf_addf(&texts, "mailbox=%.*s", STR_ARG(names[i]));
 	}
-	for (uint32_t i = 0, at = 0; i < n; i++) {
-		arguments[1 + i] = str_first(str_from(buf_str(&texts), at), sizeof "mailbox=" - 1 + names[i].n);
-		at += (uint32_t)arguments[1 + i].n;
+	for (size_t i = 0, at = 0; i < n; i++) {
+		size_t name = at + sizeof "mailbox=" - 1;
+		imap_name_normalise(texts.p + name, names[i].n);
+		names[i] = str_of(texts.p + name, names[i].n);
+		arguments[1 + i] = str_of(texts.p + at, name - at + names[i].n);
+		at += arguments[1 + i].n;
 	}
 	int result = read_parcel(x, arguments, 1 + n);
+	if (result == EXIT_DONE) {
+		print_summary(x);
+		result = find_missing(x, names, n);
+		if (result == EXIT_DONE && (x->damaged || x->left_out_mailboxes || x->moved))
+			result = EXIT_FAILED;
+	}
 	buf_free(&texts);
-	if (result)
-		return result;
-	print_summary(x);
-	result = find_missing(x, names, n);
-	return result ? result : x->damaged || x->refused_mailboxes ? EXIT_FAILED : EXIT_DONE;
+	return result;
 }
 
 static void clean_up(struct export *x)
@@ -342,6 +399,7 @@ static void clean_up(struct export *x)
 			mem_free((char *)mailbox->there[k].p);
 		mem_free(mailbox->keywords);
 		mem_free(mailbox->there);
+		mem_free(mailbox->letters);
 		mem_free(mailbox->path);
 		mem_free((char *)mailbox->name.p);
 	}

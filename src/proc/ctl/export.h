@@ -20,6 +20,7 @@ struct export_message {
 	struct date date;
 	char *problem; /* it is missing, and why; owned */
 	bool is_written;
+	bool is_kept;        /* export_keep */
 	uint64_t start, end; /* in the spool; written: in the mbox */
 	uint32_t mailbox;    /* written: index of it */
 	char *path;          /* written to a Maildir: its file; owned */
@@ -30,10 +31,12 @@ struct export_mailbox {
 	uint32_t recent;
 	size_t n_keywords;
 	struct str *keywords;
+	uint8_t *letters;  /* Maildir: of each keyword, or MAILDIR_NO_LETTER; owned */
 	char *path;        /* below the folder of the export; NULL: it cannot be written there */
 	struct str *there; /* Maildir: names of the files that an earlier run left, sorted; each owned */
 	size_t n_there;
 	uint64_t written;  /* mbox: bytes */
+	uint64_t left_out; /* entries, where there is no path */
 };
 
 struct export_entry {
@@ -68,14 +71,16 @@ struct export {
 	uint32_t n_mailboxes;
 	/* export_spool.c */
 	int spool_fd;
-	uint64_t spool_end, n_waiting;  /* messages in the spool that were not written yet */
+	uint64_t spool_end, n_waiting;  /* messages in the spool that were neither written nor kept yet */
+	uint64_t spool_kept;            /* bytes at its beginning that it keeps to the end */
 	struct export_message *messages;
 	size_t n_messages;
 	uint32_t *slots; /* hash table: index into messages + 1 */
 	size_t n_slots;
 	void *writing; /* of the format */
 	/* what is told in the end */
-	uint64_t entries, bytes, there, damaged, refused_mailboxes;
+	uint64_t entries, bytes, there, damaged, moved;
+	uint32_t left_out_mailboxes; /* for want of a path */
 	char problem[512]; /* why a function failed, where errno does not say it */
 	struct buf damage; /* JSON */
 	struct progress progress;
@@ -93,6 +98,8 @@ int export_read(struct export *x, const struct export_message *message, void (*g
                 void *owner) MUST_CHECK;
 /* It is in a file now: the spool may forget it. */
 void export_written(struct export *x, struct export_message *message);
+/* Its entry has no file to go into; another one may: the spool keeps it, and all that lies before it. */
+void export_keep(struct export *x, struct export_message *message);
 void export_spool_free(struct export *x);
 
 /* --- export.c --- */

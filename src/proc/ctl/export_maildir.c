@@ -17,10 +17,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define PATH_ROOM (FOLDER_PATH_MAX + 2 * MAILDIR_NAME_MAX)
+#define KEYWORDS_TEXT 65536 /* as much as import reads */
 #define OUT_CHUNK 65536
 #define OUT_MAX   (4 * OUT_CHUNK) /* more than the largest piece that comes at once */
 
@@ -122,13 +124,20 @@ static int list_there(struct export *x, struct export_mailbox *mailbox)
 
 /* --- mailboxes --- */
 
+/* One that is there keeps its mode, and where that is allowed its owner; it is not lost in a power cut. */
 static int write_small_file(struct export *x, const char *folder, const char *name, struct str text)
 {
 	char path[PATH_ROOM], partial[PATH_ROOM];
+	struct stat before;
 	snprintf(path, sizeof path, "%s/%s", folder, name);
 	snprintf(partial, sizeof partial, "%s/tmp/%s", folder, name);
 	int fd = openat(x->folder_fd, partial, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
 	int err = fd < 0 ? err_from_errno(errno) : file_write(fd, text);
+	if (!err && fstatat(x->folder_fd, path, &before, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(before.st_mode)) {
+		(void)!fchown(fd, before.st_uid, before.st_gid);
+		if (fchmod(fd, before.st_mode & 0666) < 0 || (text.n > 0 && fsync(fd) < 0))
+			err = err_from_errno(errno);
+	}
 	if (fd >= 0 && close(fd) < 0 && !err)
 		err = err_from_errno(errno);
 	if (!err && renameat(x->folder_fd, partial, x->folder_fd, path) < 0)
@@ -136,17 +145,53 @@ static int write_small_file(struct export *x, const char *folder, const char *na
 	return err;
 }
 
-static int write_keywords(struct export *x, const struct export_mailbox *mailbox)
+/* The keywords of mail that is there already, be it of another account or program; none: an empty text. */
+static int read_keywords(struct export *x, const struct export_mailbox *mailbox, struct buf *text)
 {
-	struct buf text = BUF_INIT((size_t)KEYWORDS_MAX * (KEYWORD_NAME_MAX + 8));
-	for (size_t i = 0; i < mailbox->n_keywords && i < MAILDIR_LETTERS_MAX; i++)
-		buf_addf(&text, "%zu %.*s\n", i, STR_ARG(mailbox->keywords[i]));
-	if (mailbox->n_keywords > MAILDIR_LETTERS_MAX)
-		fprintf(stderr, "mansio: mailbox %.*s has %zu keywords; a Maildir can have %d, the rest is left out\n",
-		        STR_ARG(mailbox->name), mailbox->n_keywords, MAILDIR_LETTERS_MAX);
-	int err = text.n > 0 ? write_small_file(x, mailbox->path, MAILDIR_KEYWORDS_FILE, buf_str(&text)) : 0;
-	buf_free(&text);
+	char path[PATH_ROOM];
+	struct stat about;
+	snprintf(path, sizeof path, "%s/%s", mailbox->path, MAILDIR_KEYWORDS_FILE);
+	int err = file_read(x->folder_fd, path, O_NOFOLLOW, text);
+	if (err == 0 || err == ERR_NOT_FOUND)
+		return 0;
+	const char *why = err == ERR_LIMIT ? "it is too large" : err_text(err);
+	if (fstatat(x->folder_fd, path, &about, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(about.st_mode))
+		why = "a link, which is not followed";
+	snprintf(x->problem, sizeof x->problem, "cannot read %.150s/%.150s/%s (%s); without it nobody knows which letters are free",
+	         x->folder, mailbox->path, MAILDIR_KEYWORDS_FILE, why);
 	return err;
+}
+
+static uint32_t letters_there(const struct export_mailbox *mailbox)
+{
+	uint32_t letters = 0;
+	struct maildir_name name;
+	for (size_t i = 0; i < mailbox->n_there; i++)
+		if (maildir_name_parse(mailbox->there[i], &name) == 0)
+			letters |= name.letters;
+	return letters;
+}
+
+/* What the letters of mail that is there mean stays as it is; new keywords get free ones. */
+static int add_keywords(struct export *x, struct export_mailbox *mailbox)
+{
+	struct buf before = BUF_INIT(KEYWORDS_TEXT / 2), after = BUF_INIT(KEYWORDS_TEXT);
+	mailbox->letters = mem_alloc(MAX(mailbox->n_keywords, (size_t)1), sizeof *mailbox->letters);
+	(void)flock(x->folder_fd, LOCK_EX); /* another export may be adding some */
+	int err = read_keywords(x, mailbox, &before);
+	size_t without = err ? 0 : maildir_keywords_add(buf_str(&before), letters_there(mailbox), mailbox->keywords,
+	                                                mailbox->n_keywords, mailbox->letters, &after);
+	if (!err)
+		err = buf_error(&after);
+	if (!err && after.n > before.n)
+		err = write_small_file(x, mailbox->path, MAILDIR_KEYWORDS_FILE, buf_str(&after));
+	(void)flock(x->folder_fd, LOCK_UN);
+	if (without > 0)
+		fprintf(stderr, "mansio: mailbox %.*s: %zu of its %zu keywords are left out; a Maildir can have %d\n",
+		        STR_ARG(mailbox->name), without, mailbox->n_keywords, MAILDIR_LETTERS_MAX);
+	buf_free(&before);
+	buf_free(&after);
+	return err == ERR_LIMIT ? ERR_IO : err; /* ERR_LIMIT speaks of the name */
 }
 
 static int find_path(struct export *x, struct export_mailbox *mailbox)
@@ -177,8 +222,8 @@ static int maildir_open_mailbox(struct export *x, uint32_t index)
 	if (!err && !x->is_nested && !str_eq(mailbox->name, STR("INBOX")))
 		err = write_small_file(x, mailbox->path, "maildirfolder", STR(""));
 	if (!err)
-		err = write_keywords(x, mailbox);
-	return err ? err : list_there(x, mailbox);
+		err = list_there(x, mailbox);
+	return err || mailbox->n_keywords == 0 ? err : add_keywords(x, mailbox);
 }
 
 /* --- messages --- */
@@ -189,8 +234,8 @@ static void set_flags(const struct export_mailbox *mailbox, const struct parcel_
 	for (size_t i = 0; i < mailbox->n_keywords; i++) {
 		if (!(entry->keywords.word[i / 64] >> (i % 64) & 1))
 			continue;
-		if (i < MAILDIR_LETTERS_MAX)
-			name->letters |= UINT32_C(1) << i;
+		if (mailbox->letters[i] != MAILDIR_NO_LETTER)
+			name->letters |= UINT32_C(1) << mailbox->letters[i];
 		name->is_forwarded |= str_ieq(mailbox->keywords[i], STR("$Forwarded"));
 	}
 }
@@ -222,7 +267,7 @@ static int write_file(struct export *x, const struct export_entry *e, const char
 	char partial[PATH_ROOM];
 	snprintf(partial, sizeof partial, "%s/tmp/%s", x->mailboxes[e->mailbox].path, stem);
 	struct maildir_file file = { .out = BUF_INIT(OUT_MAX) };
-	struct timespec times[2] = { { .tv_nsec = UTIME_NOW }, { .tv_sec = (time_t)MAX(e->message->date.seconds, INT64_C(0)) } };
+	struct timespec times[2] = { { .tv_nsec = UTIME_NOW }, { .tv_sec = (time_t)e->message->date.seconds } };
 	file.fd = openat(x->folder_fd, partial, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
 	if (file.fd < 0)
 		return err_from_errno(errno);

@@ -1,6 +1,6 @@
 /* export_spool.c: messages of a parcel come before the entries that say in which mailboxes they are. Until then they
- * lie in a file without a name beside what is exported; when all of them have been written, it is emptied. The table of
- * all messages stays: an entry that comes later may name one again, and it is read back from where it was written. */
+ * lie in a file without a name beside what is exported; when all of them have been written, it is emptied, but for what
+ * is in a mailbox that is left out. The table of all messages stays: an entry that comes later may name one again, and it is read back from where it was written. */
 #include "proc/ctl/export.h"
 
 #include "base/checked.h"
@@ -75,9 +75,9 @@ int export_spool_begin(struct export *x, const struct parcel_message *message)
 	int err = x->spool_fd < 0 ? open_spool(x) : 0;
 	if (err)
 		return err;
-	if (x->n_waiting == 0 && x->spool_end > 0) {
-		x->spool_end = 0;
-		if (ftruncate(x->spool_fd, 0) < 0 || lseek(x->spool_fd, 0, SEEK_SET) < 0)
+	if (x->n_waiting == 0 && x->spool_end > x->spool_kept) {
+		x->spool_end = x->spool_kept;
+		if (ftruncate(x->spool_fd, (off_t)x->spool_end) < 0 || lseek(x->spool_fd, (off_t)x->spool_end, SEEK_SET) < 0)
 			return err_from_errno(errno);
 	}
 	struct export_message *added = add(x, message->number);
@@ -124,9 +124,18 @@ int export_read(struct export *x, const struct export_message *message, void (*g
 
 void export_written(struct export *x, struct export_message *message)
 {
-	if (!message->is_written)
+	if (!message->is_written && !message->is_kept)
 		x->n_waiting--;
 	message->is_written = true;
+}
+
+void export_keep(struct export *x, struct export_message *message)
+{
+	if (message->is_written || message->is_kept)
+		return;
+	message->is_kept = true;
+	x->spool_kept = MAX(x->spool_kept, message->end);
+	x->n_waiting--;
 }
 
 void export_spool_free(struct export *x)

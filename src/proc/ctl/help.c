@@ -201,7 +201,7 @@ const char CTL_HELP_ALIAS_ADD[] =
 	"usage: mansio alias add [OPTION]... ADDRESS TARGET...\n"
 	"\n"
 	"Mail to ADDRESS goes to each TARGET, an account or another alias of this server. An alias that exists gets\n"
-	"the targets as well. Circles are refused.\n"
+	"the targets as well. Circles are refused, and so is *@DOMAIN: there are no catch-all addresses.\n"
 	"\n"
 	OPTIONS
 	"\n"

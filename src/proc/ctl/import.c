@@ -107,8 +107,8 @@ static int fail(struct import *x, int err)
 	for (size_t i = 0; name[i] && i < sizeof code - 1; i++)
 		code[i] = ascii_lower(name[i]);
 	if (x->durable.imported > 0 && !x->ctl->json)
-		fprintf(stderr, "mansio: %" PRIu64 " message%s are in so far\n", x->durable.imported,
-		        x->durable.imported == 1 ? "" : "s");
+		fprintf(stderr, "mansio: at least %" PRIu64 " message%s in so far\n", x->durable.imported,
+		        x->durable.imported == 1 ? " is" : "s are");
 	return ctl_fail(x->ctl, exit_code_of(err), code, buf_str(&x->problem));
 }
 
@@ -123,6 +123,7 @@ static void print_json(const struct import *x)
 	json_field_u64(&out, "messages", x->durable.imported);
 	json_field_u64(&out, "there_already", x->there_already);
 	json_field_bool(&out, "resumed", x->resumed);
+	json_field_bool(&out, "went_back", x->went_back);
 	json_field_u64(&out, "too_large", x->too_large);
 	json_field_u64(&out, "refused", x->refused);
 	json_field_u64(&out, "unreadable", x->unreadable + x->scan.unreadable);
@@ -134,6 +135,8 @@ static void print_json(const struct import *x)
 	json_field_u64(&out, "deleted", x->deleted);
 	json_field_u64(&out, "with_nul", x->with_nul);
 	json_field_u64(&out, "with_uidl", x->with_uidl);
+	json_field_u64(&out, "keywords_left_out", x->keywords_left_out);
+	json_field_u64(&out, "renamed", x->scan.renamed);
 	json_end_object(&out);
 	printf("%.*s\n", STR_ARG(buf_str(&out)));
 	buf_free(&out);
@@ -157,31 +160,47 @@ static int print_summary(const struct import *x)
 		{ x->scan.links, "link", "passed over" },
 		{ x->scan.mbox_files, "mbox file", "passed over among Maildirs; name such a file to import it" },
 		{ x->deleted, "message", "left out, deleted in Thunderbird and not compacted yet" },
+		{ x->keywords_left_out, "keyword", "left out of messages, since their mailboxes have as many as they may (imap.max_keywords)" },
+		{ x->scan.renamed, "folder", "went to a mailbox of another name, since none can have its own" },
 		{ x->with_nul, "message", "held NUL bytes, which mail cannot have; each is a \"?\" now" },
 	};
 	if (x->ctl->json) {
 		print_json(x);
 	} else {
 		if (x->with_uidl)
-			printf("POP3 ids of the other server: kept of %" PRIu64 " messages\n", x->with_uidl);
+			printf("POP3 ids of the other server: sent with %" PRIu64 " message%s\n", x->with_uidl,
+			       x->with_uidl == 1 ? "" : "s");
 		printf("imported: %" PRIu64 " message%s into %" PRIu32 " mailbox%s\n", x->durable.imported,
 		       x->durable.imported == 1 ? "" : "s", x->n_targets, x->n_targets == 1 ? "" : "es");
 		for (size_t i = 0; i < COUNT_OF(NOTES); i++)
 			if (NOTES[i].n)
 				printf("%" PRIu64 " %s%s: %s\n", NOTES[i].n, NOTES[i].of, NOTES[i].n == 1 ? "" : "s", NOTES[i].what);
 	}
-	return x->too_large || x->refused || unreadable || folders || x->still_there ? EXIT_FAILED : EXIT_DONE;
+	return x->too_large || x->refused || unreadable || folders || x->still_there || x->keywords_left_out ? EXIT_FAILED
+	                                                                                                     : EXIT_DONE;
 }
 
 /* --- the whole --- */
 
-static int connect_parcel(struct import *x)
+/* With the number of the source as soon as there is one. */
+static int connect_parcel(struct import *x, bool has_number)
 {
 	const struct str arguments[] = { x->account, STR("add"), str_of((const char *)x->transfer, sizeof x->transfer) };
 	int fd;
-	if (ctl_parcel_open(x->ctl, CONTROL_PARCEL_WRITE, arguments, COUNT_OF(arguments), &fd, &x->reply) < 0)
+	if (ctl_parcel_open(x->ctl, CONTROL_PARCEL_WRITE, arguments, has_number ? 3 : 2, &fd, &x->reply) < 0)
 		return ctl_fail_reply(x->ctl, &x->reply);
 	ctl_parcel_sender_begin(&x->sender, fd);
+	return EXIT_DONE;
+}
+
+/* How far the server is: what follows may take long, and nothing is open meanwhile. */
+static int ask_counter(struct import *x, int *err)
+{
+	int result = connect_parcel(x, false);
+	if (result != EXIT_DONE)
+		return result;
+	*err = import_ask_counter(x);
+	ctl_parcel_sender_free(&x->sender);
 	return EXIT_DONE;
 }
 
@@ -198,9 +217,14 @@ static int prepare(struct import *x)
 		err = import_state_save_list(x);
 	if (!err)
 		err = import_state_save(x);
-	if (!err && x->resumed)
-		fprintf(stderr, "mansio: going on where an import was interrupted: %" PRIu64 " messages are in already\n",
-		        x->durable.imported);
+	if (!err && x->resumed && x->durable.imported == 0) /* more may be in than we were told of */
+		fprintf(stderr, "mansio: going on where an import was interrupted\n");
+	else if (!err && x->resumed)
+		fprintf(stderr, "mansio: going on where an import was interrupted: at least %" PRIu64 " message%s in already\n",
+		        x->durable.imported, x->durable.imported == 1 ? " is" : "s are");
+	if (!err && x->went_back)
+		fprintf(stderr, "mansio: the server has gone back to an earlier state, as by a restore of a backup: what it has lost "
+		        "with that is imported again\n");
 	return err;
 }
 
@@ -265,9 +289,11 @@ int ctl_run_import(struct ctl *ctl, const struct ctl_command *command)
 	if (result == EXIT_DONE)
 		result = find_account(x);
 	if (result == EXIT_DONE)
+		result = ask_counter(x, &err);
+	if (result == EXIT_DONE && !err)
 		err = prepare(x);
 	if (result == EXIT_DONE && !err)
-		result = connect_parcel(x);
+		result = connect_parcel(x, true);
 	if (result == EXIT_DONE && !err)
 		err = transfer(x);
 	if (result == EXIT_DONE)

@@ -15,7 +15,9 @@
  * is imported, or will be, is decided by lines alone. The record says up to which number all is done with, and which
  * of these lines were left out and are to be tried again. It follows what the server says is on
  * disk, so it may be behind, and is never ahead. The server keeps the numbers of what it has stored, together with one
- * drawn at the first run, and passes over what it has already.
+ * drawn at the first run, and passes over what it has already. Where the server itself went back to an earlier state, as
+ * by a restore, the counter of the account has too: the record knows how far that was with which line, and what came behind
+ * is done again.
  *
  * A message is the same when it has the same name up to the colon (Maildir), or the same bytes (mbox; without what
  * programs note in its header), in the same folder; or in another, when it is gone from the one where it was. Of
@@ -65,6 +67,7 @@ struct import_scan {
 	uint64_t unreadable_folders; /* and mbox files; wholly or in part */
 	uint64_t links;      /* to folders and mbox files; nobody follows them */
 	uint64_t mbox_files; /* where folders are Maildirs */
+	uint64_t renamed;    /* folders whose mailboxes cannot have their names */
 };
 
 /* A message that was not where the scan had seen it. */
@@ -97,6 +100,7 @@ struct import_uidls {
 	struct str pattern; /* --uidl; empty: auto */
 	bool off;           /* --uidl none */
 	struct buf given;   /* --uidl-file */
+	bool given_is_read; /* the list is of that, whatever the folder */
 	struct buf text;    /* of the folder's list */
 	struct buf made;    /* ids that were made by a pattern */
 	struct import_uidl *list; /* sorted by name */
@@ -126,6 +130,10 @@ struct import {
 	uint64_t before, next; /* as in struct import_record */
 	uint64_t there_already; /* messages of the source that are of imports before this one */
 	bool complete;
+	uint64_t counter;   /* of the account, as the server said it last; 0: it has not */
+	struct import_seen seen[IMPORT_SEEN_MAX]; /* as in struct import_record */
+	uint32_t n_seen, n_seen_before; /* before: without that of this run */
+	bool went_back;     /* the server's counter has */
 	char *state_path;
 	int state_fd; /* locked */
 	unsigned char transfer[ACCOUNT_ID_SIZE];
@@ -156,6 +164,7 @@ struct import {
 	uint64_t too_large, refused, deleted, with_nul, unreadable;
 	uint64_t gone;        /* not there any more */
 	uint64_t still_there; /* not imported, for they moved: the next run finds them */
+	uint64_t keywords_left_out; /* of messages */
 	uint64_t bytes_done; /* of the source */
 	struct progress progress;
 	struct buf problem; /* why it ends, for people */
@@ -167,6 +176,7 @@ struct import_facts {
 	uint8_t flags;
 	const struct str *keywords; /* valid ones */
 	size_t n_keywords;
+	size_t keywords_left_out; /* and further ones, for which there is no room */
 	struct date date;
 	struct str uidl; /* empty: the server gives one */
 };
@@ -228,12 +238,15 @@ int import_leave(struct import *x, const char *why) MUST_CHECK;
 
 /* --- import_state.c --- */
 int import_state_open(struct import *x) MUST_CHECK; /* what earlier runs remember; nobody else uses it from now on */
+/* The server has lines up to this one: with the counter as it said. */
+void import_state_saw(struct import *x, uint64_t number);
 int import_state_save_list(struct import *x) MUST_CHECK;
 int import_state_save(struct import *x) MUST_CHECK;
 
 /* --- import_names.c --- */
-/* The mailbox that the mail of a folder goes to: `folder` is its decoded name, "INBOX" for the source itself. */
-void import_mailbox_name(const struct import *x, struct str folder, struct buf *out);
+/* The mailbox that the mail of a folder goes to: `folder` is its decoded name, "INBOX" for the source itself. False: no
+ * mailbox may have that name, and it got another one, which other folders may have too. */
+bool import_mailbox_name(const struct import *x, struct str folder, struct buf *out);
 
 /* --- import_uidl.c --- */
 /* EXIT_DONE, or the exit code of what was said. */
@@ -260,6 +273,8 @@ int import_message_add(struct import *x, struct str bytes) MUST_CHECK;
 int import_message_send(struct import *x, const struct import_facts *facts) MUST_CHECK;
 /* A mailbox of that name is wanted, whether or not anything is in it, and a subscription of it. */
 int import_mailbox_send(struct import *x, struct str mailbox) MUST_CHECK;
+/* Sets x->counter. */
+int import_ask_counter(struct import *x) MUST_CHECK;
 int import_begin(struct import *x) MUST_CHECK;
 /* Everything was sent: waits until it is on disk. */
 int import_finish(struct import *x) MUST_CHECK;

@@ -46,7 +46,7 @@ static int open_message(struct import *x, const struct import_file *file, struct
 		close(fd);
 		errno = EINVAL;
 	}
-	return -1;
+	return -1; /* ELOOP: a link; ENXIO: a socket */
 }
 
 static int read_message(struct import *x, int fd)
@@ -91,7 +91,7 @@ static int leave_unreadable(struct import *x)
 	char why[200];
 	snprintf(why, sizeof why, "cannot be read (%m)");
 	x->unreadable++;
-	return import_leave(x, why);
+	return import_leave(x, errno == ELOOP ? "is a link" : errno == EINVAL || errno == ENXIO ? "is no file" : why);
 }
 
 static int import_one(struct maildir_import *m)

@@ -74,6 +74,7 @@ static void send_message(struct mbox_import *m, const struct mbox_message *messa
 		.flags = message->flags,
 		.keywords = message->keywords,
 		.n_keywords = message->n_keywords,
+		.keywords_left_out = message->keywords_left_out,
 		.date = message->has_date ? message->date : (struct date){ m->file_time, 0 },
 		.uidl = import_uidl_of_field(x, message->uidl),
 	};

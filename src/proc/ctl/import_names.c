@@ -38,24 +38,26 @@ static struct str known_name(struct str part)
 	return part;
 }
 
-/* A part of a name without what it must not have. */
-static void put_part(struct str part, struct buf *out)
+/* A part of a name without what it must not have. False: it is not as it was. */
+static bool put_part(struct str part, struct buf *out)
 {
+	bool is_same = true;
 	if (str_eq(part, STR(".")) || str_eq(part, STR(".."))) {
 		buf_add_byte(out, '_');
-		return;
+		return false;
 	}
 	size_t begin = out->n;
 	while (part.n > 0) {
 		size_t length;
 		uint32_t character = utf8_first(part, &length);
 		if (out->n - begin + 4 > IMAP_NAME_PART_MAX)
-			break;
-		bool is_bad = character < ' ' || (character >= 0x7f && character < 0xa0) || character == '%' ||
-		              character == '*' || (character & 0xfffe) == 0xfffe;
+			return false;
+		bool is_bad = imap_name_bars(character);
+		is_same = is_same && !is_bad && character != UTF8_REPLACEMENT; /* several may have become that */
 		utf8_put(out, is_bad ? '_' : character);
 		part = str_from(part, length);
 	}
+	return is_same;
 }
 
 static uint32_t depth_of(struct str name)
@@ -66,13 +68,13 @@ static uint32_t depth_of(struct str name)
 	return depth;
 }
 
-void import_mailbox_name(const struct import *x, struct str folder, struct buf *out)
+bool import_mailbox_name(const struct import *x, struct str folder, struct buf *out)
 {
 	struct buf name = BUF_INIT(64 * 1024);
 	const char *why;
 	uint32_t max_depth = MIN((uint32_t)x->ctl->conf.imap.max_mailbox_depth, (uint32_t)MAILBOX_DEPTH_MAX);
 	size_t max_name = MIN((size_t)x->ctl->conf.imap.max_mailbox_name, (size_t)MAILBOX_NAME_MAX);
-	bool is_inbox = imap_name_is_inbox(folder);
+	bool is_inbox = imap_name_is_inbox(folder), is_same = true;
 	buf_add(&name, x->mailbox);
 	if (x->mailbox.n == 0 || !is_inbox) {
 		bool is_first = true;
@@ -82,7 +84,7 @@ void import_mailbox_name(const struct import *x, struct str folder, struct buf *
 				continue;
 			if (name.n > 0)
 				buf_add_byte(&name, '/');
-			put_part(is_first && x->mailbox.n == 0 ? known_name(part) : part, &name);
+			is_same = put_part(is_first && x->mailbox.n == 0 ? known_name(part) : part, &name) && is_same;
 			is_first = false;
 		}
 	}
@@ -92,4 +94,5 @@ void import_mailbox_name(const struct import *x, struct str folder, struct buf *
 	if (out->n > 0)
 		imap_name_normalise(out->p, out->n);
 	buf_free(&name);
+	return is_good && is_same;
 }

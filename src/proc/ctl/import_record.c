@@ -31,6 +31,13 @@ void import_record_print(const struct import_record *record, struct buf *out)
 		json_put_u64(out, record->left.ranges[i].last);
 	}
 	json_end_array(out);
+	json_key(out, "server");
+	json_begin_array(out);
+	for (uint32_t i = 0; i < record->n_seen; i++) {
+		json_put_u64(out, record->seen[i].number);
+		json_put_u64(out, record->seen[i].counter);
+	}
+	json_end_array(out);
 	json_end_object(out);
 	buf_add_byte(out, '\n');
 	buf_free(&transfer);
@@ -49,6 +56,22 @@ static int take_left(const struct json_value *list, struct set *left)
 			return ERR_CORRUPT;
 		set_add(left, (uint32_t)first, (uint32_t)last);
 		above = last;
+	}
+	return 0;
+}
+
+static int take_seen(const struct json_value *list, struct import_record *record)
+{
+	struct import_seen last = { 0, 0 };
+	if (!list)
+		return 0;
+	if (list->kind != JSON_ARRAY)
+		return ERR_CORRUPT;
+	for (const struct json_value *value = list->first; value; value = value->next->next) {
+		const struct import_seen seen = { json_u64(value), json_u64(value->next) };
+		if (record->n_seen == IMPORT_SEEN_MAX || !value->next || seen.number <= last.number || seen.counter < last.counter)
+			return ERR_CORRUPT;
+		record->seen[record->n_seen++] = last = seen;
 	}
 	return 0;
 }
@@ -73,7 +96,7 @@ int import_record_parse(struct str text, struct arena *arena, struct import_reco
 	bool good = json_u64(json_member(value, "form")) == FORM && record.next <= IMPORT_NUMBER_MAX &&
 	            record.number < record.next && record.before < record.next &&
 	            str_to_bytes(json_string(json_member(value, "transfer")), record.transfer, sizeof record.transfer) == 0;
-	if (!good || take_left(json_member(value, "left"), &record.left) < 0) {
+	if (!good || take_left(json_member(value, "left"), &record.left) < 0 || take_seen(json_member(value, "server"), &record) < 0) {
 		set_free(&record.left);
 		return ERR_CORRUPT;
 	}

@@ -26,6 +26,17 @@ void import_add_file(struct import_scan *scan, const struct import_file *file)
 	scan->messages += file->name[0] != '\0';
 }
 
+/* Nothing is left out, but nobody would find it. */
+static void tell_renamed(struct import *x, const struct import_folder *folder)
+{
+	struct buf why = BUF_INIT(MAILBOX_NAME_MAX + 100);
+	buf_addf(&why, "goes to the mailbox \"%.*s\", since none can have its name", STR_ARG(buf_str(&folder->mailbox)));
+	buf_add_byte(&why, '\0');
+	x->scan.renamed++;
+	import_tell(x, folder->path, why.p);
+	buf_free(&why);
+}
+
 static uint32_t add_folder(struct import *x, const char *path, struct str name)
 {
 	struct import_scan *scan = &x->scan;
@@ -33,7 +44,8 @@ static uint32_t add_folder(struct import *x, const char *path, struct str name)
 		scan->folders = mem_resize(scan->folders, scan->n_folders ? (size_t)scan->n_folders * 2 : 1, sizeof *scan->folders);
 	struct import_folder *folder = &scan->folders[scan->n_folders];
 	*folder = (struct import_folder){ mem_copy(str_from_c(path)), BUF_INIT(MAILBOX_NAME_MAX) };
-	import_mailbox_name(x, name, &folder->mailbox);
+	if (!import_mailbox_name(x, name, &folder->mailbox))
+		tell_renamed(x, folder);
 	import_add_file(scan, &(struct import_file){ .folder = scan->n_folders, .name = mem_copy(STR("")) });
 	return scan->n_folders++;
 }
@@ -64,11 +76,12 @@ void import_tell(struct import *x, const char *path, const char *why)
 	buf_add(&line, str_from_c(x->source));
 	if (!x->is_file && strcmp(path, ".") != 0)
 		buf_addf(&line, "/%s", path);
-	for (size_t i = 0; i < line.n; i++) /* a name may have anything, and a terminal would obey it */
-		if ((unsigned char)line.p[i] < ' ' || line.p[i] == 0x7f)
-			line.p[i] = '?';
 	progress_end(&x->progress);
-	fprintf(stderr, "mansio: %.*s %s\n", STR_ARG(buf_str(&line)), why);
+	fprintf(stderr, "mansio: ");
+	ctl_print_text_to(stderr, buf_str(&line));
+	putc(' ', stderr);
+	ctl_print_text_to(stderr, str_from_c(why));
+	putc('\n', stderr);
 	buf_free(&line);
 }
 
@@ -84,8 +97,9 @@ bool import_read_beside(struct import *x, const struct import_folder *folder, co
 {
 	char path[IMPORT_PATH_MAX + 64], why[200];
 	snprintf(path, sizeof path, "%s/%s", folder->path, name);
-	int err = file_read(x->source_fd, path, 0, out);
-	snprintf(why, sizeof why, "cannot be read (%s)", err_text(err));
+	int err = file_read(x->source_fd, path, O_NOFOLLOW, out);
+	bool is_link = err == ERR_IO && errno == ELOOP;
+	snprintf(why, sizeof why, "cannot be read (%s)", is_link ? "it is a link" : err_text(err));
 	if (err < 0 && err != ERR_NOT_FOUND)
 		import_leave_folder(x, &x->scan, path, why);
 	return err == 0;

@@ -71,6 +71,10 @@ static int acknowledge(struct import *x)
 	for (uint64_t i = 0; i < n; i++)
 		forget_left(x, &x->waiting[x->first_waiting + i]);
 	x->durable = x->waiting[x->first_waiting + n - 1];
+	if (entries > x->sender.answer.passed) { /* what was passed over draws no numbers */
+		x->counter = x->sender.answer.next;
+		import_state_saw(x, x->durable.number);
+	}
 	x->first_waiting += n;
 	x->n_waiting -= n;
 	x->acknowledged = entries;
@@ -93,6 +97,17 @@ static int flush(struct import *x)
 
 /* --- the parcel --- */
 
+int import_ask_counter(struct import *x)
+{
+	parcel_put_begin(&x->sender.maker, &(struct parcel_begin){ .next = 1 });
+	parcel_put_end(&x->sender.maker);
+	int err = ctl_parcel_finish(&x->sender, &x->reply);
+	if (err)
+		return refused(x, err);
+	x->counter = x->sender.answer.next;
+	return 0;
+}
+
 int import_begin(struct import *x)
 {
 	struct parcel_begin begin = { .next = 1, .messages = x->scan.messages, .bytes = x->scan.bytes };
@@ -114,14 +129,16 @@ static struct import_target *find_target(struct import *x, struct str name)
 }
 
 /* The bits of the message's keywords; those beyond what a mailbox can have are left out. */
-static void set_keywords(struct import_target *target, const struct import_facts *facts, struct keyword_bits *bits)
+static void set_keywords(struct import *x, struct import_target *target, const struct import_facts *facts, struct keyword_bits *bits)
 {
 	for (size_t i = 0; i < facts->n_keywords; i++) {
 		uint32_t bit = 0;
 		while (bit < target->n_keywords && !str_ieq(target->keywords[bit], facts->keywords[i]))
 			bit++;
-		if (bit == KEYWORDS_MAX)
+		if (bit == KEYWORDS_MAX) {
+			x->keywords_left_out++;
 			continue;
+		}
 		if (bit == target->n_keywords)
 			target->keywords[target->n_keywords++] = str_of(mem_copy(facts->keywords[i]), facts->keywords[i].n);
 		bits->word[bit / 64] |= UINT64_C(1) << (bit % 64);
@@ -307,7 +324,8 @@ int import_message_send(struct import *x, const struct import_facts *facts)
 	}
 	x->with_nul += x->has_nul;
 	x->at.imported++;
-	set_keywords(target, facts, &entry.keywords);
+	x->keywords_left_out += facts->keywords_left_out;
+	set_keywords(x, target, facts, &entry.keywords);
 	err = push_position(x);
 	if (!err)
 		err = tell_mailbox(x, target);
@@ -340,9 +358,12 @@ int import_finish(struct import *x)
 	if (err || told)
 		return err ? refused(x, err) : told;
 	x->refused = x->n_waiting;
+	x->keywords_left_out += x->sender.answer.keywords;
 	for (size_t i = 0; i < x->n_waiting; i++)
 		forget_left(x, &x->waiting[x->first_waiting + i]);
 	x->durable = (struct import_position){ .number = x->next - 1, .imported = x->at.imported - x->refused };
+	if (x->n_seen > x->n_seen_before)
+		import_state_saw(x, x->durable.number);
 	x->complete = true;
 	return 0;
 }

@@ -92,6 +92,8 @@ void import_uidl_enter(struct import *x, const struct import_folder *folder)
 	struct import_uidls *uidls = &x->uidls;
 	bool root = strcmp(folder->path, ".") == 0; /* other folders were never shown by POP3: only what was told counts */
 	struct str pattern = root ? uidls->pattern : STR(""), dovecot = root ? STR(UIDL_PATTERN_DOVECOT) : STR("");
+	if (uidls->given_is_read)
+		return;
 	uidls->n = 0;
 	buf_clear(&uidls->made);
 	if (!uidls->text.max) {
@@ -99,6 +101,7 @@ void import_uidl_enter(struct import *x, const struct import_folder *folder)
 		uidls->made = BUF_INIT(LIST_MAX);
 	}
 	if (uidls->given.n > 0) {
+		uidls->given_is_read = true;
 		(void)add_list(uidls, UIDL_LIST_OF_PAIRS, buf_str(&uidls->given), STR(""));
 	} else if (!uidls->off) {
 		if (read_beside(x, folder, "dovecot-uidlist"))

@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 
-#include <fcntl.h>
+#include <errno.h>
 #include <unistd.h>
 
 int ctl_fail(const struct ctl *ctl, int exit_code, const char *code, struct str message)
@@ -72,7 +72,7 @@ int ctl_usage(const struct ctl *ctl, const char *format, struct str what)
 
 bool ctl_read_file(const char *name, struct buf *text)
 {
-	return file_read(AT_FDCWD, name, 0, text) == 0;
+	return file_read_given(name, text) == 0;
 }
 
 /* Without -c a missing file means the defaults: `mansio status` works on a fresh machine. */
@@ -80,13 +80,14 @@ int ctl_read_configuration(struct ctl *ctl)
 {
 	ctl->conf_text = BUF_INIT(CONF_TEXT_MAX);
 	bool exists = access(ctl->config_file, F_OK) == 0;
-	int err = exists || ctl->config_given ? file_read(AT_FDCWD, ctl->config_file, 0, &ctl->conf_text) : 0;
+	int err = exists || ctl->config_given ? file_read_given(ctl->config_file, &ctl->conf_text) : 0;
 	if (err < 0) {
 		char text[512];
 		if (err == ERR_LIMIT)
 			snprintf(text, sizeof text, "the configuration %s is larger than %d KB", ctl->config_file, CONF_TEXT_MAX / 1024);
 		else
-			snprintf(text, sizeof text, "cannot read the configuration %s: %m", ctl->config_file);
+			snprintf(text, sizeof text, "cannot read the configuration %s: %s", ctl->config_file,
+			         err == ERR_FILE_TYPE ? err_text(err) : strerror(errno));
 		return ctl_fail(ctl, EXIT_CONFIG, "config", str_from_c(text));
 	}
 	return EXIT_DONE;

@@ -54,6 +54,7 @@ static void print_reloaded(const struct json_value *answer)
 	const struct json_value *changed = json_member(answer, "changed"), *waiting = json_member(answer, "needs_restart");
 	const struct json_value *unused = json_member(answer, "for_new_store");
 	uint64_t set = json_u64(json_member(answer, "log_level_set"));
+	struct str warning = json_string(json_member(answer, "warning"));
 	bool nothing = (!changed || !changed->first) && (!waiting || !waiting->first) && (!unused || !unused->first);
 	const char *keys = json_is_true(json_member(answer, "tls")) ? "; certificate and key were read again" : "";
 	printf("%s%s\n", nothing ? "reloaded: no setting has changed" : "reloaded", keys);
@@ -63,6 +64,8 @@ static void print_reloaded(const struct json_value *answer)
 		       (unsigned long long)set, set == 1 ? " keeps" : "es keep", set == 1 ? "it" : "them");
 	print_changes(waiting, "in the file, in force after a restart:");
 	print_changes(unused, "in the file, of no effect on a store that is there:");
+	if (warning.n > 0)
+		printf("warning: %.*s\n", STR_ARG(warning));
 }
 
 int ctl_run_reload(struct ctl *ctl, const struct ctl_command *command)

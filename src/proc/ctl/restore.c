@@ -1,6 +1,7 @@
 /* restore.c: the command mansio restore. Without options a whole store, from a generation, into a folder that has none:
  * every byte is compared with its checksum on the way, the databases are checked by SQLite, and each message is read
- * again where it came to lie. The file "store" comes last, so a folder that was not filled to the end is no store
+ * again where it came to lie. What is damaged is told of, and comes to lie where it was all the same: of an index.db
+ * a salvage then makes what can be made. The file "store" comes last, so a folder that was not filled to the end is no store
  * (restore_folder.c). With --account: restore_account.c. */
 #include "proc/ctl/backup.h"
 
@@ -36,6 +37,11 @@ struct restore {
 	struct backup_found *found;
 	struct buf *problem;
 	char *room;
+	enum health {
+		WHOLE,
+		CHANGED, /* its bytes are not those of the backup, but SQLite finds no fault */
+		BROKEN,
+	} *databases; /* 0: the directory, then the shards */
 };
 
 /* --- the folder --- */
@@ -138,30 +144,55 @@ static int copy_range(struct restore *restore, int from, uint64_t at, uint64_t e
 	return result;
 }
 
-static int copy_file(struct restore *restore, const struct backup_file *file, const char *name)
+/* *damaged: the bytes are not those that the manifest tells, and zeros stand for what cannot be read. */
+static int copy_bytes(struct restore *restore, const struct backup_file *file, const char *name, bool *damaged)
 {
 	char path[BACKUP_NAME_MAX * 4];
 	struct copied copied = { 0 };
 	int to = -1, from;
 	generation_path(restore->manifest->name, file->name, path);
 	from = openat(restore->repository->folder, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	int result = from < 0 ? ERR_CORRUPT : make_file(restore, name, &to);
+	int result = make_file(restore, name, &to);
 	if (result == 0)
 		result = copy_range(restore, from, 0, file->size, to, &copied);
-	if (result == 0 && (copied.damaged || copied.sum != file->sum))
-		result = ERR_CORRUPT;
+	*damaged = copied.damaged || copied.sum != file->sum;
 	if (result == 0 && fsync(to) < 0)
 		result = ERR_IO;
 	if (from >= 0)
 		close(from);
 	if (to >= 0)
 		close(to);
-	return result < 0 && restore->problem->n == 0
-	           ? backup_fail(restore->problem, result,
-	                         "%s/%s is damaged, or cannot be read; another backup may be whole (see mansio backup "
-	                         "list, and --at)",
-	                         restore->repository->path, path)
+	return result < 0 && restore->problem->n == 0 ? backup_fail(restore->problem, result, "cannot write %s/%s: %s",
+	                                                            restore->directory, name, err_text(result))
+	                                              : result;
+}
+
+/* The one without which there is no store. */
+static int copy_identity(struct restore *restore)
+{
+	const struct backup_file *file = manifest_file(restore->manifest, BACKUP_STORE);
+	bool damaged;
+	if (!file)
+		return backup_fail(restore->problem, ERR_CORRUPT, "the backup has no file \"" BACKUP_STORE "\"");
+	int result = copy_bytes(restore, file, RESTORE_STORE_NEW, &damaged);
+	return result == 0 && damaged
+	           ? backup_fail(restore->problem, ERR_CORRUPT,
+	                         "%s/" BACKUP_GENERATIONS "/%s/" BACKUP_STORE
+	                         " is damaged, or cannot be read; that of any other backup of the folder is the same",
+	                         restore->repository->path, restore->manifest->name)
 	           : result;
+}
+
+/* shard: -1 for the directory. Once for each database. */
+static void tell_database(struct restore *restore, int shard, enum health health, const char *problem)
+{
+	char name[BACKUP_NAME_MAX] = BACKUP_DIRECTORY, path[BACKUP_NAME_MAX * 4];
+	if (shard >= 0)
+		snprintf(name, sizeof name, "%02d.db", shard);
+	generation_path(restore->manifest->name, name, path);
+	if (restore->databases[shard + 1] == WHOLE)
+		backup_on_damage(restore->found, &(struct backup_damage){ .file = path, .problem = problem });
+	restore->databases[shard + 1] = health;
 }
 
 static void tell_segment(struct restore *restore, const char *path, uint64_t offset, const char *problem)
@@ -228,14 +259,17 @@ static int copy_files(struct restore *restore)
 	for (size_t i = 0; i < manifest->n_files && result == 0; i++) {
 		const struct backup_file *file = &manifest->files[i];
 		char name[96];
-		uint64_t shard;
-		if (strcmp(file->name, BACKUP_DIRECTORY) == 0)
+		uint64_t shard = 0;
+		bool is_directory = strcmp(file->name, BACKUP_DIRECTORY) == 0, damaged;
+		if (is_directory)
 			snprintf(name, sizeof name, STORE_FOLDER_AUTH "/" DIRECTORY_FILE);
 		else if (shard_of_file(file->name, manifest->shards, &shard))
 			snprintf(name, sizeof name, STORE_FOLDER_SHARDS "/%02u/index.db", (unsigned)shard);
 		else
 			continue; /* "store" comes last */
-		result = copy_file(restore, file, name);
+		result = copy_bytes(restore, file, name, &damaged);
+		if (result == 0 && damaged)
+			tell_database(restore, is_directory ? -1 : (int)shard, CHANGED, "bytes have changed, or cannot be read");
 	}
 	for (size_t i = 0; i < manifest->n_segments && result == 0; i++)
 		result = copy_segment_back(restore, &manifest->segments[i]);
@@ -244,25 +278,11 @@ static int copy_files(struct restore *restore)
 
 /* --- what was restored --- */
 
-static int check_database(struct restore *restore, const char *name)
+/* shard: -1 for the directory. */
+static void check_database(struct restore *restore, int shard, const char *path)
 {
-	char path[BACKUP_PATH_MAX];
-	struct db db = { NULL };
-	sqlite3_stmt *check = NULL;
-	snprintf(path, sizeof path, "%.3000s/%s", restore->directory, name);
-	int row = snapshot_open(str_from_c(path), &db);
-	if (row == 0)
-		row = db_prepare(&db, "PRAGMA integrity_check(1)", &check);
-	if (row == 0)
-		row = db_step(check);
-	bool good = row == DB_ROW && str_eq(db_column_text(check, 0), STR("ok"));
-	db_finalize(&check);
-	db_close(&db);
-	return good ? 0
-	            : backup_fail(restore->problem, ERR_CORRUPT,
-	                          "%s, as it was in the backup, is damaged; another backup may be whole "
-	                          "(see mansio backup list, and --at)",
-	                          path);
+	if (!verify_database(path, shard < 0))
+		tell_database(restore, shard, BROKEN, "this database was damaged when the backup was made");
 }
 
 static int verify_restored(struct restore *restore, uint64_t *messages)
@@ -273,14 +293,17 @@ static int verify_restored(struct restore *restore, uint64_t *messages)
 		                     .damage = backup_on_damage,
 		                     .owner = restore->found,
 		                     .store = restore->directory };
-	char name[96], path[BACKUP_PATH_MAX];
-	int result = check_database(restore, STORE_FOLDER_AUTH "/" DIRECTORY_FILE);
+	char path[BACKUP_PATH_MAX];
+	int result = 0;
+	snprintf(path, sizeof path, "%.3000s/" STORE_FOLDER_AUTH "/" DIRECTORY_FILE, restore->directory);
+	check_database(restore, -1, path);
 	for (uint16_t i = 0; i < restore->manifest->shards && result == 0; i++) {
-		snprintf(name, sizeof name, STORE_FOLDER_SHARDS "/%02u/index.db", i);
-		snprintf(path, sizeof path, "%.3000s/%s", restore->directory, name);
-		result = check_database(restore, name);
-		if (result == 0)
-			result = verify_messages(&verify, i, path);
+		snprintf(path, sizeof path, "%.3000s/" STORE_FOLDER_SHARDS "/%02u/index.db", restore->directory, i);
+		check_database(restore, i, path);
+		result = verify_messages(&verify, i, path);
+		/* a damaged database was told of, and can tell no more */
+		if (result < 0 && restore->problem->n == 0 && restore->databases[i + 1] != WHOLE)
+			result = 0;
 	}
 	*messages = verify.messages;
 	return result < 0 && restore->problem->n == 0
@@ -341,9 +364,11 @@ static int repair_directory(struct restore *restore)
 	char path[BACKUP_PATH_MAX];
 	struct db directory = { NULL };
 	snprintf(path, sizeof path, "%.3000s/" STORE_FOLDER_AUTH "/" DIRECTORY_FILE, restore->directory);
+	if (restore->databases[0] == BROKEN)
+		return 0;
 	int result = db_open(str_from_c(path), &options, &directory);
 	for (uint16_t i = 0; i < restore->manifest->shards && result == 0; i++)
-		result = order_missing(&directory, restore, i);
+		result = restore->databases[i + 1] == BROKEN ? 0 : order_missing(&directory, restore, i);
 	db_close(&directory);
 	return result < 0 ? backup_fail(restore->problem, result, "%s cannot be written: %s", path, err_text(result)) : 0;
 }
@@ -351,12 +376,10 @@ static int repair_directory(struct restore *restore)
 /* Folders to disk, and the file "store", which makes it one. */
 static int finish(struct restore *restore)
 {
-	const struct backup_file *identity = manifest_file(restore->manifest, BACKUP_STORE);
 	char name[96];
 	bool as_root = restore->as_root;
 	restore->as_root = false; /* this one stays the supervisor's */
-	int result = identity ? copy_file(restore, identity, RESTORE_STORE_NEW)
-	                      : backup_fail(restore->problem, ERR_CORRUPT, "the backup has no file \"store\"");
+	int result = copy_identity(restore);
 	restore->as_root = as_root;
 	for (int i = -2; i < (int)restore->manifest->shards * 2 && result == 0; i++) {
 		snprintf(name, sizeof name, STORE_FOLDER_SHARDS "/%02d%s", i / 2, i % 2 ? "/body" : "");
@@ -378,8 +401,9 @@ static int finish(struct restore *restore)
 }
 
 int restore_store(struct ctl *ctl, struct repository *repository, const struct backup_manifest *manifest,
-                  struct backup_found *found, uint64_t *messages, struct buf *problem)
+                  struct backup_found *found, struct restored *out, struct buf *problem)
 {
+	*out = (struct restored){ .salvage = BUF_INIT(BACKUP_TEXT_MAX) };
 	struct backup_work work = { .problem = problem };
 	struct restore restore = { .ctl = ctl,
 		                       .repository = repository,
@@ -392,6 +416,7 @@ int restore_store(struct ctl *ctl, struct repository *repository, const struct b
 		                       .problem = problem };
 	choose_owner(&restore);
 	restore.room = mem_alloc_unset(CHUNK);
+	restore.databases = mem_alloc((size_t)manifest->shards + 1, sizeof *restore.databases);
 	found->work = &work;
 	progress_begin(&work.progress, "restoring", 2 * manifest_bytes(manifest), "messages verified");
 	int result = prepare_folder(&restore);
@@ -400,7 +425,7 @@ int restore_store(struct ctl *ctl, struct repository *repository, const struct b
 	if (result == 0)
 		result = copy_files(&restore);
 	if (result == 0)
-		result = verify_restored(&restore, messages);
+		result = verify_restored(&restore, &out->messages);
 	if (result == 0)
 		result = repair_directory(&restore);
 	if (result == 0)
@@ -410,6 +435,11 @@ int restore_store(struct ctl *ctl, struct repository *repository, const struct b
 		close(restore.folder);
 	if (restore.lock >= 0)
 		close(restore.lock);
+	out->directory = restore.databases[0] != WHOLE;
+	for (uint16_t i = 0; i < manifest->shards; i++)
+		if (restore.databases[i + 1] != WHOLE)
+			buf_addf(&out->salvage, "%s%u", out->salvage.n ? " " : "", i);
+	mem_free(restore.databases);
 	mem_free(restore.room);
 	return result;
 }

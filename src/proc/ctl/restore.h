@@ -13,9 +13,17 @@
 #include "store/parcel.h"
 #include "store/store_open.h"
 
-/* A whole store into the folder of the configuration, which has none, and no server. */
+/* What came of a whole store. */
+struct restored {
+	uint64_t messages;
+	bool directory;    /* is damaged */
+	struct buf salvage; /* numbers of the shards whose index.db is damaged: "0 3" */
+};
+
+/* A whole store into the folder of the configuration, which has none, and no server. A database that is damaged is told of
+ * and laid in place as it is. out->salvage is freed by the caller in any case. */
 int restore_store(struct ctl *ctl, struct repository *repository, const struct backup_manifest *manifest,
-                  struct backup_found *found, uint64_t *messages, struct buf *problem) MUST_CHECK;
+                  struct backup_found *found, struct restored *out, struct buf *problem) MUST_CHECK;
 
 /* --- restore_folder.c --- */
 

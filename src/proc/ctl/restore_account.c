@@ -320,6 +320,18 @@ static int send_messages(struct sending *s)
 
 /* --- all of it --- */
 
+/* What the account has there is not known. */
+static int cannot_read(struct sending *s, int err)
+{
+	if (err != ERR_CORRUPT)
+		return backup_fail(s->problem, err, "the mailboxes of %.*s cannot be read in the backup %s: %s",
+		                   STR_ARG(s->wish->address), s->origin.manifest->name, err_text(err));
+	return backup_fail(s->problem, err,
+	                   "the mailboxes of %.*s cannot be read in the backup %s: its index is damaged there (%02u.db); another "
+	                   "backup may be whole (see mansio backup list, and --at), or see mansio-restore(1) for salvaging this one",
+	                   STR_ARG(s->wish->address), s->origin.manifest->name, s->origin.shard);
+}
+
 static int run(struct sending *s, const struct repository *repository, const struct backup_manifest *manifest,
                struct restore_wish *wish)
 {
@@ -335,9 +347,10 @@ static int run(struct sending *s, const struct repository *repository, const str
 	if (result < 0)
 		return result;
 	result = account_open(s->working.store, &wish->id, &origin->account);
+	if (result == ERR_NOT_FOUND)
+		return backup_fail(s->problem, result, "the backup %s has no mail of %.*s", manifest->name, STR_ARG(wish->address));
 	if (result < 0)
-		return backup_fail(s->problem, result, "the backup %s has no mail of %.*s: %s", manifest->name,
-		                   STR_ARG(wish->address), err_text(result));
+		return cannot_read(s, result);
 	result = check_mailboxes(s);
 	s->work.bytes = 0;
 	progress_begin(&s->work.progress, "restoring", 0, "messages");

@@ -11,44 +11,79 @@
 
 #define WISH_MAILBOXES_MAX 32
 
+/* What is left to do. */
+static void print_advice(const struct restored *restored)
+{
+	if (restored->directory)
+		fprintf(stderr,
+		        "mansio: " STORE_FOLDER_AUTH "/" BACKUP_DIRECTORY
+		        " is damaged, and only it knows addresses and passwords: another backup may be whole (see mansio backup "
+		        "list, and --at); see mansio-restore(1) for taking this one file from it\n");
+	if (restored->salvage.n)
+		fprintf(stderr,
+		        "mansio: before you start the server, give the command mansio store salvage %.*s: what could be read was laid "
+		        "in place, but it cannot be served as it is; another backup may be whole (see mansio backup list, and --at)\n",
+		        STR_ARG(buf_str(&restored->salvage)));
+}
+
+static void print_warning(struct str warning)
+{
+	if (warning.n)
+		fprintf(stderr, "mansio: %.*s\n", STR_ARG(warning));
+}
+
 static void print_restored(const struct ctl *ctl, const struct backup_manifest *manifest,
-                           const struct backup_found *found, uint64_t messages)
+                           const struct backup_found *found, const struct restored *restored, struct str warning)
 {
 	char damage[BACKUP_FOUND_MAX];
+	uint64_t messages = restored->messages, shard;
 	backup_print_found(found, damage);
 	if (!ctl->json) {
 		printf("restored %s of %s: %" PRIu64 " message%s, %s\n", ctl->conf.server.directory.p, manifest->name, messages,
 		       messages == 1 ? "" : "s", damage);
+		print_warning(warning);
+		print_advice(restored);
 		return;
 	}
 	struct buf out = BUF_INIT(BACKUP_DAMAGE_MAX + 4096);
 	json_begin_object(&out);
 	json_field_string(&out, "name", str_from_c(manifest->name));
 	json_field_u64(&out, "messages", messages);
+	json_key(&out, "salvage");
+	json_begin_array(&out);
+	for (struct str rest = buf_str(&restored->salvage); rest.n > 0;)
+		if (str_to_u64(str_cut(&rest, ' '), UINT16_MAX, &shard) == 0)
+			json_put_u64(&out, shard);
+	json_end_array(&out);
 	backup_json_found(found, &out);
+	if (warning.n)
+		json_field_string(&out, "warning", warning);
 	json_end_object(&out);
 	printf("%.*s\n", STR_ARG(buf_str(&out)));
 	buf_free(&out);
 }
 
 static int restore_all(struct ctl *ctl, struct repository *repository, const struct backup_manifest *manifest,
-                       struct buf *problem)
+                       struct str warning, struct buf *problem)
 {
 	struct backup_found found = { .ctl = ctl, .json = BUF_INIT(BACKUP_DAMAGE_MAX) };
-	uint64_t messages = 0;
+	struct restored restored;
 	json_begin_array(&found.json);
-	int err = restore_store(ctl, repository, manifest, &found, &messages, problem);
+	int err = restore_store(ctl, repository, manifest, &found, &restored, problem);
 	json_end_array(&found.json);
 	struct ctl_reply reply = { .result = err, .message = *problem };
-	int result = err < 0 ? ctl_fail_reply(ctl, &reply) : found.damaged + found.pieces ? EXIT_FAILED : EXIT_DONE;
+	int result = err < 0                                    ? ctl_fail_reply(ctl, &reply)
+	             : found.damaged + found.pieces + warning.n ? EXIT_FAILED
+	                                                        : EXIT_DONE;
 	if (err == 0)
-		print_restored(ctl, manifest, &found, messages);
+		print_restored(ctl, manifest, &found, &restored, warning);
+	buf_free(&restored.salvage);
 	buf_free(&found.json);
 	return result;
 }
 
 static int restore_one(struct ctl *ctl, struct repository *repository, const struct backup_manifest *manifest,
-                       struct restore_wish *wish, struct buf *problem)
+                       struct restore_wish *wish, struct str warning, struct buf *problem)
 {
 	struct backup_found found = { .ctl = ctl, .json = BUF_INIT(BACKUP_DAMAGE_MAX) };
 	struct restore_done done;
@@ -58,7 +93,7 @@ static int restore_one(struct ctl *ctl, struct repository *repository, const str
 	json_end_array(&done.left);
 	uint64_t missing = done.refused + found.damaged;
 	struct ctl_reply reply = { .result = err, .message = *problem };
-	int result = err < 0 ? ctl_fail_reply(ctl, &reply) : missing + found.pieces ? EXIT_FAILED : EXIT_DONE;
+	int result = err < 0 ? ctl_fail_reply(ctl, &reply) : missing + found.pieces + warning.n ? EXIT_FAILED : EXIT_DONE;
 	if (err == 0 && ctl->json) {
 		struct buf out = BUF_INIT(2 * BACKUP_DAMAGE_MAX + 4096);
 		json_begin_object(&out);
@@ -71,6 +106,8 @@ static int restore_one(struct ctl *ctl, struct repository *repository, const str
 		json_key(&out, "left");
 		json_put_raw(&out, buf_str(&done.left));
 		backup_json_found(&found, &out);
+		if (warning.n)
+			json_field_string(&out, "warning", warning);
 		json_end_object(&out);
 		printf("%.*s\n", STR_ARG(buf_str(&out)));
 		buf_free(&out);
@@ -78,6 +115,7 @@ static int restore_one(struct ctl *ctl, struct repository *repository, const str
 		uint64_t fresh = done.entries - MIN(done.again, done.entries);
 		printf("restored %" PRIu64 " message%s of %.*s from %s\n", fresh, fresh == 1 ? "" : "s", STR_ARG(wish->address),
 		       manifest->name);
+		print_warning(warning);
 		if (done.again)
 			fprintf(stderr,
 			        "mansio: %" PRIu64 " message%s an earlier run restored already; what was expunged since, mansio undelete "
@@ -118,7 +156,7 @@ static int read_wish(const struct ctl *ctl, struct restore_wish *wish, struct st
 
 int ctl_run_restore(struct ctl *ctl, const struct ctl_command *command)
 {
-	struct buf problem = BUF_INIT(BACKUP_TEXT_MAX);
+	struct buf problem = BUF_INIT(BACKUP_TEXT_MAX), warning = BUF_INIT(BACKUP_TEXT_MAX);
 	struct repository *repository = mem_alloc(1, sizeof *repository);
 	const struct backup_manifest *manifest = NULL;
 	char *path = mem_copy(ctl->arguments[0]);
@@ -134,14 +172,15 @@ int ctl_run_restore(struct ctl *ctl, const struct ctl_command *command)
 	}
 	err = repository_open(path, NULL, repository, &problem);
 	if (err == 0)
-		err = repository_find(repository, ctl_option(ctl, "--at"), &manifest, &problem);
+		err = repository_find(repository, ctl_option(ctl, "--at"), &manifest, &warning, &problem);
 	struct ctl_reply reply = { .result = err, .message = problem };
 	if (err < 0)
 		result = ctl_fail_reply(ctl, &reply);
 	else if (whole)
-		result = restore_all(ctl, repository, manifest, &problem);
+		result = restore_all(ctl, repository, manifest, buf_str(&warning), &problem);
 	else
-		result = restore_one(ctl, repository, manifest, &wish, &problem);
+		result = restore_one(ctl, repository, manifest, &wish, buf_str(&warning), &problem);
+	buf_free(&warning);
 	repository_close(repository);
 	mem_free(repository);
 	buf_free(&problem);

@@ -164,6 +164,11 @@ int working_open(struct working_store *working, const struct repository *reposit
 		                                     .delivery_lifetime = FOREVER };
 	if (result == 0)
 		result = store_open(&settings, &WORLD, working, &working->store, &what);
+	if (result == ERR_CORRUPT && work->problem->n == 0)
+		return backup_fail(work->problem, result,
+		                   "the index is damaged in the backup %s (%02u.db); another backup may be whole (see mansio backup "
+		                   "list, and --at), or see mansio-restore(1) for salvaging this one",
+		                   manifest->name, shard);
 	return result < 0 && work->problem->n == 0
 	                  ? backup_fail(work->problem, result, "the backup of shard %u cannot be opened (%s): %s", shard,
 	                                what, err_text(result))

@@ -5,6 +5,8 @@
 
 #include "proc/ctl/ctl_private.h"
 
+#include <sys/types.h>
+
 #define SALVAGE_REPORT_MAX (512 * 1024 * 1024)
 
 struct salvage_work {
@@ -12,6 +14,7 @@ struct salvage_work {
 	const char *from, *to; /* folders of the shard and of the new one */
 	uint16_t shard, n_shards;
 	bool write;
+	pid_t parent; /* who waits for it */
 };
 
 /* Becomes the user that `from` belongs to, salvages, and leaves the report as a JSON object in `out`, which has a member

@@ -8,8 +8,11 @@
 #include "base/mem.h"
 #include "mail/salvage.h"
 #include "proc/ctl/progress.h"
+#include "proc/store_folder.h"
 
 #include <inttypes.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #define DIRECTORY_WAIT_MS 5000
@@ -30,8 +33,8 @@ struct worker {
 	size_t n_persons;
 	int directory; /* 0, or why it cannot be read */
 	struct buf last;
-	struct buf damage, lost, unknown;
-	uint64_t n_damage, n_lost, n_unknown;
+	struct buf damage, lost, unknown, misplaced, left_out;
+	uint64_t n_damage, n_lost, n_accounts; /* in unknown, misplaced and left_out */
 	struct progress progress;
 };
 
@@ -120,34 +123,62 @@ static void tell_damage(void *owner, struct str file, uint64_t offset, struct st
 	json_end_object(&worker->damage);
 }
 
-static void tell_lost(void *owner, const struct account_id *account, struct str mailbox, uint32_t uid)
+static const struct person *find_person(const struct worker *worker, const struct account_id *id)
+{
+	const struct person wanted = { .id = *id };
+	return worker->n_persons ? bsearch(&wanted, worker->persons, worker->n_persons, sizeof wanted, by_id) : NULL;
+}
+
+static void tell_lost(void *owner, const struct account_id *account, struct str mailbox, uint32_t uid, bool expunged)
 {
 	struct worker *worker = owner;
-	const struct person wanted = { .id = *account }, *person = NULL;
+	const struct person *person = find_person(worker, account);
 	if (worker->n_lost++ >= LISTED_MAX)
 		return;
-	if (worker->n_persons)
-		person = bsearch(&wanted, worker->persons, worker->n_persons, sizeof wanted, by_id);
 	json_begin_object(&worker->lost);
 	put_id(&worker->lost, account);
 	if (person)
 		json_field_string(&worker->lost, "address", str_from_c(person->address));
 	json_field_string(&worker->lost, "mailbox", mailbox);
 	json_field_u64(&worker->lost, "uid", uid);
+	if (expunged)
+		json_field_bool(&worker->lost, "undelete", true);
 	json_end_object(&worker->lost);
+}
+
+static struct buf *list_of(struct worker *worker, enum salvage_account_state state)
+{
+	switch (state) {
+	case SALVAGE_KNOWN:
+		return worker->directory ? &worker->unknown : NULL;
+	case SALVAGE_UNKNOWN:
+		return &worker->unknown;
+	case SALVAGE_MISPLACED:
+		return &worker->misplaced;
+	case SALVAGE_LEFT_OUT:
+		return &worker->left_out;
+	}
+	return NULL;
 }
 
 static void tell_account(void *owner, const struct salvage_account_facts *facts)
 {
 	struct worker *worker = owner;
-	if ((facts->known && !worker->directory) || worker->n_unknown++ >= LISTED_MAX)
+	struct buf *list = list_of(worker, facts->state);
+	const struct person *person = find_person(worker, &facts->id);
+	if (!list || worker->n_accounts++ >= LISTED_MAX)
 		return;
-	json_begin_object(&worker->unknown);
-	put_id(&worker->unknown, &facts->id);
-	json_field_u64(&worker->unknown, "messages", facts->messages);
-	json_field_u64(&worker->unknown, "bytes", facts->bytes);
-	json_field_string(&worker->unknown, "recipients", facts->recipients);
-	json_end_object(&worker->unknown);
+	json_begin_object(list);
+	put_id(list, &facts->id);
+	if (person) {
+		json_field_string(list, "address", str_from_c(person->address));
+		json_field_u64(list, "shard", person->shard);
+	}
+	json_field_u64(list, "messages", facts->messages);
+	json_field_u64(list, "bytes", facts->bytes);
+	if (list == &worker->unknown)
+		json_field_string(list, "recipients", facts->recipients);
+	json_end_object(list);
 }
 
 static const struct salvage_world world = { tell_progress, tell_damage, tell_lost, tell_account };
@@ -183,6 +214,8 @@ static void put_report(struct worker *worker, const struct salvage_work *work, c
 	json_field_u64(out, "returned", totals->returned);
 	json_field_u64(out, "undelete", totals->undelete);
 	json_field_u64(out, "lost_entries", totals->lost);
+	json_field_u64(out, "lost_messages", totals->lost_messages);
+	json_field_u64(out, "lost_undelete", totals->lost_undelete);
 	json_field_u64(out, "skipped_accounts", totals->skipped_accounts);
 	json_field_bool(out, "index_lost", totals->index_lost);
 	json_field_bool(out, "index_damaged", totals->index_doubtful);
@@ -191,6 +224,8 @@ static void put_report(struct worker *worker, const struct salvage_work *work, c
 	put_list(out, "damage", &worker->damage);
 	put_list(out, "lost", &worker->lost);
 	put_list(out, "unknown_accounts", &worker->unknown);
+	put_list(out, "misplaced_accounts", &worker->misplaced);
+	put_list(out, "left_out_accounts", &worker->left_out);
 	json_end_object(out);
 }
 
@@ -219,12 +254,34 @@ static void free_worker(struct worker *worker)
 	buf_free(&worker->damage);
 	buf_free(&worker->lost);
 	buf_free(&worker->unknown);
+	buf_free(&worker->misplaced);
+	buf_free(&worker->left_out);
+}
+
+/* What is told of it must not go on alone, under a lock that nobody seems to hold. A change of the user forgets this. */
+static void end_with_parent(pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(EXIT_FAILED);
+}
+
+/* The folders of all shards, in one piece of memory. */
+static struct str *name_shards(const struct ctl *ctl, uint16_t n)
+{
+	const char *directory = ctl->conf.server.directory.p;
+	size_t room = strlen(directory) + sizeof "/" STORE_FOLDER_SHARDS "/65535";
+	struct str *folders = mem_alloc(n, sizeof *folders + room);
+	char *place = (char *)(folders + n);
+	for (uint32_t i = 0; i < n; i++, place += room)
+		folders[i] = str_of(place, (size_t)snprintf(place, room, "%s/" STORE_FOLDER_SHARDS "/%02u", directory, i));
+	return folders;
 }
 
 void salvage_work(const struct ctl *ctl, const struct salvage_work *work, struct buf *out)
 {
 	struct worker worker = { .last = BUF_INIT(CONTROL_ARGUMENT_MAX), .damage = BUF_INIT(LIST_MAX),
-		                     .lost = BUF_INIT(LIST_MAX), .unknown = BUF_INIT(LIST_MAX) };
+		                     .lost = BUF_INIT(LIST_MAX), .unknown = BUF_INIT(LIST_MAX),
+		                     .misplaced = BUF_INIT(LIST_MAX), .left_out = BUF_INIT(LIST_MAX) };
 	struct mime_limits mime = conf_mime_limits(&ctl->conf);
 	struct salvage_totals totals;
 	const char *what;
@@ -233,15 +290,19 @@ void salvage_work(const struct ctl *ctl, const struct salvage_work *work, struct
 		put_error(out, "cannot become the user whose files these are", err);
 		return;
 	}
+	end_with_parent(work->parent);
+	struct str *folders = name_shards(ctl, work->n_shards);
 	worker.directory = read_directory(ctl, work, &worker);
 	list_known(&worker);
 	json_begin_array(&worker.damage);
 	json_begin_array(&worker.lost);
 	json_begin_array(&worker.unknown);
+	json_begin_array(&worker.misplaced);
+	json_begin_array(&worker.left_out);
 	progress_begin(&worker.progress, work->write ? "salvaging" : "reading", 0, NULL);
 	const struct salvage_settings settings = {
 		.from = str_from_c(work->from), .to = str_from_c(work->to), .write = work->write, .shard = work->shard,
-		.directory_known = worker.directory == 0, .known = worker.known, .n_known = worker.n_persons,
+		.n_shards = work->n_shards, .folders = folders, .directory_known = worker.directory == 0, .known = worker.known, .n_known = worker.n_persons,
 		.store = store_settings(&ctl->conf), .mime = &mime,
 	};
 	err = salvage_shard(&settings, &world, &worker, &totals, &what);
@@ -250,6 +311,7 @@ void salvage_work(const struct ctl *ctl, const struct salvage_work *work, struct
 		put_error(out, what, err);
 	else
 		put_report(&worker, work, &totals, out);
+	mem_free(folders);
 	free_worker(&worker);
 }
 
@@ -276,10 +338,20 @@ static void print_lost(const struct json_value *report)
 	const struct json_value *list = json_member(report, "lost");
 	for (const struct json_value *item = list ? list->first : NULL; item; item = item->next) {
 		const struct json_value *address = json_member(item, "address");
-		printf("  lost: %.*s, %.*s, uid %llu\n",
+		printf("  lost: %.*s, %.*s, uid %llu%s\n",
 		       STR_ARG(json_string(address ? address : json_member(item, "account"))),
-		       STR_ARG(json_string(json_member(item, "mailbox"))), number(item, "uid"));
+		       STR_ARG(json_string(json_member(item, "mailbox"))), number(item, "uid"),
+		       json_is_true(json_member(item, "undelete")) ? ", which was expunged and could have been undeleted" : "");
 	}
+	unsigned long long messages = number(report, "lost_messages"), entries = number(report, "lost_entries"),
+	                   undelete = number(report, "lost_undelete");
+	if (messages)
+		printf("  %llu message%s cannot be read and %s lost", messages, messages == 1 ? "" : "s", messages == 1 ? "is" : "are");
+	if (messages)
+		printf(entries > messages ? ", of %llu places in mailboxes.\n" : ".\n", entries);
+	if (undelete)
+		printf("  %llu expunged message%s cannot be read: nobody can undelete %s.\n", undelete, undelete == 1 ? "" : "s",
+		       undelete == 1 ? "it" : "them");
 }
 
 static void print_unknown(const struct json_value *report)
@@ -297,6 +369,26 @@ static void print_unknown(const struct json_value *report)
 	}
 }
 
+/* Accounts that the directory has in another shard. */
+static void print_elsewhere(const struct json_value *report)
+{
+	const struct json_value *left_out = json_member(report, "left_out_accounts"),
+	                        *misplaced = json_member(report, "misplaced_accounts");
+	char size[64];
+	for (const struct json_value *item = left_out ? left_out->first : NULL; item; item = item->next) {
+		ctl_print_size(number(item, "messages"), number(item, "bytes"), size);
+		printf("  left out: %.*s (%s): it is in shard %02llu now.\n", STR_ARG(json_string(json_member(item, "address"))),
+		       size, number(item, "shard"));
+	}
+	for (const struct json_value *item = misplaced ? misplaced->first : NULL; item; item = item->next) {
+		ctl_print_size(number(item, "messages"), number(item, "bytes"), size);
+		printf("  out of reach: %.*s (%s): auth/directory.db has it in shard %02llu, but its mail is in this one, and was kept.\n",
+		       STR_ARG(json_string(json_member(item, "address"))), size, number(item, "shard"));
+	}
+	if (misplaced && misplaced->first)
+		puts("  Either directory.db is older than this shard, or two shards are in each other's place: put that right, and salvage again.");
+}
+
 void salvage_print(const struct json_value *report, const char *kept)
 {
 	char size[64];
@@ -310,10 +402,8 @@ void salvage_print(const struct json_value *report, const char *kept)
 	if (number(report, "returned"))
 		printf("  %llu of them came back without flags: no mailbox was known to have them.\n", number(report, "returned"));
 	print_lost(report);
-	if (number(report, "lost_entries"))
-		printf("  %llu message%s cannot be read and %s lost.\n", number(report, "lost_entries"),
-		       number(report, "lost_entries") == 1 ? "" : "s", number(report, "lost_entries") == 1 ? "is" : "are");
 	print_unknown(report);
+	print_elsewhere(report);
 	if (!kept)
 		return;
 	puts("  The new shard is in place. All mailboxes have a new UIDVALIDITY: clients will fetch them again.");

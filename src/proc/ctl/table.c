@@ -31,13 +31,18 @@ static size_t steers(struct str s)
 	return a == 0xe2 && turns ? 3 : 0;
 }
 
-void ctl_print_text(struct str s)
+void ctl_print_text_to(FILE *to, struct str s)
 {
 	while (s.n > 0) {
 		size_t n = steers(s);
-		putchar(n > 0 ? '?' : s.p[0]);
+		putc(n > 0 ? '?' : s.p[0], to);
 		s = str_from(s, MAX(n, (size_t)1));
 	}
+}
+
+void ctl_print_text(struct str s)
+{
+	ctl_print_text_to(stdout, s);
 }
 
 void ctl_print_padded(struct str s, size_t width)

@@ -5,8 +5,9 @@
  *     begin ──▶ copying, in slices ──▶ whole: the command line copies files, and says "keep" now and then ──▶ end
  *
  * Arguments: what ("begin", "wait", "keep", "end") and the name that the command line gave this backup. The answer is
- * an object: done (the snapshot is whole), pages and pages_done. "begin" and "wait" answer when it is whole, or after a
- * second. */
+ * an object: done (the snapshot is whole), pages and pages_done, and failed where the disk or a page of index.db does not
+ * allow one: the command line then copies the file as it lies, and the segments are kept for that all the same. "begin" and
+ * "wait" answer when it is whole, or after a second. */
 #include "proc/shard/shard.h"
 
 #include "base/json.h"
@@ -22,7 +23,7 @@
 
 struct shard_backup {
 	struct shard *shard;
-	bool active, whole;
+	bool active, whole, failed; /* failed: whole too, but there is no snapshot */
 	char name[BACKUP_NAME_MAX];
 	size_t name_n;
 	uint64_t waiter, until_ms; /* number of the request that waits; 0: none */
@@ -45,6 +46,7 @@ static void tell(struct shard_backup *backup, uint64_t number)
 	json_begin_object(&json);
 	json_field_u64(&json, "shard", backup->shard->process->setup.index);
 	json_field_bool(&json, "done", backup->whole);
+	json_field_bool(&json, "failed", backup->failed);
 	json_field_u64(&json, "pages", total);
 	json_field_u64(&json, "pages_done", copied);
 	json_end_object(&json);
@@ -55,7 +57,7 @@ static void tell(struct shard_backup *backup, uint64_t number)
 /* Segments may go again: whatever waited for that goes on. */
 static void end(struct shard_backup *backup)
 {
-	backup->active = backup->whole = false;
+	backup->active = backup->whole = backup->failed = false;
 	loop_timer_stop(backup->pace);
 	loop_timer_stop(backup->silence);
 	store_snapshot_end(backup->shard->store);
@@ -88,6 +90,11 @@ static void copy_some(void *owner)
 	struct loop *loop = backup->shard->process->loop;
 	int result = store_snapshot_step(backup->shard->store, &backup->whole);
 	loop_did(loop, STR("snapshot for a backup"));
+	if (result == ERR_CORRUPT || result == ERR_IO) {
+		log_error("backup-failed", LOG_C("what", STORE_SNAPSHOT_FILE), LOG_ERR(result));
+		backup->whole = backup->failed = true;
+		result = 0;
+	}
 	if (result < 0) {
 		fail(backup, result);
 		return;
@@ -109,7 +116,7 @@ static int begin(struct shard_backup *backup, struct str name)
 	memcpy(backup->name, name.p, name.n);
 	backup->name_n = name.n;
 	backup->active = true;
-	backup->whole = false;
+	backup->whole = backup->failed = false;
 	loop_timer_start(backup->pace, 0);
 	return 0;
 }

@@ -16,9 +16,6 @@
 #include "loop/turns.h"
 #include "proc/who.h"
 
-#include <sys/socket.h>
-#include <unistd.h>
-
 #define WISH(reason) (1u << (reason))
 
 struct connection {
@@ -205,7 +202,9 @@ static void finish(struct connection *c)
 {
 	if (c->held_link)
 		return;
-	if (c->shard->stopping || c->sent_away)
+	if (c->shard->stopping)
+		stream_finish_soon(c->stream, STOP_LINGER_MS);
+	else if (c->sent_away)
 		stream_finish_soon(c->stream, LINGER_MS);
 	else
 		stream_finish(c->stream, LINGER_MS);
@@ -413,50 +412,30 @@ static const struct stream_events events = {
 
 /* --- beginning --- */
 
-static void refuse(struct shard *shard, const struct handover *handover, int fd, bool in_use, struct str why)
+static void refuse(struct shard *shard, const struct handover *handover, int fd, enum refusal_reason reason, struct str why)
 {
-	struct outq out = OUTQ_INIT(4096);
-	struct outq_piece piece;
+	struct buf answer = BUF_INIT(REFUSAL_MAX);
 	log_warning("session-refused", LOG_ID(handover->session), LOG_S("why", why));
-	(handover->protocol == HANDOVER_IMAP ? &engine_imap : &engine_pop3)->refuse(&out, handover->tag, in_use, why);
-	while (outq_peek(&out, &piece)) {
-		ssize_t ignored = send(fd, piece.bytes.p, piece.bytes.n, MSG_DONTWAIT | MSG_NOSIGNAL);
-		(void)ignored; /* it is the last word; a client that does not take it hears nothing */
-		outq_consume(&out, piece.bytes.n);
-	}
-	outq_free(&out);
+	(handover->protocol == HANDOVER_IMAP ? &engine_imap : &engine_pop3)->refuse(&answer, handover->tag, reason, why);
 	if (fd != IPC_FD_LOST)
-		close(fd);
+		refusal_begin(shard, buf_error(&answer) == 0 ? buf_str(&answer) : STR(""), fd);
+	buf_free(&answer);
 	shard->count.refused++;
-}
-
-/* The ticket was made before the app password was removed, or may have been. */
-static bool is_gone_login(const struct shard *shard, const struct ticket *ticket)
-{
-	if (ticket->login == 0)
-		return false;
-	for (size_t i = 0; i < COUNT_OF(shard->gone_logins); i++)
-		if (shard->gone_logins[i].login == ticket->login)
-			return true;
-	return ticket->expires <= shard->gone_until;
-}
-
-static void remember_gone_login(struct shard *shard, uint64_t login)
-{
-	struct gone_login *place = &shard->gone_logins[shard->n_gone_logins++ % GONE_LOGINS_MAX];
-	shard->gone_until = MAX(shard->gone_until, place->until);
-	*place = (struct gone_login){ login, clock_wall_seconds() + TICKET_LIFETIME_SECONDS };
 }
 
 static struct str check_ticket(struct shard *shard, const struct handover *handover, struct ticket *ticket)
 {
 	uint32_t right = handover->protocol == HANDOVER_IMAP ? TICKET_IMAP : TICKET_POP3;
-	if (ticket_open(handover->ticket, shard->tickets, clock_wall_seconds(), ticket) < 0)
+	int64_t now = clock_wall_seconds();
+	if (ticket_open(handover->ticket, shard->tickets, now, ticket) < 0)
 		return STR("the ticket is forged or too old");
 	if (ticket->session != handover->session || ticket->shard != shard->process->setup.index ||
 	    !(ticket->rights & right))
 		return STR("the ticket is for something else");
-	return is_gone_login(shard, ticket) ? STR("this app password was removed") : STR("");
+	uint64_t left_seconds = (uint64_t)ticket->expires - (uint64_t)now; /* it has not expired */
+	if (gone_logins_has(&shard->gone_logins, ticket->login, left_seconds, loop_now_ms(shard->process->loop)))
+		return STR("this app password was removed");
+	return STR("");
 }
 
 /* Goes through all connections: only where pop3.one_session asks for it. */
@@ -542,6 +521,8 @@ int connection_hand_over(struct shard *shard, uint16_t access, struct str body, 
 	struct handover handover;
 	struct ticket ticket = { 0 };
 	struct account *account;
+	bool loaded = true;
+	enum refusal_reason reason = REFUSAL_UNAVAILABLE;
 	int result = handover_decode(body, &handover);
 	if (result < 0 || *fd == -1 || (*fd != IPC_FD_LOST && !stream_takes(*fd)))
 		return ERR_SYNTAX;
@@ -550,23 +531,30 @@ int connection_hand_over(struct shard *shard, uint16_t access, struct str body, 
 	struct str why = check_ticket(shard, &handover, &ticket);
 	if (why.n == 0 && shard->stopping)
 		why = STR("the server is stopping");
-	if (why.n == 0 && (client == IPC_FD_LOST || shard->count.sessions >= shard->max_sessions))
+	if (why.n == 0 && (client == IPC_FD_LOST || shard->count.sessions + shard->n_handovers >= shard->max_sessions)) {
+		reason = REFUSAL_LIMIT;
 		why = STR("too many sessions");
+	}
 	if (why.n == 0) {
-		result = account_open(shard->store, &ticket.account, &account);
+		result = account_open_step(shard->store, &ticket.account, &account, &loaded);
 		if (result == ERR_NOT_FOUND)
 			why = STR("the account is being made, try again");
 		else if (result < 0)
 			why = STR("the account cannot be read now");
 	}
+	if (why.n == 0 && !loaded) {
+		handovers_wait(shard, &shard->access[access % PEERS_MAX], body, client);
+		return 0;
+	}
 	if (why.n == 0 && *account_sessions(account) >= shard->process->conf.imap.max_sessions_per_account) {
 		account_close(&account);
+		reason = REFUSAL_LIMIT;
 		why = STR("too many sessions of this account");
 	}
-	bool in_use = why.n == 0 && handover.protocol == HANDOVER_POP3 && shard->process->conf.pop3.one_session &&
-	              has_pop3_session(shard, account);
-	if (in_use) {
+	if (why.n == 0 && handover.protocol == HANDOVER_POP3 && shard->process->conf.pop3.one_session &&
+	    has_pop3_session(shard, account)) {
 		account_close(&account);
+		reason = REFUSAL_IN_USE;
 		why = STR("another POP3 session of this account is open");
 	}
 	if (why.n > 0) {
@@ -574,7 +562,7 @@ int connection_hand_over(struct shard *shard, uint16_t access, struct str body, 
 		char room[16];
 		struct buf closed = { .p = room, .size = sizeof room, .max = sizeof room };
 		give_ticket_back(shard, &ticket, handover.ticket);
-		refuse(shard, &handover, client, in_use, why);
+		refuse(shard, &handover, client, reason, why);
 		session_closed_encode(&(struct session_closed){ handover.session }, &closed);
 		return ipc_send(peer->channel, SHARD_ACCESS_CLOSED, buf_str(&closed), -1);
 	}
@@ -649,7 +637,7 @@ void connections_login_gone(struct shard *shard, const struct account_id *accoun
 	struct account *held;
 	if (login == 0)
 		return;
-	remember_gone_login(shard, login);
+	gone_logins_add(&shard->gone_logins, login, loop_now_ms(shard->process->loop));
 	if (account_open(shard->store, account, &held) < 0)
 		return;
 	for (struct connection *c = shard->connections; c; c = c->next)

@@ -82,14 +82,14 @@ static void answer(struct shard *shard, uint64_t number, int result, struct str 
 
 static void fail(struct shard *shard, uint64_t number, int result)
 {
-	struct str message = result == ERR_NOT_FOUND ? STR("the account is being made or removed; try again") :
+	struct str message = result == ERR_NOT_FOUND ? STR("the account is being made, moved or removed; try again") :
 	                     result == ERR_SYNTAX ? STR("malformed arguments") :
 	                     result == ERR_LIMIT ? STR("too many at once; try again") :
 	                     result == ERR_UNAVAILABLE ? STR("the server is too busy; try again") :
 	                     result == ERR_NO_SPACE ? STR("the disk is full; nothing was changed") : STR("");
 	if (message.n == 0)
 		message = str_from_c(err_text(result));
-	answer(shard, number, result, message, STR(""));
+	answer(shard, number, result == ERR_NOT_FOUND ? ERR_UNAVAILABLE : result, message, STR("")); /* auth knows it */
 }
 
 /* When the batch is on disk. */

@@ -71,10 +71,11 @@ static struct str imap_doing(const void *session)
 	return imap_session_doing(session);
 }
 
-static void imap_refuse(struct outq *out, struct str tag, bool in_use, struct str text)
+/* RFC 5530, 3 */
+static void imap_refuse(struct buf *out, struct str tag, enum refusal_reason reason, struct str text)
 {
-	outq_addf(out, "%.*s NO [%s] %.*s\r\n* BYE\r\n", STR_ARG(tag), in_use ? "INUSE" : "UNAVAILABLE",
-	          STR_ARG(text));
+	static const char *const codes[] = { [REFUSAL_UNAVAILABLE] = "UNAVAILABLE", [REFUSAL_IN_USE] = "INUSE", [REFUSAL_LIMIT] = "LIMIT" };
+	buf_addf(out, "%.*s NO [%s] %.*s\r\n* BYE %.*s\r\n", STR_ARG(tag), codes[reason], STR_ARG(text), STR_ARG(text));
 }
 
 static void imap_last_words(struct outq *out, struct str text)
@@ -134,9 +135,10 @@ static struct str pop3_doing(const void *session)
 	return pop3_session_doing(session);
 }
 
-static void pop3_refuse(struct outq *out, struct str tag, bool in_use, struct str text)
+/* RFC 2449, 8.1.1; RFC 3206, 4 */
+static void pop3_refuse(struct buf *out, struct str tag, enum refusal_reason reason, struct str text)
 {
-	outq_addf(out, "-ERR [%s] %.*s\r\n", in_use ? "IN-USE" : "SYS/TEMP", STR_ARG(text));
+	buf_addf(out, "-ERR [%s] %.*s\r\n", reason == REFUSAL_IN_USE ? "IN-USE" : "SYS/TEMP", STR_ARG(text));
 }
 
 static struct str pop3_mailbox(const void *session)

@@ -24,6 +24,8 @@
 #define ANSWERS_MAX     65536
 #define SILENCE_MAX_MS  (10 * 60 * 1000) /* people may look at a paused import for a while */
 #define PROBLEM_MAX     300
+#define ACCOUNT_GONE    "the account was moved or removed meanwhile; run the same command again"
+#define SERVER_DAMAGE   "what is brought cannot be put there"
 
 struct transfer {
 	struct shard *shard;
@@ -39,6 +41,8 @@ struct transfer {
 	uint64_t batch;             /* 0: nothing waits */
 	bool applied;               /* in: the end has come */
 	bool wants_gate;
+	bool reading;            /* in: the reader is at work */
+	int voided;              /* what it wrote meanwhile is gone, for this */
 	bool over;               /* everything is said: waits for the other end to close */
 	int result;              /* as it is told to whoever began it */
 	char problem[PROBLEM_MAX];
@@ -82,6 +86,15 @@ static void answer(struct transfer *t, const struct parcel_answer *m)
 	buf_free(&out);
 }
 
+/* For people, in `room`. */
+static struct str damaged_index(const struct shard *shard, const char *what, char room[PROBLEM_MAX])
+{
+	int n = snprintf(room, PROBLEM_MAX, STORE_FOLDER_SHARDS "/%02u/index.db is damaged: %s. 'mansio store check' says where; stop the "
+	                 "server, and 'mansio store salvage %u' recovers its mail", shard->process->setup.index, what,
+	                 shard->process->setup.index);
+	return str_of(room, (size_t)n);
+}
+
 /* The last word. */
 static void finish(struct transfer *t, int result, struct str problem)
 {
@@ -96,7 +109,8 @@ static void finish(struct transfer *t, int result, struct str problem)
 	if (t->reader || result < 0)
 		answer(t, &(struct parcel_answer){ .type = PARCEL_RESULT, .messages = t->told.messages,
 		                                   .entries = t->told.entries, .refused = t->told.refused,
-		                                   .passed = t->told.passed, .result = result, .text = problem });
+		                                   .passed = t->told.passed, .keywords = t->told.keywords,
+		                                   .next = t->told.next, .result = result, .text = problem });
 	bool sends = t->writer && result == 0;
 	parcel_reader_free(&t->reader);
 	parcel_writer_free(&t->writer);
@@ -118,7 +132,8 @@ static void tell_durable(struct transfer *t)
 		finish(t, 0, STR(""));
 	} else if (outq_empty(stream_output(t->stream))) {
 		answer(t, &(struct parcel_answer){ .type = PARCEL_ACK, .messages = t->told.messages, .entries = t->told.entries,
-		                                   .refused = t->told.refused, .passed = t->told.passed });
+		                                   .refused = t->told.refused, .passed = t->told.passed,
+		                                   .keywords = t->told.keywords, .next = t->told.next });
 		stream_flush(t->stream);
 	}
 }
@@ -150,6 +165,29 @@ static size_t take_failure(struct transfer *t, struct str bytes)
 	return bytes.n;
 }
 
+static void tell_voided(struct transfer *t, int err)
+{
+	char room[PROBLEM_MAX];
+	struct str problem = err == ERR_NO_SPACE  ? STR("the disk is full")
+	                     : err == ERR_CORRUPT ? damaged_index(t->shard, SERVER_DAMAGE, room)
+	                                          : STR("the server could not write it; try again");
+	finish(t, err == ERR_NO_SPACE || err == ERR_CORRUPT ? err : ERR_UNAVAILABLE, problem);
+}
+
+/* The reader failed, with or without a batch, or (0) a batch alone. */
+static void fail_in(struct transfer *t, int result)
+{
+	char room[PROBLEM_MAX];
+	if (result == 0) {
+		tell_voided(t, t->voided);
+	} else if (parcel_reader_met_damage(t->reader)) {
+		finish(t, result, damaged_index(t->shard, SERVER_DAMAGE, room));
+	} else {
+		snprintf(room, sizeof room, "%.*s", STR_ARG(str_first(parcel_reader_problem(t->reader), PROBLEM_MAX - 1)));
+		finish(t, result, str_from_c(room));
+	}
+}
+
 static size_t on_input(void *owner, struct str bytes)
 {
 	struct transfer *t = owner;
@@ -165,13 +203,12 @@ static size_t on_input(void *owner, struct str bytes)
 	shard_turn(t->shard);
 	if (bytes.n > 0 && (unsigned char)bytes.p[0] == PARCEL_RESULT)
 		return take_failure(t, bytes);
+	t->reading = true;
 	int result = parcel_reader_input(t->reader, bytes, &used, &done);
+	t->reading = false;
 	loop_did(t->shard->process->loop, STR("parcel comes in"));
-	if (result < 0) {
-		struct str problem = parcel_reader_problem(t->reader);
-		char copy[PROBLEM_MAX];
-		snprintf(copy, sizeof copy, "%.*s", STR_ARG(str_first(problem, PROBLEM_MAX - 1)));
-		finish(t, result, str_from_c(copy));
+	if (result < 0 || t->voided < 0) {
+		fail_in(t, result);
 		return bytes.n;
 	}
 	if (used > 0 || done)
@@ -186,9 +223,12 @@ static size_t on_input(void *owner, struct str bytes)
 static void fail_out(struct transfer *t, int result)
 {
 	char text[PROBLEM_MAX];
+	bool account_is_gone = result == ERR_NOT_FOUND;
 	struct str problem = parcel_writer_problem(t->writer);
-	if (result == ERR_NOT_FOUND)
-		problem = STR("the account is gone meanwhile");
+	if (result == ERR_NOT_FOUND && !t->done)
+		result = ERR_UNAVAILABLE; /* the command line asked for an account that is, or was a moment ago */
+	if (account_is_gone)
+		problem = STR(ACCOUNT_GONE);
 	else if (result != ERR_CORRUPT || problem.n == 0)
 		problem = str_from_c(err_text(result));
 	snprintf(text, sizeof text, "%.*s", STR_ARG(problem));
@@ -343,7 +383,7 @@ void parcels_cancel(struct shard *shard, const struct account_id *id)
 	for (struct transfer *t = shard->transfers, *next; t; t = next) {
 		next = t->next;
 		if (memcmp(&t->account, id, sizeof *id) == 0 && !t->over)
-			finish(t, ERR_UNAVAILABLE, STR("it was called off"));
+			finish(t, ERR_UNAVAILABLE, t->writer && !t->done ? STR(ACCOUNT_GONE) : STR("it was called off"));
 	}
 }
 
@@ -367,15 +407,17 @@ void parcels_durable(struct shard *shard, uint64_t batch)
 	}
 }
 
-/* What came in with that batch is gone; who reads from an account that is gone finds out itself. */
+/* What came in with that batch is gone; who reads from an account that is gone finds out itself. A reader that is at work may
+ * have brought this about: it needs what it holds until it has returned. */
 void parcels_voided(struct shard *shard, uint64_t batch, int err)
 {
 	for (struct transfer *t = shard->transfers, *next; t; t = next) {
 		next = t->next;
 		bool wrote = t->reader && parcel_reader_batch(t->reader) >= batch;
-		if ((wrote || (t->writer && t->begin_batch >= batch)) && !t->over)
-			finish(t, err == ERR_NO_SPACE ? err : ERR_UNAVAILABLE,
-			       err == ERR_NO_SPACE ? STR("the disk is full") : STR("the server could not write it; try again"));
+		if (t->reading)
+			t->voided = err;
+		else if ((wrote || (t->writer && t->begin_batch >= batch)) && !t->over)
+			tell_voided(t, err);
 	}
 }
 
@@ -439,28 +481,21 @@ static int begin_transfer(struct shard *shard, struct str body, int fd)
 	return result < 0 ? result : parcel_send(shard, &id, false, &filter, fd, NULL, NULL);
 }
 
-/* Not even where its mail is can be found out. */
-static struct str damaged_index(const struct shard *shard, char room[PROBLEM_MAX])
-{
-	int n = snprintf(room, PROBLEM_MAX, STORE_FOLDER_SHARDS "/%02u/index.db is damaged: the account's mailboxes cannot be read. "
-	                 "'mansio store check' says where; stop the server, and 'mansio store salvage %u' recovers its mail",
-	                 shard->process->setup.index, shard->process->setup.index);
-	return str_of(room, (size_t)n);
-}
-
 void parcel_command(struct role_process *process, uint64_t number, struct str body, int fd)
 {
 	struct shard *shard = process->state;
 	struct buf out = BUF_INIT(IPC_BODY_MAX);
 	char problem[PROBLEM_MAX];
 	int result = begin_transfer(shard, body, fd);
-	struct str message = result == ERR_CORRUPT ? damaged_index(shard, problem) :
+	struct str message = result == ERR_CORRUPT ? damaged_index(shard, "the account's mailboxes cannot be read", problem) :
 	                     result == ERR_NOT_FOUND ? STR("the account is being made, moved or removed; try again") :
 	                     result == ERR_SYNTAX ? STR("malformed arguments") :
 	                     result == ERR_UNAVAILABLE ? STR("too many transfers are under way; try again later") :
 	                     result == 0 ? STR("") : str_from_c(err_text(result));
 	if (result < 0 && fd >= 0)
 		close(fd);
+	if (result == ERR_NOT_FOUND)
+		result = ERR_UNAVAILABLE; /* auth knows it */
 	control_reply_encode(&(struct control_reply){ result, message, STR("{}") }, &out);
 	role_control_reply(process, number, buf_str(&out));
 	buf_free(&out);

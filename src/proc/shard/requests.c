@@ -212,7 +212,7 @@ void promises_voided(struct shard *shard, uint64_t batch, int err)
 
 /* --- deliveries --- */
 
-/* *ready: false when more of a large message is to be read or copied before. */
+/* *ready: false when more of its account, or of a large message, is to be read or copied before. */
 static int deliver_one(struct shard *shard, const struct deliver_recipient *recipient, const struct mail_source *source,
                        struct progress *progress, bool *ready)
 {
@@ -220,10 +220,13 @@ static int deliver_one(struct shard *shard, const struct deliver_recipient *reci
 	struct delivery_claim claim = { .delivery = progress->promise->delivery, .recipient = progress->next };
 	struct account *account;
 	memcpy(claim.key, recipient->key.bytes, sizeof claim.key);
-	int result = account_open(shard->store, &recipient->account, &account);
-	*ready = true;
-	if (result < 0)
+	int result = account_open_step(shard->store, &recipient->account, &account, ready);
+	if (result < 0) {
+		*ready = true;
 		return result == ERR_NOT_FOUND ? ERR_UNAVAILABLE : result; /* auth knows it: it is being made */
+	}
+	if (!*ready)
+		return 0;
 	if (source->intake)
 		result = mail_deliver_ahead(account, &shard->mail, source, &facts, &claim, LARGE_SLICE_US, ready);
 	if (result == 0 && *ready)

@@ -373,6 +373,7 @@ static int shard_prepare(struct role_process *process)
 	shard->closed = loop_timer_new(process->loop, connections_tell_closed, shard);
 	shard->forget = loop_timer_new(process->loop, requests_forget, shard);
 	shard->idle_work = loop_timer_new(process->loop, work_while_idle, shard); /* a peer's order may come before the start */
+	handovers_begin(shard);
 	shard->turn = (struct loop_later){ .fn = end_of_turn, .owner = shard };
 	shard->work = (struct loop_later){ .fn = run_requests, .owner = shard };
 	shard->sync_job = (struct loop_job){ .work = sync_work, .done = sync_done, .owner = shard };
@@ -472,6 +473,8 @@ static void free_peers(struct shard *shard)
 static void shard_finish(struct role_process *process)
 {
 	struct shard *shard = process->state;
+	handovers_free(shard);
+	refusals_free(shard);
 	connections_free(shard);
 	parcels_free(shard);
 	free_peers(shard);

@@ -1,7 +1,9 @@
 /* shard.h: the parts of the shard's process, shared by its files only.
  *
  *     shard.c       start and stop, the store's world (helper thread, gate events), peers
+ *     handovers.c   clients whose account is being loaded
  *     connection.c  logged-in clients: socket ↔ session engine, held back until durable
+ *     refusals.c    clients that hear why they cannot be let in
  *     engines.c     IMAP and POP3 behind one table
  *     control.c     commands of the command line: undelete, compaction, check
  *     backup.c      the shard's part in a backup: a snapshot of index.db
@@ -17,21 +19,25 @@
 #include "loop/stream.h"
 #include "mail/parcel_reader.h"
 #include "proc/role.h"
+#include "proc/shard/gone_logins.h"
 #include "proto/imap/session.h"
 #include "proto/pop3/session.h"
 #include "store/transfer.h"
 #include "syntax/pop3.h"
 
 #define PEERS_MAX         64                 /* processes of one role */
-#define GONE_LOGINS_MAX   64                 /* app passwords that were removed, each known by itself */
 #define REQUESTS_MAX      (64 * 1024 * 1024) /* bytes of requests that wait for the gate; more are refused for now */
-#define LINGER_MS         5000               /* for the last words of a session */
+#define LINGER_MS         5000               /* for the last words of a session, */
+#define STOP_LINGER_MS    1000               /* and when the server stops, which has a time-out of its own */
 #define IDLE_WORK_PACE_MS 50                 /* between slices of background work */
 #define COMPACT_PACE_MS   1                  /* the same while somebody waits for it */
 #define CLOSED_MAX        64                 /* ends of sessions that are told together, */
 #define CLOSED_WAIT_MS    10                 /* and no later than that */
 #define FORGET_WAIT_MS    1000               /* confirmed keys wait so long for a batch to go with, and then have their own */
-#define FILES_RESERVED    512                /* descriptors for the store, the channels and requests that wait */
+#define REFUSALS_MAX      64                 /* clients at once that were refused and may still be sending, */
+#define REFUSAL_BYTES_MAX (16 * 1024 * 1024) /* so much each at most */
+#define REFUSAL_MAX       4096               /* bytes of the answer */
+#define FILES_RESERVED    (512 + REFUSALS_MAX) /* descriptors for the store, the channels and requests that wait */
 #define IDLE_WORK_REST_MS (60 * 60 * 1000)   /* when there is nothing to do */
 
 struct shard;
@@ -42,6 +48,8 @@ struct shard_control;
 struct ticket;
 struct shard_backup;
 struct transfer;
+struct waiting_handover;
+struct refusal;
 
 /* A channel to another process; it comes anew when that process was started again. */
 struct peer {
@@ -52,12 +60,6 @@ struct peer {
 	uint32_t generation; /* which of its lives: answers do not go to the next one */
 	uint32_t n_closed;
 	uint64_t closed[CLOSED_MAX]; /* sessions that ended, not told yet to access, which has handed them over */
-};
-
-/* An app password that was removed: numbers are never given twice. */
-struct gone_login {
-	uint64_t login;
-	int64_t until; /* seconds since 1970: then all tickets made before have expired */
 };
 
 struct request_queue {
@@ -87,6 +89,11 @@ struct shard {
 	struct pop3_settings pop3;
 	struct buf directory;        /* path of the shard's folder */
 	struct peer access[PEERS_MAX], smtp[PEERS_MAX], auth;
+	struct waiting_handover *handovers, **handovers_end;
+	uint32_t n_handovers;
+	struct loop_later handover;  /* the first of them */
+	struct refusal *refusals;
+	uint32_t n_refusals;
 	struct connection *connections, *held, *waiting;
 	struct loop_later work;      /* requests that waited for the gate */
 	struct request_queue requests;
@@ -95,9 +102,7 @@ struct shard {
 	uint32_t requests_files;     /* of them, with a descriptor */
 	struct promise *promises, **promises_end;
 	struct mac *tickets;         /* the key of theirs */
-	struct gone_login gone_logins[GONE_LOGINS_MAX]; /* the last ones */
-	uint32_t n_gone_logins;      /* so many were since the start; the oldest give way */
-	int64_t gone_until;          /* a ticket of an app password that expires by then may be of one that gave way */
+	struct gone_logins gone_logins;
 	struct shard_control *control;
 	struct shard_backup *backup;
 	struct transfer *transfers;
@@ -123,6 +128,22 @@ void shard_turn(struct shard *shard);
 
 /* Closes the channel to it; the supervisor makes a new one. */
 void shard_drop_peer(struct peer *peer);
+
+/* --- handovers.c --- */
+
+void handovers_begin(struct shard *shard);
+/* A copy of the body; takes the descriptor. */
+void handovers_wait(struct shard *shard, struct peer *peer, struct str body, int fd);
+void handovers_free(struct shard *shard);
+
+/* --- refusals.c --- */
+
+/* Why a client cannot be let in now. IN_USE: another session has the mailbox for itself. */
+enum refusal_reason { REFUSAL_UNAVAILABLE, REFUSAL_IN_USE, REFUSAL_LIMIT };
+
+/* Sends the answer (at most REFUSAL_MAX bytes) and closes the descriptor, which it takes, LINGER_MS later at most. */
+void refusal_begin(struct shard *shard, struct str answer, int fd);
+void refusals_free(struct shard *shard);
 
 /* --- connection.c --- */
 
@@ -163,8 +184,8 @@ struct engine {
 	void (*end)(void *session);
 	/* The command that it worked on last, for the log. */
 	struct str (*doing)(const void *session);
-	/* What a client hears that cannot be let in now; in_use: because another session has the mailbox for itself. */
-	void (*refuse)(struct outq *out, struct str tag, bool in_use, struct str text);
+	/* What a client hears that cannot be let in now. */
+	void (*refuse)(struct buf *out, struct str tag, enum refusal_reason reason, struct str text);
 	/* In the place of all answers that were not sent: the connection ends. NULL: it ends without a word. */
 	void (*last_words)(struct outq *out, struct str text);
 	/* The selected mailbox; empty: none. */

@@ -64,6 +64,7 @@ static void connection_free(struct connection *connection)
 	if (connection->next)
 		connection->next->at = connection->at;
 	role->n_connections--;
+	role->n_open[connection->service]--;
 	mem_free(connection);
 	if (role->stopping && role->n_connections == 0)
 		stopped(role);
@@ -155,14 +156,14 @@ static void on_resolved(void *owner, int result, const void *message)
 	connection_go_on(connection);
 }
 
-static int ask_auth(struct connection *connection, struct str address)
+static int ask_auth(struct connection *connection, struct str address, ipc_reply_fn *done)
 {
 	struct smtp_role *role = connection->role;
 	struct ipc_calls *calls = role->calls[QUESTION_RESOLVE];
 	struct resolve_request request = { .session = connection->id, .address = address };
 	if (address.n > RESOLVE_ADDRESS_MAX)
 		return ERR_LIMIT;
-	int err = ipc_call_begin(calls, PEER_AUTH, RESOLVE_TIMEOUT_MS, on_resolved, connection, &request.request);
+	int err = ipc_call_begin(calls, PEER_AUTH, RESOLVE_TIMEOUT_MS, done, connection, &request.request);
 	if (err != 0)
 		return err;
 	buf_clear(&role->scratch);
@@ -192,7 +193,7 @@ static void world_resolve(void *owner, struct str address)
 		tell_targets(connection, RESOLVE_OK, &known, 1);
 		return;
 	}
-	int err = ask_auth(connection, address);
+	int err = ask_auth(connection, address, on_resolved);
 	if (err == 0)
 		return;
 	log_warning("resolve-not-sent", LOG_ID(connection->id), LOG_ERR(err));
@@ -217,9 +218,42 @@ static void world_body_drop(void *owner)
 	body_free(&connection->body);
 }
 
+static void on_delivered(void *owner);
+
+static void on_looked_up(void *owner, int result, const void *message)
+{
+	struct connection *connection = owner;
+	const struct resolve_reply *reply = message;
+	struct smtp_target *target = &connection->message->targets[connection->looked_at++];
+	connection->resolve_call = 0;
+	if (result == 0 && reply->result == RESOLVE_NO_SUCH_USER)
+		target->result = SMTP_NO_ACCOUNT;
+	if (result != 0)
+		connection->looked_at = connection->message->n_targets;
+	on_delivered(connection);
+}
+
+/* A shard does not know whether an account that it does not have is gone, or is about to come. Where the address may have
+ * changed since its RCPT, auth is asked again: who is told that there is no such user need not come again to hear it. */
+static bool looks_for_gone_accounts(struct connection *connection)
+{
+	const struct smtp_delivery *message = connection->message;
+	for (; connection->looked_at < message->n_targets && !connection->role->stopping; connection->looked_at++) {
+		const struct smtp_target *target = &message->targets[connection->looked_at];
+		struct resolve_target known;
+		if (target->result == SMTP_UNAVAILABLE && target->address.n > 0 &&
+		    !is_known(connection->role, target->address, &known) &&
+		    ask_auth(connection, target->address, on_looked_up) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void on_delivered(void *owner)
 {
 	struct connection *connection = owner;
+	if (looks_for_gone_accounts(connection))
+		return;
 	smtp_session_delivered(connection->session);
 	delivery_free(&connection->delivery);
 	connection_go_on(connection);
@@ -247,6 +281,8 @@ static void world_deliver(void *owner, struct smtp_delivery *message)
 	struct connection *connection = owner;
 	struct body *body = connection->body;
 	connection->body = NULL;
+	connection->message = message;
+	connection->looked_at = 0;
 	connection->delivery = delivery_new(connection->role, connection->id, message, on_delivered, connection);
 	connection->role->n_bytes += body_length(body);
 	int err = body_finish(body);
@@ -350,8 +386,11 @@ static size_t on_input(void *owner, struct str bytes)
 	struct connection *connection = owner;
 	if (connection->closing)
 		return bytes.n;
-	loop_timeout_touch(connection->role->process->loop, &connection->patience);
 	size_t taken = smtp_session_input(connection->session, bytes);
+	uint64_t progress = smtp_session_progress(connection->session);
+	if (progress != connection->progress)
+		loop_timeout_touch(connection->role->process->loop, &connection->patience);
+	connection->progress = progress;
 	settle(connection);
 	return taken;
 }
@@ -445,6 +484,7 @@ static struct connection *connection_new(struct smtp_role *role, enum service se
 		connection->next->at = &connection->next;
 	role->connections = connection;
 	role->n_connections++;
+	role->n_open[service]++;
 	struct stream_limits limits = { .input_max = MAX((size_t)role->config.max_line + 2, (size_t)65536),
 		                            .output_max = smtp_output_max(&role->config, dialect_of(service)) };
 	connection->stream = stream_new(role->process->loop, fd, limits, &stream_events, connection);
@@ -452,12 +492,22 @@ static struct connection *connection_new(struct smtp_role *role, enum service se
 	return connection;
 }
 
+/* Below the limits of its service; that of all together is address_count's. */
+static bool has_share(const struct smtp_role *role, enum service service)
+{
+	uint32_t strangers = role->n_open[SERVICE_SMTP], max = role->max_connections;
+	if (service == SERVICE_SMTP)
+		return strangers < max - 2 * (max / SHARE_OF_LMTP);
+	strangers += role->n_open[SERVICE_SUBMISSION] + role->n_open[SERVICE_SUBMISSIONS];
+	return !is_submission(service) || strangers < max - max / SHARE_OF_LMTP;
+}
+
 void smtp_connection_accept(struct smtp_role *role, enum service service, int fd, const struct peer_address *peer)
 {
 	const struct conf *conf = &role->process->conf;
 	bool lmtp = service == SERVICE_LMTP;
 	uint32_t limit = lmtp ? UINT32_MAX : (uint32_t)conf->smtp.max_connections_per_address;
-	if (role->stopping || !address_count_take(role->addresses, peer->text, limit)) {
+	if (role->stopping || !has_share(role, service) || !address_count_take(role->addresses, peer->text, limit)) {
 		refuse(role, service, fd, peer);
 		return;
 	}

@@ -17,12 +17,15 @@ struct connection {
 	struct smtp_session *session;
 	struct loop_timeout patience; /* with the client */
 	uint64_t patience_ms;
+	uint64_t progress; /* of the session, when that began anew */
 	uint64_t accepted_ms;
 	struct body *body;
 	uint64_t resolve_call; /* 0: none; else what is asked, the session's: */
 	struct str resolving;
 	struct login login;
 	struct delivery *delivery;
+	struct smtp_delivery *message; /* of the delivery; the session's */
+	uint32_t looked_at;            /* of its targets: whether their accounts are gone */
 	struct unended *unended; /* answers on their way to the client */
 	size_t n_unended;
 	bool doubtful;              /* it has ended its side while one was */

@@ -47,6 +47,7 @@ static struct smtp_config config_of(struct role_process *process)
 		.recipient_delimiter = conf->smtp.recipient_delimiter,
 		.command_timeout_ms = conf->smtp.command_timeout_ms,
 		.data_timeout_ms = conf->smtp.data_timeout_ms,
+		.message_timeout_ms = conf->smtp.message_timeout_ms,
 		.handshake_timeout_ms = conf->tls.handshake_timeout_ms,
 		.max_failures = (uint32_t)conf->login.max_failures,
 		.failure_delay_ms = conf->login.failure_delay_ms,
@@ -88,6 +89,7 @@ static int prepare(struct role_process *process)
 	role->ends_timer = loop_timer_new(process->loop, ends_due, role);
 	role->scratch = BUF_INIT(IPC_BODY_MAX);
 	role->addresses = address_count_new(max);
+	role->max_connections = max;
 	return 0;
 }
 

@@ -27,6 +27,9 @@
 /* Confirmations wait so long, or until DELIVER_ENDS_MAX are there, for a delivery to the same shard that they can go
  * along with: a message of their own each woke the shard as often as the deliveries did. */
 #define ENDS_WAIT_MS 50
+/* Strangers come to port 25, and to the ports of submission before they log in; they must not shut out who is known. Of
+ * max_connections one in so many is for LMTP alone, and twice as many port 25 cannot have. */
+#define SHARE_OF_LMTP 8
 /* Questions of one kind that may be out for each connection, on average. */
 #define CALLS_PER_CONNECTION 4
 
@@ -51,7 +54,8 @@ struct smtp_role {
 	bool ends_wait; /* the timer runs */
 	struct address_count *addresses;
 	struct connection *connections; /* all, newest first */
-	uint32_t n_connections;
+	uint32_t n_connections, max_connections;
+	uint32_t n_open[SERVICE_COUNT]; /* connections of each service */
 	uint64_t accepted[SERVICE_COUNT];
 	uint64_t commands[SMTP_VERB_COUNT];
 	uint64_t n_accepted, n_refused, n_messages, n_failed, n_bytes, n_logins, n_login_failures, n_known;

@@ -125,8 +125,8 @@ static void send_keys(struct child *child)
 	const struct supervisor *s = child->supervisor;
 	if (!speaks_to_strangers(child->role))
 		return;
-	struct keys keys = { buf_str(&s->certificate), buf_str(&s->key) };
-	struct buf body = BUF_INIT(2 * PEM_MAX + 64);
+	struct keys keys = { buf_str(&s->keys.certificate), buf_str(&s->keys.key) };
+	struct buf body = BUF_INIT(2 * KEY_PAIR_PEM_MAX + 64);
 	keys_encode(&keys, &body);
 	send_to(child, SUPERVISOR_KEYS, buf_str(&body), -1);
 	mem_wipe(body.p, body.n);

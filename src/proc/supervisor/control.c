@@ -30,6 +30,7 @@ struct control_client {
 struct control_server {
 	struct supervisor *supervisor;
 	struct listener *listener;
+	struct socket_file file;
 	struct control_client clients[CLIENTS_MAX];
 };
 
@@ -288,16 +289,10 @@ static void on_accept(void *owner, int fd, const struct peer_address *peer)
 }
 
 /* Bound under a mask, so that there is no moment when others could connect. */
-static int open_control_socket(const char *path)
+static int open_control_socket(struct str path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct stat status;
-	size_t n = strlen(path);
-	if (n >= sizeof address.sun_path)
-		return -1;
-	memcpy(address.sun_path, path, n);
-	if (lstat(path, &status) == 0 && S_ISSOCK(status.st_mode))
-		unlink(path);
+	memcpy(address.sun_path, path.p, path.n);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	mode_t before = umask(0177);
 	bool good =
@@ -312,14 +307,22 @@ static int open_control_socket(const char *path)
 
 int control_socket_open(struct supervisor *s)
 {
-	int fd = open_control_socket(s->conf.server.control_socket.p);
-	if (fd < 0) {
-		log_error("cannot-listen", LOG_C("service", "control"), LOG_S("address", s->conf.server.control_socket),
+	struct socket_file file;
+	struct str path = s->conf.server.control_socket;
+	int err = socket_path_clear(STR("control"), path, "server.control_socket");
+	if (err != 0)
+		return err;
+	int fd = open_control_socket(path);
+	if (fd < 0 || !socket_path_note(path, &file)) {
+		log_error("cannot-listen", LOG_C("service", "control"), LOG_S("address", path),
 		          LOG_C("error", strerror(errno)));
+		if (fd >= 0)
+			close(fd);
 		return ERR_IO;
 	}
 	s->control = mem_alloc(1, sizeof *s->control);
 	s->control->supervisor = s;
+	s->control->file = file;
 	s->control->listener = listener_new(s->loop, fd, on_accept, s->control);
 	return 0;
 }
@@ -328,12 +331,12 @@ void control_socket_free(struct supervisor *s)
 {
 	if (!s->control)
 		return;
+	socket_path_remove(s->conf.server.control_socket, &s->control->file);
 	listener_free(&s->control->listener);
 	for (size_t i = 0; i < CLIENTS_MAX; i++) {
 		if (s->control->clients[i].channel)
 			drop_client(&s->control->clients[i]);
 	}
-	unlink(s->conf.server.control_socket.p);
 	mem_free(s->control);
 	s->control = NULL;
 }

@@ -20,7 +20,8 @@ static bool is_word(struct str text)
 static bool is_ours(struct str key)
 {
 	static const struct str ours[] = { STR_INIT("role"), STR_INIT("index"), STR_INIT("pid"), STR_INIT("restarts"),
-		                           STR_INIT("uptime_seconds"), STR_INIT("ready"), STR_INIT("log_level") };
+		                           STR_INIT("uptime_seconds"), STR_INIT("ready"), STR_INIT("answered"),
+		                           STR_INIT("log_level") };
 	for (size_t i = 0; i < COUNT_OF(ours); i++)
 		if (str_eq(key, ours[i]))
 			return true;

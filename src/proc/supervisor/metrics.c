@@ -170,18 +170,18 @@ static void put_metric(const struct metric *metric, const struct status_request 
 }
 
 /* What the supervisor knows by itself. */
-static void put_processes(const struct supervisor *s, struct buf *out)
+static void put_processes(const struct status_request *request, const struct supervisor *s, struct buf *out)
 {
 	uint64_t uptime_ms = loop_now_ms(s->loop) - s->started_ms;
 	put_head("mansio_build_info", "gauge", "The version that runs.", out);
 	buf_addf(out, "mansio_build_info{version=\"%s\"} 1\n", MANSIO_VERSION);
 	put_head("mansio_start_time_seconds", "gauge", "When the server was started, in seconds since 1970.", out);
 	buf_addf(out, "mansio_start_time_seconds %lld\n", (long long)(clock_wall_seconds() - (int64_t)(uptime_ms / 1000)));
-	put_head("mansio_process_up", "gauge", "Whether a process serves.", out);
+	put_head("mansio_process_up", "gauge", "Whether a process serves: it is ready, and has answered.", out);
 	for (size_t i = 0; i < s->n_children; i++) {
 		buf_add(out, STR("mansio_process_up{"));
 		put_process(&s->children[i], out);
-		buf_addf(out, "} %d\n", s->children[i].ready);
+		buf_addf(out, "} %d\n", s->children[i].ready && status_answered(request, i));
 	}
 	put_head("mansio_process_restarts_total", "counter", "How often a process had to be started again.", out);
 	for (size_t i = 0; i < s->n_children; i++) {
@@ -191,9 +191,22 @@ static void put_processes(const struct supervisor *s, struct buf *out)
 	}
 }
 
+static void put_certificate(const struct supervisor *s, struct buf *out)
+{
+	if (s->keys.certificate.n == 0)
+		return;
+	put_head("mansio_certificate_not_before_seconds", "gauge", "From when on the certificate is valid, in seconds since 1970.",
+	         out);
+	buf_addf(out, "mansio_certificate_not_before_seconds %lld\n", (long long)s->keys.not_before);
+	put_head("mansio_certificate_not_after_seconds", "gauge", "Until when the certificate is valid, in seconds since 1970.",
+	         out);
+	buf_addf(out, "mansio_certificate_not_after_seconds %lld\n", (long long)s->keys.not_after);
+}
+
 void metrics_print(const struct status_request *request, const struct supervisor *s, struct buf *out)
 {
-	put_processes(s, out);
+	put_processes(request, s, out);
+	put_certificate(s, out);
 	for (size_t i = 0; i < COUNT_OF(METRICS); i++)
 		put_metric(&METRICS[i], request, s, out);
 }

@@ -17,6 +17,13 @@ struct str status_counters(const struct status_request *request, size_t child)
 	return buf_str(&taken[child]);
 }
 
+static bool silent; /* the shard has not answered */
+
+bool status_answered(const struct status_request *request, size_t child)
+{
+	return child == 0 && !silent;
+}
+
 void role_status_add(struct buf *out, struct str key, uint64_t value)
 {
 	wire_put_short(out, key);
@@ -78,7 +85,14 @@ static void each_counter_has_its_name_and_labels(void **state)
 	assert_true(has(&text, "\nmansio_deliveries_total{process=\"shard.3\",result=\"refused\"} 18446744073709551615\n"));
 	assert_true(has(&text, "\n# HELP mansio_batches_total Batches that were committed.\n# TYPE mansio_batches_total counter\n"));
 	assert_true(has(&text, "\nmansio_process_up{process=\"access.0\"} 0\n"));
+	assert_true(has(&text, "\nmansio_process_up{process=\"shard.3\"} 1\n"));
 	assert_true(has(&text, "\nmansio_process_restarts_total{process=\"shard.3\"} 2\n"));
+	assert_false(has(&text, "mansio_certificate"));
+	buf_free(&text);
+	silent = true;
+	print(&text);
+	silent = false;
+	assert_true(has(&text, "\nmansio_process_up{process=\"shard.3\"} 0\n"));
 	buf_free(&text);
 }
 

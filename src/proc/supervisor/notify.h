@@ -16,7 +16,7 @@ void notify_free(struct notify **notify);
 /* STATUS of so many processes; READY when it is all of them for the first time. */
 void notify_processes(struct notify *notify, size_t ready, size_t all);
 
-/* Around the work of a SIGHUP; nothing before the server was ready. */
+/* Around a reload; nothing before the server was ready. */
 void notify_reloading(struct notify *notify);
 void notify_reloaded(struct notify *notify);
 

@@ -4,7 +4,6 @@
 #include "proc/supervisor/supervisor_private.h"
 
 #include "base/json.h"
-#include "base/mem.h"
 
 static void tell(struct buf *problem, struct str line)
 {
@@ -72,14 +71,12 @@ static int merge(const struct supervisor *s, const struct conf *file, struct con
 	return err;
 }
 
-static void take_keys(struct supervisor *s, struct buf certificate, struct buf key)
+static void take_keys(struct supervisor *s, struct key_pair keys)
 {
-	mem_wipe(s->key.p, s->key.n);
-	buf_free(&s->certificate);
-	buf_free(&s->key);
-	s->certificate = certificate;
-	s->key = key;
+	key_pair_free(&s->keys);
+	s->keys = keys;
 	children_send_keys(s);
+	start_log_certificate(s);
 }
 
 static void print_change(const struct conf_change *change, struct buf *json)
@@ -128,6 +125,7 @@ static void log_changes(const struct conf_changes *changes)
 
 static void answer(const struct supervisor *s, const struct conf_changes *changes, struct buf *json)
 {
+	struct buf warning = BUF_INIT(KEY_PAIR_TEXT_MAX);
 	json_begin_object(json);
 	json_key(json, "changed");
 	print_changes(changes, CONF_LIVE, json);
@@ -138,7 +136,10 @@ static void answer(const struct supervisor *s, const struct conf_changes *change
 	for (size_t i = 0; i < changes->n; i++)
 		if (str_eq(changes->list[i].name, STR("server.log_level")))
 			json_field_u64(json, "log_level_set", log_levels_set(s)); /* where it has no effect */
-	json_field_bool(json, "tls", s->certificate.n > 0);
+	json_field_bool(json, "tls", s->keys.certificate.n > 0);
+	if (start_certificate_warning(s, &warning))
+		json_field_string(json, "warning", buf_str(&warning));
+	buf_free(&warning);
 	json_end_object(json);
 }
 
@@ -146,7 +147,8 @@ static int read_again(struct supervisor *s, struct buf *json, struct buf *proble
 {
 	struct conf file, fresh;
 	struct conf_changes changes;
-	struct buf text = BUF_INIT(CONF_TEXT_MAX), certificate, key;
+	struct key_pair keys;
+	struct buf text = BUF_INIT(CONF_TEXT_MAX);
 	int err = read_file(s, &file, problem);
 	if (err != 0)
 		return err;
@@ -154,7 +156,7 @@ static int read_again(struct supervisor *s, struct buf *json, struct buf *proble
 	err = merge(s, &file, &fresh, &text, problem);
 	if (err == 0) {
 		struct buf wrong = BUF_INIT(PROBLEM_MAX);
-		err = start_read_keys(s->conf_name, &file, &certificate, &key, &wrong); /* [tls] is live: as in fresh */
+		err = start_read_keys(s->conf_name, &file, &keys, &wrong); /* [tls] is live: as in fresh */
 		if (err != 0) {
 			tell(problem, buf_str(&wrong));
 			conf_free(&fresh);
@@ -168,7 +170,7 @@ static int read_again(struct supervisor *s, struct buf *json, struct buf *proble
 		text = BUF_INIT(0);
 		log_level_own(s);
 		children_send_configuration(s);
-		take_keys(s, certificate, key);
+		take_keys(s, keys);
 		log_changes(&changes);
 		answer(s, &changes, json);
 	}

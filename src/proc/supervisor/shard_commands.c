@@ -27,6 +27,7 @@ struct shard_command {
 	uint16_t n;
 	bool merged; /* all shards, in an array */
 	bool is_check;
+	bool is_backup; /* what the other shards have is saved all the same */
 	struct part *parts;
 	uint16_t waiting;
 };
@@ -46,14 +47,21 @@ static void merge(const struct shard_command *command, struct buf *out)
 	json_begin_array(&json);
 	for (uint16_t i = 0; i < command->n && reply.result == 0 && out->n == 0; i++) {
 		const struct part *part = &command->parts[i];
-		if (part->result != 0)
+		if (part->result != 0 && command->is_backup) {
+			json_begin_object(&json);
+			json_field_u64(&json, "shard", part->child->index);
+			json_field_bool(&json, "done", true);
+			json_field_bool(&json, "absent", true);
+			json_end_object(&json);
+		} else if (part->result != 0) {
 			fail(out, ERR_UNAVAILABLE, part->child, "does not answer now; try again");
-		else if (control_reply_decode(buf_str(&part->answer), &reply) != 0)
+		} else if (control_reply_decode(buf_str(&part->answer), &reply) != 0) {
 			fail(out, ERR_CORRUPT, part->child, "gave a malformed answer");
-		else if (reply.result != 0 || !command->merged)
+		} else if (reply.result != 0 || !command->merged) {
 			buf_add(out, buf_str(&part->answer));
-		else
+		} else {
 			json_put_raw(&json, reply.json);
+		}
 	}
 	json_end_array(&json);
 	if (out->n == 0 && buf_error(&json) == 0)
@@ -112,7 +120,8 @@ struct shard_command *shard_command_begin(struct supervisor *s, const struct con
 	struct shard_command *command = mem_alloc(1, sizeof *command);
 	struct buf body = BUF_INIT(IPC_BODY_MAX);
 	*command = (struct shard_command){ .supervisor = s, .done = done, .owner = owner, .merged = !only,
-	                                   .is_check = request->command == CONTROL_STORE_CHECK };
+	                                   .is_check = request->command == CONTROL_STORE_CHECK,
+	                                   .is_backup = request->command == CONTROL_BACKUP };
 	command->later = (struct loop_later){ .fn = finish, .owner = command };
 	command->n = only ? 1 : s->store.shards;
 	command->parts = mem_alloc(command->n, sizeof *command->parts);

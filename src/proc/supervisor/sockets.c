@@ -141,19 +141,40 @@ static bool is_stale(const union socket_address *address)
 	return stale;
 }
 
-static int replace_stale(enum service service, const union socket_address *address)
+int socket_path_clear(struct str service, struct str path, const char *setting)
 {
+	union socket_address address = { .local = { .sun_family = AF_UNIX } };
 	struct stat status;
-	if (lstat(address->local.sun_path, &status) != 0 || !S_ISSOCK(status.st_mode))
+	if (path.n >= sizeof address.local.sun_path)
+		return ERR_LIMIT;
+	memcpy(address.local.sun_path, path.p, path.n);
+	if (lstat(path.p, &status) != 0 || !S_ISSOCK(status.st_mode))
 		return 0; /* nothing, or what bind() will complain of */
-	if (is_stale(address)) {
-		unlink(address->local.sun_path);
+	if (is_stale(&address)) {
+		unlink(path.p);
 		return 0;
 	}
-	log_error("cannot-listen", LOG_S("service", service_name(service)), LOG_C("address", address->local.sun_path),
-	          LOG_C("error", "this socket is in use by another server or program: stop that one, or name another path "
-	                         "in listen.lmtp_socket"));
+	log_error("cannot-listen", LOG_S("service", service), LOG_S("address", path),
+	          LOG_C("error", "this socket is in use by another server or program: stop that one, or name another path in "
+	                         "the setting"),
+	          LOG_C("setting", setting));
 	return ERR_EXISTS;
+}
+
+bool socket_path_note(struct str path, struct socket_file *out)
+{
+	struct stat status;
+	if (lstat(path.p, &status) != 0)
+		return false;
+	*out = (struct socket_file){ status.st_dev, status.st_ino };
+	return true;
+}
+
+void socket_path_remove(struct str path, const struct socket_file *file)
+{
+	struct socket_file there;
+	if (socket_path_note(path, &there) && there.device == file->device && there.inode == file->inode)
+		unlink(path.p);
 }
 
 /* Open to every local user, since LMTP knows no users: who may reach it is said by the mode of the folder it lies
@@ -161,17 +182,15 @@ static int replace_stale(enum service service, const union socket_address *addre
 static int bind_unix(struct supervisor *s, enum service service, struct str path)
 {
 	union socket_address address = { .local = { .sun_family = AF_UNIX } };
-	struct stat status;
-	if (path.n >= sizeof address.local.sun_path)
-		return ERR_LIMIT;
-	memcpy(address.local.sun_path, path.p, path.n);
-	int err = replace_stale(service, &address);
+	struct socket_file file;
+	int err = socket_path_clear(service_name(service), path, "listen.lmtp_socket");
 	if (err != 0)
 		return err;
+	memcpy(address.local.sun_path, path.p, path.n);
 	int fd = open_socket(s, &address, sizeof address.local);
 	if (fd < 0)
 		return cannot_listen(service, path);
-	if (chmod(address.local.sun_path, 0666) != 0 || lstat(address.local.sun_path, &status) != 0)
+	if (chmod(address.local.sun_path, 0666) != 0 || !socket_path_note(path, &file))
 		err = cannot_listen(service, path);
 	else
 		err = add_listening(s, service, fd, path);
@@ -179,18 +198,8 @@ static int bind_unix(struct supervisor *s, enum service service, struct str path
 		close(fd);
 		return err;
 	}
-	s->listening[s->n_listening - 1].device = status.st_dev;
-	s->listening[s->n_listening - 1].inode = status.st_ino;
+	s->listening[s->n_listening - 1].file = file;
 	return 0;
-}
-
-/* Unless somebody has put another in its place. While our socket is open its inode's number is no other file's. */
-static void remove_own_path(const struct listening *listening)
-{
-	struct stat status;
-	if (lstat(listening->path.p, &status) == 0 && status.st_dev == listening->device &&
-	    status.st_ino == listening->inode)
-		unlink(listening->path.p);
 }
 
 static void log_listening(const struct listening *listening)
@@ -230,7 +239,7 @@ void sockets_close(struct supervisor *s)
 {
 	for (size_t i = 0; i < s->n_listening; i++) {
 		if (s->listening[i].path.n > 0)
-			remove_own_path(&s->listening[i]);
+			socket_path_remove(s->listening[i].path, &s->listening[i].file);
 		close(s->listening[i].fd);
 	}
 	s->n_listening = 0;

@@ -3,9 +3,8 @@
 #include "proc/supervisor/supervisor_private.h"
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/file.h"
-#include "base/mem.h"
-#include "loop/tls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -54,47 +53,39 @@ int start_read_configuration(struct supervisor *s)
 	return 0;
 }
 
+struct key_problem {
+	struct str name;
+	const struct conf *conf;
+	struct buf *text;
+};
+
 /* As `mansio config check` says it. */
-static void blame(struct str name, const struct conf *conf, enum conf_setting setting, struct buf *problem)
+static void blame(void *owner, enum conf_setting setting, struct str sentence)
 {
-	buf_addf(problem, "%.*s:%u:1: ", STR_ARG(name), (unsigned)conf->lines[setting]);
+	const struct key_problem *problem = owner;
+	if (problem->text->n > 0)
+		buf_add_byte(problem->text, '\n');
+	buf_addf(problem->text, "%.*s:%u:1: %.*s", STR_ARG(problem->name), (unsigned)problem->conf->lines[setting],
+	         STR_ARG(sentence));
 }
 
-static int read_pem(struct str name, const struct conf *conf, enum conf_setting setting, struct str file, struct buf *out,
-                    struct buf *problem)
+int start_read_keys(struct str name, const struct conf *conf, struct key_pair *keys, struct buf *problem)
 {
-	int err = file_read(AT_FDCWD, file.p, 0, out);
-	if (err == 0)
-		return 0;
-	blame(name, conf, setting, problem);
-	buf_addf(problem, "cannot read %.*s: %s", STR_ARG(file), err_text(err));
-	return ERR_CONFIG;
+	struct key_problem told = { name, conf, problem };
+	return key_pair_read(conf, blame, &told, keys);
 }
 
-int start_read_keys(struct str name, const struct conf *conf, struct buf *certificate, struct buf *key,
-                    struct buf *problem)
+bool start_certificate_warning(const struct supervisor *s, struct buf *sentence)
 {
-	struct tls_context *trial;
-	*certificate = BUF_INIT(PEM_MAX);
-	*key = BUF_INIT(PEM_MAX);
-	if (conf->tls.certificate.n == 0)
-		return 0;
-	int err = read_pem(name, conf, CONF_tls_certificate, conf->tls.certificate, certificate, problem);
-	if (err == 0)
-		err = read_pem(name, conf, CONF_tls_key, conf->tls.key, key, problem);
-	if (err == 0 && tls_context_new(buf_str(certificate), buf_str(key), 0x0303, &trial) == 0) {
-		tls_context_free(&trial);
-		return 0;
-	}
-	if (err == 0) {
-		blame(name, conf, CONF_tls_certificate, problem);
-		buf_addf(problem, "%.*s and %.*s are not PEM, or the key does not belong to the certificate",
-		         STR_ARG(conf->tls.certificate), STR_ARG(conf->tls.key));
-	}
-	mem_wipe(key->p, key->n);
-	buf_free(certificate);
-	buf_free(key);
-	return ERR_CONFIG;
+	return key_pair_warning(&s->keys, s->conf.tls.certificate, clock_wall_seconds(), sentence);
+}
+
+void start_log_certificate(const struct supervisor *s)
+{
+	struct buf sentence = BUF_INIT(KEY_PAIR_TEXT_MAX);
+	if (start_certificate_warning(s, &sentence))
+		log_warning("certificate", LOG_S("problem", buf_str(&sentence)));
+	buf_free(&sentence);
 }
 
 void start_choose_users(struct supervisor *s)

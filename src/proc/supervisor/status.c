@@ -13,6 +13,7 @@
 struct question {
 	struct status_request *request;
 	uint64_t call; /* 0: answered or never asked */
+	bool answered;
 	struct buf counters; /* as counters_take left them */
 };
 
@@ -52,7 +53,7 @@ static void print_counters(struct str counters, struct buf *out)
 
 /* What the supervisor knows of a process; open for its counters. */
 static void begin_process(struct buf *out, enum role role, uint16_t index, pid_t pid, uint64_t restarts,
-                          uint64_t uptime_ms, bool ready, enum log_level level)
+                          uint64_t uptime_ms, bool ready, bool answered, enum log_level level)
 {
 	json_begin_object(out);
 	json_field_string(out, "role", role_name(role));
@@ -61,6 +62,7 @@ static void begin_process(struct buf *out, enum role role, uint16_t index, pid_t
 	json_field_u64(out, "restarts", restarts);
 	json_field_u64(out, "uptime_seconds", uptime_ms / 1000);
 	json_field_bool(out, "ready", ready);
+	json_field_bool(out, "answered", answered);
 	json_field_string(out, "log_level", log_level_name(level));
 }
 
@@ -68,16 +70,35 @@ static void print_processes(const struct status_request *request, struct buf *ou
 {
 	const struct supervisor *s = request->supervisor;
 	uint64_t now = loop_now_ms(s->loop);
-	begin_process(out, ROLE_SUPERVISOR, 0, s->pid, 0, now - s->started_ms, s->announced,
+	begin_process(out, ROLE_SUPERVISOR, 0, s->pid, 0, now - s->started_ms, s->announced, true,
 	              log_level_of(s, s->log_level));
 	json_end_object(out);
 	for (size_t i = 0; i < s->n_children; i++) {
 		const struct child *child = &s->children[i];
 		begin_process(out, child->role, child->index, child->pid, child->restarts,
-		              child->pid ? now - child->started_ms : 0, child->ready, log_level_of(s, child->log_level));
+		              child->pid ? now - child->started_ms : 0, child->ready, request->questions[i].answered,
+		              log_level_of(s, child->log_level));
 		print_counters(buf_str(&request->questions[i].counters), out);
 		json_end_object(out);
 	}
+}
+
+static void print_certificate(const struct supervisor *s, struct buf *out)
+{
+	struct buf warning = BUF_INIT(KEY_PAIR_TEXT_MAX);
+	if (s->keys.certificate.n == 0)
+		return;
+	json_key(out, "certificate");
+	json_begin_object(out);
+	json_field_string(out, "file", s->conf.tls.certificate);
+	json_key(out, "not_before");
+	json_put_i64(out, s->keys.not_before);
+	json_key(out, "not_after");
+	json_put_i64(out, s->keys.not_after);
+	if (start_certificate_warning(s, &warning))
+		json_field_string(out, "warning", buf_str(&warning));
+	json_end_object(out);
+	buf_free(&warning);
 }
 
 static void print_status(const struct status_request *request, struct buf *out)
@@ -91,6 +112,7 @@ static void print_status(const struct status_request *request, struct buf *out)
 	json_begin_array(out);
 	print_listeners(s, out);
 	json_end_array(out);
+	print_certificate(s, out);
 	json_key(out, "processes");
 	json_begin_array(out);
 	print_processes(request, out);
@@ -101,6 +123,11 @@ static void print_status(const struct status_request *request, struct buf *out)
 struct str status_counters(const struct status_request *request, size_t child)
 {
 	return buf_str(&request->questions[child].counters);
+}
+
+bool status_answered(const struct status_request *request, size_t child)
+{
+	return request->questions[child].answered;
 }
 
 static void finish(struct status_request *request)
@@ -122,6 +149,7 @@ static void on_answer(void *owner, int result, const void *reply)
 	struct question *question = owner;
 	const struct str *counters = reply;
 	question->call = 0;
+	question->answered = result == 0;
 	if (result == 0)
 		counters_take(*counters, &question->counters);
 	if (--question->request->waiting == 0)

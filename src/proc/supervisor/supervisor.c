@@ -119,10 +119,11 @@ static int open_all(struct supervisor *s)
 	start_choose_users(s);
 	start_name_host(s);
 	struct buf problem = BUF_INIT(PROBLEM_MAX);
-	int err = start_read_keys(s->conf_name, &s->conf, &s->certificate, &s->key, &problem);
+	int err = start_read_keys(s->conf_name, &s->conf, &s->keys, &problem);
 	if (err != 0)
 		log_error("keys", LOG_S("problem", buf_str(&problem)));
 	buf_free(&problem);
+	start_log_certificate(s);
 	if (err == 0)
 		err = start_open_store(s);
 	if (err == 0)
@@ -143,9 +144,7 @@ static void close_all(struct supervisor *s)
 	loop_timer_free(&s->deadline);
 	notify_free(&s->notify);
 	loop_free(&s->loop);
-	mem_wipe(s->key.p, s->key.n);
-	buf_free(&s->certificate);
-	buf_free(&s->key);
+	key_pair_free(&s->keys);
 	buf_free(&s->conf_text);
 	conf_free(&s->conf);
 	conf_free(&s->first_conf);
@@ -204,5 +203,6 @@ int supervisor_main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	log_set_role(STR("supervisor"));
+	log_never_wait();
 	return serve(file);
 }

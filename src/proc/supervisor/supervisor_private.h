@@ -9,6 +9,7 @@
 #include "loop/listener.h"
 #include "loop/loop.h"
 #include "loop/timeout.h"
+#include "proc/key_pair.h"
 #include "proc/store_folder.h"
 #include "proc/supervisor/notify.h"
 
@@ -18,7 +19,6 @@
 #define LISTENING_MAX 256
 #define LOST_MAX      256
 _Static_assert(LISTENING_MAX + CHILDREN_MAX <= IPC_FDS_MAX, "a child is sent a descriptor for each, in one turn");
-#define PEM_MAX       (256 * 1024)
 #define PROBLEM_MAX   65536 /* bytes of sentences */
 
 struct supervisor;
@@ -51,14 +51,19 @@ struct lost_pair {
 	uint32_t pair; /* its number; 0: it could not be made */
 };
 
+/* Which file a unix socket is. */
+struct socket_file {
+	dev_t device;
+	ino_t inode;
+};
+
 /* A bound socket, shared by all processes of the role that serves it. */
 struct listening {
 	enum service service;
 	int fd;
 	struct peer_address address;
 	struct str path; /* of a unix socket, else empty; and the file that it is: */
-	dev_t device;
-	ino_t inode;
+	struct socket_file file;
 };
 
 struct supervisor {
@@ -71,7 +76,7 @@ struct supervisor {
 	char *directory; /* absolute */
 	struct str hostname;
 	char hostname_room[256];
-	struct buf certificate, key; /* PEM; empty: no TLS */
+	struct key_pair keys; /* empty: no TLS */
 	struct store_identity store;
 	struct store_owners owners;
 	bool as_root;
@@ -117,14 +122,24 @@ pid_t spawn_role(enum role role, uint16_t index, int control_fd, pid_t superviso
 int sockets_bind(struct supervisor *s) MUST_CHECK;
 void sockets_close(struct supervisor *s);
 
+/* Unix sockets by their paths (which have a NUL behind them). Removes one that a killed server left at the path;
+ * ERR_EXISTS: somebody listens there, which is logged with the setting that names it. */
+int socket_path_clear(struct str service, struct str path, const char *setting) MUST_CHECK;
+/* The file that our socket is at this path; false with errno. Unless somebody has put another in its place, it is removed
+ * by socket_path_remove, before the socket is closed: while it is open, its inode's number is no other file's. */
+bool socket_path_note(struct str path, struct socket_file *out);
+void socket_path_remove(struct str path, const struct socket_file *file);
+
 /* --- start.c: what the server needs before it has children; problems are logged --- */
 int start_read_configuration(struct supervisor *s);
 /* The text of the configuration file; empty where it may be missing and is. */
 int start_read_file(const struct supervisor *s, struct buf *out) MUST_CHECK;
-/* Both empty where none are set. ERR_CONFIG, which is not logged: the problem says which file is wrong, and where in the
- * file `name` it was set. */
-int start_read_keys(struct str name, const struct conf *conf, struct buf *certificate, struct buf *key,
-                    struct buf *problem) MUST_CHECK;
+/* ERR_CONFIG, which is not logged: the problem says, a line each, which file is wrong, and where in the file `name` it was
+ * set. */
+int start_read_keys(struct str name, const struct conf *conf, struct key_pair *keys, struct buf *problem) MUST_CHECK;
+/* What is to be said of the dates of the certificate in force; false: nothing. */
+bool start_certificate_warning(const struct supervisor *s, struct buf *sentence);
+void start_log_certificate(const struct supervisor *s); /* the same, into the log */
 int start_open_store(struct supervisor *s) MUST_CHECK;
 void start_name_host(struct supervisor *s);
 void start_choose_users(struct supervisor *s);
@@ -145,6 +160,8 @@ typedef void status_done_fn(void *owner, int err, struct str text);
 struct status_request *status_begin(struct supervisor *s, enum status_form form, status_done_fn *done, void *owner);
 /* For printing: the counters of a child, by its number; empty when it has not answered. */
 struct str status_counters(const struct status_request *request, size_t child);
+/* Whether it has: a process that runs may wait for a disk. */
+bool status_answered(const struct status_request *request, size_t child);
 void status_cancel(struct status_request **request);
 
 /* --- counters.c: pairs of key and value, as role_status_add makes them. Of what a process has told, those are kept whose

@@ -15,16 +15,19 @@ enum imap_step imap_cmd_enable(struct imap_session *s)
 {
 	const struct imap_strings *names = &imap_command_of(s)->enable;
 	struct outq *out = imap_output(s);
+	bool condstore = false, qresync = false;
 	outq_add(out, STR("* ENABLED"));
 	for (uint32_t i = 0; i < names->n; i++) {
-		if (str_ieq(names->items[i], STR("CONDSTORE"))) {
-			s->condstore = true;
+		if (str_ieq(names->items[i], STR("CONDSTORE")) && !condstore) {
+			condstore = true;
 			outq_add(out, STR(" CONDSTORE"));
-		} else if (str_ieq(names->items[i], STR("QRESYNC"))) {
-			s->condstore = s->qresync = true;
+		} else if (str_ieq(names->items[i], STR("QRESYNC")) && !qresync) {
+			qresync = true;
 			outq_add(out, STR(" QRESYNC"));
 		}
 	}
+	s->condstore = s->condstore || condstore || qresync;
+	s->qresync = s->qresync || qresync;
 	outq_add(out, STR("\r\n"));
 	imap_ok(s, NULL, "ENABLE completed.");
 	return IMAP_STEP_DONE;

@@ -114,7 +114,10 @@ enum imap_step imap_copy_step(struct imap_session *s)
 	int err = copy_step(s, t);
 	if (err < 0) {
 		/* ERR_STATE: some of what was to move has left meanwhile */
-		imap_no_error(s, err == ERR_STATE ? ERR_UNAVAILABLE : err);
+		if (mailbox_is_gone(t->to) && !account_is_gone(s->account))
+			imap_no(s, "TRYCREATE", "The mailbox was deleted meanwhile.");
+		else
+			imap_no_error(s, err == ERR_STATE ? ERR_UNAVAILABLE : err);
 		return IMAP_STEP_DONE;
 	}
 	return last ? IMAP_STEP_DONE : IMAP_STEP_DURABLE;

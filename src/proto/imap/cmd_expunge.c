@@ -38,6 +38,19 @@ static enum imap_step done(struct imap_session *s, bool any)
 	return IMAP_STEP_DONE;
 }
 
+/* CLOSE has no NO (6.4.2): what cannot be removed keeps its \Deleted, and a warning tells (7.1.2). */
+static enum imap_step fail(struct imap_session *s, int err)
+{
+	imap_no_error(s, err);
+	if (imap_command_of(s)->kind != IMAP_COMMAND_CLOSE)
+		return IMAP_STEP_DONE;
+	struct outq *out = imap_output(s);
+	outq_add(out, STR("* "));
+	outq_add(out, buf_str(&s->reply));
+	outq_add(out, STR("\r\n"));
+	return done(s, false);
+}
+
 enum imap_step imap_expunge_step(struct imap_session *s)
 {
 	struct expunge_task *t = s->task;
@@ -54,10 +67,8 @@ enum imap_step imap_expunge_step(struct imap_session *s)
 		err = mailbox_expunge(s->selected.mailbox, &slice, true, &expunged);
 	set_free(&slice);
 	set_free(&expunged);
-	if (err < 0) {
-		imap_no_error(s, err);
-		return IMAP_STEP_DONE;
-	}
+	if (err < 0)
+		return fail(s, err);
 	t->emptied = !more;
 	return more || !first ? IMAP_STEP_DURABLE : done(s, true); /* many notices have a turn of their own */
 }

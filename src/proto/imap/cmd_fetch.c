@@ -73,8 +73,9 @@ enum imap_step imap_fetch_answer(struct imap_session *s, struct imap_fetch_answe
 	struct fetch_task *t = new_task(s, &answer->uids);
 	t->plain = true;
 	t->parts = answer->parts;
+	t->marked = answer->with_flags;
 	t->vanished = answer->vanished;
-	answer->vanished = SET_INIT;
+	answer->with_flags = answer->vanished = SET_INIT;
 	t->code = answer->code;
 	answer->code = BUF_INIT(0);
 	t->done = answer->done;
@@ -226,7 +227,8 @@ static void fetch_plain(struct imap_session *s, struct fetch_task *t, uint32_t n
 	if (!room)
 		return;
 	bool recent = s->selected.recent.n && set_has(&s->selected.recent, entry->uid);
-	char *p = fetch_flags_print(&t->flags, room, number, entry, recent, t->parts);
+	unsigned parts = t->marked.n && set_has(&t->marked, entry->uid) ? t->parts | PRINT_FLAGS : t->parts;
+	char *p = fetch_flags_print(&t->flags, room, number, entry, recent, parts);
 	outq_commit(out, (size_t)(p - room));
 }
 

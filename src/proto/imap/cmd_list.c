@@ -37,6 +37,7 @@ enum imap_step imap_cmd_list(struct imap_session *s)
 		return IMAP_STEP_DONE;
 	}
 	list_names_begin(s->account, &names);
+	names.of_special_use = list->select & IMAP_LIST_SELECT_SPECIAL_USE; /* RFC 5258, 3.5: all criteria are to be met */
 	struct list_task *t = mem_alloc(1, sizeof *t);
 	t->names = names;
 	t->line = BUF_INIT(LINE_MAX_BYTES);

@@ -140,15 +140,18 @@ enum imap_step imap_delete_step(struct imap_session *s)
 	}
 	if (err == ERR_CORRUPT && !account_is_gone(s->account))
 		err = delete_damaged(s, mailbox);
-	if (err < 0)
+	if (err < 0) {
 		imap_no_error(s, err);
-	else
-		imap_ok(s, NULL, "DELETE completed.");
+		return IMAP_STEP_DONE;
+	}
+	if (mailbox == s->selected.mailbox)
+		imap_deselect(s);
+	imap_ok(s, NULL, "DELETE completed.");
 	return IMAP_STEP_DONE;
 }
 
-/* The session's own selected mailbox is deselected first. One that only exists because something lies below it has no
- * messages and cannot be deleted (RFC 3501, 6.3.4). */
+/* The session's own selected mailbox is deselected once it is deleted, and stays selected where it cannot be. One that
+ * only exists because something lies below it has no messages and cannot be deleted (RFC 3501, 6.3.4). */
 enum imap_step imap_cmd_delete(struct imap_session *s)
 {
 	struct mailbox *mailbox = imap_find_mailbox(s, imap_command_of(s)->mailbox, "NONEXISTENT");
@@ -158,8 +161,6 @@ enum imap_step imap_cmd_delete(struct imap_session *s)
 		imap_no(s, "CANNOT", "INBOX cannot be deleted.");
 		return IMAP_STEP_DONE;
 	}
-	if (mailbox == s->selected.mailbox)
-		imap_deselect(s);
 	int err = mailbox_open_begin(mailbox);
 	if (err < 0 && err != ERR_CORRUPT) {
 		imap_no_error(s, err);

@@ -151,10 +151,12 @@ static enum imap_step tree_step(struct imap_session *s, struct rename_task *t)
 		return step;
 	if (!t->renamed) {
 		int err = mailbox_rename(s->account, rename->from, rename->to, s->settings->max_mailboxes);
-		if (err < 0) {
+		if (err == ERR_EXISTS && !account_mailbox(s->account, rename->to))
+			imap_no(s, "ALREADYEXISTS", "A mailbox below it would get the name of another.");
+		else if (err < 0)
 			imap_no_error(s, err);
+		if (err < 0)
 			return IMAP_STEP_DONE;
-		}
 		t->renamed = true;
 		if (account_is_renaming(s->account))
 			return IMAP_STEP_DURABLE;

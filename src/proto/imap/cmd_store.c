@@ -1,6 +1,7 @@
 /* cmd_store.c: STORE (RFC 3501, 6.4.6), also on condition (RFC 7162, 3.1.3). One change for all messages, or one for each
  * slice of many, then an answer of flags that pauses like FETCH. Flags that somebody else changed meanwhile are told as
  * notices, after .SILENT too. The task lives until the answer begins, or the command ends. */
+#include "base/checked.h"
 #include "base/mem.h"
 #include "proto/imap/print.h"
 #include "proto/imap/session_private.h"
@@ -19,41 +20,6 @@ static enum flags_mode mode_of(enum imap_store_mode mode)
 	return FLAGS_REPLACE;
 }
 
-static bool any_present(struct mailbox *mailbox, const struct set *uids)
-{
-	struct set first = SET_INIT;
-	uint32_t from = 0;
-	bool more;
-	bool any = mailbox_slice(mailbox, uids, 1, &from, &first, &more) == 0 && first.n > 0;
-	set_free(&first);
-	return any;
-}
-
-/* Keyword names to bits, making those that are missing: all or none, and none where no message is to have them. */
-static int keyword_bits(struct imap_session *s, const struct imap_store *store, const struct set *uids,
-                        struct keyword_bits *out)
-{
-	struct mailbox *mailbox = s->selected.mailbox;
-	const struct imap_strings *keywords = &store->flags.keywords;
-	bool makes = store->mode != IMAP_STORE_REMOVE && keywords->n > 0 && any_present(mailbox, uids);
-	if (makes && !imap_keywords_still_fit(s, mailbox, keywords))
-		return ERR_LIMIT;
-	for (uint32_t i = 0; i < keywords->n; i++) {
-		struct str name = keywords->items[i];
-		uint32_t bit;
-		int found = keyword_find(mailbox, name), err;
-		if (found >= 0) {
-			bit = (uint32_t)found;
-		} else if (!makes) {
-			continue;
-		} else if ((err = keyword_add(mailbox, name, s->settings->mail.max_keywords, &bit)) < 0) {
-			return err;
-		}
-		out->word[bit / 64] |= UINT64_C(1) << (bit % 64);
-	}
-	return 0;
-}
-
 /* Many messages: SLICE of them a batch, so that the other sessions of the shard go on meanwhile. A change by somebody
  * else may come in between, as it may before and after. */
 #define SLICE 20480
@@ -67,7 +33,10 @@ struct store_task {
 	bool looked;         /* at all of them; the answer is left */
 	uint64_t stored;     /* were there, and did not fail it */
 	struct set modified; /* failed the condition */
+	struct set changed;  /* did not, although they have changed since */
 	struct flags_change change;
+	bool has_keywords;   /* the mailbox has all that are to be set, and keeps them */
+	unsigned missing;    /* else: how many it has not; 2: or more */
 };
 
 void imap_store_end(struct imap_session *s)
@@ -75,19 +44,52 @@ void imap_store_end(struct imap_session *s)
 	struct store_task *t = s->task;
 	set_free(&t->uids);
 	set_free(&t->modified);
+	set_free(&t->changed);
 	mem_free(t);
 	s->task = NULL;
+}
+
+/* --- keywords --- */
+
+/* The bits of those that the mailbox has; others may have made some since the last slice. */
+static void find_keywords(const struct mailbox *mailbox, const struct imap_strings *keywords, struct store_task *t)
+{
+	struct str missing = STR("");
+	t->missing = 0;
+	for (uint32_t i = 0; i < keywords->n; i++) {
+		int bit = keyword_find(mailbox, keywords->items[i]);
+		if (bit >= 0)
+			t->change.keywords.word[bit / 64] |= UINT64_C(1) << (bit % 64);
+		else if (t->missing == 0 || !str_ieq(missing, keywords->items[i]))
+			t->missing = MIN(t->missing + 1, 2u);
+		if (bit < 0)
+			missing = keywords->items[i];
+	}
+	t->has_keywords = t->missing == 0;
+}
+
+/* All of them or none. Their names count against the mailbox's for ever: none is made where no message gets it. */
+static int make_keywords(struct imap_session *s, const struct imap_strings *keywords, struct store_task *t)
+{
+	struct mailbox *mailbox = s->selected.mailbox;
+	uint32_t bit;
+	int err = imap_keywords_still_fit(s, mailbox, keywords) ? 0 : ERR_LIMIT;
+	for (uint32_t i = 0; i < keywords->n && err == 0; i++)
+		err = keyword_add(mailbox, keywords->items[i], s->settings->mail.max_keywords, &bit);
+	if (err == 0)
+		find_keywords(mailbox, keywords, t);
+	return err;
 }
 
 /* --- UNCHANGEDSINCE --- */
 
 /* How many flags and keywords the change names, and how many of them the entry has. */
-static void count_named(const struct mailbox *mailbox, const struct entry *entry, const struct flags_change *change,
-                        int *named, int *has)
+static void count_named(const struct mailbox *mailbox, const struct entry *entry, const struct store_task *t, int *named, int *has)
 {
+	const struct flags_change *change = &t->change;
 	struct keyword_bits bits;
 	entry_keywords(mailbox, entry, &bits);
-	*named = __builtin_popcount(change->flags);
+	*named = __builtin_popcount(change->flags) + (change->mode == FLAGS_ADD ? (int)t->missing : 0);
 	*has = __builtin_popcount(entry->flags & change->flags);
 	for (size_t i = 0; i < KEYWORD_WORDS; i++) {
 		*named += __builtin_popcountll(change->keywords.word[i]);
@@ -99,20 +101,19 @@ static void count_named(const struct mailbox *mailbox, const struct entry *entry
  * it names one, and that is as a client takes it for that adds or removes it, something else has changed (3.1.12); of
  * several one may have. With 0 nothing passes whose metadata exist: system flags always do, keywords where they are set
  * (3.1.3, example 7). */
-static bool passes(const struct mailbox *mailbox, const struct entry *entry, const struct flags_change *change,
-                   uint64_t unchanged_since)
+static bool passes(const struct mailbox *mailbox, const struct entry *entry, const struct store_task *t, uint64_t unchanged_since)
 {
 	int named, has;
-	if (unchanged_since > 0 && entry->modseq <= unchanged_since)
-		return true;
-	if (change->mode == FLAGS_REPLACE || (unchanged_since == 0 && change->flags != 0))
+	if (t->change.mode == FLAGS_REPLACE || (unchanged_since == 0 && t->change.flags != 0))
 		return false;
-	count_named(mailbox, entry, change, &named, &has);
+	count_named(mailbox, entry, t, &named, &has);
 	if (unchanged_since == 0)
 		return has == 0;
-	return named == 1 && has == (change->mode == FLAGS_ADD ? 0 : 1);
+	return named == 1 && has == (t->change.mode == FLAGS_ADD ? 0 : 1);
 }
 
+/* What passes with other changes may have been changed before the mailbox was selected: the client hears the flags along
+ * with their new modseq (3.1.12), or it would take them for those that it knows. */
 static void take_out_modified(const struct mailbox *mailbox, struct store_task *t, struct set *slice,
                               uint64_t unchanged_since)
 {
@@ -120,9 +121,14 @@ static void take_out_modified(const struct mailbox *mailbox, struct store_task *
 	for (uint32_t i = 0; i < slice->n; i++) {
 		struct entry_cursor cursor = entry_seek(mailbox, slice->ranges[i].first);
 		const struct entry *entry;
-		while ((entry = entry_next(&cursor)) && entry->uid <= slice->ranges[i].last)
-			if (!passes(mailbox, entry, &t->change, unchanged_since))
+		while ((entry = entry_next(&cursor)) && entry->uid <= slice->ranges[i].last) {
+			if (unchanged_since > 0 && entry->modseq <= unchanged_since)
+				continue;
+			if (!passes(mailbox, entry, t, unchanged_since))
 				set_add(&failed, entry->uid, entry->uid);
+			else if (unchanged_since > 0)
+				set_add(&t->changed, entry->uid, entry->uid);
+		}
 	}
 	uids_subtract(slice, &failed);
 	set_add_set(&t->modified, &failed);
@@ -163,7 +169,7 @@ static void put_modified(struct imap_session *s, const struct set *modified, str
 /* --- the answer --- */
 
 /* What failed the condition is told too, with the notices: the client does not have to ask (3.1.3). After .SILENT a
- * client that knows modseqs hears the new ones. */
+ * client that knows modseqs hears the new ones, and the flags of what others have changed. */
 static enum imap_step answer(struct imap_session *s, struct store_task *t)
 {
 	const struct imap_store *store = &imap_command_of(s)->store;
@@ -176,7 +182,8 @@ static enum imap_step answer(struct imap_session *s, struct store_task *t)
 	uint64_t stored = t->stored;
 	answer.done = t->modified.n ? "Some of these messages were changed by others." : "STORE completed.";
 	answer.uids = t->uids;
-	t->uids = SET_INIT;
+	answer.with_flags = t->changed;
+	t->uids = t->changed = SET_INIT;
 	imap_store_end(s);
 	if (!store->silent || s->condstore) {
 		answer.parts = imap_command_of(s)->uid || s->condstore ? PRINT_UID : 0;
@@ -185,6 +192,7 @@ static enum imap_step answer(struct imap_session *s, struct store_task *t)
 	}
 	imap_ok_unless_gone(s, set_count(&answer.uids), stored, answer.done);
 	set_free(&answer.uids);
+	set_free(&answer.with_flags);
 	return IMAP_STEP_DONE;
 }
 
@@ -204,9 +212,13 @@ static int store_slice(struct imap_session *s, struct store_task *t)
 	const struct imap_store *store = &imap_command_of(s)->store;
 	struct set slice = SET_INIT;
 	bool more = false, has_news = mailbox_has_news(s->selected.mailbox, &s->selected.known);
+	if (!t->has_keywords)
+		find_keywords(s->selected.mailbox, &store->flags.keywords, t);
 	int err = mailbox_slice(s->selected.mailbox, &t->uids, SLICE, &t->from, &slice, &more);
 	if (err == 0 && store->has_unchanged_since)
 		take_out_modified(s->selected.mailbox, t, &slice, store->unchanged_since);
+	if (err == 0 && !t->has_keywords && slice.n > 0 && t->change.mode != FLAGS_REMOVE)
+		err = make_keywords(s, &store->flags.keywords, t);
 	if (err == 0)
 		err = mailbox_store(s->selected.mailbox, &slice, &t->change, s->id, NULL);
 	if (err == 0 && !has_news)
@@ -236,16 +248,10 @@ enum imap_step imap_store_step(struct imap_session *s)
 static enum imap_step store_flags(struct imap_session *s, struct set *uids)
 {
 	const struct imap_store *store = &imap_command_of(s)->store;
-	struct flags_change change = { .mode = mode_of(store->mode), .flags = (uint8_t)store->flags.system };
-	int err = keyword_bits(s, store, uids, &change.keywords);
-	if (err < 0) {
-		imap_no_error(s, err);
-		return IMAP_STEP_DONE;
-	}
 	struct store_task *t = mem_alloc(1, sizeof *t);
 	t->uids = *uids;
 	*uids = SET_INIT;
-	t->change = change;
+	t->change = (struct flags_change){ .mode = mode_of(store->mode), .flags = (uint8_t)store->flags.system };
 	s->task = t;
 	return imap_store_step(s);
 }

@@ -23,7 +23,7 @@ struct fetch_task {
 	unsigned parts;            /* of a plain answer; of others: those that are asked for */
 	bool sets_seen;
 	uint32_t window_last;   /* \Seen is set up to this uid */
-	struct set marked;      /* those of the window that were not \Seen before */
+	struct set marked;      /* those of the window that were not \Seen before; of a plain answer: that are told with flags */
 	uint64_t wanted, found; /* messages */
 	int error;              /* the last of a message that could not be read */
 	struct fetch_cold {

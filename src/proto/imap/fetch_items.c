@@ -244,6 +244,7 @@ static bool make_preview(struct imap_session *s, struct fetch_task *t, uint64_t 
 	int err = 0;
 	while (t->previewed != message) {
 		bool further = t->preview_further == message;
+		t->previewed = 0; /* the text is of no message until it is made */
 		t->preview_text = STR("");
 		if (!is_in_memory(s, row, further))
 			return false;

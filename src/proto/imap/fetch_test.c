@@ -298,6 +298,21 @@ static void test_what_is_not_in_memory_is_fetched_first(void **state)
 	test_client_end(&c);
 }
 
+/* RFC 8970, 3: NIL is "not now", "" is for good. */
+static void test_a_lazy_preview_is_of_its_own_message(void **state)
+{
+	struct test_client c;
+	test_client_begin(&c, *state, 1);
+	test_append(&c, "INBOX", "one", 2);
+	test_say(&c, "a SELECT INBOX\r\nb COPY 1 INBOX\r\n");
+	c.cold = true;
+	test_say(&c, "c FETCH 1 (PREVIEW)\r\n"); /* in memory from here on */
+	test_expect_part(&c, "* 1 FETCH (PREVIEW \"This is one 1.\")\r\n");
+	test_say(&c, "d FETCH 1:3 (PREVIEW (LAZY))\r\n");
+	test_expect_part(&c, "* 1 FETCH (PREVIEW \"This is one 1.\")\r\n* 2 FETCH (PREVIEW NIL)\r\n* 3 FETCH (PREVIEW NIL)\r\n");
+	test_client_end(&c);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, test_store_set_up, test_store_tear_down)
@@ -314,6 +329,7 @@ int main(void)
 		TEST(test_an_empty_header_has_no_fields),
 		TEST(test_fields_of_large_headers_have_a_limit),
 		TEST(test_what_is_not_in_memory_is_fetched_first),
+		TEST(test_a_lazy_preview_is_of_its_own_message),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -229,16 +229,17 @@ static int compare(const void *a, const void *b)
 /* Tells all names above this one what it is. Stops where they know already. */
 static void mark_parents(struct list_names *names, const struct list_name *of)
 {
-	bool unmatched = of->subscribed && !of->matches;
+	bool subscribed = of->subscribed && (!names->of_special_use || of->use != SPECIAL_USE_NONE);
+	bool unmatched = subscribed && !of->matches;
 	struct list_name key;
 	for (struct str at = of->name; parent_of(at, &key.name); at = key.name) {
 		struct list_name *parent = bsearch(&key, names->list, names->n, sizeof *names->list, compare);
-		bool news = (of->exists && !parent->has_children) || (of->subscribed && !parent->subscribed_below) ||
+		bool news = (of->exists && !parent->has_children) || (subscribed && !parent->subscribed_below) ||
 		            (unmatched && !parent->unmatched_below);
 		if (!news)
 			return;
 		parent->has_children = parent->has_children || of->exists;
-		parent->subscribed_below = parent->subscribed_below || of->subscribed;
+		parent->subscribed_below = parent->subscribed_below || subscribed;
 		parent->unmatched_below = parent->unmatched_below || unmatched;
 	}
 }

@@ -45,6 +45,7 @@ struct list_names {
 	size_t run, left, left_end, right, right_end; /* those that are merged; left == right: none yet */
 	struct buf pattern; /* the one that is being matched: reference and pattern put together (RFC 3501, 6.3.8) */
 	uint32_t next_pattern;
+	bool of_special_use; /* set after the begin: a subscribed name counts for those above it only if it has one, too */
 };
 
 /* More bytes of names than this are not listed (ERR_LIMIT): an account at its maximum of longest names. */

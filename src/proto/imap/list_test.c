@@ -1,4 +1,4 @@
-/* list_test.c: mailboxes: CREATE, DELETE, RENAME, subscriptions, and what LIST, LSUB and STATUS say of them. */
+/* list_test.c: mailboxes: CREATE, DELETE, RENAME, CLOSE, subscriptions, and what LIST, LSUB and STATUS say of them. */
 #include "proto/imap/session_test_world.h"
 
 #include <setjmp.h>
@@ -77,6 +77,9 @@ static void test_rename(void **state)
 	test_say(&c, "d RENAME x Trash\r\ne RENAME nowhere z\r\n");
 	test_expect_part(&c, "d NO [ALREADYEXISTS]");
 	test_expect_part(&c, "e NO [NONEXISTENT]");
+	test_say(&c, "k CREATE p/y/y\r\nl DELETE p\r\nm RENAME p/y p\r\nn RENAME x p/y\r\n");
+	test_expect_part(&c, "m NO [ALREADYEXISTS] A mailbox below it would get the name of another.\r\n");
+	test_expect_part(&c, "n NO [ALREADYEXISTS] There is a mailbox of that name already.\r\n");
 	test_append(&c, "INBOX", "one", 2);
 	test_say(&c, "f RENAME INBOX old\r\ng STATUS INBOX (MESSAGES)\r\nh STATUS old (MESSAGES)\r\n");
 	test_expect_part(&c, "* STATUS INBOX (MESSAGES 0)");
@@ -136,6 +139,33 @@ static void test_recursive_match(void **state)
 	test_client_end(&c);
 }
 
+/* RFC 5258, 3.5: a child counts that meets all of the criteria. */
+static void test_recursive_match_of_special_use(void **state)
+{
+	struct test_client c;
+	test_client_begin(&c, *state, 1);
+	unsubscribe_all(&c);
+	test_say(&c, "a CREATE fruit/apple\r\nb SUBSCRIBE fruit/apple\r\nc RENAME Trash bins/Trash\r\nd SUBSCRIBE bins/Trash\r\n");
+	test_say(&c, "e LIST (SUBSCRIBED SPECIAL-USE RECURSIVEMATCH) \"\" %\r\n");
+	test_expect(&c, "* LIST (\\HasChildren) \"/\" bins (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\ne OK LIST completed.\r\n");
+	test_client_end(&c);
+}
+
+/* RFC 3501, 6.4.2: CLOSE knows no NO. What is not removed keeps its \Deleted. */
+static void test_close_on_a_full_disk_closes(void **state)
+{
+	struct test_client c;
+	test_client_begin(&c, *state, 1);
+	test_append(&c, "INBOX", "one", 2);
+	test_say(&c, "a SELECT INBOX\r\nb STORE 1 +FLAGS (\\Deleted)\r\n");
+	test_store_fill_disk();
+	test_say(&c, "c CLOSE\r\nd FETCH 1 FLAGS\r\ne STATUS INBOX (MESSAGES DELETED)\r\n");
+	test_expect_part(&c, "* NO [UNAVAILABLE] The server's disk is full");
+	test_expect_part(&c, "c OK CLOSE completed.\r\nd BAD ");
+	test_expect_part(&c, "(MESSAGES 2 DELETED 1)");
+	test_client_end(&c);
+}
+
 static void test_long_lists_pause(void **state)
 {
 	struct test_store *w = *state;
@@ -166,6 +196,8 @@ int main(void)
 		TEST(test_rename),
 		TEST(test_lsub_shows_names_above),
 		TEST(test_recursive_match),
+		TEST(test_recursive_match_of_special_use),
+		TEST(test_close_on_a_full_disk_closes),
 		TEST(test_long_lists_pause),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

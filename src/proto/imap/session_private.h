@@ -181,7 +181,8 @@ void imap_fetch_end(struct imap_session *s);
 struct imap_fetch_answer {
 	const struct imap_handler *handler;
 	struct set uids;     /* a response for each that is there, */
-	unsigned parts;      /* with these: enum print_part (print.h) */
+	unsigned parts;      /* with these: enum print_part (print.h), */
+	struct set with_flags; /* and these with their flags in any case */
 	struct set vanished; /* told before them, with (EARLIER) */
 	struct buf code;     /* of the tagged OK, with a NUL; empty: what imap_ok_unless_gone says */
 	const char *done;    /* its text */

@@ -306,6 +306,7 @@ static void test_a_large_mailbox_is_deleted_in_slices(void **state)
 	test_client_begin(&other, *state, 2);
 	test_say(&c, "a SELECT INBOX\r\n");
 	test_say(&c, "b MOVE 1:* Archive\r\n");
+	test_say(&c, "x SELECT Archive\r\n"); /* its own is deselected in the end */
 	test_say(&other, "a SELECT Archive\r\n");
 	unsigned resumes = c.resumes;
 	test_say(&c, "c DELETE Archive\r\n");
@@ -408,6 +409,22 @@ static void test_a_session_that_ends_in_a_large_copy_has_copied_nothing(void **s
 	test_client_begin(&c, *state, 2);
 	test_say(&c, "a STATUS Archive (MESSAGES UIDNEXT)\r\n");
 	test_expect_part(&c, "(MESSAGES 0 UIDNEXT 1)");
+	test_client_end(&c);
+}
+
+static void test_the_target_of_a_large_copy_is_deleted_meanwhile(void **state)
+{
+	struct test_client c, other;
+	fill_inbox(*state, MANY);
+	test_client_begin(&c, *state, 1);
+	test_client_begin(&other, *state, 2);
+	test_say(&c, "a SELECT INBOX\r\n");
+	imap_session_input(c.session, STR("b COPY 1:* Archive\r\n"));
+	assert_true(outq_empty(&c.out));
+	test_say(&other, "a DELETE Archive\r\n");
+	test_turn(*state, &c);
+	test_expect_part(&c, "b NO [TRYCREATE]"); /* RFC 3501, 6.4.7 */
+	test_client_end(&other);
 	test_client_end(&c);
 }
 
@@ -571,6 +588,9 @@ static void test_a_full_disk_stops_writing_only(void **state)
 	test_say(&c, "g FETCH 1:2 (FLAGS BODY[TEXT])\r\n");
 	test_expect_part(&c, "* 1 FETCH (FLAGS (\\Recent) BODY[TEXT] {16}\r\nThis is one 1.\r\n)\r\n");
 	test_expect_part(&c, "g OK ");
+	test_say(&c, "h SELECT Archive\r\ni DELETE Archive\r\nj UID FETCH 1 FLAGS\r\n"); /* refused: still selected */
+	test_expect_part(&c, "i NO [UNAVAILABLE]");
+	test_expect_part(&c, "j OK ");
 	assert_false(c.closed);
 	test_client_end(&c);
 }
@@ -748,6 +768,7 @@ int main(void)
 		TEST(test_a_large_mailbox_is_read_in_slices),
 		TEST(test_a_message_comes_while_its_mailbox_is_read),
 		TEST(test_a_session_that_ends_in_a_large_copy_has_copied_nothing),
+		TEST(test_the_target_of_a_large_copy_is_deleted_meanwhile),
 		TEST(test_uid_expunge_and_close),
 		TEST(test_writing_waits_at_the_gate),
 		TEST(test_a_deleted_mailbox_ends_sessions_on_it),

@@ -131,7 +131,7 @@ static void close_session(void *owner)
 static bool fetch(void *owner, int fd, uint64_t offset, uint64_t n)
 {
 	struct test_client *c = owner;
-	if (!c->cold || c->unfetchable)
+	if (!c->cold || c->unfetchable || (offset >= c->fetched_at && offset + n <= c->fetched_to))
 		return false;
 	c->fetches++;
 	c->fetched_at = offset;

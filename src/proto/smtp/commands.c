@@ -2,6 +2,8 @@
  * STARTTLS. AUTH stands in auth.c. */
 #include "proto/smtp/internal.h"
 
+#include "base/clock.h"
+
 static struct str helo_of(const struct smtp_session *session)
 {
 	return str_from_c(session->helo);
@@ -115,10 +117,25 @@ static bool in_order(struct smtp_session *session)
 	return true;
 }
 
+/* Who says something now and then, but sends nothing, holds a place that others need. Not LMTP, and not users: it is known
+ * who they are. */
+static bool is_idle(const struct smtp_session *session)
+{
+	enum smtp_verb verb = session->command.verb;
+	if (session->dialect == SMTP_DIALECT_LMTP || session->authenticated || verb == SMTP_DATA || verb == SMTP_QUIT)
+		return false;
+	return clock_monotonic_ms() - session->idle_since > session->config->message_timeout_ms;
+}
+
 void smtp_run_command(struct smtp_session *session)
 {
 	if (session->config->commands)
 		session->config->commands[session->command.verb]++;
+	if (is_idle(session)) {
+		smtp_reply(session, 421, "4.4.2", "no message for too long, closing");
+		smtp_close(session);
+		return;
+	}
 	if (!in_order(session))
 		return;
 	switch (session->command.verb) {

@@ -27,7 +27,7 @@ static const struct smtp_complaint sender_replies[] = {
 void smtp_command_mail(struct smtp_session *session)
 {
 	const struct smtp_command *command = &session->command;
-	if (session->transactions >= session->config->max_transactions) {
+	if (session->messages >= session->config->max_transactions) {
 		smtp_reply(session, 421, "4.7.0", "too many messages in one connection, closing");
 		smtp_close(session);
 		return;
@@ -49,7 +49,6 @@ void smtp_command_mail(struct smtp_session *session)
 	}
 	t->announced = command->has_size ? command->size : 0;
 	t->utf8 = command->utf8;
-	session->transactions++;
 	smtp_enter_state(session, SMTP_TRANSACTION);
 	if (!session->submission) {
 		smtp_reply_complaint(session, sender_replies[SMTP_SENDER_OWN]);
@@ -110,6 +109,7 @@ static bool find_or_add_target(struct smtp_session *session, const struct smtp_t
 	struct smtp_transaction *t = &session->transaction;
 	for (uint32_t i = 0; i < t->n_targets; i++) {
 		if (memcmp(t->targets[i].account, wanted->account, SMTP_ACCOUNT_SIZE) == 0) {
+			t->targets[i].address = (struct str){ NULL, 0 };
 			*index = i;
 			return true;
 		}
@@ -142,6 +142,9 @@ static int add_recipient(struct smtp_session *session, const struct smtp_target 
 		t->n_links = n_links;
 		return err;
 	}
+	const struct smtp_path *path = &session->command.path;
+	if (n == 1 && t->n_targets > n_targets && str_eq(path->written, path->address))
+		t->targets[n_targets].address = path->written; /* which stays, unlike the other */
 	t->recipients[t->n_recipients++] =
 		(struct smtp_recipient){ .written = session->command.path.written, .first_link = n_links, .n_links = n };
 	return 0;

@@ -52,6 +52,8 @@ struct smtp_transaction {
 	struct str sender;    /* as written */
 	uint64_t announced;   /* SIZE=, or 0 */
 	bool utf8;            /* SMTPUTF8 */
+	bool begun;           /* its first byte has come, */
+	bool headless;        /* and is a blank: no header can begin so */
 	bool checking_sender; /* in RESOLVING: the question is about the sender */
 	struct smtp_recipient *recipients;
 	struct smtp_target *targets;
@@ -89,7 +91,10 @@ struct smtp_session {
 	bool discarding; /* the line that is coming was refused: skip to its CRLF */
 	const char *farewell; /* when stopping is for a reason of its own */
 	bool stopping;
-	uint32_t bad_commands, refused_recipients, transactions;
+	uint32_t bad_commands, refused_recipients;
+	uint32_t messages;   /* that were begun */
+	uint64_t idle_since; /* milliseconds: when the last one ended, or the session began */
+	uint64_t progress;
 	struct arena command_arena;
 	struct smtp_command command; /* in work; slices point into command_arena or the input of this call */
 	struct smtp_transaction transaction;

@@ -27,6 +27,8 @@ static const struct smtp_complaint result_replies[] = {
 static const struct smtp_complaint too_big = { 552, "5.3.4", "message too big" };
 static const struct smtp_complaint bad_bytes = { 554, "5.6.0", "message has a bare CR, a bare LF or a NUL" };
 static const struct smtp_complaint too_many_hops = { 554, "5.4.6", "too many Received headers, mail goes in circles" };
+/* RFC 6409, 3.2: better refused than damaged; the Bcc fields of such a message would be text, for all to read. */
+static const struct smtp_complaint no_header = { 554, "5.6.0", "message begins with a blank, where its header has to" };
 static const struct smtp_complaint no_room = { 452, "4.3.1", "no space for mail now, try again later" };
 static const struct smtp_complaint not_now = { 451, "4.3.0", "not possible now, try again later" };
 
@@ -53,6 +55,7 @@ void smtp_command_data(struct smtp_session *session)
 		smtp_reply_complaint(session, *complaint_of(err));
 		return;
 	}
+	session->messages++;
 	t->data = SMTP_DATA_INIT;
 	t->header = SUBMISSION_HEADER_INIT;
 	smtp_enter_state(session, SMTP_RECEIVING);
@@ -69,6 +72,8 @@ static const struct smtp_complaint *judge(const struct smtp_session *session)
 		return &too_big;
 	if (data->received > session->config->max_received_headers)
 		return &too_many_hops;
+	if (session->transaction.headless && session->submission)
+		return &no_header;
 	return NULL;
 }
 
@@ -82,7 +87,7 @@ static void refuse_body(struct smtp_session *session, const struct smtp_complain
 static void log_delivery(const struct smtp_session *session, struct smtp_complaint answer, uint64_t milliseconds)
 {
 	const struct smtp_transaction *t = &session->transaction;
-	log_info("delivery", LOG_ID(session->id), LOG_U("transaction", session->transactions),
+	log_info("delivery", LOG_ID(session->id), LOG_U("transaction", session->messages),
 	         LOG_S("peer", str_from_c(session->address)), LOG_S("sender", t->sender),
 	         LOG_S("recipient", t->recipients[0].written), LOG_U("recipients", t->n_recipients),
 	         LOG_U("accounts", t->n_targets), LOG_U("bytes", t->data.size), LOG_U("code", answer.code),
@@ -93,6 +98,7 @@ static void log_delivery(const struct smtp_session *session, struct smtp_complai
 static void finish(struct smtp_session *session)
 {
 	smtp_transaction_reset(session);
+	session->idle_since = clock_monotonic_ms();
 	smtp_enter_state(session, SMTP_READY);
 	if (session->stopping)
 		smtp_session_stop(session);
@@ -137,7 +143,7 @@ static void print_missing(const struct smtp_session *session, int64_t seconds, s
 	}
 	if (!header->has_message_id)
 		buf_addf(head, "Message-ID: <%llx.%016llx.%u@%.*s>\r\n", (unsigned long long)seconds,
-		         (unsigned long long)session->id, session->transactions, STR_ARG(session->config->hostname));
+		         (unsigned long long)session->id, session->messages, STR_ARG(session->config->hostname));
 }
 
 static void deliver(struct smtp_session *session)
@@ -152,13 +158,17 @@ static void deliver(struct smtp_session *session)
 		.tls_version = str_from_c(session->tls_version),
 		.tls_cipher = str_from_c(session->tls_cipher),
 		.session = session->id,
-		.transaction = session->transactions,
+		.transaction = session->messages,
 		.recipient = t->n_recipients == 1 ? t->recipients[0].written : (struct str){ NULL, 0 },
 		.seconds = clock_wall_seconds(),
 	};
 	smtp_trace_print(&trace, &t->head);
 	if (session->submission)
 		print_missing(session, trace.seconds, &t->head);
+	/* RFC 5322, 2.2.3: what begins with a blank goes on with the field before it, and that would be ours. It has no header,
+	 * and comes after the end of this one, byte for byte. */
+	if (t->headless)
+		buf_add(&t->head, STR("\r\n"));
 	if (buf_error(&t->head) != 0) {
 		refuse_body(session, &not_now);
 		answer_refusal(session);
@@ -187,7 +197,12 @@ void smtp_receive(struct smtp_session *session, struct str *in)
 	struct smtp_transaction *t = &session->transaction;
 	struct str piece;
 	enum smtp_data_event event;
+	session->progress++;
 	while ((event = smtp_data_next(&t->data, in, &piece)) == SMTP_DATA_TEXT) {
+		if (!t->begun && piece.n > 0) {
+			t->begun = true;
+			t->headless = piece.p[0] == ' ' || piece.p[0] == '\t';
+		}
 		if (t->refusal)
 			continue;
 		const struct smtp_complaint *complaint = judge(session);
@@ -239,7 +254,7 @@ static void answer_smtp(struct smtp_session *session, uint64_t milliseconds)
 		t->targets[i].settled = answer.code == 250;
 	if (answer.code == 250)
 		outq_addf(session->out, "250 2.0.0 delivered, id %016llx-%u\r\n", (unsigned long long)session->id,
-		          session->transactions);
+		          session->messages);
 	else
 		smtp_reply_complaint(session, answer);
 	log_delivery(session, answer, milliseconds);

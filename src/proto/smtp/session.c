@@ -21,6 +21,7 @@
 #include "proto/smtp/internal.h"
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -145,6 +146,7 @@ struct smtp_session *smtp_session_new(const struct smtp_config *config, const st
 	session->offer_tls = client->offer_tls;
 	session->submission = client->submission;
 	session->plain_allowed = client->plain_allowed;
+	session->idle_since = clock_monotonic_ms();
 	session->command_arena = ARENA_INIT(SMTP_COMMAND_ARENA);
 	session->transaction.arena = ARENA_INIT(transaction_memory(config));
 	session->transaction.head = BUF_INIT(SMTP_TRACE_MAX);
@@ -180,6 +182,7 @@ static void skip_line(struct smtp_session *session, struct str *in)
 		from = (size_t)(lf - in->p) + 1;
 		if (from >= 2 && lf[-1] == '\r') {
 			session->discarding = false;
+			session->progress++;
 			*in = str_from(*in, from);
 			return;
 		}
@@ -200,6 +203,7 @@ static void refuse_line(struct smtp_session *session, struct str *in, const char
 
 static void run_line(struct smtp_session *session, struct str line)
 {
+	session->progress++;
 	if (session->state == SMTP_RESPONSE) {
 		smtp_take_response(session, line);
 		mem_wipe_str(line);
@@ -351,6 +355,11 @@ uint64_t smtp_session_patience_ms(const struct smtp_session *session)
 		return 0;
 	}
 	return 0;
+}
+
+uint64_t smtp_session_progress(const struct smtp_session *session)
+{
+	return session->progress;
 }
 
 void smtp_refuse_connection(struct str hostname, struct outq *out)

@@ -37,12 +37,13 @@ struct smtp_config {
 	uint64_t max_message_size;
 	uint32_t max_recipients;
 	uint32_t max_refused_recipients;
-	uint32_t max_transactions;
+	uint32_t max_transactions;     /* with a message */
 	uint32_t max_bad_commands;
 	uint32_t max_line;             /* bytes without CRLF */
 	uint32_t max_received_headers;
 	struct str recipient_delimiter; /* of user+detail: one byte, or empty */
 	uint64_t command_timeout_ms, data_timeout_ms, handshake_timeout_ms;
+	uint64_t message_timeout_ms; /* without a message, whatever else is said; not for LMTP and who has logged in */
 	uint64_t *commands; /* counted here, by enum smtp_verb; NULL: nowhere */
 	/* Submission: */
 	uint32_t max_failures;     /* failed logins after which a session ends */
@@ -105,6 +106,8 @@ struct smtp_target {
 	unsigned char account[SMTP_ACCOUNT_SIZE];
 	uint16_t shard;
 	struct str detail;       /* of the first recipient that led here */
+	struct str address;      /* as it was asked, of the only one that did; empty: several did, or that was quoted or leads
+	                          * to others too */
 	enum smtp_result result; /* set by the world before smtp_session_delivered */
 	bool settled;            /* for answered(): every recipient that led here is told 250 */
 };
@@ -195,8 +198,12 @@ void smtp_session_stop(struct smtp_session *session);
 /* The same for this one client; why: static, for its reply. */
 void smtp_session_end(struct smtp_session *session, const char *why);
 
-/* Milliseconds that the client has now for its next bytes; 0: the session waits for the world, not for the client. */
+/* Milliseconds that the client has now for the rest of a command, or for the next bytes of a message; 0: the session waits
+ * for the world, not for the client. They begin anew with each progress. */
 uint64_t smtp_session_patience_ms(const struct smtp_session *session);
+/* Grows with each line that has come whole, and with each piece of a message; RFC 5321, 4.5.3.2.5 and 4.5.3.2.7: the times
+ * are for one command and for one block of data. */
+uint64_t smtp_session_progress(const struct smtp_session *session);
 
 /* What to say instead of a session when there are too many connections. */
 void smtp_refuse_connection(struct str hostname, struct outq *out);

@@ -1,5 +1,6 @@
 /* The engine against a simulated world: dialogues of RFC 5321, 2033, 2920 and 3207, with answers that come at once or
  * late, and input cut into pieces of every size. */
+#include "base/clock.h"
 #include "proto/smtp/session_test_world.h"
 
 /* --- dialogues --- */
@@ -85,7 +86,7 @@ static void a_greeting_ends_the_transaction(void **state)
 	talk(world, "MAIL FROM:<>\r\nRCPT TO:<a@example.test>\r\n", OK_MAIL OK_RCPT);
 	talk(world, "HELO d\r\n", "250 mail.example\r\n");
 	talk(world, "DATA\r\n", "503 5.5.1 MAIL comes first\r\n");
-	talk(world, "MAIL FROM:<>\r\nRCPT TO:<b@example.test>\r\nDATA\r\n.\r\n", OK_MAIL OK_RCPT OK_DATA OK_DONE("2"));
+	talk(world, "MAIL FROM:<>\r\nRCPT TO:<b@example.test>\r\nDATA\r\n.\r\n", OK_MAIL OK_RCPT OK_DATA OK_DONE("1"));
 	assert_non_null(strstr(world->head, "from d ([192.0.2.1])\r\n\tby mail.example with SMTP\r\n"));
 	end(world);
 }
@@ -119,8 +120,13 @@ static void limits_are_kept(void **state)
 	talk(world, "RCPT TO:<b@example.test>\r\n", "452 4.5.3 too many recipients\r\n");
 	talk(world, "DATA\r\n.\r\n", OK_DATA OK_DONE("1"));
 	assert_int_equal(world->n_targets, 1);
-	for (unsigned i = 0; i < 5; i++)
+	for (unsigned i = 0; i < 10; i++) /* no messages */
 		talk(world, "MAIL FROM:<>\r\nRSET\r\n", OK_MAIL "250 2.0.0 ok\r\n");
+	for (unsigned i = 2; i <= config.max_transactions; i++) {
+		offer(world, STR("MAIL FROM:<>\r\nRCPT TO:<a@example.test>\r\nDATA\r\n.\r\n"));
+		buf_clear(&world->said);
+	}
+	assert_int_equal(world->delivered, config.max_transactions);
 	talk(world, "MAIL FROM:<>\r\n", "421 4.7.0 too many messages in one connection, closing\r\n");
 	assert_true(world->closing);
 	end(world);
@@ -336,7 +342,7 @@ static void what_came_with_starttls_is_dropped(void **state)
 	     "250-mail.example\r\n250-PIPELINING\r\n250-SIZE 50000\r\n250-ENHANCEDSTATUSCODES\r\n"
 	     "250-8BITMIME\r\n250 SMTPUTF8\r\n");
 	talk(world, "STARTTLS\r\n", "503 5.5.1 TLS is on already\r\n");
-	talk(world, "MAIL FROM:<>\r\nRCPT TO:<a@example.test>\r\nDATA\r\n.\r\n", OK_MAIL OK_RCPT OK_DATA OK_DONE("2"));
+	talk(world, "MAIL FROM:<>\r\nRCPT TO:<a@example.test>\r\nDATA\r\n.\r\n", OK_MAIL OK_RCPT OK_DATA OK_DONE("1"));
 	assert_non_null(strstr(world->head, "with ESMTPS (TLSv1.3 TLS_AES_256_GCM_SHA384)\r\n"));
 	end(world);
 }
@@ -384,6 +390,101 @@ static void silence_ends_the_session(void **state)
 	assert_true(world->closing);
 	assert_int_equal(world->dropped, 1);
 	end(world);
+}
+
+/* RFC 5321, 4.5.3.2.7: the time is for a command; one that comes byte by byte gets no more. Of a message each block counts. */
+static void time_is_for_whole_commands_and_for_pieces_of_a_message(void **state)
+{
+	static const char *const whole[] = { "EHLO x\r\n", "NOOP\r\n", "NOOP\nNOOP\r\n", "what\r\n" };
+	struct world *world = begin();
+	for (size_t i = 0; i < COUNT_OF(whole); i++) {
+		uint64_t before = smtp_session_progress(world->session);
+		struct str line = str_from_c(whole[i]);
+		for (size_t at = 0; at + 1 < line.n && line.p[at] != '\n'; at++)
+			offer(world, str_of(line.p + at, 1));
+		assert_int_equal(smtp_session_progress(world->session), before);
+		offer(world, str_from_c(strchr(whole[i], '\n')));
+		assert_int_not_equal(smtp_session_progress(world->session), before);
+	}
+	buf_clear(&world->said);
+	transaction(world);
+	for (const char *p = "ab\r\n"; *p; p++) {
+		uint64_t before = smtp_session_progress(world->session);
+		offer(world, str_of(p, 1));
+		assert_int_not_equal(smtp_session_progress(world->session), before);
+	}
+	end(world);
+}
+
+/* The clock goes on by so many milliseconds. */
+static void wait_ms(uint64_t milliseconds)
+{
+	clock_hold(clock_monotonic_us() + milliseconds * 1000);
+}
+
+static const char idle_farewell[] = "421 4.4.2 no message for too long, closing\r\n";
+
+static void who_only_talks_is_not_kept_for_ever(void **state)
+{
+	static const char *const talks[] = { "NOOP\r\n", "RSET\r\n", "EHLO d\r\n", "VRFY a\r\n", "MAIL FROM:<>\r\n" };
+	for (size_t i = 0; i < COUNT_OF(talks); i++) {
+		struct world *world = begin();
+		greet(world);
+		wait_ms(config.message_timeout_ms);
+		talk(world, "NOOP\r\n", "250 2.0.0 ok\r\n");
+		wait_ms(1);
+		talk(world, talks[i], idle_farewell);
+		assert_true(world->closing);
+		end(world);
+	}
+	clock_hold(0);
+}
+
+static void who_sends_is_kept(void **state)
+{
+	struct world *world = begin();
+	greet(world);
+	for (unsigned i = 0; i < 2; i++) {
+		talk(world, "MAIL FROM:<>\r\nRCPT TO:<a@example.test>\r\n", OK_MAIL OK_RCPT);
+		wait_ms(config.message_timeout_ms + 1); /* of many recipients, perhaps */
+		talk(world, "DATA\r\n", OK_DATA);
+		wait_ms(config.message_timeout_ms + 1); /* a large one */
+		talk(world, ".\r\n", i == 0 ? OK_DONE("1") : OK_DONE("2"));
+		talk(world, "NOOP\r\n", "250 2.0.0 ok\r\n");
+	}
+	wait_ms(config.message_timeout_ms + 1);
+	talk(world, "QUIT\r\n", "221 2.0.0 closing\r\n");
+	end(world);
+	world = begin_lmtp(); /* from a server that is known */
+	offer(world, STR("LHLO x\r\n"));
+	wait_ms(config.message_timeout_ms + 1);
+	buf_clear(&world->said);
+	talk(world, "NOOP\r\n", "250 2.0.0 ok\r\n");
+	end(world);
+	clock_hold(0);
+}
+
+/* RFC 5322, 2.2.3: a line that begins with a blank goes on with the field before it, which must not be one of ours. */
+static void a_message_that_begins_with_a_blank_goes_on_with_none_of_our_fields(void **state)
+{
+	static const char *const bodies[] = { " x\r\nSubject: fold\r\n", "\t<forged@id> x\r\n", "Subject: x\r\n\r\n y\r\n",
+		                                  "\r\n y\r\n", "" };
+	for (size_t i = 0; i < 2 * COUNT_OF(bodies); i++) {
+		const char *body = bodies[i / 2];
+		bool stuffed = body[0] == ' ' && i % 2;
+		struct world *world = i % 2 ? begin_lmtp() : begin();
+		offer(world, i % 2 ? STR("LHLO x\r\n") : STR("EHLO x\r\n"));
+		buf_clear(&world->said);
+		transaction(world);
+		offer(world, stuffed ? STR(".") : STR(""));
+		for (const char *p = body; *p; p++)
+			offer(world, str_of(p, 1));
+		offer(world, STR(".\r\n"));
+		assert_int_equal(world->delivered, 1);
+		assert_true(str_eq(buf_str(&world->body), str_from_c(body)));
+		assert_int_equal(str_ends(str_from_c(world->head), STR("\r\n\r\n")), i / 2 < 2);
+		end(world);
+	}
 }
 
 static void a_stop_waits_for_the_delivery(void **state)
@@ -487,6 +588,10 @@ int main(void)
 		cmocka_unit_test(starttls_in_a_message_is_text),
 		cmocka_unit_test(without_a_certificate_there_is_no_starttls),
 		cmocka_unit_test(silence_ends_the_session),
+		cmocka_unit_test(time_is_for_whole_commands_and_for_pieces_of_a_message),
+		cmocka_unit_test(who_only_talks_is_not_kept_for_ever),
+		cmocka_unit_test(who_sends_is_kept),
+		cmocka_unit_test(a_message_that_begins_with_a_blank_goes_on_with_none_of_our_fields),
 		cmocka_unit_test(a_stop_waits_for_the_delivery),
 		cmocka_unit_test(answers_nobody_waits_for_are_ignored),
 		cmocka_unit_test(recorded_clients_are_answered),

@@ -47,6 +47,7 @@ static const struct smtp_config config = {
 	.command_timeout_ms = 300000,
 	.data_timeout_ms = 180000,
 	.handshake_timeout_ms = 30000,
+	.message_timeout_ms = 3600000,
 	.max_failures = 3,
 	.failure_delay_ms = 2000,
 };

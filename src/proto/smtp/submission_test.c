@@ -2,6 +2,7 @@
  * (8), and addresses in UTF-8 (RFC 6531) on every port. In the simulated world a is the account of the login
  * a@example.test, and ab an alias of a and b. */
 #include "proto/sasl.h"
+#include "base/clock.h"
 #include "proto/smtp/session_test_world.h"
 
 static struct world *begin_submission(bool plain)
@@ -348,6 +349,30 @@ static void what_the_writer_forgot_is_added(void **state)
 	end(world);
 }
 
+/* What its program takes for the header would be text, and Bcc for all to read. */
+static void a_message_that_begins_with_a_blank_is_refused(void **state)
+{
+	struct world *world = begin_as_a();
+	talk(world, "MAIL FROM:<a@example.test>\r\nRCPT TO:<b@example.test>\r\nDATA\r\n", OK_MAIL OK_RCPT OK_DATA);
+	talk(world, "\t<forged@id> x\r\nBcc: c@example.test\r\n\r\ny\r\n.\r\n",
+	     "554 5.6.0 message begins with a blank, where its header has to\r\n");
+	assert_int_equal(world->delivered, 0);
+	assert_int_equal(world->dropped, 1);
+	end(world);
+}
+
+static void who_only_talks_is_kept_after_the_login(void **state)
+{
+	for (unsigned logged_in = 0; logged_in < 2; logged_in++) {
+		struct world *world = logged_in ? begin_as_a() : begin_submission(true);
+		buf_clear(&world->said);
+		clock_hold(clock_monotonic_us() + (config.message_timeout_ms + 1) * 1000);
+		talk(world, "NOOP\r\n", logged_in ? "250 2.0.0 ok\r\n" : "421 4.4.2 no message for too long, closing\r\n");
+		end(world);
+	}
+	clock_hold(0);
+}
+
 static void other_ports_change_nothing_and_know_no_login(void **state)
 {
 	struct world *world = begin();
@@ -372,7 +397,7 @@ static void utf8_addresses_need_smtputf8(void **state)
 	     "250 2.0.0 ok\r\n550 5.6.7 a sender address that is not ASCII needs MAIL with SMTPUTF8\r\n");
 	talk(world, "MAIL FROM:<\xc3\xa4@b\xc3\xbc" "cher.example> SMTPUTF8\r\n"
 	            "RCPT TO:<a\xc3\xa4@example.test>\r\nDATA\r\n.\r\n",
-	     OK_MAIL OK_RCPT OK_DATA OK_DONE("2"));
+	     OK_MAIL OK_RCPT OK_DATA OK_DONE("1"));
 	assert_non_null(strstr(world->head, "Return-Path: <\xc3\xa4@b\xc3\xbc" "cher.example>\r\n"));
 	assert_non_null(strstr(world->head, " with UTF8SMTP\r\n"));
 	assert_non_null(strstr(world->head, "for <a\xc3\xa4@example.test>;\r\n"));
@@ -408,6 +433,8 @@ int main(void)
 		cmocka_unit_test(the_null_sender_is_everybodys),
 		cmocka_unit_test(other_servers_are_not_served),
 		cmocka_unit_test(what_the_writer_forgot_is_added),
+		cmocka_unit_test(a_message_that_begins_with_a_blank_is_refused),
+		cmocka_unit_test(who_only_talks_is_kept_after_the_login),
 		cmocka_unit_test(other_ports_change_nothing_and_know_no_login),
 		cmocka_unit_test(utf8_addresses_need_smtputf8),
 	};
