@@ -71,9 +71,11 @@ class Candidate:
     """ports: by protocol. pid: the process that started the others. group: what its CPU time is read from.
 
     idle_factor: how many idle connections it takes to see what one costs, in multiples of what shows a process each.
+    counts_syncs: its fsyncs, by itself and at no cost.
     """
 
     idle_factor = 1
+    counts_syncs = False
 
     def __init__(self, name):
         self.name = name
@@ -123,6 +125,7 @@ class Candidate:
 
 class Mansio(Candidate):
     idle_factor = 20
+    counts_syncs = True
 
     def __init__(self, settings=None):
         """settings: further ones, as the harness takes them."""

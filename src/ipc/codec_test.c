@@ -121,8 +121,8 @@ static void sample_sender_reply(struct buf *out)
 
 static void sample_deliver(struct buf *out)
 {
-	struct deliver_recipient recipients[] = { { account_a, { "key one 1234567" }, STR("detail") },
-		                                  { account_b, { "key two 1234567" }, STR("") } };
+	struct deliver_recipient recipients[] = { { account_a, { "key one 1234567" } },
+		                                  { account_b, { "key two 1234567" } } };
 	struct deliver m = { .request = 14, .session = 15, .sender = STR("bob@example.test"), .recipients = recipients, .n_recipients = 2,
 		             .body_length = 12, .head = STR("Received: x\r\n") };
 	deliver_encode_head(&m, out);
@@ -131,7 +131,7 @@ static void sample_deliver(struct buf *out)
 
 static void sample_deliver_descriptor(struct buf *out)
 {
-	struct deliver_recipient recipient = { account_a, { "key one 1234567" }, STR("detail") };
+	struct deliver_recipient recipient = { account_a, { "key one 1234567" } };
 	struct deliver m = { .request = 14, .recipients = &recipient, .n_recipients = 1, .body_length = 50000000 };
 	deliver_encode_head(&m, out);
 }
@@ -241,7 +241,6 @@ static void fields_arrive(void **state)
 	assert_int_equal(deliver_decode(buf_str(&in), false, &arena, &deliver), 0);
 	assert_int_equal(deliver.n_recipients, 2);
 	assert_memory_equal(&deliver.recipients[1].account, &account_b, sizeof account_b);
-	assert_true(str_eq(deliver.recipients[0].detail, STR("detail")));
 	assert_true(str_eq(deliver.body, STR("Subject: x\r\n")));
 	assert_true(str_eq(deliver.head, STR("Received: x\r\n")));
 	/* With a descriptor there is no inline body, and the other way round. */

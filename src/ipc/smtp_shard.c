@@ -6,7 +6,6 @@
 #include "ipc/codec.h"
 
 #define SENDER_MAX      1024
-#define DETAIL_MAX      256
 #define TRACE_HEAD_MAX  65536
 #define BODY_LENGTH_MAX (UINT64_C(1) << 40)
 
@@ -19,7 +18,6 @@ void deliver_encode_head(const struct deliver *m, struct buf *out)
 	for (uint32_t i = 0; i < m->n_recipients; i++) {
 		codec_put_account(out, &m->recipients[i].account);
 		codec_put_bytes(out, m->recipients[i].key.bytes, DELIVERY_KEY_SIZE);
-		wire_put_short(out, m->recipients[i].detail);
 	}
 	wire_put_u64(out, m->body_length);
 	wire_put_str(out, m->head);
@@ -41,7 +39,6 @@ int deliver_decode(struct str body, bool has_descriptor, struct arena *arena, st
 	for (uint32_t i = 0; i < m.n_recipients; i++) {
 		m.recipients[i].account = codec_get_account(&r);
 		wire_get_copy(&r, m.recipients[i].key.bytes, DELIVERY_KEY_SIZE);
-		m.recipients[i].detail = wire_get_short(&r, DETAIL_MAX);
 	}
 	m.body_length = wire_get_u64(&r);
 	m.head = wire_get_str(&r, TRACE_HEAD_MAX);

@@ -21,7 +21,6 @@ struct delivery_key {
 struct deliver_recipient {
 	struct account_id account;
 	struct delivery_key key; /* hash over what came from the client, sender and recipient: names this delivery in retries */
-	struct str detail;       /* of user+detail; empty if none */
 };
 
 /* The message as stored is: head (our trace headers, the same for all recipients here), then the body: inline, or

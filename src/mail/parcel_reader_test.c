@@ -606,6 +606,7 @@ static void hostile_parcels_are_errors(void **state)
 			int result = parcel_read_some(reader, buf_str(&maker.out), &done);
 			assert_true(result < 0 || (modes[i] != PARCEL_EXACT && done));
 			assert_true(result == 0 || parcel_reader_problem(reader).n > 0);
+			assert_false(parcel_reader_met_damage(reader)); /* it is the parcel's */
 			parcel_reader_free(&reader);
 		}
 		assert_no_account(&parcel_test.to, 9);

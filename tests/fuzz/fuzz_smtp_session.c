@@ -40,7 +40,6 @@ static const struct smtp_config config = {
 	.max_bad_commands = 50,
 	.max_line = 600,
 	.max_received_headers = 5,
-	.recipient_delimiter = STR_INIT("+"),
 	.command_timeout_ms = 1,
 	.data_timeout_ms = 1,
 	.handshake_timeout_ms = 1,

@@ -185,11 +185,18 @@ def test_unique_ids_stay_right(server, account, box, state, tmp_path):
     box.add("5.e")
     box.add("6.f")
     ids.write_text("1.a first\n2.b second\n5.e fifth\n6.f first\n")
-    assert import_(server, account, box.path, state, "--uidl-file", ids)["with_uidl"] == 2
+    done = server.cli("import", account.address, box.path, "--state", state, "--uidl-file", ids)
+    assert "POP3 ids of the other server: sent with 2 messages\n" in done.stdout, "one of them is taken"
     with server.pop3(account) as pop3:
         after = list(pop3.uidl().values())
     assert before[:2] == [b"first", b"second"]
     assert after[:3] == [b"first", before[2], b"fifth"] and len(set(after)) == len(after) == 4
+
+
+def test_a_list_of_unique_ids_is_for_all_folders(server, account, box, state, tmp_path):
+    ids = tmp_path / "ids"
+    ids.write_text("4.d fourth\n2.b second\n")
+    assert import_(server, account, box.path, state, "--uidl-file", ids)["with_uidl"] == 2
 
 
 def test_what_could_not_be_read_is_tried_again(server, account, box, state):

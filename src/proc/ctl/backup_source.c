@@ -58,7 +58,7 @@ static int take_part(struct backup_source *source, const struct json_value *part
 	if ((!absent && !failed) || shard >= source->identity.shards)
 		return 0;
 	if (!source->as_it_lies || (keeps && !source->as_it_lies[shard + 1]))
-		return backup_fail(problem, absent ? ERR_UNAVAILABLE : ERR_CORRUPT,
+		return backup_fail(problem, absent ? ERR_UNAVAILABLE : ERR_IO,
 		                   absent ? "shard %u does not answer now; try again"
 		                          : "index.db of shard %u could not be copied; see the server's log", (unsigned)shard);
 	source->as_it_lies[shard + 1] = true;

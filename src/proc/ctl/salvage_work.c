@@ -382,7 +382,7 @@ static void print_elsewhere(const struct json_value *report)
 	}
 	for (const struct json_value *item = misplaced ? misplaced->first : NULL; item; item = item->next) {
 		ctl_print_size(number(item, "messages"), number(item, "bytes"), size);
-		printf("  out of reach: %.*s (%s): auth/directory.db has it in shard %02llu, but its mail is in this one, and was kept.\n",
+		printf("  out of reach: %.*s (%s): auth/directory.db has it in shard %02llu, but it is in this one, which keeps it.\n",
 		       STR_ARG(json_string(json_member(item, "address"))), size, number(item, "shard"));
 	}
 	if (misplaced && misplaced->first)
@@ -393,7 +393,8 @@ void salvage_print(const struct json_value *report, const char *kept)
 {
 	char size[64];
 	ctl_print_size(number(report, "messages"), number(report, "bytes"), size);
-	printf("shard %02llu: %s in %llu accounts\n", number(report, "shard"), size, number(report, "accounts"));
+	printf("shard %02llu: %s in %llu account%s\n", number(report, "shard"), size, number(report, "accounts"),
+	       number(report, "accounts") == 1 ? "" : "s");
 	print_damage(report);
 	if (json_is_true(json_member(report, "index_lost")))
 		puts("  Flags, keywords and mailboxes are lost with index.db; each message is in the mailbox that it came into.");

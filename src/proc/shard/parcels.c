@@ -26,6 +26,7 @@
 #define PROBLEM_MAX     300
 #define ACCOUNT_GONE    "the account was moved or removed meanwhile; run the same command again"
 #define SERVER_DAMAGE   "what is brought cannot be put there"
+#define BATCH_DAMAGE    "something that was written together with what is brought cannot be put there; try again"
 
 struct transfer {
 	struct shard *shard;
@@ -165,13 +166,14 @@ static size_t take_failure(struct transfer *t, struct str bytes)
 	return bytes.n;
 }
 
+/* Whose write it was that failed is not known: it may have been another one's. */
 static void tell_voided(struct transfer *t, int err)
 {
 	char room[PROBLEM_MAX];
 	struct str problem = err == ERR_NO_SPACE  ? STR("the disk is full")
-	                     : err == ERR_CORRUPT ? damaged_index(t->shard, SERVER_DAMAGE, room)
+	                     : err == ERR_CORRUPT ? damaged_index(t->shard, BATCH_DAMAGE, room)
 	                                          : STR("the server could not write it; try again");
-	finish(t, err == ERR_NO_SPACE || err == ERR_CORRUPT ? err : ERR_UNAVAILABLE, problem);
+	finish(t, err == ERR_NO_SPACE ? err : ERR_UNAVAILABLE, problem);
 }
 
 /* The reader failed, with or without a batch, or (0) a batch alone. */

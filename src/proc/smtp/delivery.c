@@ -178,7 +178,6 @@ static int encode(struct delivery *delivery, const struct batch *batch, const st
 		const struct smtp_target *target = &delivery->message->targets[item->target];
 		memcpy(recipients[i].account.bytes, target->account, ACCOUNT_ID_SIZE);
 		recipients[i].key = body_delivery_key(body, delivery->message->sender, &recipients[i].account);
-		recipients[i].detail = target->detail;
 	}
 	struct deliver message = {
 		.request = batch->call,

@@ -44,7 +44,6 @@ static struct smtp_config config_of(struct role_process *process)
 		.max_bad_commands = (uint32_t)conf->smtp.max_bad_commands,
 		.max_line = (uint32_t)conf->smtp.max_line,
 		.max_received_headers = (uint32_t)conf->smtp.max_received_headers,
-		.recipient_delimiter = conf->smtp.recipient_delimiter,
 		.command_timeout_ms = conf->smtp.command_timeout_ms,
 		.data_timeout_ms = conf->smtp.data_timeout_ms,
 		.message_timeout_ms = conf->smtp.message_timeout_ms,

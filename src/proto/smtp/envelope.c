@@ -74,14 +74,6 @@ static bool grow(void **items, uint32_t n, uint32_t *size, uint32_t max, size_t 
 #define GROW(t, what, max)                                                                                             \
 	grow((void **)&(t)->what, (t)->n_##what, &(t)->size_##what, (max), sizeof *(t)->what)
 
-/* What stands behind the first delimiter of a local part. */
-static struct str detail_of(const struct smtp_session *session, struct str local)
-{
-	struct str delimiter = session->config->recipient_delimiter;
-	ptrdiff_t at = delimiter.n == 1 ? str_find_byte(local, delimiter.p[0]) : -1;
-	return at < 0 ? (struct str){ NULL, 0 } : str_from(local, (size_t)at + 1);
-}
-
 void smtp_command_rcpt(struct smtp_session *session)
 {
 	struct smtp_transaction *t = &session->transaction;
@@ -103,8 +95,7 @@ void smtp_command_rcpt(struct smtp_session *session)
 
 /* The index of the account's target; a new one is made when there is none. Linear: account ids are random and compare
  * unequal at once, and there are at most SMTP_TARGETS_MAX. False when there is no room. */
-static bool find_or_add_target(struct smtp_session *session, const struct smtp_target *wanted, struct str detail,
-                               uint32_t *index)
+static bool find_or_add_target(struct smtp_session *session, const struct smtp_target *wanted, uint32_t *index)
 {
 	struct smtp_transaction *t = &session->transaction;
 	for (uint32_t i = 0; i < t->n_targets; i++) {
@@ -116,7 +107,7 @@ static bool find_or_add_target(struct smtp_session *session, const struct smtp_t
 	}
 	if (!GROW(t, targets, SMTP_TARGETS_MAX))
 		return false;
-	struct smtp_target target = { .shard = wanted->shard, .detail = detail, .result = SMTP_UNAVAILABLE };
+	struct smtp_target target = { .shard = wanted->shard, .result = SMTP_UNAVAILABLE };
 	memcpy(target.account, wanted->account, SMTP_ACCOUNT_SIZE);
 	t->targets[t->n_targets] = target;
 	*index = t->n_targets++;
@@ -128,11 +119,10 @@ static int add_recipient(struct smtp_session *session, const struct smtp_target 
 {
 	struct smtp_transaction *t = &session->transaction;
 	uint32_t n_targets = t->n_targets, n_links = t->n_links;
-	struct str detail;
-	int err = arena_copy(&t->arena, detail_of(session, session->command.path.local), &detail);
+	int err = 0;
 	for (uint32_t i = 0; i < n && err == 0; i++) {
 		uint32_t index;
-		if (GROW(t, links, SMTP_LINKS_MAX) && find_or_add_target(session, &targets[i], detail, &index))
+		if (GROW(t, links, SMTP_LINKS_MAX) && find_or_add_target(session, &targets[i], &index))
 			t->links[t->n_links++] = index;
 		else
 			err = ERR_LIMIT;

@@ -41,7 +41,6 @@ struct smtp_config {
 	uint32_t max_bad_commands;
 	uint32_t max_line;             /* bytes without CRLF */
 	uint32_t max_received_headers;
-	struct str recipient_delimiter; /* of user+detail: one byte, or empty */
 	uint64_t command_timeout_ms, data_timeout_ms, handshake_timeout_ms;
 	uint64_t message_timeout_ms; /* without a message, whatever else is said; not for LMTP and who has logged in */
 	uint64_t *commands; /* counted here, by enum smtp_verb; NULL: nowhere */
@@ -105,7 +104,6 @@ enum smtp_result {
 struct smtp_target {
 	unsigned char account[SMTP_ACCOUNT_SIZE];
 	uint16_t shard;
-	struct str detail;       /* of the first recipient that led here */
 	struct str address;      /* as it was asked, of the only one that did; empty: several did, or that was quoted or leads
 	                          * to others too */
 	enum smtp_result result; /* set by the world before smtp_session_delivered */

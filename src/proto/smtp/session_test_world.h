@@ -43,7 +43,6 @@ static const struct smtp_config config = {
 	.max_bad_commands = 5,
 	.max_line = 600,
 	.max_received_headers = 3,
-	.recipient_delimiter = STR_INIT("+"),
 	.command_timeout_ms = 300000,
 	.data_timeout_ms = 180000,
 	.handshake_timeout_ms = 30000,
