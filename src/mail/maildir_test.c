@@ -55,7 +55,8 @@ static void keywords_are_read_from_their_file(void **state)
 
 static void keywords_get_letters_that_nobody_has(void **state)
 {
-	const struct str wanted[] = { STR_INIT("New"), STR_INIT("$WORK"), STR_INIT("twice"), STR_INIT("more"), STR_INIT("$junk") };
+	const struct str wanted[] = { STR_INIT("New"), STR_INIT("$WORK"), STR_INIT("twice"), STR_INIT("more"),
+		                          STR_INIT("$junk") };
 	uint8_t letters[COUNT_OF(wanted)];
 	struct buf out = BUF_INIT(4096);
 	struct str text = STR("0 $Work\n1 (\n3 twice\n4 twice\n2 $Work\n4 later\n7 $Junk");

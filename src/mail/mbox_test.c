@@ -289,7 +289,8 @@ static void what_is_written_is_read_as_the_same(void **state)
 
 static void dates_of_all_times_are_read_as_they_were_written(void **state)
 {
-	static const int64_t MOMENTS[] = { CALENDAR_FIRST, -999993599, -86401, -1, 1, 43200, 86399, 86400, DATE_SECONDS, CALENDAR_LAST };
+	static const int64_t MOMENTS[] = { CALENDAR_FIRST, -999993599, -86401, -1, 1, 43200, 86399, 86400, DATE_SECONDS,
+		                               CALENDAR_LAST };
 	for (size_t i = 0; i < COUNT_OF(MOMENTS); i++) {
 		struct mbox_message message = { .date = { MOMENTS[i], -90 } };
 		struct buf out = BUF_INIT(1 << 10);

@@ -50,8 +50,8 @@ def test_commands_for_accounts_say_that_an_address_is_an_alias(server, tmp_path)
     server.cli("alias", "add", "many@example.test", *(account.address for account in accounts))
     (tmp_path / "box/cur").mkdir(parents=True)
     for command in ("account show {}", "account remove {} --yes", "account quota {}", "account app-password list {}",
-                    "account move {} --shard 1", "account pop3 {}", "undelete list {}", f"import {{}} {tmp_path}/box --state {tmp_path}/state",
-                    f"export {{}} --to {tmp_path}/out"):
+                    "account move {} --shard 1", "account pop3 {}", "undelete list {}",
+                    f"import {{}} {tmp_path}/box --state {tmp_path}/state", f"export {{}} --to {tmp_path}/out"):
         for alias, words in (("One@example.test", "it is an alias, of target0@example.test"),
                              ("many@example.test", "it is an alias, of target0@example.test, target1@example.test, "
                               "target2@example.test and 3 more")):

@@ -1,5 +1,5 @@
-"""mansio export into folders that have mail already, of mailboxes whose names no file can have, with dates of long ago, and
-while the account moves."""
+"""mansio export into folders that have mail already, of mailboxes whose names no file can have, with dates of long ago,
+and while the account moves."""
 
 import json
 import os
@@ -46,7 +46,8 @@ def contents(server, account):
     """{mailbox: {subject: (flags, internal date)}}"""
     with server.imap(account) as imap:
         return {name.decode(): {one.body.split(b"\r\n")[0].decode().partition(": ")[2]:
-                                (" ".join(sorted(flag.decode() for flag in one.flags)), one.date.decode()) for one in mails}
+                                (" ".join(sorted(flag.decode() for flag in one.flags)), one.date.decode())
+                                for one in mails}
                 for name, mails in imap.contents().items()}
 
 
@@ -65,7 +66,8 @@ def test_keywords_of_mail_that_is_there_stay_what_they_are(server, tmp_path):
     (box / "cur/2.x:2,d").write_bytes(b"Subject: nameless\n\nx\n")  # whose keyword nobody knows
     (box / "dovecot-keywords").write_text("0 Precious\n2 Third")
     (box / "dovecot-keywords").chmod(0o640)
-    account = filled(server, [("INBOX", "one", "Other"), ("INBOX", "two", "Third precious"), ("INBOX", "three", "More")])
+    account = filled(server, [("INBOX", "one", "Other"), ("INBOX", "two", "Third precious"),
+                              ("INBOX", "three", "More")])
     for _ in range(2):
         export(server, account, box)
         lines = (box / "dovecot-keywords").read_text().split("\n")
@@ -98,7 +100,8 @@ def test_what_has_no_letter_left_is_told(server, tmp_path):
 
 def test_keywords_that_cannot_be_read_are_not_written_over(server, tmp_path):
     account = filled(server, [("INBOX", "one", "new")])
-    for name, make, words in (("fifo", os.mkfifo, "a pipe"), ("link", lambda path: path.symlink_to("/etc/hostname"), "a link"),
+    for name, make, words in (("fifo", os.mkfifo, "a pipe"),
+                              ("link", lambda path: path.symlink_to("/etc/hostname"), "a link"),
                               ("large", lambda path: path.write_text("0 a\n" * 20000), "too large")):
         (tmp_path / name / "cur").mkdir(parents=True)
         file = tmp_path / name / "dovecot-keywords"
@@ -187,19 +190,21 @@ def test_an_export_whose_account_moves_is_to_be_tried_again(server, tmp_path, un
     held = tmp_path / "out/.Archive/tmp/maildirfolder"  # there the export waits for a reader
     held.parent.mkdir(parents=True)
     os.mkfifo(held)
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": server.environment}
-    process = subprocess.Popen([binary(), "export", account.address, "--to", tmp_path / "out", "-c", server.config, "--json"],
-                               **options)
+
+    def begin(*command):
+        return subprocess.Popen([binary(), *command, "-c", server.config, "--json"], stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True, env=server.environment)
+
+    process = begin("export", account.address, "--to", tmp_path / "out")
     server.wait_for((tmp_path / "out/.Archive/new").is_dir, "the beginning of the export")
     other = server.processes("shard")[1 - before["shard"]]
     if until == "the beginning":
         os.kill(other, signal.SIGSTOP)  # it takes nothing of the account
-    move = subprocess.Popen([binary(), "account", "move", account.address, "--shard", str(1 - before["shard"]), "-c", server.config],
-                            **options)
+    move = begin("account", "move", account.address, "--shard", str(1 - before["shard"]))
     if until == "the end":
         move.wait(60)
     else:
-        server.wait_for(lambda: server.cli_json("account", "show", account.address) != before, "the beginning of the move")
+        server.wait_for(lambda: server.cli_json("account", "show", account.address) != before, "the move's beginning")
     held.read_bytes()
     out, errors = process.communicate(timeout=60)
     if until == "the beginning":

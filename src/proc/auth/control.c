@@ -61,7 +61,8 @@ static struct str domain_of(struct str address)
 }
 
 /* Nothing of what was asked for has this address, or its domain is not ours: say which. */
-static void fail_not_found(struct directory *directory, struct control_answer *answer, const char *what, struct str address)
+static void fail_not_found(struct directory *directory, struct control_answer *answer, const char *what,
+			   struct str address)
 {
 	struct str domain = domain_of(address);
 	if (domain.n == address.n)

@@ -157,8 +157,9 @@ static int read_keywords(struct export *x, const struct export_mailbox *mailbox,
 	const char *why = err == ERR_LIMIT ? "it is too large" : err_text(err);
 	if (fstatat(x->folder_fd, path, &about, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(about.st_mode))
 		why = "a link, which is not followed";
-	snprintf(x->problem, sizeof x->problem, "cannot read %.150s/%.150s/%s (%s); without it nobody knows which letters are free",
-	         x->folder, mailbox->path, MAILDIR_KEYWORDS_FILE, why);
+	snprintf(x->problem, sizeof x->problem,
+	         "cannot read %.150s/%.150s/%s (%s); without it nobody knows which letters are free", x->folder,
+	         mailbox->path, MAILDIR_KEYWORDS_FILE, why);
 	return err;
 }
 

@@ -1,6 +1,7 @@
 /* export_spool.c: messages of a parcel come before the entries that say in which mailboxes they are. Until then they
- * lie in a file without a name beside what is exported; when all of them have been written, it is emptied, but for what
- * is in a mailbox that is left out. The table of all messages stays: an entry that comes later may name one again, and it is read back from where it was written. */
+ * lie in a file without a name beside what is exported; when all of them have been written, it is emptied, but for
+ * what is in a mailbox that is left out. The table of all messages stays: an entry that comes later may name one
+ * again, and it is read back from where it was written. */
 #include "proc/ctl/export.h"
 
 #include "base/checked.h"

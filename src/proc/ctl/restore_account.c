@@ -87,8 +87,8 @@ static int check_account(struct sending *s)
 		return backup_fail(s->problem, ERR_UNAVAILABLE, "the server must run for this, and nobody answers at %.*s",
 		                   STR_ARG(str_first(s->ctl->conf.server.control_socket, 150)));
 	if (result == 0 && s->reply.result == ERR_NOT_FOUND)
-		return backup_fail(s->problem, ERR_NOT_FOUND, "%.*s; make it first: mansio account add %.*s",
-		                   STR_ARG(buf_str(&s->reply.message)), STR_ARG(s->wish->address));
+		return backup_fail(s->problem, ERR_NOT_FOUND, "%.*s; the mail comes into an account that is there (mansio account add)",
+		                   STR_ARG(buf_str(&s->reply.message)));
 	if (result < 0 || s->reply.result < 0)
 		return backup_fail(s->problem, result < 0 ? result : s->reply.result, "%.*s",
 		                   STR_ARG(buf_str(&s->reply.message)));
