@@ -64,6 +64,14 @@ static void find_sink(void)
 		sink = S_ISSOCK(status.st_mode) ? SINK_SOCKET : SINK_MAY_WAIT;
 }
 
+/* False: what waits at the end would be lost. */
+static bool flush_at_exit(void)
+{
+	static bool asked;
+	asked = asked || atexit(log_flush) == 0;
+	return asked;
+}
+
 void log_never_wait(void)
 {
 	struct stat status;
@@ -74,6 +82,7 @@ void log_never_wait(void)
 		close(fd);
 	}
 	find_sink();
+	flush_at_exit();
 }
 
 /* How many bytes were taken; all, where trying again is of no use. */
@@ -109,10 +118,14 @@ void log_flush(void)
 	log_warning("log-lines-lost", LOG_U("lines", lost), LOG_C("meaning", "whoever reads the log did not read it"));
 }
 
+bool log_waits(void)
+{
+	return n_waiting > 0 || n_lost > 0;
+}
+
 void log_gather(void)
 {
-	if (!gathers && atexit(log_flush) == 0)
-		gathers = true;
+	gathers = flush_at_exit();
 	find_sink();
 }
 

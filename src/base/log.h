@@ -58,6 +58,9 @@ void log_flush(void);
  * /proc), each write is preceded by a look whether there is room. */
 void log_never_wait(void);
 
+/* Are there lines that found no room? Then log_flush is to be called again before long. */
+bool log_waits(void);
+
 /* Writes one line, whole; lines longer than 4 KB are cut. Values are quoted and escaped where needed. A line that nobody
  * reads is lost when there is no room for it, and counted: event log-lines-lost. */
 void log_write(enum log_level level, const char *event, const struct log_field *fields);

@@ -161,16 +161,6 @@ int db_commit(struct db *db)
 	return db->held ? commit_held(db) : run_kept(db, &db->commit, "COMMIT");
 }
 
-int db_write_ahead(struct db *db)
-{
-	int result = db_exec(db, "PRAGMA cache_spill=ON"); /* else the flush leaves all pages where they are */
-	if (result < 0)
-		return result;
-	int flushed = sqlite3_db_cacheflush(db->handle);
-	result = db_exec(db, "PRAGMA cache_spill=OFF");
-	return flushed == SQLITE_OK || flushed == SQLITE_BUSY ? result : db_error(flushed);
-}
-
 void db_rollback(struct db *db)
 {
 	if (db->held) {

@@ -58,10 +58,6 @@ int db_query_int(struct db *db, const char *sql, int64_t *out) MUST_CHECK;
 int db_prepare(struct db *db, const char *sql, sqlite3_stmt **out) MUST_CHECK;
 void db_finalize(sqlite3_stmt **stmt);
 
-/* Writes what the open transaction has changed to the log ahead of COMMIT, which has the less to write then. Nothing
- * counts before it. ERR_NO_SPACE, ERR_IO: the transaction is to be rolled back. */
-int db_write_ahead(struct db *db) MUST_CHECK;
-
 /* False once SQLite has ended or rolled back the transaction by itself (ENOSPC at COMMIT, I/O errors). */
 static inline bool db_in_transaction(const struct db *db)
 {

@@ -21,6 +21,7 @@
 
 #define SIGNALS_MAX 8
 #define EVENTS_MAX  256 /* ready descriptors taken at once */
+#define LOG_AGAIN_MS 1000 /* log lines that found no room are tried again after */
 
 struct signal_handler {
 	uv_signal_t handle;
@@ -223,10 +224,17 @@ static void serve(struct loop_watch *watch, uint32_t epoll_events)
 		tell_epoll(watch); /* what came is not waited for any more */
 }
 
+/* Milliseconds; -1: for ever. */
+static int may_sleep(struct loop *loop)
+{
+	int rest = loop->later_first ? 0 : uv_rests(loop);
+	return log_waits() && (rest < 0 || rest > LOG_AGAIN_MS) ? LOG_AGAIN_MS : rest;
+}
+
 static void turn(struct loop *loop)
 {
 	struct epoll_event events[EVENTS_MAX];
-	int n = epoll_wait(loop->epoll, events, EVENTS_MAX, loop->later_first ? 0 : uv_rests(loop));
+	int n = epoll_wait(loop->epoll, events, EVENTS_MAX, may_sleep(loop));
 	bool uv_ready = false;
 	turn_begin(&loop->meter);
 	for (int i = 0; i < n; i++) {

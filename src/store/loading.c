@@ -2,9 +2,10 @@
  * in several turns. Owned by the store.
  *
  * What was read of an account stays with the store until somebody asks for it again (account_open goes on at once to
- * the end), at most LOADINGS_MAX of them, or until a batch is voided, which it may have been read from. Nobody changes rows
- * of mailboxes or subscriptions of an account that is not in memory; the account's own row, whose counters upkeep
- * raises, is read again at the end. An error frees what was read. */
+ * the end), or until a batch is voided, which it may have been read from. Of LOADINGS_MAX accounts: further ones are
+ * loaded at once, so that each comes to its end, whoever waits for others. Nobody changes rows of mailboxes or
+ * subscriptions of an account that is not in memory; the account's own row, whose counters upkeep raises, is read again at
+ * the end. An error frees what was read. */
 #include "store/internal.h"
 
 #include "base/checked.h"
@@ -194,21 +195,12 @@ static struct loading take(struct store *store, const struct account_id *id)
 	return loading;
 }
 
-/* Where there are too many, the oldest goes: it begins anew when it is asked for. */
-static void keep(struct store *store, const struct loading *loading)
-{
-	if (store->n_loadings == LOADINGS_MAX) {
-		account_free(&store->loadings[0].account);
-		store->n_loadings--;
-		memmove(&store->loadings[0], &store->loadings[1], store->n_loadings * sizeof *loading);
-	}
-	store->loadings[store->n_loadings++] = *loading;
-}
-
 int loading_run(struct store *store, const struct account_id *id, uint64_t end_us, struct account **out)
 {
 	struct loading loading = take(store, id);
 	bool done;
+	if (store->n_loadings == LOADINGS_MAX)
+		end_us = UINT64_MAX; /* nothing could be kept of it */
 	if (!loading.account)
 		loading.account = account_new(store, id);
 	int result = load_some(loading.account, str_of((const char *)id->bytes, sizeof id->bytes), &loading.part, end_us, &done);
@@ -217,7 +209,7 @@ int loading_run(struct store *store, const struct account_id *id, uint64_t end_u
 	else if (done)
 		*out = loading.account;
 	else
-		keep(store, &loading);
+		store->loadings[store->n_loadings++] = loading;
 	return result;
 }
 

@@ -373,8 +373,10 @@ static bool work_once(struct store *store)
 	bool more = rows || chores.compact || store->pruned_to != 0;
 	if (!rows && !chores.compact_writes)
 		return more;
-	if (gate_begin(store->gate, chores.compact_writes ? COMPACT_SPACE : 0, &batch) < 0)
+	if (gate_begin(store->gate, chores.compact_writes ? COMPACT_SPACE : 0, &batch) < 0) {
+		compact_stop(store); /* nobody is to wait for a record that finds no space */
 		return false;
+	}
 	int result = chores.removed ? remove_account(store, chores.removed) : 0;
 	if (result == ERR_CORRUPT)
 		store->unremovable = chores.removed; /* it must not stand before all other work */
@@ -389,6 +391,11 @@ static bool work_once(struct store *store)
 	if (result < 0)
 		result = store_void(store, result);
 	return result == 0;
+}
+
+void store_stop_upkeep(struct store *store)
+{
+	compact_stop(store);
 }
 
 bool store_idle_work(struct store *store)

@@ -139,11 +139,25 @@ static int insert(struct account *account, const unsigned char key[DELIVERY_KEY_
 	return db_run(row);
 }
 
+/* When the row that leads to those of this mark was written last; 0: there is none. */
+static int time_of_mark(struct account *account, uint64_t mark, int64_t *time)
+{
+	unsigned char keys[2][DELIVERY_KEY_BYTES];
+	DB_USING(rows, account->store->sql.delivery_range);
+	bind_range(rows, mark_of_account(account), mark - 1, 1, keys);
+	int row = mark > 0 ? db_step(rows) : DB_DONE;
+	struct str key = row == DB_ROW ? db_column_blob(rows, 0) : STR("");
+	*time = key.n == DELIVERY_KEY_BYTES && get_u64(key.p + 8) == mark ? db_column_int(rows, 1) : 0;
+	return MIN(row, 0);
+}
+
 int arrival_sources(struct account *account, const struct parcel_sources *frame)
 {
 	int64_t now = clock_wall_seconds(), last = 0;
 	unsigned char key[DELIVERY_KEY_BYTES];
 	int result = store_begin(account, 0);
+	if (result == 0)
+		result = time_of_mark(account, frame->mark, &last); /* of the frame before: what stays longest may stand in any */
 	if (result < 0)
 		return result;
 	for (uint32_t i = 0; i < frame->n && result == 0; i++) {

@@ -478,8 +478,6 @@ bool store_write_ahead(struct store *store)
 	    !gate_has_batch(store->gate) || !db_in_transaction(&store->db))
 		return false;
 	int result = write_dirty_pages(store, SLICE_PAGES_MAX);
-	if (result == 0)
-		result = db_write_ahead(&store->db);
 	if (result < 0)
 		gate_void(store->gate, result);
 	return result == 0;

@@ -48,8 +48,9 @@ void store_change_settings(struct store *store, const struct store_settings *set
 /* Writes nothing more; what is not durable is lost (nobody was told). */
 void store_close(struct store **store);
 
-/* When the batch has many pages to write: writes a slice of them, and true; to be called again in a later turn, before
- * store_turn, which would write all that is left. */
+/* When the batch has many pages to write: writes a slice of them into its transaction, and true; to be called again in a
+ * later turn, before store_turn, which would write all that is left. The COMMIT writes the log as ever: what SQLite puts
+ * there before, and changes again, it would have to read and sum up again. */
 bool store_write_ahead(struct store *store);
 
 /* Call at the end of each turn of the loop: seals the batch, tells watchers. */
@@ -60,6 +61,9 @@ void store_synced(struct store *store, int result);
 bool store_is_idle(const struct store *store);
 /* A batch is open, and the next store_turn seals it: the owner may see first whether more is coming. */
 bool store_would_seal(const struct store *store);
+
+/* No more background work is done from now on: what it holds, others need not wait for. */
+void store_stop_upkeep(struct store *store);
 
 /* A slice of background work (rows of destroyed accounts, what is past its time, messages that no entry has,
  * segments that are mostly dead), at most a few milliseconds. True when there is more to do. */

@@ -209,7 +209,7 @@ def handover(session, ticket, protocol=IMAP, tag=b"a1", unread=b""):
 def delivery(request, accounts, body, length=None, inline=True, key=None):
     out = struct.pack("<QQ", request, 1) + short(b"sender@example.net") + struct.pack("<I", len(accounts))
     for account in accounts:
-        out += account + (key or os.urandom(16)) + short(b"")
+        out += account + (key or os.urandom(16))
     out += struct.pack("<Q", len(body) if length is None else length) + long(b"")
     return out + (body if inline else b"")
 

@@ -5,6 +5,7 @@ import concurrent.futures
 
 import pytest
 
+from harness import wire
 from harness.material import message
 
 LEVELS = "/".join(["z" * 230] * 3)
@@ -23,6 +24,10 @@ def made(server):
             assert imap.wait(tag).status == b"OK"
     server.deliver(account, message(subject="the first"))
     return server, account, {name.encode() for name in names}
+
+
+def login_of(account):
+    return b"a LOGIN " + wire.quoted(account.address) + b" " + wire.quoted(account.password) + b"\r\n"
 
 
 def test_all_who_come_at_once_see_all_of_it(made):
@@ -58,11 +63,12 @@ def test_all_who_come_at_once_see_all_of_it(made):
 def test_clients_that_do_not_wait_leave_nothing(made):
     """Neither a session nor a descriptor."""
     server, account, names = made
+    login = login_of(account)
     for _ in range(3):
         server.restart()
         for _ in range(6):
             line = server.connect("imap")
-            line.send(f"a LOGIN {account.address} {account.password}\r\n".encode())
+            line.send(login)
             line.abort()
         with server.imap(account) as imap:
             assert set(imap.list(f"{LEVELS}/*")) == names
@@ -71,10 +77,11 @@ def test_clients_that_do_not_wait_leave_nothing(made):
 
 def test_a_stop_does_not_wait_for_it(made):
     server, account, _ = made
+    login = login_of(account)
     server.restart()
     lines = [server.connect("imap") for _ in range(4)]
     for line in lines:
-        line.send(f"a LOGIN {account.address} {account.password}\r\n".encode())
+        line.send(login)
     server.stop()
     for line in lines:
         line.close()

@@ -7,7 +7,8 @@
  * Arguments: what ("begin", "wait", "keep", "end") and the name that the command line gave this backup. The answer is
  * an object: done (the snapshot is whole), pages and pages_done, and failed where the disk or a page of index.db does not
  * allow one: the command line then copies the file as it lies, and the segments are kept for that all the same. "begin" and
- * "wait" answer when it is whole, or after a second. */
+ * "wait" answer when it is whole, or after a second. A shard that was started anew meanwhile knows of no backup and keeps
+ * nothing: it says so (anew), and the command line begins again. */
 #include "proc/shard/shard.h"
 
 #include "base/json.h"
@@ -38,20 +39,30 @@ static void answer(struct shard *shard, uint64_t number, int result, struct str 
 	buf_free(&body);
 }
 
-static void tell(struct shard_backup *backup, uint64_t number)
+/* ours: of the backup that is asked about; else there is none of that name. */
+static void tell(struct shard_backup *backup, uint64_t number, bool ours)
 {
 	struct buf json = BUF_INIT(1024);
 	uint64_t copied, total;
 	store_snapshot_progress(backup->shard->store, &copied, &total);
 	json_begin_object(&json);
 	json_field_u64(&json, "shard", backup->shard->process->setup.index);
-	json_field_bool(&json, "done", backup->whole);
-	json_field_bool(&json, "failed", backup->failed);
+	json_field_bool(&json, "done", !ours || backup->whole);
+	json_field_bool(&json, "failed", ours && backup->failed);
+	json_field_bool(&json, "anew", !ours);
 	json_field_u64(&json, "pages", total);
 	json_field_u64(&json, "pages_done", copied);
 	json_end_object(&json);
 	answer(backup->shard, number, 0, STR(""), buf_str(&json));
 	buf_free(&json);
+}
+
+static void tell_waiter(struct shard_backup *backup)
+{
+	uint64_t number = backup->waiter;
+	backup->waiter = 0;
+	if (number)
+		tell(backup, number, true);
 }
 
 /* Segments may go again: whatever waited for that goes on. */
@@ -99,10 +110,8 @@ static void copy_some(void *owner)
 		fail(backup, result);
 		return;
 	}
-	if (backup->waiter && (backup->whole || backup->shard->stopping || loop_now_ms(loop) >= backup->until_ms)) {
-		tell(backup, backup->waiter);
-		backup->waiter = 0;
-	}
+	if (backup->whole || backup->shard->stopping || loop_now_ms(loop) >= backup->until_ms)
+		tell_waiter(backup);
 	if (!backup->whole)
 		loop_timer_start(backup->pace, PACE_MS);
 }
@@ -131,12 +140,14 @@ void backup_command(struct shard *shard, uint64_t number, const struct str *argu
 		answer(shard, number, ERR_SYNTAX, STR("malformed arguments"), STR(""));
 		return;
 	}
-	if (backup->waiter || (begins && backup->active && !ours)) {
+	if (ours) /* whoever asked before is gone: one command line at a time has this name */
+		tell_waiter(backup);
+	if (begins && backup->active && !ours) {
 		answer(shard, number, ERR_UNAVAILABLE, STR("another backup or check is under way"), STR(""));
 		return;
 	}
 	if (!begins && !ends && !ours) {
-		answer(shard, number, ERR_STATE, STR("the shard was started anew meanwhile; begin again"), STR(""));
+		tell(backup, number, false);
 		return;
 	}
 	int result = begins ? begin(backup, name) : 0;
@@ -149,7 +160,7 @@ void backup_command(struct shard *shard, uint64_t number, const struct str *argu
 	if (!ends)
 		loop_timer_start(backup->silence, SILENCE_MS);
 	if (!(begins || waits) || backup->whole) {
-		tell(backup, number);
+		tell(backup, number, ours || begins);
 		return;
 	}
 	backup->waiter = number;

@@ -423,10 +423,10 @@ static void refuse(struct shard *shard, const struct handover *handover, int fd,
 	shard->count.refused++;
 }
 
-static struct str check_ticket(struct shard *shard, const struct handover *handover, struct ticket *ticket)
+/* now: when it came (clock_wall_seconds). */
+static struct str check_ticket(struct shard *shard, const struct handover *handover, int64_t now, struct ticket *ticket)
 {
 	uint32_t right = handover->protocol == HANDOVER_IMAP ? TICKET_IMAP : TICKET_POP3;
-	int64_t now = clock_wall_seconds();
 	if (ticket_open(handover->ticket, shard->tickets, now, ticket) < 0)
 		return STR("the ticket is forged or too old");
 	if (ticket->session != handover->session || ticket->shard != shard->process->setup.index ||
@@ -516,7 +516,7 @@ static void begin(struct shard *shard, uint16_t access, const struct handover *h
 	do_later(c);
 }
 
-int connection_hand_over(struct shard *shard, uint16_t access, struct str body, int *fd)
+int connection_let_in(struct shard *shard, uint16_t access, struct str body, int64_t came, int *fd)
 {
 	struct handover handover;
 	struct ticket ticket = { 0 };
@@ -528,7 +528,7 @@ int connection_hand_over(struct shard *shard, uint16_t access, struct str body, 
 		return ERR_SYNTAX;
 	int client = *fd;
 	*fd = -1;
-	struct str why = check_ticket(shard, &handover, &ticket);
+	struct str why = check_ticket(shard, &handover, came, &ticket);
 	if (why.n == 0 && shard->stopping)
 		why = STR("the server is stopping");
 	if (why.n == 0 && (client == IPC_FD_LOST || shard->count.sessions + shard->n_handovers >= shard->max_sessions)) {
@@ -543,7 +543,7 @@ int connection_hand_over(struct shard *shard, uint16_t access, struct str body, 
 			why = STR("the account cannot be read now");
 	}
 	if (why.n == 0 && !loaded) {
-		handovers_wait(shard, &shard->access[access % PEERS_MAX], body, client);
+		*fd = client;
 		return 0;
 	}
 	if (why.n == 0 && *account_sessions(account) >= shard->process->conf.imap.max_sessions_per_account) {

@@ -243,7 +243,7 @@ static void work_while_idle(void *owner)
 static int access_message(void *owner, uint16_t type, struct str body, int *fd)
 {
 	struct peer *peer = owner;
-	return type == ACCESS_SHARD_HANDOVER ? connection_hand_over(peer->shard, peer->index, body, fd) : ERR_SYNTAX;
+	return type == ACCESS_SHARD_HANDOVER ? handover_came(peer->shard, peer->index, body, fd) : ERR_SYNTAX;
 }
 
 static int smtp_message(void *owner, uint16_t type, struct str body, int *fd)
@@ -423,6 +423,8 @@ static void shard_stop(struct role_process *process)
 {
 	struct shard *shard = process->state;
 	shard->stopping = true;
+	store_stop_upkeep(shard->store);
+	handovers_stop(shard);
 	connections_bye(shard);
 	parcels_free(shard);
 	shard_turn(shard);

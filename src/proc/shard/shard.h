@@ -132,8 +132,9 @@ void shard_drop_peer(struct peer *peer);
 /* --- handovers.c --- */
 
 void handovers_begin(struct shard *shard);
-/* A copy of the body; takes the descriptor. */
-void handovers_wait(struct shard *shard, struct peer *peer, struct str body, int fd);
+/* A hand-over came: takes *fd (set to -1). */
+int handover_came(struct shard *shard, uint16_t access, struct str body, int *fd) MUST_CHECK;
+void handovers_stop(struct shard *shard); /* the server stops: those that wait hear so */
 void handovers_free(struct shard *shard);
 
 /* --- refusals.c --- */
@@ -147,8 +148,9 @@ void refusals_free(struct shard *shard);
 
 /* --- connection.c --- */
 
-/* A hand-over came: takes *fd (set to -1). */
-int connection_hand_over(struct shard *shard, uint16_t access, struct str body, int *fd) MUST_CHECK;
+/* Begins the session of a hand-over, or refuses it; its ticket must have been good when it came (clock_wall_seconds). Takes
+ * *fd, which is set to -1, unless the account is still being loaded: then it is to be called again in a later turn. */
+int connection_let_in(struct shard *shard, uint16_t access, struct str body, int64_t came, int *fd) MUST_CHECK;
 void connections_tell_closed(void *shard);
 void connections_writable(struct shard *shard);
 void connections_durable(struct shard *shard, uint64_t batch);
