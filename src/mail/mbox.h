@@ -39,7 +39,7 @@ struct mbox_message {
 	uint64_t end;   /* offset behind its last line and the blank one */
 	struct str sender; /* of the From_ line; may be empty */
 	bool has_date;
-	struct date date;  /* of the From_ line, where it has one other than 1970-01-01 00:00:00; else of the field Date */
+	struct date date;  /* of the From_ line, unless it is what programs write that know none (mbox_reader.c); else of the field Date */
 	uint8_t flags;     /* of enum message_flag */
 	bool is_old;       /* a client has been told of it (Status: O) */
 	struct str keywords[MBOX_KEYWORDS_MAX];

@@ -5,13 +5,15 @@
 #include "base/pop3_policy.h"
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "mail/keyword.h"
 #include "store/store.h"
 
 #define VALUE_MAX      8192 /* of one field; the rest of it is not read */
 #define KEYWORDS_BYTES ((size_t)MBOX_KEYWORDS_MAX * KEYWORD_NAME_MAX)
-#define NO_MOMENT      0 /* 1970-01-01 00:00:00 is what programs write that know no date */
+#define ZONES_SECONDS  (14 * 3600) /* how far from UTC a zone is at most; all are quarter hours from it */
+#define QUARTER_HOUR   900
 
 struct mbox_reader {
 	const struct mbox_events *events;
@@ -184,6 +186,19 @@ static void read_header(struct mbox_reader *reader, const struct mbox_piece *pie
 
 /* --- messages --- */
 
+/* What programs write that know no date: the beginning of 1970 in their own time, or of the year that their system counts
+ * from (1601, 1904) or that they take for nothing. */
+static bool is_no_date(struct date date)
+{
+	int64_t local = date.seconds + (int64_t)date.zone_minutes * 60;
+	time_t when = (time_t)MIN(MAX(local, CALENDAR_FIRST), CALENDAR_LAST);
+	struct tm parts = { 0 };
+	if (date.seconds >= -ZONES_SECONDS && date.seconds <= ZONES_SECONDS && date.seconds % QUARTER_HOUR == 0)
+		return true;
+	return local < 0 && gmtime_r(&when, &parts) && parts.tm_yday == 0 && parts.tm_hour == 0 && parts.tm_min == 0 &&
+	       parts.tm_sec == 0;
+}
+
 static void begin_message(struct mbox_reader *reader, struct str sender, bool has_date, struct date date)
 {
 	memcpy(reader->sender, sender.p, sender.n);
@@ -191,7 +206,7 @@ static void begin_message(struct mbox_reader *reader, struct str sender, bool ha
 	reader->message = (struct mbox_message){
 		.start = reader->lines.line_start,
 		.sender = str_of(reader->sender, sender.n),
-		.has_date = has_date && date.seconds != NO_MOMENT,
+		.has_date = has_date && !is_no_date(date),
 		.date = date,
 	};
 	reader->has_date_field = reader->has_x_imap = reader->has_data_subject = false;

@@ -240,6 +240,26 @@ static void a_message_without_a_useful_from_line_has_the_date_of_its_header(void
 	seen_free(&file);
 }
 
+/* ctime() of nothing, in local time, and the epochs of other systems. */
+static void dates_of_programs_that_know_none_are_none(void **state)
+{
+	static const char *const NONE[] = { "Thu Jan  1 00:00:00 1970", "Thu Jan  1 01:00:00 1970", "Wed Dec 31 19:00:00 1969",
+		                                "Thu Jan 01 05:30:00 1970", "Thu Jan  1 05:45:00 1970", "Thu Jan  1 14:00:00 1970",
+		                                "Thu Jan  1 01:00:00 1970 +0100", "Wed Dec 31 10:00:00 1969",
+		                                "Fri Jan  1 00:00:00 1904", "Mon Jan  1 00:00:00 1601", "Mon Jan  1 00:00:00 0001",
+		                                "Tue Jan  1 00:00:00 0086", "Mon Jan  1 00:00:00 +0100 1900" };
+	for (size_t i = 0; i < COUNT_OF(NONE); i++) {
+		struct buf text = BUF_INIT(1 << 10);
+		struct seen_file file;
+		buf_addf(&text, "From a@b %s\nDate: Thu, 24 Nov 1986 18:22:48 +0000\n\nx\n", NONE[i]);
+		read_in_pieces(buf_str(&text), 7, &file);
+		assert_int_equal(file.n, 1);
+		assert_int_equal(file.list[0].message.date.seconds, DATE_SECONDS);
+		seen_free(&file);
+		buf_free(&text);
+	}
+}
+
 static void write_one(const struct mbox_message *message, struct str body, size_t piece, struct buf *out)
 {
 	struct mbox_writer *writer = mbox_writer_new();
@@ -289,8 +309,8 @@ static void what_is_written_is_read_as_the_same(void **state)
 
 static void dates_of_all_times_are_read_as_they_were_written(void **state)
 {
-	static const int64_t MOMENTS[] = { CALENDAR_FIRST, -999993599, -86401, -1, 1, 43200, 86399, 86400, DATE_SECONDS,
-		                               CALENDAR_LAST };
+	static const int64_t MOMENTS[] = { CALENDAR_FIRST + 1, -999993599, -86401, -86400, -51300, -1, 1, 3601, 43201, 51300, 86399, 86400,
+		                               DATE_SECONDS, CALENDAR_LAST };
 	for (size_t i = 0; i < COUNT_OF(MOMENTS); i++) {
 		struct mbox_message message = { .date = { MOMENTS[i], -90 } };
 		struct buf out = BUF_INIT(1 << 10);
@@ -394,6 +414,7 @@ int main(void)
 		cmocka_unit_test(line_ends_of_both_kinds_come_out_as_crlf),
 		cmocka_unit_test(what_programs_keep_in_the_header_is_read_and_taken_out),
 		cmocka_unit_test(a_message_without_a_useful_from_line_has_the_date_of_its_header),
+		cmocka_unit_test(dates_of_programs_that_know_none_are_none),
 		cmocka_unit_test(what_is_written_is_read_as_the_same),
 		cmocka_unit_test(dates_of_all_times_are_read_as_they_were_written),
 		cmocka_unit_test(quotes_are_written_as_they_come),

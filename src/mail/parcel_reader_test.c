@@ -486,6 +486,26 @@ static void what_imports_brought_is_known_where_the_account_goes(void **state)
 	parcel_test.account = fixture_account(&parcel_test.from, 1);
 }
 
+/* Of what came in several frames any may be the youngest. */
+static void what_leads_to_rows_of_imports_stays_as_long_as_they_do(void **state)
+{
+	struct account *account = fixture_account(&parcel_test.to, 3);
+	for (uint32_t i = 0; i < 500; i++)
+		parcel_append(parcel_named("INBOX"), i, 0, STR(""));
+	fixture_settle(&parcel_test.from);
+	parcel_write_all(&parcel_test.parcel);
+	assert_int_equal(import_into(&parcel_test.to, buf_str(&parcel_test.parcel), 1), 0);
+	account_close(&account);
+	parcel_change_rows(&parcel_test.to, "UPDATE delivery SET time = time - 1000 WHERE substr(key, 9) > x'00000000000000ff'");
+	move_account(&parcel_test.to, &parcel_test.from, 3);
+	account_close(&parcel_test.account);
+	parcel_change_rows(&parcel_test.from,
+	                   "CREATE TEMP TABLE wanted (pairs CHECK (pairs > 0), older CHECK (older = 0));"
+	                   "INSERT INTO wanted SELECT count(*), total(mark.time < row.time) FROM delivery AS mark, delivery AS row "
+	                   "WHERE substr(mark.key, 9) = substr(row.key, 1, 8)");
+	parcel_test.account = fixture_account(&parcel_test.from, 1);
+}
+
 static void what_imports_brought_to_another_account_says_nothing_of_this(void **state)
 {
 	struct account *account = fixture_account(&parcel_test.to, 3);
@@ -670,6 +690,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(added_mail_keeps_flags_keywords_and_dates, parcel_set_up, parcel_tear_down),
 		cmocka_unit_test_setup_teardown(an_import_that_is_cut_off_leaves_no_message_without_an_entry, parcel_set_up, parcel_tear_down),
 		cmocka_unit_test_setup_teardown(what_imports_brought_is_known_where_the_account_goes, parcel_set_up, parcel_tear_down),
+		cmocka_unit_test_setup_teardown(what_leads_to_rows_of_imports_stays_as_long_as_they_do, parcel_set_up, parcel_tear_down),
 		cmocka_unit_test_setup_teardown(what_imports_brought_to_another_account_says_nothing_of_this, parcel_set_up, parcel_tear_down),
 		cmocka_unit_test_setup_teardown(a_quota_stops_an_import, parcel_set_up, parcel_tear_down),
 		cmocka_unit_test_setup_teardown(damage_makes_one_message_missing_or_ends_a_move, parcel_set_up, parcel_tear_down),

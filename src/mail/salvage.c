@@ -143,20 +143,27 @@ static const struct salvage_known *known_account(const struct salvage_settings *
 	                                                                                         : NULL;
 }
 
-/* What becomes of an account that the directory has in another shard. Where this one says that it lives here, it does: only
- * one shard has an account so, and the directory may be an older one, or the folders of two shards in each other's place.
- * `found`: what is here of it; NULL: not looked at yet. */
+struct verdict {
+	enum salvage_account_state state;
+	bool also_there;
+};
+
+/* What becomes of an account that the directory has in another shard. Where this one says that it lives here, it is kept:
+ * the directory may be an older one, or the folders of two shards in each other's place; or this shard is older, which only
+ * a person can say (leave_out). Where an index that is whole does not say so, it has left or was destroyed here, be the
+ * other one's mailboxes empty by now. `found`: what is here of it; NULL: not looked at yet. */
 static int judge(struct salvage *salvage, const struct account_id *id, const struct salvage_account_row *row,
-                 const struct salvage_known *known, const struct found *found, enum salvage_account_state *state)
+                 const struct salvage_known *known, const struct found *found, struct verdict *out)
 {
 	const struct salvage_settings *settings = salvage->settings;
-	bool lives = row && row->removed == 0, has, has_mail;
+	bool lives = row && row->removed == 0, gone = !lives && !salvage->index.doubtful, has, has_mail;
 	bool empty = found && found->facts.messages + found->facts.lost == 0 && found->n_expunged == 0;
-	*state = known || !settings->directory_known ? SALVAGE_KNOWN : SALVAGE_UNKNOWN;
+	*out = (struct verdict){ known || !settings->directory_known ? SALVAGE_KNOWN : SALVAGE_UNKNOWN, false };
 	if (!known || known->shard == settings->shard)
 		return 0;
 	int result = salvage_look_elsewhere(salvage, known->shard, id, &has, &has_mail);
-	*state = (has_mail && !lives) || (has && empty) ? SALVAGE_LEFT_OUT : SALVAGE_MISPLACED;
+	bool left_out = (has_mail && !lives) || (has && (gone || empty || known->leave_out));
+	*out = (struct verdict){ left_out ? SALVAGE_LEFT_OUT : SALVAGE_MISPLACED, has_mail };
 	return result;
 }
 
@@ -187,6 +194,7 @@ static void add_totals(struct salvage *salvage, const struct found *found)
 {
 	struct salvage_totals *totals = salvage->totals;
 	totals->accounts++;
+	totals->misplaced += found->facts.state == SALVAGE_MISPLACED;
 	totals->mailboxes += found->n_mailboxes;
 	totals->messages += found->facts.messages;
 	totals->bytes += found->facts.bytes;
@@ -203,28 +211,29 @@ static int do_account(struct salvage *salvage, const struct account_id *id, cons
 	const struct salvage_settings *settings = salvage->settings;
 	const struct salvage_known *known = known_account(settings, id);
 	struct buf sample = BUF_INIT(SAMPLE_MAX);
-	enum salvage_account_state state;
+	struct verdict verdict;
 	struct found found;
 	if (!row && !known && !salvage->index.doubtful) { /* destroyed */
 		salvage->totals->skipped_accounts++;
 		return 0;
 	}
-	int result = judge(salvage, id, row, known, NULL, &state);
+	int result = judge(salvage, id, row, known, NULL, &verdict);
 	if (result < 0)
 		return result;
-	if (state == SALVAGE_LEFT_OUT) {
+	if (verdict.state == SALVAGE_LEFT_OUT) {
 		leave_out(salvage, id);
 		return 0;
 	}
 	salvage_gather(salvage, id, row, &found);
-	result = judge(salvage, id, row, known, &found, &state);
-	if (result < 0 || state == SALVAGE_LEFT_OUT) {
+	result = judge(salvage, id, row, known, &found, &verdict);
+	if (result < 0 || verdict.state == SALVAGE_LEFT_OUT) {
 		salvage_found_free(&found);
 		if (result == 0)
 			leave_out(salvage, id);
 		return result;
 	}
-	found.facts.state = state;
+	found.facts.state = verdict.state;
+	found.facts.also_there = verdict.also_there;
 	if (known && known->shard == settings->shard)
 		doubt_index(salvage, &found);
 	if (!known)

@@ -1,5 +1,5 @@
 /* salvage_elsewhere.c: which accounts other shards have, as far as their indexes can be read. Each is read when it is first
- * asked for, on a copy; what cannot be read has no accounts. Owned by the salvage. */
+ * asked for, on a copy; what cannot be read has no accounts, and is told. Owned by the salvage. */
 #include "mail/salvage_private.h"
 
 #include "base/mem.h"
@@ -10,6 +10,8 @@ struct other_account {
 };
 
 struct other_shard {
+	struct salvage *salvage;
+	uint16_t number;
 	bool was_read;
 	struct other_account *accounts; /* by id */
 	size_t n_accounts;
@@ -28,9 +30,21 @@ static void note_account(void *owner, const struct account_id *id, bool has_mail
 	other->accounts[other->n_accounts++] = (struct other_account){ *id, has_mail };
 }
 
-static int read_shard(const struct salvage_settings *settings, uint16_t shard, struct other_shard *other)
+static void tell_damage(void *owner, struct str what)
 {
-	int result = salvage_index_accounts(settings->folders[shard], settings->to, note_account, other);
+	const struct other_shard *other = owner;
+	const struct salvage *salvage = other->salvage;
+	char name[32];
+	snprintf(name, sizeof name, "shards/%02u/index.db", other->number);
+	salvage->world->damage(salvage->owner, str_from_c(name), SALVAGE_NO_OFFSET, what);
+}
+
+static int read_shard(struct salvage *salvage, uint16_t shard, struct other_shard *other)
+{
+	const struct salvage_settings *settings = salvage->settings;
+	other->salvage = salvage;
+	other->number = shard;
+	int result = salvage_index_accounts(settings->folders[shard], settings->to, tell_damage, note_account, other);
 	other->was_read = result == 0;
 	if (other->n_accounts)
 		qsort(other->accounts, other->n_accounts, sizeof *other->accounts, by_id);
@@ -47,7 +61,7 @@ int salvage_look_elsewhere(struct salvage *salvage, uint16_t shard, const struct
 	if (!salvage->others)
 		salvage->others = mem_alloc(settings->n_shards, sizeof *salvage->others);
 	struct other_shard *other = &salvage->others[shard];
-	int result = other->was_read ? 0 : read_shard(settings, shard, other);
+	int result = other->was_read ? 0 : read_shard(salvage, shard, other);
 	if (result < 0 || other->n_accounts == 0)
 		return result;
 	found = bsearch(&wanted, other->accounts, other->n_accounts, sizeof wanted, by_id);

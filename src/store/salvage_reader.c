@@ -3,6 +3,7 @@
  * makes the index doubtful. */
 
 #include "base/checked.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/wire.h"
 #include "db/sqlite.h"
@@ -16,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define COPY_CHUNK       ((size_t)1024 * 1024)
@@ -275,25 +277,50 @@ static void read_tables(struct salvage_index *index)
 
 /* --- the copy --- */
 
-static int copy_file(const char *from, const char *to)
+/* What is to be copied, and its size: what cannot be read is zeros in the copy, and nothing but the size ends that. */
+static int open_source(const char *name, int *fd, uint64_t *size)
 {
-	int in = open(from, O_RDONLY | O_CLOEXEC);
-	if (in < 0)
+	struct stat about;
+	int opened = open(name, O_RDONLY | O_CLOEXEC);
+	if (opened < 0)
 		return err_from_errno(errno);
+	int result = fstat(opened, &about) < 0 ? err_from_errno(errno) : S_ISREG(about.st_mode) ? 0 : ERR_FILE_TYPE;
+	if (result < 0) {
+		close(opened);
+		return result;
+	}
+	*fd = opened;
+	*size = (uint64_t)about.st_size;
+	return 0;
+}
+
+static int write_copy(int in, uint64_t size, const char *to)
+{
 	int out = open(to, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), result = out < 0 ? err_from_errno(errno) : 0;
 	char *chunk = mem_alloc_unset(COPY_CHUNK);
-	for (uint64_t at = 0; result == 0;) {
-		size_t n = salvage_read(in, chunk, COPY_CHUNK, at);
+	for (uint64_t at = 0; at < size && result == 0;) {
+		size_t n = salvage_read(in, chunk, (size_t)MIN(size - at, (uint64_t)COPY_CHUNK), at);
 		if (n == 0)
 			break;
-		if (pwrite(out, chunk, n, (off_t)at) != (ssize_t)n)
-			result = errno ? err_from_errno(errno) : ERR_NO_SPACE;
+		result = file_write_at(out, at, str_of(chunk, n));
 		at += n;
 	}
 	mem_free(chunk);
-	close(in);
 	if (out >= 0)
 		close(out);
+	return result;
+}
+
+/* *unread: it is the source that cannot be read, and why; 0: it can. */
+static int copy_file(const char *from, const char *to, int *unread)
+{
+	uint64_t size = 0;
+	int in = -1;
+	*unread = open_source(from, &in, &size);
+	if (*unread)
+		return 0;
+	int result = write_copy(in, size, to);
+	close(in);
 	return result;
 }
 
@@ -378,18 +405,19 @@ static void remove_copy(struct salvage_index_private *private)
 	}
 }
 
-static int copy_database(struct salvage_index *index, struct str folder)
+/* *unread: why one of the two cannot be opened; ERR_NOT_FOUND: there is no index.db. */
+static int copy_database(struct salvage_index *index, struct str folder, int *unread)
 {
 	char from[PATH_BYTES], to[PATH_BYTES + 16];
 	snprintf(from, sizeof from, "%.*s/index.db-wal", STR_ARG(folder));
 	snprintf(to, sizeof to, "%s-wal", index->private->copy);
-	int result = copy_file(from, to);
-	if (result == ERR_NOT_FOUND || (result == 0 && !log_is_whole(to)))
-		tell(index, true, "index.db-wal, the log of the last changes, is missing or not whole");
-	if (result < 0 && result != ERR_NOT_FOUND)
+	int result = copy_file(from, to, unread);
+	if (result < 0 || (*unread < 0 && *unread != ERR_NOT_FOUND))
 		return result;
+	if (*unread == ERR_NOT_FOUND || !log_is_whole(to))
+		tell(index, true, "index.db-wal, the log of the last changes, is missing or not whole");
 	snprintf(from, sizeof from, "%.*s/index.db", STR_ARG(folder));
-	return copy_file(from, index->private->copy);
+	return copy_file(from, index->private->copy, unread);
 }
 
 static void check_whole(struct salvage_index *index)
@@ -406,7 +434,9 @@ static void check_whole(struct salvage_index *index)
 	db_finalize(&check);
 }
 
-static int open_index(struct str folder, struct str work, const char *name, salvage_index_damage_fn *damage, void *owner,
+/* Where a file is there and cannot be opened, that is an error only of the shard that is salvaged: its owner can mend that,
+ * and would lose flags otherwise. */
+static int open_index(struct str folder, struct str work, bool is_other, salvage_index_damage_fn *damage, void *owner,
                       struct salvage_index *out)
 {
 	struct salvage_index_private *private = mem_alloc(1, sizeof *private);
@@ -416,11 +446,17 @@ static int open_index(struct str folder, struct str work, const char *name, salv
 	private->owner = owner;
 	if (folder.n > PATH_BYTES / 2 || work.n > PATH_BYTES / 2)
 		return ERR_LIMIT;
-	snprintf(private->copy, sizeof private->copy, "%.*s/%s", STR_ARG(work), name);
+	snprintf(private->copy, sizeof private->copy, "%.*s/%s", STR_ARG(work), is_other ? OTHER_COPY_NAME : COPY_NAME);
 	remove_copy(private);
-	int result = copy_database(out, folder);
-	if (result < 0 && result != ERR_NOT_FOUND)
-		return result;
+	int unread = 0, result = copy_database(out, folder, &unread);
+	if (result < 0 || (unread < 0 && unread != ERR_NOT_FOUND && !is_other))
+		return MIN(result, unread);
+	if (unread < 0 && unread != ERR_NOT_FOUND) {
+		out->lost = true;
+		tell(out, true, "index.db cannot be opened: %s", err_text(unread));
+		return 0;
+	}
+	result = unread;
 	if (result == 0) {
 		mend_header(private->copy);
 		result = open_copy(private);
@@ -440,7 +476,7 @@ static int open_index(struct str folder, struct str work, const char *name, salv
 int salvage_index_open(struct str folder, struct str work, salvage_index_damage_fn *damage, void *owner,
                        struct salvage_index *out)
 {
-	int result = open_index(folder, work, COPY_NAME, damage, owner, out);
+	int result = open_index(folder, work, false, damage, owner, out);
 	if (result == 0 && !out->lost) {
 		check_whole(out);
 		read_tables(out);
@@ -455,10 +491,6 @@ struct others {
 	void *owner;
 };
 
-static void pass_over(void *owner, struct str what)
-{
-}
-
 static void read_other(void *owner, sqlite3_stmt *row)
 {
 	const struct others *others = owner;
@@ -467,17 +499,18 @@ static void read_other(void *owner, sqlite3_stmt *row)
 		others->fn(others->owner, &id, db_column_int(row, 3) > 0);
 }
 
-int salvage_index_accounts(struct str folder, struct str work, salvage_account_fn *fn, void *owner)
+int salvage_index_accounts(struct str folder, struct str work, salvage_index_damage_fn *damage, salvage_account_fn *fn,
+                           void *owner)
 {
 	struct salvage_index index;
 	struct others others = { fn, owner };
-	int result = open_index(folder, work, OTHER_COPY_NAME, pass_over, NULL, &index);
+	int result = open_index(folder, work, true, damage, owner, &index);
 	if (result == 0 && !index.lost &&
 	    !walk(&index, "account", "SELECT number, id, removed, messages FROM account WHERE number > ?1 AND number <= ?2 "
 	          "ORDER BY number", 0, INT64_MAX, read_other, &others))
-		(void)walk(&index, "account", /* before entries were counted */
-		           "SELECT number, id, removed, 1 FROM account WHERE number > ?1 AND number <= ?2 ORDER BY number", 0,
-		           INT64_MAX, read_other, &others);
+		must_walk(&index, "account", /* before entries were counted */
+		          "SELECT number, id, removed, 1 FROM account WHERE number > ?1 AND number <= ?2 ORDER BY number", 0,
+		          INT64_MAX, read_other, &others);
 	salvage_index_close(&index);
 	return result;
 }

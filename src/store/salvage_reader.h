@@ -59,10 +59,11 @@ int salvage_index_open(struct str folder, struct str work, salvage_index_damage_
 void salvage_index_close(struct salvage_index *index);
 
 /* The accounts that can be read of another shard's index.db, which is copied into `work` for that: those that are there, or
- * on their way with all that they have, and whether anything is in their mailboxes. None where it cannot be read.
- * ERR_IO, ERR_NO_SPACE: the copy. */
+ * on their way with all that they have, and whether anything is in their mailboxes. None where it cannot be read; that is
+ * told, and no error. ERR_IO, ERR_NO_SPACE: the copy cannot be written. */
 typedef void salvage_account_fn(void *owner, const struct account_id *id, bool has_mail);
-int salvage_index_accounts(struct str folder, struct str work, salvage_account_fn *fn, void *owner) MUST_CHECK;
+int salvage_index_accounts(struct str folder, struct str work, salvage_index_damage_fn *damage, salvage_account_fn *fn,
+                           void *owner) MUST_CHECK;
 
 /* The rows of an account, by number, or the pages of a run. The callbacks must not use the index. */
 typedef void salvage_page_fn(void *owner, const struct page *page);

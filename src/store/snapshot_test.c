@@ -148,12 +148,10 @@ static void no_segment_goes_while_it_lasts(void **state)
 	assert_false(has_file(test, "body/000001.seg") || has_file(test, "body/000002.seg"));
 }
 
-/* While compaction fills a large record, bytes below the end of its segment are still to come. */
-static void does_not_end_while_a_record_is_being_filled(void **state)
+/* Compaction is in the middle of a large record. */
+static void begin_filling(struct store_test *test)
 {
-	struct store_test *test = *state;
 	struct store *store = test->fixture.store;
-	bool done = false;
 	add(test, BODY);
 	add(test, LARGE);
 	add(test, LARGE);
@@ -170,6 +168,15 @@ static void does_not_end_while_a_record_is_being_filled(void **state)
 		fixture_settle(&test->fixture);
 	}
 	assert_true(bodylog_is_filling(store->bodies));
+}
+
+/* Bytes below the end of its segment are still to come. */
+static void does_not_end_while_a_record_is_being_filled(void **state)
+{
+	struct store_test *test = *state;
+	struct store *store = test->fixture.store;
+	bool done = false;
+	begin_filling(test);
 	assert_int_equal(store_snapshot_begin(store), 0);
 	for (int round = 0; round < 50; round++) {
 		assert_int_equal(store_snapshot_step(store, &done), 0);
@@ -187,12 +194,32 @@ static void does_not_end_while_a_record_is_being_filled(void **state)
 	store_snapshot_end(store);
 }
 
+/* At a stop, or where it finds no space: nobody waits for what is not gone on with. */
+static void ends_when_upkeep_lets_go_of_the_record(void **state)
+{
+	struct store_test *test = *state;
+	struct store *store = test->fixture.store;
+	bool done = false;
+	begin_filling(test);
+	assert_int_equal(store_snapshot_begin(store), 0);
+	assert_int_equal(store_snapshot_step(store, &done), 0);
+	assert_false(done);
+	store_stop_upkeep(store);
+	assert_false(bodylog_is_filling(store->bodies));
+	for (int round = 0; !done && round < ROUNDS_MAX; round++)
+		assert_int_equal(store_snapshot_step(store, &done), 0);
+	assert_true(done);
+	assert_true(assert_bytes_are_there(test) >= 3);
+	store_snapshot_end(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(holds_all_that_was_durable_before_and_only_whole_batches, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(no_segment_goes_while_it_lasts, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(does_not_end_while_a_record_is_being_filled, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(ends_when_upkeep_lets_go_of_the_record, store_test_set_up, store_test_tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

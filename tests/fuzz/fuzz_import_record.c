@@ -13,7 +13,6 @@ static void try_record(struct str input)
 	struct import_record record, again;
 	if (import_record_parse(input, &arena, &record) == 0) {
 		if (record.number >= record.next || record.before >= record.next || record.left.n > IMPORT_LEFT_MAX ||
-		    record.n_seen > IMPORT_SEEN_MAX ||
 		    set_has(&record.left, 0))
 			abort();
 		import_record_print(&record, &first);

@@ -125,7 +125,7 @@ static void read_all(const char *folder)
 		salvage_index_subscriptions(&index, index.accounts[i].number, note_name, NULL);
 	}
 	salvage_index_close(&index);
-	if (salvage_index_accounts(str_from_c(folder), str_from_c(folder), note_account, NULL) < 0)
+	if (salvage_index_accounts(str_from_c(folder), str_from_c(folder), note_damage, note_account, NULL) < 0)
 		abort();
 }
 

@@ -177,6 +177,45 @@ def test_an_index_that_tells_of_segments_that_cannot_be_is_not_believed(stopped,
     assert made["bytes"] < 1 << 20
 
 
+def test_no_later_backup_trusts_the_segments_of_one_that_was_copied_as_it_lay(stopped, template):
+    """A record that was being filled then: its bytes came later, and what is behind them was there already."""
+    shutil.rmtree(folder(stopped))
+    stopped.start()
+    for n in range(3):
+        stopped.deliver(template.first, message(f"large {n}", "a line\r\n" * 20000))
+    stopped.stop()
+    segment, = [path for path in stopped.directory.glob("shards/00/body/*.seg") if b"large 0" in path.read_bytes()]
+    index, bytes_then = stopped.directory / INDEX, segment.read_bytes()
+    whole_index = index.read_bytes()
+    at = bytes_then.index(b"large 0") + 5000
+    with open(segment, "r+b") as file:
+        file.seek(at)
+        file.write(bytes(4096))
+    tear(index, 1)
+    status, first = backup(stopped)
+    assert status == 1 and INDEX in [one["file"] for one in first["damage"]]
+    segment.write_bytes(bytes_then)
+    index.write_bytes(whole_index)
+    stopped.cli("backup", folder(stopped))
+    verified = stopped.cli_json("backup", "verify", folder(stopped))
+    assert verified["damaged"] == 0 and verified["messages"] == 45
+    # that segment is there a second time, and no other; and what is sound now is trusted
+    assert [path.name for path in (folder(stopped) / "segments").glob("*/*.*.seg")] == [f"{segment.stem}.1.seg"]
+    assert stopped.cli_json("backup", folder(stopped))["new_messages"] == 0
+
+
+def test_a_backup_after_one_that_was_copied_as_it_lay_copies_no_bytes_twice(stopped):
+    whole_index = (stopped.directory / INDEX).read_bytes()
+    shutil.rmtree(folder(stopped))
+    tear(stopped.directory / INDEX, 1)
+    assert backup(stopped)[0] == 1
+    (stopped.directory / INDEX).write_bytes(whole_index)
+    made = stopped.cli_json("backup", folder(stopped))
+    assert made["damaged_pieces"] == 0 and made["new_messages"] == 21  # all that the shard has, looked at again
+    assert len(list((folder(stopped) / "segments").glob("*/*.seg"))) == 2
+    assert stopped.cli_json("backup", folder(stopped))["new_messages"] == 0
+
+
 # ---------------------------------------------------------------- what comes back
 
 

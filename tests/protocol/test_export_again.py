@@ -1,6 +1,7 @@
 """mansio export into folders that have mail already, of mailboxes whose names no file can have, with dates of long ago,
 and while the account moves."""
 
+import fcntl
 import json
 import os
 import signal
@@ -113,6 +114,43 @@ def test_keywords_that_cannot_be_read_are_not_written_over(server, tmp_path):
         assert not os.listdir(tmp_path / name / "cur")
 
 
+def test_a_lock_of_somebody_else_is_not_waited_for_without_a_word(server, tmp_path):
+    account = filled(server, [("INBOX", "one", "new")])
+    (tmp_path / "box").mkdir()
+    held = os.open(tmp_path / "box", os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_SH)
+    told, _ = export(server, account, tmp_path / "box", status=1)
+    assert "holds a lock on the folder" in told["error"]["message"]
+    os.close(held)
+    export(server, account, tmp_path / "box")
+
+
+# ---------------------------------------------------------------- a folder of somebody else
+
+
+def test_links_that_lie_where_files_are_made_are_not_followed(server, tmp_path):
+    account = filled(server, [("INBOX", "one", "new")])
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    precious.chmod(0o600)
+    export(server, account, tmp_path / "first")
+    name, = os.listdir(tmp_path / "first/cur")
+    box, mbox = tmp_path / "box", tmp_path / "mbox"
+    for folder in ("cur", "new", "tmp"):
+        (box / folder).mkdir(parents=True)
+    (box / "dovecot-keywords").touch(0o644)
+    mbox.mkdir()
+    links = [box / "tmp/dovecot-keywords", box / "tmp" / name.partition(",")[0], mbox / "INBOX.mbox.partial"]
+    for link in links:
+        link.symlink_to(precious)
+    export(server, account, box)
+    export(server, account, mbox, "--format", "mbox")
+    assert not any(link.is_symlink() for link in links)
+    assert precious.read_text() == "precious" and precious.stat().st_mode & 0o777 == 0o600
+    assert flags(server, import_(server, box, tmp_path)) == {"one": "new"}
+    assert not (mbox / "INBOX.mbox").is_symlink() and "Subject: one" in (mbox / "INBOX.mbox").read_text()
+
+
 # ---------------------------------------------------------------- names
 
 
@@ -166,7 +204,7 @@ def test_inbox_has_any_case_below_it_too(server, tmp_path):
 def test_dates_before_1970_come_back(server, tmp_path, form):
     account = server.add_account()
     dates = ["24-Apr-1938 12:00:01 +0000", "31-Dec-1969 23:59:59 +0000", " 1-Jan-1970 00:00:01 +0000",
-             " 1-Jan-1970 12:00:00 +0000", " 2-Jan-1970 00:00:00 +0000"]
+             " 1-Jan-1970 12:00:01 +0000", " 2-Jan-1970 00:00:00 +0000"]
     with server.imap(account) as imap:
         for n, date in enumerate(dates):
             imap.append("INBOX", letter(n), "", date)
@@ -186,17 +224,18 @@ def test_an_export_whose_account_moves_is_to_be_tried_again(server, tmp_path, un
     with server.imap(account) as imap:
         for n in range(20):  # more than what waits between server and command
             imap.append("INBOX", letter(n) + b"0123456789abcdef\r\n" * 30000)
+        imap.append("Archive", letter("keywords"), " ".join(f"k{n}" for n in range(27)))  # of which it has something to say
     before = server.cli_json("account", "show", account.address)
-    held = tmp_path / "out/.Archive/tmp/maildirfolder"  # there the export waits for a reader
-    held.parent.mkdir(parents=True)
-    os.mkfifo(held)
+    held, full = os.pipe()  # there the export waits for a reader
+    os.write(full, bytes(fcntl.fcntl(full, fcntl.F_GETPIPE_SZ)))
 
-    def begin(*command):
+    def begin(*command, stderr=subprocess.PIPE):
         return subprocess.Popen([binary(), *command, "-c", server.config, "--json"], stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True, env=server.environment)
+                                stderr=stderr, text=True, env=server.environment)
 
-    process = begin("export", account.address, "--to", tmp_path / "out")
-    server.wait_for((tmp_path / "out/.Archive/new").is_dir, "the beginning of the export")
+    process = begin("export", account.address, "--to", tmp_path / "out", stderr=full)
+    os.close(full)
+    server.wait_for((tmp_path / "out/.Archive/dovecot-keywords").exists, "the beginning of the export")
     other = server.processes("shard")[1 - before["shard"]]
     if until == "the beginning":
         os.kill(other, signal.SIGSTOP)  # it takes nothing of the account
@@ -205,8 +244,9 @@ def test_an_export_whose_account_moves_is_to_be_tried_again(server, tmp_path, un
         move.wait(60)
     else:
         server.wait_for(lambda: server.cli_json("account", "show", account.address) != before, "the move's beginning")
-    held.read_bytes()
-    out, errors = process.communicate(timeout=60)
+    with open(held, "rb") as reader:
+        errors = reader.read().strip(b"\0").decode()
+    out, _ = process.communicate(timeout=60)
     if until == "the beginning":
         for command in (("export", account.address, "--to", tmp_path / "other"), ("undelete", "list", account.address)):
             done = server.cli(*command, check=False)
@@ -217,6 +257,5 @@ def test_an_export_whose_account_moves_is_to_be_tried_again(server, tmp_path, un
     assert error["code"] == "unavailable" and "run the same command again" in error["message"]
     _, errors = move.communicate(timeout=60)
     assert move.returncode == 0, errors
-    (tmp_path / "out/.Archive/maildirfolder").unlink()
     told, _ = export(server, account, tmp_path / "out")
-    assert told["messages"] == 20 and len(os.listdir(tmp_path / "out/cur")) == 20
+    assert told["messages"] == 21 and len(os.listdir(tmp_path / "out/cur")) == 20

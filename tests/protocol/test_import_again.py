@@ -126,7 +126,7 @@ def test_an_interrupted_import_knows_what_is_in_after_a_move_of_its_account(serv
     """The client was killed before it noted what the server has; the account has gone to another shard since."""
     import_(server, account, box.path, state)
     behind = {**json.loads(state.read_text()), "number": 0, "imported": 0, "complete": False}
-    del behind["server"]  # as an older version wrote it
+    del behind["counter"]  # as an older version wrote it
     for _ in range(2):  # there and back
         server.cli("account", "move", account.address, "--shard", 1 - server.cli_json("account", "show", account.address)["shard"],
                    timeout=120)
@@ -136,26 +136,66 @@ def test_an_interrupted_import_knows_what_is_in_after_a_move_of_its_account(serv
         assert subjects(server, account) == {"INBOX": ["1.a", "2.b", "3.c"], "Work": ["4.d"]}
 
 
-def test_what_a_restore_of_the_store_took_away_comes_again_and_nothing_else(fresh_server, tmp_path, box, state):
-    """The record knows how far the server's counter was with each import, and sees that it has gone back."""
-    server = fresh_server()
-    account = server.add_account()
+def test_a_memory_that_was_restored_itself_leaves_nothing_out(server, account, box, state):
     import_(server, account, box.path, state)
+    files = [(path, path.read_bytes()) for path in (state, state.with_suffix(".list"))]
+    box.add("5.e")
+    assert import_(server, account, box.path, state)["messages"] == 1
+    for path, content in files:
+        path.write_bytes(content)
+    box.add("0.first of the new ones now")
+    told = import_(server, account, box.path, state)
+    assert (told["messages"], told["there_already"], told["store_is_older"]) == (2, 4, False)
+    assert subjects(server, account)["INBOX"] == ["0.first of the new ones now", "1.a", "2.b", "3.c", "5.e", "5.e"]
+
+
+def test_after_a_restore_of_the_store_it_is_told_that_messages_may_be_missing(fresh_server, tmp_path, box):
+    """And nothing comes twice, until somebody says so."""
+    server = fresh_server()
+    server.environment["XDG_STATE_HOME"] = str(tmp_path / "home")
+    account = server.add_account()
+
+    def run(*options):
+        done = server.cli("import", account.address, box.path, "--json", *options, check=False)
+        told = json.loads(done.stdout)
+        assert told["store_is_older"] == ("the store is older" in done.stderr)
+        assert told["gone"] == 0
+        return done.returncode, told["store_is_older"], told["messages"], told["there_already"]
+
+    bad = box.find("2.b")
+    bad.unlink()
+    bad.mkdir()
+    assert run() == (1, False, 3, 0)
     server.cli("backup", tmp_path / "backup")
-    for name in ("5.e", "6.f"):
+    bad.rmdir()
+    box.add("2.b")
+    assert run() == (0, False, 1, 3)
+    state, = (path for path in (tmp_path / "home/mansio").iterdir() if not path.suffix)
+    left_out_before = json.loads(state.read_text())["counter"]
+    for name in ("5.e", "6.f", "7.g"):
         box.add(name)
-        assert import_(server, account, box.path, state)["messages"] == 1
+    assert run() == (0, False, 3, 4)
     server.stop()
     server.directory.rename(tmp_path / "lost")
     server.cli("restore", tmp_path / "backup")
     server.start()
-    done = server.cli("import", account.address, box.path, "--state", state, "--json")
-    told = json.loads(done.stdout)
-    assert (told["messages"], told["there_already"], told["went_back"]) == (2, 4, True)
-    assert "an earlier state" in done.stderr
-    assert subjects(server, account) == {"INBOX": ["1.a", "2.b", "3.c", "5.e", "6.f"], "Work": ["4.d"]}
-    told = import_(server, account, box.path, state)
-    assert (told["messages"], told["there_already"], told["went_back"]) == (0, 6, False)
+    noted = json.loads(state.read_text())
+    state.write_text(json.dumps({**noted, "counter": left_out_before}))
+    assert run() == (1, True, 0, 7)
+    state.write_text(json.dumps({name: value for name, value in noted.items() if name != "counter"}))
+    assert run() == (0, False, 0, 7), "a record of an older version does not know"
+    state.write_text(json.dumps(noted))
+    box.find("5.e").unlink()
+    box.add("8.h")
+    assert run() == (1, True, 1, 6)
+    assert run() == (1, True, 0, 7)
+    assert subjects(server, account) == {"INBOX": ["1.a", "3.c", "8.h"], "Work": ["4.d"]}
+    assert run("--mailbox", "Recovered") == (0, False, 7, 0)
+    assert run("--again") == (0, False, 7, 0)
+    assert run() == (0, False, 0, 7)
+    names = ["1.a", "2.b", "3.c", "6.f", "7.g", "8.h"]
+    assert subjects(server, account) == {"INBOX": sorted([*names, "1.a", "3.c", "8.h"]), "Work": ["4.d", "4.d"],
+                                         "Recovered": names, "Recovered/Work": ["4.d"]}
 
 
 def test_the_memory_is_of_account_and_source_however_they_are_written(fresh_server, tmp_path):

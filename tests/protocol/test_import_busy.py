@@ -175,6 +175,17 @@ def test_what_moved_elsewhere_while_an_import_runs_is_told_and_comes_with_the_ne
     assert subjects(server, account) == {"INBOX": ["1.a"], "Copies": ["2.b", "3.c"], "Projects": ["4.d"]}
 
 
+def test_what_another_run_notes_before_this_one_may_is_no_older_store(server, account, tmp_path, state, traceable):
+    box = tmp_path / "box"
+    add(box, "cur/1.a:2,S")
+    assert import_(server, account, box, state)["messages"] == 1
+    add(box, "cur/2.b:2,S")
+    with held(server, account, box, state, "openat", of=f"{state}.lock") as run:
+        assert import_(server, account, box, state)["messages"] == 1
+    told = run.finish()
+    assert (told.status, told["messages"], told["there_already"], told["store_is_older"]) == (0, 0, 2, False)
+
+
 def test_an_mbox_that_is_rewritten_while_an_import_runs(server, account, tmp_path, state, traceable):
     path = tmp_path / "mbox"
     names = [f"number {n}" for n in range(5)]

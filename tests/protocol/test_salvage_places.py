@@ -154,6 +154,85 @@ def test_an_account_that_moved_is_left_out_and_named(stopped, template):
     assert whole(stopped, template)
 
 
+def empty(server, account):
+    with server.imap(account) as imap:
+        imap.select()
+        imap.ok("STORE 1:* +FLAGS.SILENT (\\Deleted)")
+        imap.ok("EXPUNGE")
+
+
+def move(server, account, shard):
+    server.cli("account", "move", account.address, "--shard", shard)
+
+
+def test_an_account_that_moved_and_is_empty_now_does_not_come_back(stopped, template):
+    """As that of everybody whose POP3 client takes the mail away."""
+    mover = template.accounts[0][0]
+    stopped.start()
+    move(stopped, mover, 1)
+    empty(stopped, mover)
+    stopped.stop()
+    status, (first, second) = salvage(stopped)
+    assert status == 0 and addresses(first["report"], "left_out_accounts") == [mover.address]
+    assert first["report"]["misplaced"] == 0 and second["report"]["accounts"] == 3
+    stopped.start()
+    assert read_account(stopped, mover) == []
+    move(stopped, mover, 0)
+
+
+def test_of_two_shards_that_have_an_account_the_older_can_leave_it_out(stopped, template):
+    mover = template.accounts[0][0]
+    subprocess.run(["cp", "-a", folder(stopped, 0), stopped.root / "older"], check=True)
+    stopped.start()
+    move(stopped, mover, 1)
+    stopped.deliver(mover, message(90))
+    stopped.stop()
+    shutil.rmtree(folder(stopped, 0))
+    (stopped.root / "older").rename(folder(stopped, 0))
+    said = stopped.cli("store", "salvage", check=False)
+    assert said.returncode == 1
+    assert f"in two shards: {mover.address} ({len(template.mail[mover.address])} messages" in said.stdout
+    assert "shard 01, which has mail of it too" in said.stdout and f"--leave-out {mover.address}" in said.stdout
+    assert "in each other's place" not in said.stdout
+    status, (first, _) = salvage(stopped)
+    assert status == 1 and [one["also_there"] for one in first["report"]["misplaced_accounts"]] == [True]
+    status, (first, second) = salvage(stopped, "--leave-out", mover.address)
+    assert status == 0 and addresses(first["report"], "left_out_accounts") == [mover.address]
+    assert second["report"]["accounts"] == 3 and second["report"]["left_out_accounts"] == []
+    stopped.start()
+    assert read_account(stopped, mover) == [*template.mail[mover.address], 90]
+    move(stopped, mover, 0)
+
+
+def test_nothing_is_left_out_that_the_other_shard_does_not_have(stopped, template):
+    known = template.accounts[0][0].address
+    for path in folder(stopped, 1).glob("index.db*"):
+        path.unlink()
+    exchange(folder(stopped, 0), folder(stopped, 1))
+    options = [word for address in template.mail for word in ("--leave-out", address)]
+    status, told = salvage(stopped, *options, "--dry-run")
+    assert status == 1 and addresses(told[1]["report"], "misplaced_accounts") == template.of(0)
+    assert known in template.of(0) and told[1]["report"]["left_out_accounts"] == []
+    said = stopped.cli("store", "salvage", "0", "--leave-out", "nobody@nowhere.test", check=False)
+    assert said.returncode == 1 and "nobody@nowhere.test" in said.stderr, said.stderr
+    assert names(stopped) == ["00", "01"]
+
+
+@pytest.mark.parametrize("how", ["a loop", "a folder"])
+def test_another_shards_index_that_nobody_can_read_is_told_and_stops_nothing(stopped, template, how):
+    mover = template.accounts[0][0]
+    stopped.start()
+    move(stopped, mover, 1)
+    stopped.stop()
+    index = folder(stopped, 1) / "index.db"
+    index.unlink()
+    index.mkdir() if how == "a folder" else index.symlink_to("index.db")
+    status, (first,) = salvage(stopped, "0")
+    assert status == 1 and first["report"]["accounts"] == 2
+    assert addresses(first["report"], "misplaced_accounts") == [mover.address]
+    assert "shards/01/index.db" in [damage["file"] for damage in first["report"]["damage"]]
+
+
 def park(server, account, shard, state):
     """As `mansio account move` leaves the row when the server ends in the middle (store/parking.c)."""
     name = account.address.partition("@")[0]

@@ -323,14 +323,7 @@ static void wait_handovers(struct fixture *f, unsigned shard, unsigned n)
 
 static void add_listener(struct fixture *f, enum service service)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t n = sizeof address;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&address, n), 0);
-	assert_int_equal(listen(fd, 10), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &n), 0);
-	f->ports[service] = ntohs(address.sin_port);
-	definitions[ROLE_ACCESS]->listener(&f->process, service, fd);
+	definitions[ROLE_ACCESS]->listener(&f->process, service, test_listen(&f->ports[service]));
 }
 
 static struct tls_context *make_tls(void)

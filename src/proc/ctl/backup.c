@@ -219,7 +219,10 @@ static int find_known(struct run *run, int from, uint64_t end, struct backup_seg
 	const struct backup_segment *known =
 		run->before ? manifest_segment(run->before, segment->shard, segment->number) : NULL;
 	bool continues = false;
-	int result = known && known->end <= end ? segment_continues(&run->repository, from, known, &continues, lost) : 0;
+	bool all = known && manifest_is_doubted(run->before, segment->shard);
+	int result = known && known->end <= end
+	                 ? segment_continues(&run->repository, from, known, all, &run->work, &continues, lost)
+	                 : 0;
 	if (continues) {
 		segment->variant = known->variant;
 		for (size_t i = 0; i < known->n_pieces; i++)
@@ -251,7 +254,14 @@ static int copy_one(struct run *run, struct backup_segment *segment)
 		from = -1;
 	segment->end = 0;
 	bool lost = false;
-	int result = find_known(run, from, end, segment, &lost);
+	int result = 0;
+	if (opened == ERR_NOT_FOUND && source_is_released(run->source, segment->shard))
+		result = backup_fail(run->problem, ERR_UNAVAILABLE,
+		                     "shard %u was stopped while its messages were copied, and has removed segment %u since; "
+		                     "give the command again",
+		                     segment->shard, segment->number);
+	if (result == 0)
+		result = find_known(run, from, end, segment, &lost);
 	uint64_t known = segment->end;
 	if (result == 0) {
 		run->work.bytes += segment->end;
@@ -330,6 +340,9 @@ static int verify_shard(struct run *run, struct verify *verify, uint16_t shard)
 	snprintf(path, sizeof path, "%s/%02u.db", run->folder, shard);
 	const struct database *database = &run->databases[shard + 1];
 	bool whole = verify_database(path, false) && !database->as_it_lies && !database->is_doubted;
+	if (database->as_it_lies || database->is_doubted)
+		manifest_doubt(run->manifest, shard);
+	verify->since = run->before && manifest_is_doubted(run->before, shard) ? NULL : run->before;
 	int result = verify_messages(verify, shard, path);
 	if (run->problem->n == 0 && (result == ERR_CORRUPT || (result < 0 && !whole))) {
 		result = 0;
@@ -345,7 +358,6 @@ static int verify_new(struct run *run)
 	struct backup_work work = { .alive_ms = clock_monotonic_ms(), .problem = run->problem };
 	struct verify verify = { .repository = &run->repository,
 		                     .manifest = run->manifest,
-		                     .since = run->before,
 		                     .work = &work,
 		                     .damage = backup_on_damage,
 		                     .owner = &run->found };
@@ -398,6 +410,7 @@ static int make(struct run *run, const char *path)
 		result = source_open(run->ctl, &run->source, run->problem);
 	if (result < 0)
 		return result;
+	run->work.owner = run->source;
 	store_name(run->source, store);
 	result = repository_open(path, store, &run->repository, run->problem);
 	if (result == 0)

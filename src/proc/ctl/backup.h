@@ -75,6 +75,8 @@ struct backup_manifest {
 	size_t n_files;
 	struct backup_segment *segments; /* by shard and number */
 	size_t n_segments;
+	bool *doubted; /* by shard; NULL: none. The ends of its segments are not from a snapshot: bytes below them may have been
+	                  those of a record that was not whole yet */
 };
 
 /* --- backup_manifest.c --- */
@@ -84,6 +86,9 @@ struct backup_segment *manifest_add_segment(struct backup_manifest *manifest, co
 void segment_add_piece(struct backup_segment *segment, uint64_t end, uint64_t sum);
 const struct backup_file *manifest_file(const struct backup_manifest *manifest, const char *name);
 const struct backup_segment *manifest_segment(const struct backup_manifest *manifest, uint16_t shard, uint32_t number);
+/* Once `shards` is known. */
+void manifest_doubt(struct backup_manifest *manifest, uint16_t shard);
+bool manifest_is_doubted(const struct backup_manifest *manifest, uint16_t shard);
 /* Bytes of all that a generation holds. */
 uint64_t manifest_bytes(const struct backup_manifest *manifest);
 void manifest_print(const struct backup_manifest *manifest, struct buf *out);
@@ -160,10 +165,10 @@ struct segment_copied {
 /* Appends to the segment's file what `from` (-1: it cannot be opened) has beyond its pieces, up to `end`. */
 int copy_segment(const struct repository *repository, int from, uint64_t end, struct backup_segment *segment,
                  struct backup_work *work, struct segment_copied *out) MUST_CHECK;
-/* Is what the folder has of it also in `from`? The last bytes tell. Where `from` has lost them
- * (*lost) it is not another. */
-int segment_continues(const struct repository *repository, int from, const struct backup_segment *known,
-                      bool *continues, bool *lost) MUST_CHECK;
+/* Is what the folder has of it also in `from`? The last bytes tell; with `all` (what is known is doubted) every one is
+ * compared. Where `from` has lost some (*lost) it is not another. */
+int segment_continues(const struct repository *repository, int from, const struct backup_segment *known, bool all,
+                      struct backup_work *work, bool *continues, bool *lost) MUST_CHECK;
 
 /* --- backup_source.c --- */
 struct backup_source;
@@ -184,6 +189,8 @@ int source_each_segment(const struct backup_source *source, uint16_t shard, sour
 /* ERR_NOT_FOUND: it is gone. */
 int source_segment(const struct backup_source *source, uint16_t shard, uint32_t number, int *fd) MUST_CHECK;
 int source_alive(void *source, struct buf *problem) MUST_CHECK;
+/* Was a shard, of which a snapshot was made, stopped since, so that segments may be gone? The server is asked. */
+bool source_is_released(struct backup_source *source, uint16_t shard);
 /* For store check, while the server runs: snapshots that are read where they are, in this order. From the claim on no
  * other check and no backup begins; it fails while one is under way. */
 int source_claim_shards(struct backup_source *source, struct buf *problem) MUST_CHECK;

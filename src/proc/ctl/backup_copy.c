@@ -102,20 +102,28 @@ bool read_or_zeros(int from, uint64_t at, char *to, size_t n, uint64_t *lost)
 	return false;
 }
 
-int segment_continues(const struct repository *repository, int from, const struct backup_segment *known,
-                      bool *continues, bool *lost)
+int segment_continues(const struct repository *repository, int from, const struct backup_segment *known, bool all,
+                      struct backup_work *work, bool *continues, bool *lost)
 {
 	char path[BACKUP_NAME_MAX * 2];
-	size_t n = (size_t)MIN(known->end, TAIL), here = 0, there = 0;
 	segment_path(known, path);
-	int fd = openat(repository->folder, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = openat(repository->folder, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), result = 0;
 	*continues = *lost = false;
 	if (fd < 0)
 		return errno == ENOENT ? 0 : ERR_IO;
 	char *room = mem_alloc_unset(2 * TAIL);
-	int result = file_read_at(fd, known->end - n, room, n, &here);
-	*lost = from < 0 || file_read_at(from, known->end - n, room + TAIL, n, &there) < 0 || there < n;
-	*continues = result == 0 && here == n && (*lost || memcmp(room, room + TAIL, n) == 0);
+	bool same = true;
+	for (uint64_t at = all ? 0 : known->end - MIN(known->end, TAIL); at < known->end && same && result == 0;) {
+		size_t n = (size_t)MIN(known->end - at, TAIL), here = 0, there = 0;
+		int readable = file_read_at(fd, at, room, n, &here);
+		bool lacks = from < 0 || file_read_at(from, at, room + TAIL, n, &there) < 0 || there < n;
+		*lost |= lacks;
+		same = readable == 0 && here == n && (lacks || memcmp(room, room + TAIL, n) == 0);
+		at += n;
+		result = all ? work_done(work, 0) : readable; /* of what is doubted nothing is needed */
+	}
+	*continues = result == 0 && same;
+	*lost &= same;
 	mem_free(room);
 	close(fd);
 	return result;

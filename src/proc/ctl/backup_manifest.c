@@ -22,6 +22,7 @@ void manifest_free(struct backup_manifest **pointer)
 		mem_free(manifest->segments[i].pieces);
 	mem_free(manifest->segments);
 	mem_free(manifest->files);
+	mem_free(manifest->doubted);
 	mem_free(manifest);
 }
 
@@ -84,6 +85,18 @@ const struct backup_segment *manifest_segment(const struct backup_manifest *mani
 	return NULL;
 }
 
+void manifest_doubt(struct backup_manifest *manifest, uint16_t shard)
+{
+	if (!manifest->doubted)
+		manifest->doubted = mem_alloc(manifest->shards, sizeof *manifest->doubted);
+	manifest->doubted[shard] = true;
+}
+
+bool manifest_is_doubted(const struct backup_manifest *manifest, uint16_t shard)
+{
+	return manifest->doubted && shard < manifest->shards && manifest->doubted[shard];
+}
+
 uint64_t manifest_bytes(const struct backup_manifest *manifest)
 {
 	uint64_t bytes = 0;
@@ -133,6 +146,18 @@ static void print_segment(const struct backup_segment *segment, struct buf *out)
 	json_end_object(out);
 }
 
+static void print_doubted(const struct backup_manifest *manifest, struct buf *out)
+{
+	if (!manifest->doubted)
+		return;
+	json_key(out, "doubted");
+	json_begin_array(out);
+	for (uint16_t i = 0; i < manifest->shards; i++)
+		if (manifest->doubted[i])
+			json_put_u64(out, i);
+	json_end_array(out);
+}
+
 void manifest_print(const struct backup_manifest *manifest, struct buf *out)
 {
 	struct buf rest = BUF_INIT(BACKUP_MANIFEST_MAX);
@@ -161,6 +186,7 @@ void manifest_print(const struct backup_manifest *manifest, struct buf *out)
 	for (size_t i = 0; i < manifest->n_segments; i++)
 		print_segment(&manifest->segments[i], &rest);
 	json_end_array(&rest);
+	print_doubted(manifest, &rest);
 	json_end_object(&rest);
 	struct str members = str_from(buf_str(&rest), 1); /* without its brace */
 	print_sum(sum_of(members), sum);
@@ -232,6 +258,12 @@ static int read_members(const struct json_value *object, struct backup_manifest 
 	manifest->time = (int64_t)MIN(json_u64(json_member(object, "time")), (uint64_t)INT64_MAX);
 	manifest->sequence = MIN(json_u64(json_member(object, "sequence")), (uint64_t)INT64_MAX);
 	manifest->copied = json_u64(json_member(object, "copied_bytes"));
+	const struct json_value *doubted = json_member(object, "doubted");
+	for (const struct json_value *shard = doubted ? doubted->first : NULL; shard; shard = shard->next) {
+		if (json_u64(shard) >= shards)
+			return ERR_CORRUPT;
+		manifest_doubt(manifest, (uint16_t)json_u64(shard));
+	}
 	for (const struct json_value *file = files->first; file; file = file->next) {
 		char name[BACKUP_NAME_MAX];
 		uint64_t sum;

@@ -4,6 +4,10 @@
  * the snapshots removed. A database of which no snapshot can be made (it is damaged, or its shard does not run) is copied
  * as it lies, with what its log has, so that all the rest is saved and a salvage can be made of what was.
  *
+ * A shard that was killed meanwhile, and is there again, has forgotten its snapshot and keeps no segments: all are begun
+ * anew. So they are where a shard came back while its database was copied as it lay. A shard that is killed when its
+ * snapshot was copied does no harm, unless it then removes a segment before that was copied.
+ *
  * Order: the directory first, then the shards. An account that was added meanwhile is then in a shard and not in the
  * directory, which harms nobody; one that was removed (or moved to another shard) meanwhile is missing in the shard
  * where the directory says it is: then all is taken once more, so that no account that exists throughout is ever left
@@ -43,25 +47,46 @@ struct backup_source {
 	bool online, begun;
 	int lock;      /* offline */
 	char name[64]; /* of this backup, to the shards */
-	bool *as_it_lies; /* 0: the directory, then the shards; NULL: every snapshot must be made */
+	struct source_part *parts; /* the directory, then the shards; NULL: every snapshot must be made */
+};
+
+struct source_part {
+	bool as_it_lies;
+	/* what the shard said last: */
+	bool absent; /* nothing: it does not run, or not well */
+	bool anew;   /* it knows nothing of this backup */
+	bool failed; /* it can make no snapshot */
+	bool is_released; /* it was absent or anew, once since it was begun: its segments were not held throughout */
 };
 
 /* --- asking the server --- */
 
-/* What one shard says. An error where no snapshot of it can be had, unless its index.db may be copied as it lies; of a
- * shard that stopped meanwhile neither that nor its segments are known to be as they were. */
-static int take_part(struct backup_source *source, const struct json_value *part, bool keeps, bool *more, struct buf *problem)
+static bool is_member_true(const struct json_value *object, const char *key)
 {
-	bool absent = json_is_true(json_member(part, "absent")), failed = json_is_true(json_member(part, "failed"));
-	uint64_t shard = json_u64(json_member(part, "shard"));
-	*more |= !json_is_true(json_member(part, "done"));
-	if ((!absent && !failed) || shard >= source->identity.shards)
+	return json_is_true(json_member(object, key));
+}
+
+/* What one shard says. An error where every snapshot must be made, and that of this one is not to be had. */
+static int take_part(struct backup_source *source, const struct json_value *answer, bool *more, struct buf *problem)
+{
+	bool absent = is_member_true(answer, "absent"), failed = is_member_true(answer, "failed"),
+		 anew = is_member_true(answer, "anew");
+	uint64_t shard = json_u64(json_member(answer, "shard"));
+	*more |= !is_member_true(answer, "done");
+	if (shard >= source->identity.shards)
 		return 0;
-	if (!source->as_it_lies || (keeps && !source->as_it_lies[shard + 1]))
-		return backup_fail(problem, absent ? ERR_UNAVAILABLE : ERR_IO,
+	if (!source->parts && (absent || failed || anew))
+		return backup_fail(problem, absent ? ERR_UNAVAILABLE : anew ? ERR_STATE : ERR_IO,
 		                   absent ? "shard %u does not answer now; try again"
+		                   : anew ? "shard %u was started anew meanwhile; try again"
 		                          : "index.db of shard %u could not be copied; see the server's log", (unsigned)shard);
-	source->as_it_lies[shard + 1] = true;
+	if (!source->parts)
+		return 0;
+	struct source_part *part = &source->parts[shard + 1];
+	part->absent = absent;
+	part->anew = anew;
+	part->failed = failed;
+	part->is_released |= absent || anew;
 	return 0;
 }
 
@@ -85,7 +110,7 @@ static int ask(struct backup_source *source, enum control_command command, const
 	if (result == 0 && json_parse(buf_str(&reply.json), &arena, &answer) == 0)
 		for (const struct json_value *part = answer->kind == JSON_ARRAY ? answer->first : NULL; part && result == 0;
 		     part = part->next)
-			result = take_part(source, part, n > 0 && str_eq(arguments[0], STR("keep")), more, problem);
+			result = take_part(source, part, more, problem);
 	arena_free(&arena);
 	ctl_reply_free(&reply);
 	return result;
@@ -178,7 +203,7 @@ void source_close(struct backup_source **pointer)
 	if (source->lock >= 0)
 		close(source->lock);
 	buf_free(&ignored);
-	mem_free(source->as_it_lies);
+	mem_free(source->parts);
 	mem_wipe(&source->identity, sizeof source->identity);
 	mem_free(source);
 }
@@ -337,8 +362,8 @@ static int take_here(struct backup_source *source, const char *name, int shard, 
                      const char *to, struct buf *problem)
 {
 	int result = snapshot_here(source, name, path, to, problem);
-	source->as_it_lies[shard + 1] = is_of_the_database(result);
-	return source->as_it_lies[shard + 1] ? copy_as_it_lies(source, name, folder, path, to, problem) : result;
+	source->parts[shard + 1].as_it_lies = is_of_the_database(result);
+	return source->parts[shard + 1].as_it_lies ? copy_as_it_lies(source, name, folder, path, to, problem) : result;
 }
 
 static int take_directory(struct backup_source *source, int folder, const char *path, struct buf *problem)
@@ -347,52 +372,98 @@ static int take_directory(struct backup_source *source, int folder, const char *
 	if (!source->online)
 		return take_here(source, name, SOURCE_DIRECTORY, folder, path, BACKUP_DIRECTORY, problem);
 	int result = ask_directory(source, STR("begin"), problem);
-	source->as_it_lies[0] = is_of_the_database(result);
-	if (source->as_it_lies[0])
+	source->parts[0].as_it_lies = is_of_the_database(result);
+	if (source->parts[0].as_it_lies)
 		return copy_as_it_lies(source, name, folder, path, BACKUP_DIRECTORY, problem);
 	if (result == 0)
 		result = fetch(source, STORE_FOLDER_AUTH "/" DIRECTORY_SNAPSHOT_FILE, true, folder, BACKUP_DIRECTORY, problem);
 	return result == 0 ? ask_directory(source, STR("end"), problem) : result;
 }
 
-static uint16_t count_absent(const struct backup_source *source)
+static uint16_t count_lost(const struct backup_source *source)
 {
 	uint16_t n = 0;
 	for (uint16_t i = 0; i < source->identity.shards; i++)
-		n += source->as_it_lies && source->as_it_lies[i + 1];
+		n += source->parts && (source->parts[i + 1].absent || source->parts[i + 1].anew);
 	return n;
 }
 
-/* Online: the shards make snapshots in their own folders. */
-static int begin_shards(struct backup_source *source, struct buf *problem)
+/* Until each shard has made its snapshot, or one is lost (*more: others are still at it). */
+static int begin_once(struct backup_source *source, bool *more, struct buf *problem)
 {
-	bool more = false;
-	int result = ask_shards(source, STR("begin"), &more, problem);
+	for (uint16_t i = 0; source->parts && i < source->identity.shards; i++)
+		source->parts[i + 1] = (struct source_part){ 0 };
+	int result = ask_shards(source, STR("begin"), more, problem);
 	source->begun |= result == 0;
-	for (int i = 1; result == 0 && count_absent(source) > 0; i++) {
-		if (i >= (count_absent(source) == source->identity.shards ? ALL_TRIES : ABSENT_TRIES))
-			break;
-		memset(source->as_it_lies + 1, 0, source->identity.shards * sizeof *source->as_it_lies);
-		nanosleep(&(struct timespec){ .tv_nsec = ABSENT_NS }, NULL);
-		result = ask_shards(source, STR("begin"), &more, problem);
-	}
-	while (result == 0 && more)
-		result = ask_shards(source, STR("wait"), &more, problem);
+	while (result == 0 && *more && count_lost(source) == 0)
+		result = ask_shards(source, STR("wait"), more, problem);
 	return result;
 }
 
-static int take_shards(struct backup_source *source, int folder, const char *path, struct buf *problem)
+/* Online: the shards make snapshots in their own folders. One that is being started, or was killed meanwhile, makes it
+ * when it is there again, with all others; in the end those that are there make theirs. */
+static int begin_shards(struct backup_source *source, struct buf *problem)
 {
-	char name[128], to[BACKUP_NAME_MAX];
-	int result = source->online ? begin_shards(source, problem) : 0;
-	for (uint16_t i = 0; i < source->identity.shards && result == 0; i++) {
-		snprintf(to, sizeof to, "%02u.db", i);
-		bool is_made = source->online && !source->as_it_lies[i + 1];
-		snprintf(name, sizeof name, STORE_FOLDER_SHARDS "/%02u/%s", i, is_made ? STORE_SNAPSHOT_FILE : "index.db");
-		result = is_made          ? fetch(source, name, true, folder, to, problem)
-		         : source->online ? copy_as_it_lies(source, name, folder, path, to, problem)
-		                          : take_here(source, name, i, folder, path, to, problem);
+	bool more = false;
+	int result = begin_once(source, &more, problem);
+	for (int i = 1; result == 0 && count_lost(source) > 0; i++) {
+		if (i >= (count_lost(source) == source->identity.shards ? ALL_TRIES : ABSENT_TRIES))
+			break;
+		nanosleep(&(struct timespec){ .tv_nsec = ABSENT_NS }, NULL);
+		result = begin_once(source, &more, problem);
 	}
+	while (result == 0 && more)
+		result = ask_shards(source, STR("wait"), &more, problem);
+	for (uint16_t i = 0; source->parts && i < source->identity.shards; i++) {
+		struct source_part *part = &source->parts[i + 1];
+		part->as_it_lies = part->absent || part->anew || part->failed;
+	}
+	return result;
+}
+
+/* Are the copies what they are taken for? Not where a snapshot was forgotten while it was copied, nor where a shard came
+ * back that was taken for stopped. */
+static int look_again(struct backup_source *source, bool *again, struct buf *problem)
+{
+	int result = source_alive(source, problem);
+	for (uint16_t i = 0; i < source->identity.shards && result == 0; i++) {
+		const struct source_part *part = &source->parts[i + 1];
+		*again |= part->as_it_lies ? !part->absent && !part->failed : part->is_released;
+	}
+	return result;
+}
+
+/* Out of the shard's snapshot, or as it lies. *again: there is no snapshot, as the shard was started anew. */
+static int take_shard(struct backup_source *source, uint16_t shard, int folder, const char *path, bool is_last, bool *again,
+                      struct buf *problem)
+{
+	char name[128], snapshot[128], to[BACKUP_NAME_MAX];
+	struct source_part *part = &source->parts[shard + 1];
+	snprintf(to, sizeof to, "%02u.db", shard);
+	snprintf(name, sizeof name, STORE_FOLDER_SHARDS "/%02u/index.db", shard);
+	snprintf(snapshot, sizeof snapshot, STORE_FOLDER_SHARDS "/%02u/" STORE_SNAPSHOT_FILE, shard);
+	if (!source->online)
+		return take_here(source, name, shard, folder, path, to, problem);
+	int result = part->as_it_lies ? 0 : fetch(source, snapshot, true, folder, to, problem);
+	if (result == ERR_NOT_FOUND || (part->as_it_lies && part->anew)) {
+		buf_clear(problem);
+		*again = part->as_it_lies = true;
+		result = 0;
+	}
+	return part->as_it_lies && (is_last || !*again) ? copy_as_it_lies(source, name, folder, path, to, problem) : result;
+}
+
+/* *again: it must be begun anew. On the last try things are taken, and told, as they are. */
+static int take_shards(struct backup_source *source, int folder, const char *path, bool is_last, bool *again,
+                       struct buf *problem)
+{
+	int result = source->online ? begin_shards(source, problem) : 0;
+	*again = false;
+	for (uint16_t i = 0; i < source->identity.shards && result == 0 && (is_last || !*again); i++)
+		result = take_shard(source, i, folder, path, is_last, again, problem);
+	if (result == 0 && source->online && !*again)
+		result = look_again(source, again, problem);
+	*again &= !is_last;
 	return result;
 }
 
@@ -494,7 +565,7 @@ static uint64_t find_missing(struct backup_source *source, const char *folder)
 		struct db index = { NULL };
 		char name[BACKUP_NAME_MAX];
 		snprintf(name, sizeof name, "%02u.db", i);
-		if (!source->as_it_lies[i + 1] && open_snapshot(folder, name, &index) == 0)
+		if (!source->parts[i + 1].as_it_lies && open_snapshot(folder, name, &index) == 0)
 			missing += count_missing(&directory, &index, i);
 		db_close(&index);
 	}
@@ -504,22 +575,31 @@ static uint64_t find_missing(struct backup_source *source, const char *folder)
 
 bool source_is_as_it_lies(const struct backup_source *source, int shard)
 {
-	return source->as_it_lies && source->as_it_lies[shard + 1];
+	return source->parts && source->parts[shard + 1].as_it_lies;
+}
+
+bool source_is_released(struct backup_source *source, uint16_t shard)
+{
+	struct buf ignored = BUF_INIT(BACKUP_TEXT_MAX);
+	bool is_gone = source_alive(source, &ignored) < 0;
+	buf_free(&ignored);
+	return source->parts && !source->parts[shard + 1].as_it_lies && (is_gone || source->parts[shard + 1].is_released);
 }
 
 int source_snapshot(struct backup_source *source, const char *folder, struct buf *problem)
 {
 	uint64_t missing = 1;
+	bool again = true;
 	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = 0;
 	if (fd < 0)
 		return backup_fail(problem, err_from_errno(errno), "cannot open %s: %m", folder);
-	source->as_it_lies = mem_alloc((size_t)source->identity.shards + 1, sizeof *source->as_it_lies);
+	source->parts = mem_alloc((size_t)source->identity.shards + 1, sizeof *source->parts);
 	/* accounts that are gone meanwhile: after some tries they are taken as they are, and come back empty */
-	for (int i = 0; i < TRIES && missing > 0 && result == 0; i++) {
+	for (int i = 1; i <= TRIES && (missing > 0 || again) && result == 0; i++) {
 		result = take_directory(source, fd, folder, problem);
 		if (result == 0)
-			result = take_shards(source, fd, folder, problem);
-		if (result == 0)
+			result = take_shards(source, fd, folder, i == TRIES, &again, problem);
+		if (result == 0 && !again)
 			missing = find_missing(source, folder);
 	}
 	if (result == 0)

@@ -386,7 +386,7 @@ const struct ctl_command CTL_COMMANDS[] = {
 	{ "store", "check", CONTROL_STORE_CHECK, 0, 0, ctl_run_store_check, CTL_HELP_STORE_CHECK },
 	{ "store", "compact", CONTROL_STORE_COMPACT, 0, 0, ctl_run_store_compact, CTL_HELP_STORE_COMPACT },
 	{ "store", "salvage", CONTROL_STATUS, 0, CTL_ARGUMENTS_MAX, ctl_run_store_salvage, CTL_HELP_STORE_SALVAGE,
-	  "--dry-run" },
+	  "--dry-run --leave-out" },
 	{ "backup", "list", CONTROL_STATUS, 1, 1, ctl_run_backup_list, CTL_HELP_BACKUP_LIST },
 	{ "backup", "verify", CONTROL_STATUS, 1, 1, ctl_run_backup_verify, CTL_HELP_BACKUP_VERIFY, "--at" },
 	{ "backup", NULL, CONTROL_BACKUP, 1, 1, ctl_run_backup, CTL_HELP_BACKUP, "--keep" },

@@ -35,6 +35,13 @@ int export_make_folder(struct export *x, const char *path)
 	return 0;
 }
 
+int export_new_file(struct export *x, const char *path, int flags)
+{
+	if (unlinkat(x->folder_fd, path, 0) < 0 && errno != ENOENT)
+		return -1;
+	return openat(x->folder_fd, path, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR | O_CLOEXEC | flags, 0600);
+}
+
 /* --- what cannot be exported --- */
 
 /* mailbox NULL, uid 0: nobody knows of which. */

@@ -105,5 +105,8 @@ void export_spool_free(struct export *x);
 /* --- export.c --- */
 /* mkdirat with all folders above, mode 0700; 0 when it is there. */
 int export_make_folder(struct export *x, const char *path) MUST_CHECK;
+/* A new file of mode 0600 for writing and reading, where the one of this name goes if there is one: what an earlier run left,
+ * or a link that somebody else, whose folder this may be, has laid there. -1: see errno. */
+int export_new_file(struct export *x, const char *path, int flags);
 
 #endif

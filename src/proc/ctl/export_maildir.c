@@ -19,10 +19,13 @@
 #include <inttypes.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PATH_ROOM (FOLDER_PATH_MAX + 2 * MAILDIR_NAME_MAX)
 #define KEYWORDS_TEXT 65536 /* as much as import reads */
+#define LOCK_TRIES    30
+#define LOCK_PAUSE_NS 100000000
 #define OUT_CHUNK 65536
 #define OUT_MAX   (4 * OUT_CHUNK) /* more than the largest piece that comes at once */
 
@@ -131,7 +134,7 @@ static int write_small_file(struct export *x, const char *folder, const char *na
 	struct stat before;
 	snprintf(path, sizeof path, "%s/%s", folder, name);
 	snprintf(partial, sizeof partial, "%s/tmp/%s", folder, name);
-	int fd = openat(x->folder_fd, partial, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+	int fd = export_new_file(x, partial, 0);
 	int err = fd < 0 ? err_from_errno(errno) : file_write(fd, text);
 	if (!err && fstatat(x->folder_fd, path, &before, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(before.st_mode)) {
 		(void)!fchown(fd, before.st_uid, before.st_gid);
@@ -173,13 +176,30 @@ static uint32_t letters_there(const struct export_mailbox *mailbox)
 	return letters;
 }
 
+/* Against another export that adds keywords, for a moment. Anybody who can read the folder can lock it, and for as long as he
+ * likes. File systems without locks do without. */
+static int lock_folder(struct export *x)
+{
+	const struct timespec pause = { .tv_nsec = LOCK_PAUSE_NS };
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (flock(x->folder_fd, LOCK_EX | LOCK_NB) == 0 || (errno != EWOULDBLOCK && errno != EINTR))
+			return 0;
+		nanosleep(&pause, NULL);
+	}
+	snprintf(x->problem, sizeof x->problem, "another program holds a lock on the folder %.200s, where keywords are to be added; run "
+	         "the same command again when it has ended", x->folder);
+	return ERR_UNAVAILABLE;
+}
+
 /* What the letters of mail that is there mean stays as it is; new keywords get free ones. */
 static int add_keywords(struct export *x, struct export_mailbox *mailbox)
 {
 	struct buf before = BUF_INIT(KEYWORDS_TEXT / 2), after = BUF_INIT(KEYWORDS_TEXT);
 	mailbox->letters = mem_alloc(MAX(mailbox->n_keywords, (size_t)1), sizeof *mailbox->letters);
-	(void)flock(x->folder_fd, LOCK_EX); /* another export may be adding some */
-	int err = read_keywords(x, mailbox, &before);
+	int err = lock_folder(x);
+	if (err)
+		return err;
+	err = read_keywords(x, mailbox, &before);
 	size_t without = err ? 0 : maildir_keywords_add(buf_str(&before), letters_there(mailbox), mailbox->keywords,
 	                                                mailbox->n_keywords, mailbox->letters, &after);
 	if (!err)
@@ -269,7 +289,7 @@ static int write_file(struct export *x, const struct export_entry *e, const char
 	snprintf(partial, sizeof partial, "%s/tmp/%s", x->mailboxes[e->mailbox].path, stem);
 	struct maildir_file file = { .out = BUF_INIT(OUT_MAX) };
 	struct timespec times[2] = { { .tv_nsec = UTIME_NOW }, { .tv_sec = (time_t)e->message->date.seconds } };
-	file.fd = openat(x->folder_fd, partial, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+	file.fd = export_new_file(x, partial, 0);
 	if (file.fd < 0)
 		return err_from_errno(errno);
 	int err = export_read(x, e->message, take_bytes, &file);
@@ -327,7 +347,7 @@ static int maildir_read_back(struct export *x, const struct export_message *mess
 	char chunk[OUT_CHUNK];
 	char last = 0;
 	ssize_t got = -1;
-	int fd = openat(x->folder_fd, message->path, O_RDONLY | O_CLOEXEC);
+	int fd = openat(x->folder_fd, message->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	while (fd >= 0 && (got = read(fd, chunk, sizeof chunk)) > 0) {
 		struct str rest = str_of(chunk, (size_t)got);
 		while (rest.n > 0) {

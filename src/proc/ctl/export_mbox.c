@@ -126,7 +126,7 @@ static int leave_file(struct export *x, struct mbox_writing *w)
 	return w->err;
 }
 
-static int enter_file(struct export *x, struct mbox_writing *w, uint32_t index, int flags)
+static int enter_file(struct export *x, struct mbox_writing *w, uint32_t index, bool is_new)
 {
 	char path[PATH_ROOM];
 	if (w->mailbox == index)
@@ -135,7 +135,8 @@ static int enter_file(struct export *x, struct mbox_writing *w, uint32_t index, 
 	if (err)
 		return err;
 	partial_path(&x->mailboxes[index], path);
-	w->fd = openat(x->folder_fd, path, flags | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
+	w->fd = is_new ? export_new_file(x, path, O_APPEND)
+	               : openat(x->folder_fd, path, O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
 	if (w->fd < 0)
 		return err_from_errno(errno);
 	w->mailbox = index;
@@ -183,13 +184,13 @@ static int mbox_open_mailbox(struct export *x, uint32_t index)
 		return ERR_EXISTS;
 	}
 	err = make_parent(x, mailbox->path);
-	return err ? err : enter_file(x, writing_of(x), index, O_CREAT | O_TRUNC);
+	return err ? err : enter_file(x, writing_of(x), index, true);
 }
 
 static int mbox_write(struct export *x, struct export_entry *e)
 {
 	struct mbox_writing *w = writing_of(x);
-	int err = enter_file(x, w, e->mailbox, 0);
+	int err = enter_file(x, w, e->mailbox, false);
 	return err ? err : write_message(x, w, e);
 }
 
@@ -223,7 +224,7 @@ static int mbox_read_back(struct export *x, const struct export_message *message
 	char path[PATH_ROOM], chunk[65536];
 	flush_out(x, w); /* it may be in this very file */
 	partial_path(&x->mailboxes[message->mailbox], path);
-	int fd = openat(x->folder_fd, path, O_RDONLY | O_CLOEXEC);
+	int fd = openat(x->folder_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return err_from_errno(errno);
 	struct mbox_reader *reader = mbox_reader_new(message->start, &EVENTS, &reading);

@@ -324,6 +324,8 @@ const char CTL_HELP_STORE_SALVAGE[] =
 	"lost, or may have been, and the new shard is in place.\n"
 	"\n"
 	"  --dry-run           says what could be salvaged, and changes nothing\n"
+	"  --leave-out ADDRESS  an account that two shards have: only that of the shard in which the directory has it is kept;\n"
+	"                      may be given several times\n"
 	OPTIONS
 	"\n"
 	"example:\n"

@@ -123,7 +123,7 @@ static void print_json(const struct import *x)
 	json_field_u64(&out, "messages", x->durable.imported);
 	json_field_u64(&out, "there_already", x->there_already);
 	json_field_bool(&out, "resumed", x->resumed);
-	json_field_bool(&out, "went_back", x->went_back);
+	json_field_bool(&out, "store_is_older", x->store_is_older);
 	json_field_u64(&out, "too_large", x->too_large);
 	json_field_u64(&out, "refused", x->refused);
 	json_field_u64(&out, "unreadable", x->unreadable + x->scan.unreadable);
@@ -176,8 +176,8 @@ static int print_summary(const struct import *x)
 			if (NOTES[i].n)
 				printf("%" PRIu64 " %s%s: %s\n", NOTES[i].n, NOTES[i].of, NOTES[i].n == 1 ? "" : "s", NOTES[i].what);
 	}
-	return x->too_large || x->refused || unreadable || folders || x->still_there || x->keywords_left_out ? EXIT_FAILED
-	                                                                                                     : EXIT_DONE;
+	bool is_all = !x->too_large && !x->refused && !unreadable && !folders && !x->still_there && !x->keywords_left_out;
+	return is_all && !x->store_is_older ? EXIT_DONE : EXIT_FAILED;
 }
 
 /* --- the whole --- */
@@ -193,7 +193,8 @@ static int connect_parcel(struct import *x, bool has_number)
 	return EXIT_DONE;
 }
 
-/* How far the server is: what follows may take long, and nothing is open meanwhile. */
+/* How far the server is, before the record is read, which another run may write until it is locked. What follows may take
+ * long, and nothing is open meanwhile. */
 static int ask_counter(struct import *x, int *err)
 {
 	int result = connect_parcel(x, false);
@@ -206,7 +207,7 @@ static int ask_counter(struct import *x, int *err)
 
 static int prepare(struct import *x)
 {
-	int err = import_state_open(x);
+	int err = import_state_read(x);
 	progress_begin(&x->progress, "reading", 0, "messages");
 	if (!err)
 		err = import_scan(x);
@@ -222,9 +223,11 @@ static int prepare(struct import *x)
 	else if (!err && x->resumed)
 		fprintf(stderr, "mansio: going on where an import was interrupted: at least %" PRIu64 " message%s in already\n",
 		        x->durable.imported, x->durable.imported == 1 ? " is" : "s are");
-	if (!err && x->went_back)
-		fprintf(stderr, "mansio: the server has gone back to an earlier state, as by a restore of a backup: what it has lost "
-		        "with that is imported again\n");
+	if (!err && x->store_is_older)
+		fprintf(stderr, "mansio: the store is older than what is noted of this import, as after a restore of a backup: messages that "
+		        "were imported since that backup may be missing, and do not come again by themselves. To have them, say --again, "
+		        "which imports all of the source once more (what is there comes twice), or --mailbox NAME, which imports all of it "
+		        "into another mailbox\n");
 	return err;
 }
 
@@ -289,6 +292,8 @@ int ctl_run_import(struct ctl *ctl, const struct ctl_command *command)
 	if (result == EXIT_DONE)
 		result = find_account(x);
 	if (result == EXIT_DONE)
+		err = import_state_lock(x);
+	if (result == EXIT_DONE && !err)
 		result = ask_counter(x, &err);
 	if (result == EXIT_DONE && !err)
 		err = prepare(x);

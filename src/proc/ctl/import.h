@@ -15,9 +15,11 @@
  * is imported, or will be, is decided by lines alone. The record says up to which number all is done with, and which
  * of these lines were left out and are to be tried again. It follows what the server says is on
  * disk, so it may be behind, and is never ahead. The server keeps the numbers of what it has stored, together with one
- * drawn at the first run, and passes over what it has already. Where the server itself went back to an earlier state, as
- * by a restore, the counter of the account has too: the record knows how far that was with which line, and what came behind
- * is done again.
+ * drawn for the import, up to its end and through all interruptions, and passes over what it has already: that came by
+ * the same import.
+ *
+ * Where the store went back to an earlier state, as by a restore of a backup, nobody knows what of it is missing. But the
+ * account's counter went back too, and the record knows how far that was: this is told, and people decide.
  *
  * A message is the same when it has the same name up to the colon (Maildir), or the same bytes (mbox; without what
  * programs note in its header), in the same folder; or in another, when it is gone from the one where it was. Of
@@ -130,10 +132,9 @@ struct import {
 	uint64_t before, next; /* as in struct import_record */
 	uint64_t there_already; /* messages of the source that are of imports before this one */
 	bool complete;
-	uint64_t counter;   /* of the account, as the server said it last; 0: it has not */
-	struct import_seen seen[IMPORT_SEEN_MAX]; /* as in struct import_record */
-	uint32_t n_seen, n_seen_before; /* before: without that of this run */
-	bool went_back;     /* the server's counter has */
+	uint64_t counter;   /* as in struct import_record */
+	uint64_t counter_at_begin; /* that counter as the server said it, before the record was read */
+	bool store_is_older; /* than the record */
 	char *state_path;
 	int state_fd; /* locked */
 	unsigned char transfer[ACCOUNT_ID_SIZE];
@@ -237,9 +238,8 @@ const struct import_file *import_next(struct import *x, int *err);
 int import_leave(struct import *x, const char *why) MUST_CHECK;
 
 /* --- import_state.c --- */
-int import_state_open(struct import *x) MUST_CHECK; /* what earlier runs remember; nobody else uses it from now on */
-/* The server has lines up to this one: with the counter as it said. */
-void import_state_saw(struct import *x, uint64_t number);
+int import_state_lock(struct import *x) MUST_CHECK; /* nobody else uses it from now on */
+int import_state_read(struct import *x) MUST_CHECK; /* what earlier runs remember; after import_ask_counter */
 int import_state_save_list(struct import *x) MUST_CHECK;
 int import_state_save(struct import *x) MUST_CHECK;
 
@@ -273,7 +273,7 @@ int import_message_add(struct import *x, struct str bytes) MUST_CHECK;
 int import_message_send(struct import *x, const struct import_facts *facts) MUST_CHECK;
 /* A mailbox of that name is wanted, whether or not anything is in it, and a subscription of it. */
 int import_mailbox_send(struct import *x, struct str mailbox) MUST_CHECK;
-/* Sets x->counter. */
+/* Sets x->counter_at_begin. */
 int import_ask_counter(struct import *x) MUST_CHECK;
 int import_begin(struct import *x) MUST_CHECK;
 /* Everything was sent: waits until it is on disk. */

@@ -24,18 +24,12 @@ void import_record_print(const struct import_record *record, struct buf *out)
 	json_field_u64(out, "next", record->next);
 	json_field_u64(out, "imported", record->imported);
 	json_field_bool(out, "complete", record->complete);
+	json_field_u64(out, "counter", record->counter);
 	json_key(out, "left");
 	json_begin_array(out);
 	for (uint32_t i = 0; i < record->left.n; i++) {
 		json_put_u64(out, record->left.ranges[i].first);
 		json_put_u64(out, record->left.ranges[i].last);
-	}
-	json_end_array(out);
-	json_key(out, "server");
-	json_begin_array(out);
-	for (uint32_t i = 0; i < record->n_seen; i++) {
-		json_put_u64(out, record->seen[i].number);
-		json_put_u64(out, record->seen[i].counter);
 	}
 	json_end_array(out);
 	json_end_object(out);
@@ -60,22 +54,6 @@ static int take_left(const struct json_value *list, struct set *left)
 	return 0;
 }
 
-static int take_seen(const struct json_value *list, struct import_record *record)
-{
-	struct import_seen last = { 0, 0 };
-	if (!list)
-		return 0;
-	if (list->kind != JSON_ARRAY)
-		return ERR_CORRUPT;
-	for (const struct json_value *value = list->first; value; value = value->next->next) {
-		const struct import_seen seen = { json_u64(value), json_u64(value->next) };
-		if (record->n_seen == IMPORT_SEEN_MAX || !value->next || seen.number <= last.number || seen.counter < last.counter)
-			return ERR_CORRUPT;
-		record->seen[record->n_seen++] = last = seen;
-	}
-	return 0;
-}
-
 int import_record_parse(struct str text, struct arena *arena, struct import_record *out)
 {
 	struct json_value *value;
@@ -91,12 +69,13 @@ int import_record_parse(struct str text, struct arena *arena, struct import_reco
 		.next = json_u64(json_member(value, "next")),
 		.imported = json_u64(json_member(value, "imported")),
 		.complete = json_is_true(json_member(value, "complete")),
+		.counter = json_u64(json_member(value, "counter")),
 		.left = SET_INIT,
 	};
 	bool good = json_u64(json_member(value, "form")) == FORM && record.next <= IMPORT_NUMBER_MAX &&
 	            record.number < record.next && record.before < record.next &&
 	            str_to_bytes(json_string(json_member(value, "transfer")), record.transfer, sizeof record.transfer) == 0;
-	if (!good || take_left(json_member(value, "left"), &record.left) < 0 || take_seen(json_member(value, "server"), &record) < 0) {
+	if (!good || take_left(json_member(value, "left"), &record.left) < 0) {
 		set_free(&record.left);
 		return ERR_CORRUPT;
 	}

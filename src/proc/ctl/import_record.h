@@ -2,8 +2,7 @@
  * list with a line for each folder and message that it knows.
  *
  *     {"form":2,"transfer":"32 hex digits","account":"id","source":"/absolute/path","mailbox":"","format":"mbox",
- *      "number":N,"before":N,"next":N,"imported":N,"complete":true,"left":[FIRST,LAST,...],
- *      "server":[NUMBER,COUNTER,...]}
+ *      "number":N,"before":N,"next":N,"imported":N,"complete":true,"counter":N,"left":[FIRST,LAST,...]}
  *
  *     NUMBER<tab>FOLDER<tab>NAME    a message: the name of its file up to the colon, or the digest of one in an mbox
  *     NUMBER<tab>FOLDER<tab>        the folder itself
@@ -20,17 +19,11 @@
 #define IMPORT_PATH_MAX   4096
 #define IMPORT_NUMBER_MAX (UINT32_MAX - 1)
 #define IMPORT_LEFT_MAX   8192         /* ranges of messages that were left out */
-#define IMPORT_SEEN_MAX   256
 #define IMPORT_RECORD_MAX (256 * 1024) /* bytes as text */
 #define IMPORT_ARENA_MAX  (16 * IMPORT_RECORD_MAX)
 
-/* The server had all lines up to this one when its counter of the account was so far (struct parcel_answer). */
-struct import_seen {
-	uint64_t number, counter;
-};
-
 struct import_record {
-	unsigned char transfer[ACCOUNT_ID_SIZE]; /* drawn at the first run */
+	unsigned char transfer[ACCOUNT_ID_SIZE]; /* drawn for each import, up to where it is complete */
 	struct str account;  /* its id, as text */
 	struct str source, mailbox, format;
 	uint64_t number;     /* lines up to this one are done with */
@@ -38,8 +31,8 @@ struct import_record {
 	uint64_t next;       /* no line has this number, or a higher one */
 	uint64_t imported;   /* messages, by the runs since `before` */
 	bool complete;
-	struct import_seen seen[IMPORT_SEEN_MAX]; /* the last ones; both numbers grow */
-	uint32_t n_seen;     /* records of older versions have none */
+	uint64_t counter;    /* the highest of the account that the server told with what it stored (struct parcel_answer); 0:
+	                      * none was told, or the record is of an older version */
 	struct set left;     /* of the lines up to `number`: that could not be imported, and are to be tried again */
 };
 

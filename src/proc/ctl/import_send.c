@@ -71,10 +71,8 @@ static int acknowledge(struct import *x)
 	for (uint64_t i = 0; i < n; i++)
 		forget_left(x, &x->waiting[x->first_waiting + i]);
 	x->durable = x->waiting[x->first_waiting + n - 1];
-	if (entries > x->sender.answer.passed) { /* what was passed over draws no numbers */
-		x->counter = x->sender.answer.next;
-		import_state_saw(x, x->durable.number);
-	}
+	if (entries > x->sender.answer.passed) /* else the counter need not be on disk */
+		x->counter = MAX(x->counter, x->sender.answer.next);
 	x->first_waiting += n;
 	x->n_waiting -= n;
 	x->acknowledged = entries;
@@ -104,7 +102,7 @@ int import_ask_counter(struct import *x)
 	int err = ctl_parcel_finish(&x->sender, &x->reply);
 	if (err)
 		return refused(x, err);
-	x->counter = x->sender.answer.next;
+	x->counter_at_begin = x->sender.answer.next;
 	return 0;
 }
 
@@ -362,8 +360,6 @@ int import_finish(struct import *x)
 	for (size_t i = 0; i < x->n_waiting; i++)
 		forget_left(x, &x->waiting[x->first_waiting + i]);
 	x->durable = (struct import_position){ .number = x->next - 1, .imported = x->at.imported - x->refused };
-	if (x->n_seen > x->n_seen_before)
-		import_state_saw(x, x->durable.number);
 	x->complete = true;
 	return 0;
 }

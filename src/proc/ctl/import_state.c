@@ -87,10 +87,9 @@ static void print_record(const struct import *x, struct buf *out)
 		                            .next = x->next,
 		                            .imported = x->durable.imported,
 		                            .complete = x->complete,
+		                            .counter = x->counter,
 		                            .left = x->left };
 	memcpy(record.transfer, x->transfer, sizeof record.transfer);
-	memcpy(record.seen, x->seen, sizeof record.seen);
-	record.n_seen = x->n_seen;
 	import_record_print(&record, out);
 }
 
@@ -109,10 +108,12 @@ static int check_record(struct import *x, const struct import_record *record, co
 	return 0;
 }
 
-/* A run that is complete is where this one begins; one that is not goes on. */
+/* A run that is complete is where this one begins; one that is not goes on. Only then the server's memory of it is asked:
+ * where the files here are a copy of an earlier day, numbers come again. */
 static void take_record(struct import *x, struct import_record *record)
 {
-	memcpy(x->transfer, record->transfer, sizeof x->transfer);
+	if (!record->complete)
+		memcpy(x->transfer, record->transfer, sizeof x->transfer);
 	x->left = record->left;
 	record->left = SET_INIT;
 	x->next = record->next;
@@ -120,41 +121,8 @@ static void take_record(struct import *x, struct import_record *record)
 	x->durable = (struct import_position){ .number = record->complete ? x->before : record->number,
 		                                   .imported = record->complete ? 0 : record->imported };
 	x->resumed = !record->complete;
-	memcpy(x->seen, record->seen, sizeof x->seen);
-	x->n_seen = record->n_seen;
-}
-
-/* --- the server --- */
-
-/* A store that was restored has what it had, and with it its counters: what came behind that is done again. Of what it has
- * all the same, as when the backup was made in the middle of an import, it knows the numbers. */
-static void go_back_with_the_server(struct import *x)
-{
-	uint32_t n = x->n_seen;
-	while (n > 0 && x->counter && x->seen[n - 1].counter > x->counter)
-		n--;
-	uint64_t number = n > 0 ? x->seen[n - 1].number : 0;
-	if (n == x->n_seen || number >= x->durable.number)
-		return;
-	x->n_seen = n;
-	x->durable = (struct import_position){ .number = number, .imported = 0 };
-	x->before = MIN(x->before, number);
-	x->resumed = false;
-	x->went_back = true;
-	set_remove(&x->left, (uint32_t)number + 1, UINT32_MAX);
-}
-
-void import_state_saw(struct import *x, uint64_t number)
-{
-	const struct import_seen *last = x->n_seen > 0 ? &x->seen[x->n_seen - 1] : NULL;
-	if (x->counter == 0 || number == 0 || (last && (number <= last->number || x->counter < last->counter)))
-		return;
-	if (x->n_seen > x->n_seen_before)
-		x->n_seen--; /* of this run only the last */
-	if (x->n_seen == IMPORT_SEEN_MAX)
-		memmove(x->seen, x->seen + 1, --x->n_seen * sizeof x->seen[0]);
-	x->n_seen_before = x->n_seen;
-	x->seen[x->n_seen++] = (struct import_seen){ number, x->counter };
+	x->counter = record->counter;
+	x->store_is_older = x->counter_at_begin < x->counter;
 }
 
 static int lock(struct import *x)
@@ -193,19 +161,19 @@ static int read_record(struct import *x)
 	return err;
 }
 
-int import_state_open(struct import *x)
+int import_state_lock(struct import *x)
 {
 	int err = find_path(x);
-	if (!err)
-		err = lock(x);
-	if (err)
-		return err;
+	return err ? err : lock(x);
+}
+
+int import_state_read(struct import *x)
+{
+	int err = 0;
 	random_bytes(x->transfer, sizeof x->transfer);
 	x->next = 1;
 	if (!ctl_flag(x->ctl, "--again") && access(x->state_path, F_OK) == 0)
 		err = read_record(x);
-	go_back_with_the_server(x);
-	x->n_seen_before = x->n_seen;
 	x->at = x->durable;
 	return err;
 }

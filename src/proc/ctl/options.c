@@ -25,6 +25,7 @@ static const struct {
 	{ STR_INIT("--id"), true },
 	{ STR_INIT("--keep"), true },
 	{ STR_INIT("--layout"), true },
+	{ STR_INIT("--leave-out"), true },
 	{ STR_INIT("--mailbox"), true },
 	{ STR_INIT("--message"), true },
 	{ STR_INIT("--messages"), true },

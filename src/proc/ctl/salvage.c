@@ -31,6 +31,7 @@
 #define FILES_AT_ONCE 16
 #define KEPT_MAX     1000 /* damaged shards of one second */
 #define ARENA_MAX    ((size_t)2 * SALVAGE_REPORT_MAX)
+#define OBJECTS_MAX  ((size_t)SALVAGE_REPORT_MAX + 65536) /* a report, and what else is said of a shard */
 
 struct places {
 	char auth[PATH_BYTES], shards[PATH_BYTES], from[PATH_BYTES], to[PATH_BYTES], kept[PATH_BYTES];
@@ -43,7 +44,8 @@ struct run {
 	const struct ctl *ctl;
 	uint16_t n_shards, shard;
 	bool dry_run;
-	struct buf all; /* JSON, of each shard */
+	struct buf all; /* JSON, of one shard; printed as soon as it is done */
+	bool has_told;  /* some of it was printed */
 	bool lost;
 	int result;     /* of the first that failed */
 };
@@ -269,9 +271,9 @@ static int prepare(struct run *run, const struct places *places)
  * index.db does not say what was there. */
 static bool is_lost(const struct json_value *report)
 {
-	const struct json_value *damage = json_member(report, "damage"), *misplaced = json_member(report, "misplaced_accounts");
+	const struct json_value *damage = json_member(report, "damage");
 	bool lost = json_u64(json_member(report, "lost_entries")) > 0 || json_u64(json_member(report, "lost_undelete")) > 0 ||
-	            (misplaced && misplaced->first);
+	            json_u64(json_member(report, "misplaced")) > 0;
 	bool doubtful = json_is_true(json_member(report, "index_damaged"));
 	for (const struct json_value *item = damage ? damage->first : NULL; item && doubtful && !lost; item = item->next)
 		lost = str_starts(json_string(json_member(item, "file")), STR("body/"));
@@ -358,6 +360,15 @@ static int read_shards(const struct ctl *ctl, uint16_t n_shards, bool *wanted)
 	return EXIT_DONE;
 }
 
+/* What is said of one shard; of all of them together it would be more than memory should hold. */
+static void print_objects(struct run *run)
+{
+	if (run->all.n)
+		printf("%s%.*s", run->has_told ? "," : "", STR_ARG(buf_str(&run->all)));
+	run->has_told |= run->all.n > 0;
+	buf_clear(&run->all);
+}
+
 static int salvage_all(const struct ctl *ctl)
 {
 	struct store_identity identity;
@@ -368,16 +379,18 @@ static int salvage_all(const struct ctl *ctl)
 		            "used: %s. Restore it from a backup", directory, err_text(err));
 	bool *wanted = mem_alloc(identity.shards, sizeof *wanted);
 	struct run run = { .ctl = ctl, .n_shards = identity.shards, .dry_run = ctl_flag(ctl, "--dry-run"),
-		               .all = BUF_INIT(SALVAGE_REPORT_MAX) };
+		               .all = BUF_INIT(OBJECTS_MAX) };
 	run.result = read_shards(ctl, identity.shards, wanted);
 	bool usable = run.result == EXIT_DONE;
-	json_begin_array(&run.all);
-	for (uint16_t i = 0; i < identity.shards && usable; i++)
+	if (usable && ctl->json)
+		fputs("[", stdout);
+	for (uint16_t i = 0; i < identity.shards && usable; i++) {
 		if (wanted[i])
 			salvage_one(&run, i);
-	json_end_array(&run.all);
+		print_objects(&run);
+	}
 	if (usable && ctl->json)
-		printf("%.*s\n", STR_ARG(buf_str(&run.all)));
+		puts("]");
 	mem_wipe(&identity, sizeof identity);
 	mem_free(wanted);
 	buf_free(&run.all);

@@ -19,12 +19,15 @@
 #define PAGE_ROWS         1000
 #define LIST_MAX          (64 * 1024 * 1024)
 #define LISTED_MAX        100000 /* items of one list in a report; the counts are of all */
+#define NAME_MAX_TOLD     8192 /* bytes of a name that damage may have made long; six times that in JSON */
+#define ITEM_MAX          (64 * 1024)
 #define MESSAGE_RESERVE   (16 * 1024 * 1024)
 
 struct person {
 	struct account_id id;
 	uint16_t shard;
 	char *address;
+	bool leave_out;
 };
 
 struct worker {
@@ -34,7 +37,7 @@ struct worker {
 	int directory; /* 0, or why it cannot be read */
 	struct buf last;
 	struct buf damage, lost, unknown, misplaced, left_out;
-	uint64_t n_damage, n_lost, n_accounts; /* in unknown, misplaced and left_out */
+	uint64_t n_damage, n_lost, n_unknown, n_misplaced, n_left_out;
 	struct progress progress;
 };
 
@@ -47,7 +50,7 @@ static int note_person(void *owner, const struct directory_account *account)
 	if ((worker->n_persons & (worker->n_persons - 1)) == 0)
 		worker->persons = mem_resize(worker->persons, worker->n_persons ? worker->n_persons * 2 : 1,
 		                             sizeof *worker->persons);
-	worker->persons[worker->n_persons++] = (struct person){ account->id, account->shard, mem_copy(address) };
+	worker->persons[worker->n_persons++] = (struct person){ account->id, account->shard, mem_copy(address), false };
 	buf_clear(&worker->last);
 	buf_add(&worker->last, address);
 	return 0;
@@ -83,6 +86,24 @@ static int read_directory(const struct ctl *ctl, const struct salvage_work *work
 	return err;
 }
 
+/* The accounts of --leave-out. ERR_NOT_FOUND: *missing is not there. */
+static int mark_left_out(const struct ctl *ctl, struct worker *worker, struct str *missing)
+{
+	struct str addresses[CTL_OPTIONS_MAX];
+	uint32_t n = ctl_options(ctl, "--leave-out", addresses, CTL_OPTIONS_MAX);
+	for (uint32_t i = 0; i < n; i++) {
+		bool found = false;
+		for (size_t k = 0; k < worker->n_persons; k++)
+			if (str_ieq(str_from_c(worker->persons[k].address), addresses[i]))
+				worker->persons[k].leave_out = found = true;
+		if (!found) {
+			*missing = addresses[i];
+			return ERR_NOT_FOUND;
+		}
+	}
+	return 0;
+}
+
 static void list_known(struct worker *worker)
 {
 	if (worker->directory)
@@ -91,7 +112,8 @@ static void list_known(struct worker *worker)
 		qsort(worker->persons, worker->n_persons, sizeof *worker->persons, by_id);
 	worker->known = mem_alloc(worker->n_persons + 1, sizeof *worker->known);
 	for (size_t i = 0; i < worker->n_persons; i++)
-		worker->known[i] = (struct salvage_known){ worker->persons[i].id, worker->persons[i].shard };
+		worker->known[i] = (struct salvage_known){ worker->persons[i].id, worker->persons[i].shard,
+			                                      worker->persons[i].leave_out };
 }
 
 /* --- what is told --- */
@@ -110,10 +132,16 @@ static void tell_progress(void *owner, uint64_t bytes, uint64_t total)
 	progress_set(&worker->progress, bytes, 0);
 }
 
+/* Whether one more goes into the list; it is counted in any case. */
+static bool has_room(const struct buf *list, uint64_t *n)
+{
+	return (*n)++ < LISTED_MAX && list->n + ITEM_MAX <= LIST_MAX;
+}
+
 static void tell_damage(void *owner, struct str file, uint64_t offset, struct str what)
 {
 	struct worker *worker = owner;
-	if (worker->n_damage++ >= LISTED_MAX)
+	if (!has_room(&worker->damage, &worker->n_damage))
 		return;
 	json_begin_object(&worker->damage);
 	json_field_string(&worker->damage, "file", file);
@@ -133,29 +161,32 @@ static void tell_lost(void *owner, const struct account_id *account, struct str 
 {
 	struct worker *worker = owner;
 	const struct person *person = find_person(worker, account);
-	if (worker->n_lost++ >= LISTED_MAX)
+	if (!has_room(&worker->lost, &worker->n_lost))
 		return;
 	json_begin_object(&worker->lost);
 	put_id(&worker->lost, account);
 	if (person)
 		json_field_string(&worker->lost, "address", str_from_c(person->address));
-	json_field_string(&worker->lost, "mailbox", mailbox);
+	json_field_string(&worker->lost, "mailbox", str_first(mailbox, MIN(mailbox.n, (size_t)NAME_MAX_TOLD)));
 	json_field_u64(&worker->lost, "uid", uid);
 	if (expunged)
 		json_field_bool(&worker->lost, "undelete", true);
 	json_end_object(&worker->lost);
 }
 
-static struct buf *list_of(struct worker *worker, enum salvage_account_state state)
+static struct buf *list_of(struct worker *worker, enum salvage_account_state state, uint64_t **n)
 {
+	*n = &worker->n_unknown;
 	switch (state) {
 	case SALVAGE_KNOWN:
 		return worker->directory ? &worker->unknown : NULL;
 	case SALVAGE_UNKNOWN:
 		return &worker->unknown;
 	case SALVAGE_MISPLACED:
+		*n = &worker->n_misplaced;
 		return &worker->misplaced;
 	case SALVAGE_LEFT_OUT:
+		*n = &worker->n_left_out;
 		return &worker->left_out;
 	}
 	return NULL;
@@ -164,9 +195,10 @@ static struct buf *list_of(struct worker *worker, enum salvage_account_state sta
 static void tell_account(void *owner, const struct salvage_account_facts *facts)
 {
 	struct worker *worker = owner;
-	struct buf *list = list_of(worker, facts->state);
+	uint64_t *n;
+	struct buf *list = list_of(worker, facts->state, &n);
 	const struct person *person = find_person(worker, &facts->id);
-	if (!list || worker->n_accounts++ >= LISTED_MAX)
+	if (!list || !has_room(list, n))
 		return;
 	json_begin_object(list);
 	put_id(list, &facts->id);
@@ -178,6 +210,8 @@ static void tell_account(void *owner, const struct salvage_account_facts *facts)
 	json_field_u64(list, "bytes", facts->bytes);
 	if (list == &worker->unknown)
 		json_field_string(list, "recipients", facts->recipients);
+	if (facts->state == SALVAGE_MISPLACED)
+		json_field_bool(list, "also_there", facts->also_there);
 	json_end_object(list);
 }
 
@@ -217,6 +251,7 @@ static void put_report(struct worker *worker, const struct salvage_work *work, c
 	json_field_u64(out, "lost_messages", totals->lost_messages);
 	json_field_u64(out, "lost_undelete", totals->lost_undelete);
 	json_field_u64(out, "skipped_accounts", totals->skipped_accounts);
+	json_field_u64(out, "misplaced", totals->misplaced);
 	json_field_bool(out, "index_lost", totals->index_lost);
 	json_field_bool(out, "index_damaged", totals->index_doubtful);
 	if (worker->directory)
@@ -277,6 +312,31 @@ static struct str *name_shards(const struct ctl *ctl, uint16_t n)
 	return folders;
 }
 
+static void begin_lists(struct worker *worker)
+{
+	json_begin_array(&worker->damage);
+	json_begin_array(&worker->lost);
+	json_begin_array(&worker->unknown);
+	json_begin_array(&worker->misplaced);
+	json_begin_array(&worker->left_out);
+}
+
+/* Whom the directory knows; an account that is to be left out must be one. */
+static int ask_directory(const struct ctl *ctl, const struct salvage_work *work, struct worker *worker, struct buf *out)
+{
+	char text[CONTROL_ARGUMENT_MAX + 128];
+	struct str missing;
+	worker->directory = read_directory(ctl, work, worker);
+	int err = mark_left_out(ctl, worker, &missing);
+	if (err) {
+		snprintf(text, sizeof text, "the account %.*s, which is to be left out, in auth/directory.db", STR_ARG(missing));
+		put_error(out, text, worker->directory ? worker->directory : err);
+		return err;
+	}
+	list_known(worker);
+	return 0;
+}
+
 void salvage_work(const struct ctl *ctl, const struct salvage_work *work, struct buf *out)
 {
 	struct worker worker = { .last = BUF_INIT(CONTROL_ARGUMENT_MAX), .damage = BUF_INIT(LIST_MAX),
@@ -291,18 +351,17 @@ void salvage_work(const struct ctl *ctl, const struct salvage_work *work, struct
 		return;
 	}
 	end_with_parent(work->parent);
+	if (ask_directory(ctl, work, &worker, out) < 0) {
+		free_worker(&worker);
+		return;
+	}
 	struct str *folders = name_shards(ctl, work->n_shards);
-	worker.directory = read_directory(ctl, work, &worker);
-	list_known(&worker);
-	json_begin_array(&worker.damage);
-	json_begin_array(&worker.lost);
-	json_begin_array(&worker.unknown);
-	json_begin_array(&worker.misplaced);
-	json_begin_array(&worker.left_out);
+	begin_lists(&worker);
 	progress_begin(&worker.progress, work->write ? "salvaging" : "reading", 0, NULL);
 	const struct salvage_settings settings = {
 		.from = str_from_c(work->from), .to = str_from_c(work->to), .write = work->write, .shard = work->shard,
-		.n_shards = work->n_shards, .folders = folders, .directory_known = worker.directory == 0, .known = worker.known, .n_known = worker.n_persons,
+		.n_shards = work->n_shards, .folders = folders, .directory_known = worker.directory == 0,
+		.known = worker.known, .n_known = worker.n_persons,
 		.store = store_settings(&ctl->conf), .mime = &mime,
 	};
 	err = salvage_shard(&settings, &world, &worker, &totals, &what);
@@ -369,24 +428,41 @@ static void print_unknown(const struct json_value *report)
 	}
 }
 
+/* Accounts that are kept here, and that the directory has in another shard. */
+static void print_misplaced(const struct json_value *report)
+{
+	const struct json_value *list = json_member(report, "misplaced_accounts"), *twice = NULL, *once = NULL;
+	char size[64];
+	for (const struct json_value *item = list ? list->first : NULL; item; item = item->next) {
+		struct str address = json_string(json_member(item, "address"));
+		bool also_there = json_is_true(json_member(item, "also_there"));
+		ctl_print_size(number(item, "messages"), number(item, "bytes"), size);
+		printf(also_there ? "  in two shards: %.*s (%s here): auth/directory.db has it in shard %02llu, which has mail of it too.\n"
+		                  : "  out of reach: %.*s (%s): auth/directory.db has it in shard %02llu, but it is in this one, which keeps it.\n",
+		       STR_ARG(address), size, number(item, "shard"));
+		*(also_there ? &twice : &once) = item;
+	}
+	if (twice)
+		printf("  Where both have mail, one is older than the move between them. If it is this shard, as one that came back from an\n"
+		       "  old copy: salvage again with --leave-out %.*s. If it is directory.db, restore the newer one, and salvage again.\n",
+		       STR_ARG(json_string(json_member(twice, "address"))));
+	if (once)
+		printf("  Either directory.db is older than this shard, or two shards are in each other's place: put that right, and salvage\n"
+		       "  again. Or this shard is the older one: then salvage again with --leave-out %.*s.\n",
+		       STR_ARG(json_string(json_member(once, "address"))));
+}
+
 /* Accounts that the directory has in another shard. */
 static void print_elsewhere(const struct json_value *report)
 {
-	const struct json_value *left_out = json_member(report, "left_out_accounts"),
-	                        *misplaced = json_member(report, "misplaced_accounts");
+	const struct json_value *left_out = json_member(report, "left_out_accounts");
 	char size[64];
 	for (const struct json_value *item = left_out ? left_out->first : NULL; item; item = item->next) {
 		ctl_print_size(number(item, "messages"), number(item, "bytes"), size);
 		printf("  left out: %.*s (%s): it is in shard %02llu now.\n", STR_ARG(json_string(json_member(item, "address"))),
 		       size, number(item, "shard"));
 	}
-	for (const struct json_value *item = misplaced ? misplaced->first : NULL; item; item = item->next) {
-		ctl_print_size(number(item, "messages"), number(item, "bytes"), size);
-		printf("  out of reach: %.*s (%s): auth/directory.db has it in shard %02llu, but it is in this one, which keeps it.\n",
-		       STR_ARG(json_string(json_member(item, "address"))), size, number(item, "shard"));
-	}
-	if (misplaced && misplaced->first)
-		puts("  Either directory.db is older than this shard, or two shards are in each other's place: put that right, and salvage again.");
+	print_misplaced(report);
 }
 
 void salvage_print(const struct json_value *report, const char *kept)

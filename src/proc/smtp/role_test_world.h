@@ -341,14 +341,7 @@ static inline void wait_confirmations(struct fixture *fixture, unsigned n)
 
 static inline void add_listener(struct fixture *fixture, enum service service)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t n = sizeof address;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&address, n), 0);
-	assert_int_equal(listen(fd, 10), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &n), 0);
-	fixture->ports[service] = ntohs(address.sin_port);
-	definitions[ROLE_SMTP]->listener(&fixture->process, service, fd);
+	definitions[ROLE_SMTP]->listener(&fixture->process, service, test_listen(&fixture->ports[service]));
 }
 
 static inline int set_up(void **state)
