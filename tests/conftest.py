@@ -1,5 +1,7 @@
 """Fixtures: `server` is shared by the tests of a file, `fresh_server` is one test's own, `account` is new each time."""
 
+import shutil
+
 import pytest
 
 from harness import server as harness_server
@@ -61,6 +63,21 @@ def fresh_server():
 @pytest.fixture
 def account(server):
     return server.add_account()
+
+
+@pytest.fixture(scope="module")
+def template(request, tmp_path_factory):
+    """A store that is made once for a file, by its class Template; `folder` is where it lies."""
+    root = tmp_path_factory.mktemp("template")
+    yield request.module.Template(root)
+    shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture
+def stopped(request, template):
+    """A server that does not run, over a copy of the template."""
+    with harness_server.Server.over_copy(template.folder, request.module.SETTINGS) as server:
+        yield server
 
 
 @pytest.fixture

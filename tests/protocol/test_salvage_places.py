@@ -48,19 +48,6 @@ class Template:
         return sorted(account.address for account in self.accounts[shard])
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    root = tmp_path_factory.mktemp("places")
-    yield Template(root)
-    shutil.rmtree(root, ignore_errors=True)
-
-
-@pytest.fixture
-def stopped(template):
-    with Server.over_copy(template.folder, SETTINGS) as server:
-        yield server
-
-
 def folder(server, shard, suffix=""):
     return pathlib.Path(server.directory) / "shards" / f"{shard:02}{suffix}"
 

@@ -6,7 +6,6 @@ import os
 import pathlib
 import random
 import re
-import shutil
 import sqlite3
 import subprocess
 
@@ -51,19 +50,6 @@ class Template:
 
     def of_shard(self, shard):
         return [account for account in self.accounts if self.shard[account.address] == shard]
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    root = tmp_path_factory.mktemp("tampered")
-    yield Template(root)
-    shutil.rmtree(root, ignore_errors=True)
-
-
-@pytest.fixture
-def stopped(template):
-    with Server.over_copy(template.folder, SETTINGS) as server:
-        yield server
 
 
 def shard(server, number=0):

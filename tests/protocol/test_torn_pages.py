@@ -74,19 +74,6 @@ def subject(message):
     return email.message_from_bytes(bytes(message))["Subject"]
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    root = tmp_path_factory.mktemp("torn")
-    yield Template(root)
-    shutil.rmtree(root, ignore_errors=True)
-
-
-@pytest.fixture
-def stopped(template):
-    with Server.over_copy(template.folder, SETTINGS) as server:
-        yield server
-
-
 def tear(server, *pages):
     with open(server.directory / "shards/00/index.db", "r+b") as file:
         for page in pages:
