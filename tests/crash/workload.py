@@ -224,11 +224,12 @@ class Client(threading.Thread):
 
     def _conclude(self, imap, operation, answer_of, *parts, target=None, name=None):
         answer = imap.command(*parts)
-        if answer.status == b"OK":
+        effect = warned(answer)
+        if effect.status == b"OK":
             self.ledger.done(operation, answer_of(answer))
         else:
-            is_excused = self._judge_imap(parts, answer, target, name)
-            self.ledger.refused(operation, answer, is_excused)
+            is_excused = self._judge_imap(parts, effect, target, name)
+            self.ledger.refused(operation, effect, is_excused)
         return answer.status == b"OK"
 
     def _learn_uids(self, imap, box):
@@ -419,6 +420,12 @@ def fetches(answer):
         if match:
             pairs = wire.parse(line[match.end():])[0]
             yield {name.upper(): value for name, value in zip(pairs[::2], pairs[1::2])}
+
+
+def warned(answer):
+    """CLOSE has no tagged NO (RFC 3501 section 6.4.2): what it could not remove is told by an untagged one ahead of its OK."""
+    reasons = answer.all(b"NO") if answer.status == b"OK" else []
+    return wire.Answer(b"NO", reasons[-1], answer.untagged) if reasons else answer
 
 
 def tokens_of(answer):
