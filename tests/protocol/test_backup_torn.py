@@ -47,13 +47,6 @@ class Template:
                 self.roots[name] = dict(database.execute("SELECT name, rootpage FROM sqlite_schema"))
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    root = tmp_path_factory.mktemp("torn-backup")
-    yield Template(root)
-    shutil.rmtree(root, ignore_errors=True)
-
-
 @pytest.fixture
 def stopped(template):
     with Server.over_copy(template.store, SETTINGS) as server:
