@@ -2,6 +2,7 @@
 #include "base/file.h"
 
 #include "base/checked.h"
+#include "base/test_folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -89,9 +90,9 @@ static void a_pipe_is_read_to_its_end(void **state)
 static void only_plain_files_are_read_and_nothing_is_waited_for(void **state)
 {
 	(void)state;
-	char folder[] = "/tmp/file_test-XXXXXX", name[64];
+	char folder[TEST_FOLDER_SIZE], name[TEST_FOLDER_SIZE + 16];
 	struct buf out = BUF_INIT(16);
-	assert_non_null(mkdtemp(folder));
+	assert_true(test_folder_make(folder, "file"));
 	snprintf(name, sizeof name, "%s/pipe", folder);
 	assert_int_equal(mkfifo(name, 0600), 0);
 	assert_int_equal(file_read(AT_FDCWD, name, 0, &out), ERR_FILE_TYPE);
@@ -115,8 +116,8 @@ static void a_socket_is_no_plain_file(void **state)
 	(void)state;
 	struct buf out = BUF_INIT(16);
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	char folder[] = "/tmp/file_test-XXXXXX";
-	assert_non_null(mkdtemp(folder));
+	char folder[TEST_FOLDER_SIZE];
+	assert_true(test_folder_make(folder, "file"));
 	snprintf(address.sun_path, sizeof address.sun_path, "%s/socket", folder);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);

@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/test_folder.h"
 #include "loop/test_certificate.h"
 #include "proc/key_pair.h"
 
@@ -17,7 +18,7 @@
 #define DAY 86400
 
 struct files {
-	char folder[64], certificate[96], key[96];
+	char folder[TEST_FOLDER_SIZE], certificate[96], key[96];
 	struct conf conf;
 	char told[KEY_PAIR_TEXT_MAX]; /* the last problem */
 	enum conf_setting setting;
@@ -54,8 +55,8 @@ static void add_to(const struct files *f, const struct buf *certificate, size_t 
 
 static void set_up(struct files *f)
 {
-	*f = (struct files){ .folder = "/tmp/key_pair_test-XXXXXX" };
-	assert_non_null(mkdtemp(f->folder));
+	*f = (struct files){ .problems = 0 };
+	assert_true(test_folder_make(f->folder, "key-pair"));
 	snprintf(f->certificate, sizeof f->certificate, "%s/c", f->folder);
 	snprintf(f->key, sizeof f->key, "%s/k", f->folder);
 	conf_defaults(&f->conf);

@@ -172,7 +172,7 @@ struct store {
 	struct buf scratch;              /* for encoding one blob at a time */
 	uint64_t view_bytes;
 	uint64_t n_accounts;
-	struct loading loadings[LOADINGS_MAX]; /* the oldest first */
+	struct loading loadings[LOADINGS_MAX];
 	uint32_t n_loadings;
 	uint64_t voids;                  /* batches that were voided */
 	uint64_t committed;              /* the last batch before the last that was voided: accounts may be loaded again that rest on it */

@@ -190,8 +190,7 @@ static struct loading take(struct store *store, const struct account_id *id)
 	if (i == store->n_loadings)
 		return loading;
 	loading = store->loadings[i];
-	store->n_loadings--;
-	memmove(&store->loadings[i], &store->loadings[i + 1], (store->n_loadings - i) * sizeof loading);
+	store->loadings[i] = store->loadings[--store->n_loadings];
 	return loading;
 }
 

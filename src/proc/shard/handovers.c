@@ -37,7 +37,9 @@ static void let_in_first(struct shard *shard)
 	struct waiting_handover *waiting = shard->handovers;
 	struct peer *peer = waiting->peer;
 	bool lives = peer->channel && peer->generation == waiting->generation;
+	shard->n_handovers--; /* its own place is not taken */
 	int result = lives ? connection_let_in(shard, peer->index, str_of(waiting->body, waiting->n), waiting->came, &waiting->fd) : 0;
+	shard->n_handovers++;
 	if (result < 0)
 		shard_drop_peer(peer);
 	if (result < 0 || !lives || waiting->fd == -1)
