@@ -221,7 +221,7 @@ static void a_copy_in_steps_makes_the_sweep_wait(void **state)
 	bool done = false;
 	add_sized(test->inbox, 1, BODY);
 	set_add(&all, 1, UINT32_MAX);
-	assert_int_equal(mailbox_copy_begin(test->inbox, &all, test->archive, false, MANY, &copying), 0);
+	assert_int_equal(mailbox_copy_begin(test->inbox, &all, test->archive, MANY, &copying), 0);
 	while (!done)
 		assert_int_equal(mailbox_copy_step(copying, &done), 0);
 	fixture_settle(&test->fixture);

@@ -1,4 +1,4 @@
-/* copy.c: copies and moves: in one piece, or, for many entries, in steps. All or nothing either way. In steps: pages
+/* copy.c: copies and moves in one piece; and copies of many entries in steps. All or nothing either way. In steps: pages
  * are built in a run of their own that belongs to no mailbox yet, their uids counted from 0, written as they fill
  * up, in whatever batches are open meanwhile; in the end one small transaction gives the run to the mailbox, with
  * its uids and its modseq. A run that is never attached is removed: while idle when the copy was given up, at start
@@ -70,12 +70,10 @@ static struct copy copy_new(struct mailbox *from, struct mailbox *to, bool move,
 	return copy;
 }
 
-/* A copy takes room once more; a move does not. */
-static int check_room(const struct mailbox *from, const struct set *uids, bool move)
+/* A copy takes room once more. */
+static int check_room(const struct mailbox *from, const struct set *uids)
 {
 	struct account_counts sum;
-	if (move)
-		return 0;
 	entries_sum(from, uids, &sum);
 	return account_has_room(from->account, sum.messages, sum.bytes) ? 0 : ERR_QUOTA;
 }
@@ -96,8 +94,8 @@ int mailbox_copy(struct mailbox *from, const struct set *uids, struct mailbox *t
 		return 0;
 	if (n > UINT32_MAX - to->uidnext || n > NUMBER_MAX - account->next)
 		result = ERR_LIMIT;
-	if (result == 0)
-		result = check_room(from, source, move);
+	if (result == 0 && !move)
+		result = check_room(from, source);
 	if (result == 0)
 		result = store_begin(account, 0);
 	if (result < 0) {
@@ -129,8 +127,8 @@ struct mailbox_copying {
 	bool attached;
 };
 
-int mailbox_copy_begin(struct mailbox *from, const struct set *uids, struct mailbox *to, bool move,
-                       uint32_t max_keywords, struct mailbox_copying **out)
+int mailbox_copy_begin(struct mailbox *from, const struct set *uids, struct mailbox *to, uint32_t max_keywords,
+                       struct mailbox_copying **out)
 {
 	int result = mailbox_open(from);
 	if (result < 0)
@@ -141,12 +139,12 @@ int mailbox_copy_begin(struct mailbox *from, const struct set *uids, struct mail
 		return result;
 	}
 	struct mailbox_copying *copying = mem_alloc(1, sizeof *copying);
-	copying->copy = copy_new(from, to, move, max_keywords);
+	copying->copy = copy_new(from, to, false, max_keywords);
 	copying->account = from->account;
 	copying->account->copyings++;
 	copying->seen = mailbox_modseq(from);
 	entries_select(from, uids, false, &copying->left);
-	result = check_room(from, &copying->left, move);
+	result = check_room(from, &copying->left);
 	if (result < 0)
 		mailbox_copy_free(&copying);
 	else
@@ -231,8 +229,7 @@ static int stage(struct mailbox_copying *copying, const struct page *from, uint3
 	entry.uid = (copying->n_pages - 1) * PAGE_ENTRIES + page->n + 1;
 	entry.saved = copying->copy.now;
 	entry.modseq = 0; /* the run's */
-	if (!copying->copy.move)
-		entry.id = copying->account->next++;
+	entry.id = copying->account->next++;
 	sweep_keep(copying->account, entry.message);
 	page_add(page, &entry, &keywords);
 	set_add(&copying->taken, uid, uid);
@@ -272,8 +269,7 @@ int mailbox_copy_step(struct mailbox_copying *copying, bool *done)
 	return 0;
 }
 
-/* Flags that were changed since the entry was staged are staged anew. ERR_STATE when an entry that is to move has
- * left. */
+/* Flags that were changed since the entry was staged are staged anew. */
 static int refresh(struct mailbox_copying *copying)
 {
 	struct mailbox *from = copying->copy.from;
@@ -287,11 +283,8 @@ static int refresh(struct mailbox_copying *copying)
 		for (uint64_t uid = range.first; uid <= range.last; uid++, index++) {
 			struct page *page = copying->pages[index / PAGE_ENTRIES];
 			struct keyword_bits before, keywords;
-			if (!entry || entry->uid != uid) {
-				if (copying->copy.move)
-					return ERR_STATE;
+			if (!entry || entry->uid != uid)
 				continue; /* a copy of what was there remains */
-			}
 			if (entry->modseq > copying->seen) {
 				entry_keywords(from, entry, &before);
 				int result = translate_keywords(&copying->copy, &before, &keywords);
@@ -329,7 +322,7 @@ static bool has_room(const struct mailbox_copying *copying, uint64_t n)
 	uint64_t bytes = 0;
 	for (uint32_t i = 0; i < copying->n_pages; i++)
 		bytes += copying->pages[i]->bytes;
-	return copying->copy.move || account_has_room(copying->account, n, bytes);
+	return account_has_room(copying->account, n, bytes);
 }
 
 static int attach(struct mailbox_copying *copying, uint32_t n)
@@ -383,15 +376,11 @@ int mailbox_copy_end(struct mailbox_copying *copying, struct set *source, struct
 		return result;
 	copying->copy.modseq = account_next_modseq(account);
 	result = refresh(copying);
-	if (result == ERR_STATE)
-		return result; /* nothing was changed yet, but for a modseq that nobody has */
 	set_add(target, to->uidnext, to->uidnext + (uint32_t)n - 1);
 	if (result == 0)
 		result = attach(copying, (uint32_t)n);
 	if (result == 0)
 		result = change_write(to, copying->copy.modseq, CHANGE_NEW, target, 0);
-	if (result == 0 && copying->copy.move)
-		result = leave_source(copying->copy.from, &copying->taken);
 	if (result < 0) {
 		set_clear(target);
 		return store_void(account->store, result);

@@ -154,9 +154,9 @@ static void a_copy_in_steps_is_refused_at_the_begin_and_at_the_end(void **state)
 	struct mailbox_copying *copying = NULL;
 	bool done = false;
 	limit(t, 7, QUOTA_DEFAULT);
-	assert_int_equal(mailbox_copy_begin(t->inbox, &t->all, t->archive, false, 9, &copying), ERR_QUOTA);
+	assert_int_equal(mailbox_copy_begin(t->inbox, &t->all, t->archive, 9, &copying), ERR_QUOTA);
 	limit(t, 8, QUOTA_DEFAULT);
-	assert_int_equal(mailbox_copy_begin(t->inbox, &t->all, t->archive, false, 9, &copying), 0);
+	assert_int_equal(mailbox_copy_begin(t->inbox, &t->all, t->archive, 9, &copying), 0);
 	while (!done)
 		assert_int_equal(mailbox_copy_step(copying, &done), 0);
 	fixture_add(t->inbox, 5, 0, NULL); /* takes the room meanwhile */

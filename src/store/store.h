@@ -366,17 +366,16 @@ int mailbox_expunge(struct mailbox *mailbox, const struct set *uids, bool delete
 int mailbox_copy(struct mailbox *from, const struct set *uids, struct mailbox *to, bool move, uint32_t max_keywords,
                  struct set *source, struct set *target) MUST_CHECK;
 
-/* The same for many entries (more than COPY_AT_ONCE_MAX), a few milliseconds at a time: begin, then step until
+/* A copy of many entries (more than COPY_AT_ONCE_MAX), a few milliseconds at a time: begin, then step until
  * *done, end, and free in any case. Nothing of it is seen before the end, and giving up leaves nothing. Flags are
  * copied as they are in the end. Both mailboxes are held meanwhile. Steps and end write: ERR_UNAVAILABLE when the
  * gate is closed, to be called again when it is open; ERR_NOT_FOUND when a mailbox was deleted meanwhile; other
- * errors as mailbox_copy's. The end of a move: ERR_STATE when some of the messages have left meanwhile; nothing was
- * moved then. */
+ * errors as mailbox_copy's. Moves of many go by mailbox_slice instead. */
 #define COPY_AT_ONCE_MAX  10000
 #define COPY_STEP_ENTRIES 8192
 struct mailbox_copying;
-int mailbox_copy_begin(struct mailbox *from, const struct set *uids, struct mailbox *to, bool move,
-                       uint32_t max_keywords, struct mailbox_copying **out) MUST_CHECK;
+int mailbox_copy_begin(struct mailbox *from, const struct set *uids, struct mailbox *to, uint32_t max_keywords,
+                       struct mailbox_copying **out) MUST_CHECK;
 int mailbox_copy_step(struct mailbox_copying *copying, bool *done) MUST_CHECK;
 int mailbox_copy_end(struct mailbox_copying *copying, struct set *source, struct set *target) MUST_CHECK;
 void mailbox_copy_free(struct mailbox_copying **copying);

@@ -2,27 +2,24 @@
  * Of a mailbox with all below it: all names change at once, for everybody; rows of many follow in slices, a batch for each
  * (account_rename_step). Should the session end in between, the next CREATE or RENAME goes on.
  * Of INBOX: its messages move to a new mailbox, INBOX stays and is empty. Its entries are read in slices; few messages
- * move at once, many in slices as MOVE's do, all of them or none: until the end they are seen in INBOX only; the new
- * mailbox is there from the begin, so a crash in between leaves it, empty. What is delivered meanwhile stays in INBOX. The
- * task holds both mailboxes. */
+ * move at once, many as MOVE's do, a slice to a batch: should it fail or end in between, each message is in one of the
+ * two. What is delivered meanwhile stays in INBOX. The task holds both mailboxes. */
 #include "base/mem.h"
 #include "proto/imap/session_private.h"
 
-/* A move is begun anew when messages have left meanwhile, so many times. */
-#define TRIES_MAX 5
+#define SLICE 8192
 
 struct rename_task {
-	bool renamed;                    /* not INBOX: all have their new names */
-	struct mailbox *inbox, *to;      /* held; inbox NULL: another is renamed; `to` is NULL until it was made */
-	struct mailbox_copying *copying; /* NULL: not begun */
-	bool staged;                     /* what is left is the end */
-	unsigned tries;
+	bool renamed;               /* not INBOX: all have their new names */
+	struct mailbox *inbox, *to; /* held; inbox NULL: another is renamed; `to` is NULL until it was made */
+	struct set uids;            /* of INBOX, when `to` was made */
+	uint32_t from;              /* those below have moved */
 };
 
 void imap_rename_end(struct imap_session *s)
 {
 	struct rename_task *t = s->task;
-	mailbox_copy_free(&t->copying);
+	set_free(&t->uids);
 	if (t->to)
 		mailbox_close(t->to);
 	if (t->inbox)
@@ -36,14 +33,15 @@ static enum imap_step give_up(struct imap_session *s, int err)
 {
 	struct rename_task *t = s->task;
 	struct mailbox *to = t->to;
-	imap_no_error(s, err == ERR_STATE ? ERR_UNAVAILABLE : err);
+	imap_no_error(s, err);
 	if (!to || account_is_gone(s->account) || mailbox_is_gone(to))
 		return IMAP_STEP_DONE;
 	bool empty = mailbox_uidnext(to) == 1;
-	mailbox_copy_free(&t->copying);
 	mailbox_close(to);
 	t->to = NULL;
-	if (empty && store_writable(account_store(s->account)) && (err = mailbox_delete(to)) < 0)
+	if (!empty)
+		outq_add(imap_output(s), STR("* NO Some messages are in the new mailbox already; MOVE takes the others there.\r\n"));
+	else if (store_writable(account_store(s->account)) && (err = mailbox_delete(to)) < 0)
 		imap_no_error(s, err);
 	return IMAP_STEP_DONE;
 }
@@ -59,31 +57,22 @@ static int begin(struct imap_session *s, struct rename_task *t, bool *done)
 	int err = mailbox_create(s->account, rename->to, SPECIAL_USE_NONE, s->settings->max_mailboxes, &to);
 	if (err == 0)
 		err = mailbox_open(to);
-	if (err == 0)
-		t->to = to;
-	return err;
+	if (err < 0)
+		return err;
+	t->to = to;
+	set_add(&t->uids, 1, mailbox_uidnext(t->inbox) - 1);
+	return 0;
 }
 
-static int move_step(struct rename_task *t, bool *done)
+static int move_slice(struct rename_task *t, bool *done)
 {
-	struct set all = SET_INIT, source = SET_INIT, target = SET_INIT;
-	int err;
-	if (!t->copying) {
-		set_add(&all, 1, UINT32_MAX);
-		t->tries++;
-		t->staged = false;
-		err = mailbox_copy_begin(t->inbox, &all, t->to, true, KEYWORDS_MAX, &t->copying);
-	} else if (!t->staged) {
-		err = mailbox_copy_step(t->copying, &t->staged);
-	} else {
-		err = mailbox_copy_end(t->copying, &source, &target);
-		*done = err == 0;
-		if (err == ERR_STATE && t->tries < TRIES_MAX) {
-			mailbox_copy_free(&t->copying);
-			err = 0;
-		}
-	}
-	set_free(&all);
+	struct set slice = SET_INIT, source = SET_INIT, target = SET_INIT;
+	bool more = false;
+	int err = mailbox_is_gone(t->to) ? ERR_NOT_FOUND : mailbox_slice(t->inbox, &t->uids, SLICE, &t->from, &slice, &more);
+	if (err == 0)
+		err = mailbox_copy(t->inbox, &slice, t->to, true, KEYWORDS_MAX, &source, &target);
+	*done = !more;
+	set_free(&slice);
 	set_free(&source);
 	set_free(&target);
 	return err;
@@ -101,7 +90,7 @@ static enum imap_step inbox_step(struct imap_session *s, struct rename_task *t)
 	if (err == 0 && !open)
 		return IMAP_STEP_AGAIN;
 	if (err == 0)
-		err = t->to ? move_step(t, &done) : begin(s, t, &done);
+		err = t->to ? move_slice(t, &done) : begin(s, t, &done);
 	if (err < 0)
 		return give_up(s, err);
 	if (!done)

@@ -33,7 +33,7 @@ static const struct imap_handler handlers[IMAP_COMMAND_COUNT] = {
 	[IMAP_COMMAND_FETCH] = { IMAP_STREAM, IMAP_NOTICES_BUT_EXPUNGE, imap_cmd_fetch, imap_fetch_step, imap_fetch_end },
 	[IMAP_COMMAND_STORE] = { IMAP_ASK, IMAP_NOTICES_BUT_EXPUNGE, imap_cmd_store, imap_store_step, imap_store_end },
 	[IMAP_COMMAND_COPY] = { IMAP_ASK, IMAP_NOTICES_ALL, imap_cmd_copy, imap_copy_step, imap_copy_end },
-	[IMAP_COMMAND_MOVE] = { IMAP_ASK, IMAP_NOTICES_ALL, imap_cmd_copy, imap_copy_step, imap_copy_end },
+	[IMAP_COMMAND_MOVE] = { IMAP_ASK, IMAP_NOTICES_ALL, imap_cmd_copy, imap_move_step, imap_move_end },
 };
 
 const struct imap_handler imap_store_answer = { IMAP_ASK, IMAP_NOTICES_BUT_EXPUNGE, imap_cmd_store, imap_fetch_step,

@@ -238,6 +238,8 @@ enum imap_step imap_cmd_close(struct imap_session *s);
 enum imap_step imap_cmd_copy(struct imap_session *s);
 enum imap_step imap_copy_step(struct imap_session *s);
 void imap_copy_end(struct imap_session *s);
+enum imap_step imap_move_step(struct imap_session *s);
+void imap_move_end(struct imap_session *s);
 enum imap_step imap_cmd_create(struct imap_session *s);
 enum imap_step imap_create_step(struct imap_session *s);
 enum imap_step imap_cmd_delete(struct imap_session *s);

@@ -221,6 +221,86 @@ static void test_many_are_copied_and_moved_in_slices(void **state)
 	test_client_end(&c);
 }
 
+/* Each message is in one of the two (RFC 6851, 3.3), and the client hears where. */
+static void test_what_moved_before_a_failure_is_told(void **state)
+{
+	struct test_store *w = *state;
+	struct test_client c;
+	fill_inbox(w, MANY);
+	test_client_begin(&c, w, 1);
+	test_say(&c, "a SELECT INBOX\r\n");
+	w->hold_syncs = true;
+	test_say(&c, "b MOVE 1:* Archive\r\n");
+	w->hold_syncs = false;
+	test_store_fill_disk();
+	test_turn(w, &c);
+	test_expect_part(&c, " 1:8192 1:8192] Moved.\r\n* 8192 EXPUNGE\r\n");
+	test_expect_part(&c, "* 1 EXPUNGE\r\nb NO [UNAVAILABLE]");
+	test_say(&c, "c STATUS INBOX (MESSAGES)\r\nd STATUS Archive (MESSAGES)\r\n");
+	test_expect_part(&c, "(MESSAGES 11815)");
+	test_expect_part(&c, "(MESSAGES 8192)");
+	test_client_end(&c);
+}
+
+static void test_a_move_ends_with_the_mailbox_it_goes_to(void **state)
+{
+	struct test_store *w = *state;
+	struct test_client c, other;
+	fill_inbox(w, MANY);
+	test_client_begin(&c, w, 1);
+	test_client_begin(&other, w, 2);
+	test_say(&c, "a SELECT INBOX\r\n");
+	w->hold_syncs = true;
+	test_say(&c, "b MOVE 1:* Archive\r\n");
+	test_say(&other, "a DELETE Archive\r\n");
+	w->hold_syncs = false;
+	test_turn(w, &c);
+	test_expect_part(&c, " 1:8192 1:8192] Moved.\r\n* 8192 EXPUNGE\r\n");
+	test_expect_part(&c, "b NO [TRYCREATE]");
+	test_say(&c, "c STATUS INBOX (MESSAGES)\r\n");
+	test_expect_part(&c, "(MESSAGES 11815)");
+	test_client_end(&other);
+	test_client_end(&c);
+}
+
+static void test_many_move_to_their_own_end(void **state)
+{
+	struct test_client c;
+	fill_inbox(*state, MANY);
+	test_client_begin(&c, *state, 1);
+	test_say(&c, "a SELECT INBOX\r\n");
+	test_say(&c, "b MOVE 1:* INBOX\r\n");
+	test_expect_part(&c, " 1:20007 20008:40014] Moved.\r\n");
+	test_expect_part(&c, "* 40014 EXISTS\r\n");
+	test_expect_part(&c, "* 1 EXPUNGE\r\nb OK MOVE completed.\r\n");
+	test_client_end(&c);
+}
+
+static void test_an_inbox_that_was_renamed_in_part_is_told(void **state)
+{
+	struct test_store *w = *state;
+	struct test_client c;
+	fill_inbox(w, MANY);
+	test_client_begin(&c, w, 1);
+	test_say(&c, "a SELECT INBOX\r\n");
+	for (unsigned slices = 0; mailbox_count(account_mailbox(w->account, STR("INBOX"))) == MANY; slices++) {
+		w->hold_syncs = true;
+		test_say(&c, slices ? "" : "b RENAME INBOX Old\r\n");
+		w->hold_syncs = false;
+		if (fixture_sync(&w->fixture, 0))
+			store_turn(w->fixture.store);
+	}
+	test_store_fill_disk();
+	test_turn(w, &c);
+	test_expect_part(&c, "* NO Some messages are in the new mailbox already; MOVE takes the others there.\r\n");
+	test_expect_part(&c, "b NO [UNAVAILABLE]");
+	test_say(&c, "c STATUS INBOX (MESSAGES)\r\n");
+	test_expect_part(&c, "(MESSAGES 11815)");
+	test_say(&c, "d STATUS Old (MESSAGES)\r\n");
+	test_expect_part(&c, "(MESSAGES 8192)");
+	test_client_end(&c);
+}
+
 #define MORE_THAN_A_SLICE 20487 /* of STORE, and of what SELECT reads at a time */
 
 static size_t count_of(const struct test_client *c, struct str what)
@@ -759,6 +839,10 @@ int main(void)
 		TEST(test_idle_pushes),
 		TEST(test_copy_and_move),
 		TEST(test_many_are_copied_and_moved_in_slices),
+		TEST(test_what_moved_before_a_failure_is_told),
+		TEST(test_a_move_ends_with_the_mailbox_it_goes_to),
+		TEST(test_many_move_to_their_own_end),
+		TEST(test_an_inbox_that_was_renamed_in_part_is_told),
 		TEST(test_flags_of_many_change_in_slices),
 		TEST(test_what_was_stored_before_a_failure_is_told),
 		TEST(test_many_are_expunged_in_slices),
