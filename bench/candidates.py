@@ -1,5 +1,6 @@
 """The servers that are compared: Mansio, Dovecot in its mailbox formats, and Cyrus, each with its fastest honest settings;
-and the floor, which is none (floor.c): what the machine itself costs under the same load.
+and the floor and the rooms, which are none (floor.c): what the machine itself costs under the same load, and what it costs
+by processes and messages between them as Mansio has them.
 
 Every one runs from a folder of its own, on loopback ports above 1024, and is gone with stop().
 """
@@ -72,10 +73,12 @@ class Candidate:
 
     idle_factor: how many idle connections it takes to see what one costs, in multiples of what shows a process each.
     counts_syncs: its fsyncs, by itself and at no cost.
+    canned: its answers are made before: no server, but a bound below one.
     """
 
     idle_factor = 1
     counts_syncs = False
+    canned = False
 
     def __init__(self, name):
         self.name = name
@@ -273,17 +276,28 @@ class Started(Candidate):
 class Floor(Started):
     """What the kernel, loopback and the disk cost: canned answers. It has no accounts, and `messages` of its own."""
 
-    PROTOCOLS = ("imap", "pop3", "lmtp")
+    PROTOCOLS = ("imap", "imaps", "pop3", "lmtp")
     idle_factor = 20
+    canned = True
     executables = "/bench/floor"
 
-    def __init__(self, messages):
-        super().__init__("floor")
+    def __init__(self, messages, name="floor", options=()):
+        super().__init__(name)
         self.messages = messages
+        self.options = options
+
+    def prepare(self):
+        harness.make_certificate(self.root)
 
     def command(self):
         ports = (word for protocol, port in self.ports.items() for word in (f"--{protocol}", port))
-        return harness.binary().parents[2] / "bench" / "floor", *ports, "--messages", self.messages, self.root
+        certificate = "--certificate", self.root / "certificate.pem", "--key", self.root / "key.pem"
+        return harness.binary().parents[2] / "bench" / "floor", *ports, *certificate, "--messages", self.messages, *self.options, self.root
+
+
+def empty_rooms(messages):
+    """The floor by the processes of Mansio, with as many shards, and what they tell each other."""
+    return Floor(messages, "rooms", ["--rooms", harness.DEFAULTS["server"]["shards"]])
 
 
 class Peer(Started):
@@ -487,11 +501,13 @@ DAEMON {{
 
 
 def make(name, folder, messages):
-    """A candidate by its name. messages: of the large mailbox, for the floor, which makes its own."""
+    """A candidate by its name. messages: of the large mailbox, for the canned ones, which make their own."""
     if name == "mansio":
         return Mansio()
     if name == "floor":
         return Floor(messages)
+    if name == "rooms":
+        return empty_rooms(messages)
     if name == "cyrus":
         return Cyrus(folder)
     return Dovecot(name.removeprefix("dovecot-"), folder)

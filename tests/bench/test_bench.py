@@ -7,8 +7,11 @@ import json
 import os
 import pathlib
 import re
+import select
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -127,13 +130,13 @@ def test_latency_names_turns_that_computed_too_long_and_waiting_beside_checkpoin
     assert over_limits([{**row, "p99_ms": 20.5, "checkpoints": True}]) == ["COPY 1:*: 99 of 100 NOOPs took 20.5 ms, at most 20"]
 
 
-def test_compare_names_the_goals_that_are_not_reached_and_counts_the_floor_as_no_peer():
+def test_compare_names_the_goals_that_are_not_reached_and_counts_canned_answers_as_no_peer():
     compare = script("compare")
-    medians = {row.work: {"mansio": row.goal, "floor": 0.0001, "cyrus": 50.0} for row in compare.ROWS}
+    medians = {row.work: {"mansio": row.goal, "floor": 0.0001, "rooms": 0.0002, "cyrus": 50.0} for row in compare.ROWS}
     assert compare.not_reached(medians) == []
     row = next(row for row in compare.ROWS if row.work == "IMAP session")
     judged = compare.judge(row, medians[row.work])
-    assert (judged["best_peer_name"], judged["floor"], judged["reached"]) == ("cyrus", 0.0001, True)
+    assert (judged["best_peer_name"], judged["floor"], judged["rooms"], judged["reached"]) == ("cyrus", 0.0001, 0.0002, True)
     medians["IMAP session"]["mansio"] = 0.25
     medians["LMTP deliveries, 32 connections"]["mansio"] = 7000
     del medians["EXPUNGE, 20k"]["mansio"]
@@ -168,23 +171,46 @@ def test_memory_is_made_ready_and_let_go_again():
     assert holder.poll() is not None
 
 
-@pytest.fixture(scope="module")
-def floor():
-    candidate = script("compare").candidates.Floor(60)
+@contextlib.contextmanager
+def canned(name):
+    candidate = script("compare").candidates.make(name, None, 60)
     with contextlib.ExitStack() as stack:
         stack.callback(candidate.stop)
         candidate.start()
         yield candidate
 
 
+@pytest.fixture(scope="module", params=["floor", "rooms"])
+def floor(request):
+    with canned(request.param) as candidate:
+        yield candidate
+
+
+@pytest.fixture
+def rooms():
+    with canned("rooms") as candidate:
+        yield candidate
+
+
+def rooms_of(candidate):
+    """{name: pid} of its processes; shards have their number behind."""
+    found = {}
+    for child in sorted(candidate.pids() - {candidate.pid}):
+        name = pathlib.Path(f"/proc/{child}/comm").read_text().strip()
+        found[f"{name}{sum(one.startswith(name) for one in found)}" if name == "floor-shard" else name] = child
+    return found
+
+
 @pytest.mark.parametrize("work, port, account, count, options", [
     ("lmtp", "lmtp", "user%04u", 300, ["--connections", 16, "--users", 20]),
     ("session", "imap", "user%04u", 100, ["--connections", 8, "--users", 20]),
+    ("session", "imaps", "user%04u", 20, ["--connections", 4, "--users", 20, "--tls"]),
     ("pop3", "pop3", "user%04u", 12, ["--connections", 4, "--users", 20]),
     ("append", "imap", "archive", 20, ["--size", 8000]),
     ("multiappend", "imap", "archive", 3, ["--size", 8000]),
     ("bodies", "imap", "large", 2, []),
     ("idle", "imap", "user%04u", 50, ["--users", 20]),
+    ("idle", "imaps", "user%04u", 10, ["--users", 20, "--tls"]),
 ])
 def test_the_floor_answers_the_load(floor, work, port, account, count, options):
     done = load(work, floor.ports[port], floor.pid, account, "--count", count, *options)
@@ -195,11 +221,70 @@ def test_the_floor_answers_the_load(floor, work, port, account, count, options):
         assert told["megabytes"] > 1
 
 
-def test_the_floor_keeps_what_it_was_given(floor):
-    bodies = floor.root / "bodies"
-    before = bodies.read_bytes().count(b"\r\n.\r\n")
-    assert load("lmtp", floor.ports["lmtp"], floor.pid, "user%04u", "--count", 30, "--users", 20).returncode == 0
-    assert bodies.read_bytes().count(b"\r\n.\r\n") == before + 30
+def kept(floor):
+    """{log of bodies: messages in it}"""
+    return {path.name: path.read_bytes().count(b"\r\n.\r\n") for path in floor.root.glob("bodies*")}
+
+
+@pytest.mark.parametrize("options", [[], ["--size", 700000]], ids=["of any size", "too large to be told inline"])
+def test_the_floor_keeps_what_it_was_given(floor, options):
+    before = kept(floor)
+    assert load("lmtp", floor.ports["lmtp"], floor.pid, "user%04u", "--count", 30, "--users", 20, *options).returncode == 0
+    grown = {name: count - before[name] for name, count in kept(floor).items()}
+    assert grown == ({"bodies": 30} if floor.name == "floor" else {"bodies.0": 15, "bodies.1": 15})
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def test_the_rooms_hand_sessions_on_and_keep_nothing_of_them(rooms):
+    inside = rooms_of(rooms)
+    assert set(inside) == {"floor-access", "floor-smtp", "floor-auth", "floor-shard0", "floor-shard1"}
+    before = {name: descriptors(pid) for name, pid in inside.items()}
+
+    def held():
+        more = {name: descriptors(pid) - before[name] for name, pid in inside.items()}
+        return {name: count for name, count in more.items() if count}
+
+    for port, options, expected in [("imap", [], {"floor-shard0": 5, "floor-shard1": 5}),
+                                    ("imaps", ["--tls"], {"floor-access": 20, "floor-shard0": 5, "floor-shard1": 5})]:
+        command = [binary().parents[2] / "bench" / "load", "idle", "--hold", "--port", str(rooms.ports[port]), "--count", "10", "--users", "10"]
+        with subprocess.Popen([*command, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+            assert client.stdout.readline(), rooms.log_tail()
+            wait_until(lambda expected=expected: held() == expected)
+        wait_until(lambda: held() == {})
+
+
+def times_it_waited(pid):
+    return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)[1])
+
+
+@pytest.mark.parametrize("work, port, part", [("session", "imap", {"floor-access", "floor-auth"}), ("pop3", "pop3", {"floor-access", "floor-auth"}),
+                                              ("lmtp", "lmtp", {"floor-smtp"})])
+def test_every_room_that_has_a_part_in_a_work_is_woken_for_it(rooms, work, port, part):
+    inside = rooms_of(rooms)
+    before = {name: times_it_waited(pid) for name, pid in inside.items()}
+    assert load(work, rooms.ports[port], rooms.pid, "user%04u", "--count", 20, "--users", 20).returncode == 0
+    assert all(times_it_waited(inside[name]) > before[name] for name in part | {"floor-shard0", "floor-shard1"})
+
+
+def test_a_house_whose_room_ends_is_over(rooms):
+    inside = rooms_of(rooms)
+    others = [os.pidfd_open(pid) for name, pid in inside.items() if name != "floor-auth"]
+    os.kill(inside["floor-auth"], signal.SIGKILL)
+    assert rooms.process.wait(30) == 1
+    for other in others:
+        assert select.select([other], [], [], 30)[0]
+        os.close(other)
+    assert "a room has ended" in rooms.log_tail()
 
 
 def test_the_rare_word_is_in_as_many_messages_as_asked_for(server):
