@@ -1,5 +1,6 @@
 """Fixtures: `server` is shared by the tests of a file, `fresh_server` is one test's own, `account` is new each time."""
 
+import contextlib
 import shutil
 
 import pytest
@@ -46,18 +47,15 @@ def server(request):
 @pytest.fixture
 def fresh_server():
     """Makes running servers with settings of the test's own: fresh_server({"smtp": {...}}). Stopped at its end."""
-    made = []
+    with contextlib.ExitStack() as made:
+        def make(settings=None, **options):
+            one = harness_server.Server(settings, **options)
+            made.callback(one.close)
+            one.start()
+            one.add_domain()
+            return one
 
-    def make(settings=None, **options):
-        one = harness_server.Server(settings, **options)
-        made.append(one)
-        one.start()
-        one.add_domain()
-        return one
-
-    yield make
-    for one in made:
-        one.close()
+        yield make
 
 
 @pytest.fixture

@@ -33,7 +33,8 @@ static bool is_name(struct str name)
 	bool control = false;
 	for (size_t i = 0; i < name.n; i++)
 		control |= (unsigned char)name.p[i] < ' ' || name.p[i] == 127;
-	return name.n > 0 && name.n <= APP_PASSWORD_NAME_MAX && !control && str_is_utf8(name);
+	bool spaced = name.n > 0 && (name.p[0] == ' ' || name.p[name.n - 1] == ' ');
+	return name.n > 0 && name.n <= APP_PASSWORD_NAME_MAX && !control && !spaced && str_is_utf8(name);
 }
 
 static int count_of(struct directory *directory, const struct account_id *account, int64_t *out)

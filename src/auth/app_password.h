@@ -30,7 +30,8 @@ struct app_password {
 };
 
 /* password: as password_generate makes them. ERR_EXISTS: the account has one of that name; ERR_LIMIT: it has
- * APP_PASSWORDS_MAX; ERR_SYNTAX: no name (empty, too long, control characters, not UTF-8). */
+ * APP_PASSWORDS_MAX; ERR_SYNTAX: no name (empty, too long, control characters, a space at
+ * an end, not UTF-8). */
 int app_password_add(struct directory *directory, const struct directory_account *account, struct str name,
 		     uint32_t protocols, struct str password, uint64_t *number) MUST_CHECK;
 /* It is void at once; its settings of POP3 go with it, and its shard gets the order to forget what it has hidden.

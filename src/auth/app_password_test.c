@@ -102,6 +102,9 @@ static void names_are_unique_and_bounded(void **state)
 	assert_int_equal(ERR_SYNTAX, app_password_add(directory, &alice, STR(""), 1, STR("x"), &number));
 	assert_int_equal(ERR_SYNTAX, app_password_add(directory, &alice, str_of(name, sizeof name), 1, STR("x"), &number));
 	assert_int_equal(ERR_SYNTAX, app_password_add(directory, &alice, STR("a\nb"), 1, STR("x"), &number));
+	assert_int_equal(ERR_SYNTAX, app_password_add(directory, &alice, STR(" "), 1, STR("x"), &number));
+	assert_int_equal(ERR_SYNTAX, app_password_add(directory, &alice, STR(" a"), 1, STR("x"), &number));
+	assert_int_equal(ERR_SYNTAX, app_password_add(directory, &alice, STR("a "), 1, STR("x"), &number));
 	assert_int_equal(ERR_SYNTAX, app_password_add(directory, &alice, STR("\xff"), 1, STR("x"), &number));
 	assert_int_equal(ERR_LIMIT, app_password_add(directory, &alice, STR("a"), 0, STR("x"), &number));
 	assert_int_equal(ERR_LIMIT, app_password_add(directory, &alice, STR("a"), 8, STR("x"), &number));
@@ -171,6 +174,10 @@ static void the_nearest_place_decides_each_thing(void **state)
 	say(POP3_DOMAIN, 0, choice);
 	choice = NOTHING;
 	choice.days = 7;
+	assert_int_equal(0, pop3_choice_set_mailbox(&choice, STR("inbox/Sub")));
+	assert_true(str_eq(str_of(choice.mailbox, choice.mailbox_n), STR("INBOX/Sub")));
+	assert_int_equal(0, pop3_choice_set_mailbox(&choice, STR("inboxes")));
+	assert_true(str_eq(str_of(choice.mailbox, choice.mailbox_n), STR("inboxes")));
 	assert_int_equal(0, pop3_choice_set_mailbox(&choice, STR("inbox")));
 	say(POP3_ACCOUNT, 0, choice);
 	choice = NOTHING;

@@ -79,7 +79,11 @@ static int open_database(struct directory *directory, struct str path, uint32_t 
 	const struct db_schema schema = {
 		.newest = directory_schema, .steps = MIGRATIONS, .n_steps = COUNT_OF(MIGRATIONS), .rewrites = REWRITES
 	};
+	enum wal_state log;
 	int err = db_open(path, &options, &directory->db);
+	if (err == ERR_CORRUPT && wal_look(path, &log) == 0 && log == WAL_BROKEN)
+		*what = DIRECTORY_FILE "-wal, the log of the last changes: it is damaged, and changes that were acknowledged stand behind "
+		        "the damage (nothing was changed)";
 	if (!err) {
 		err = db_migrate(&directory->db, &schema);
 		if (err && err != ERR_UNSUPPORTED)
@@ -117,6 +121,11 @@ int directory_open(struct str folder, const struct directory_settings *settings,
 	}
 	*out = directory;
 	return 0;
+}
+
+bool directory_log_was_torn(const struct directory *directory)
+{
+	return directory->db.log == WAL_TORN;
 }
 
 void directory_free(struct directory **directory)

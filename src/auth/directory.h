@@ -29,6 +29,10 @@ struct directory;
  * for the log; a static text. */
 int directory_open(struct str folder, const struct directory_settings *settings, uint32_t wait_ms,
 		   struct directory **out, const char **what) MUST_CHECK;
+
+/* When it was opened, the log of the last changes ended in one that is not whole: a power cut leaves that of one that nobody was
+ * told of; damage may leave it of the last one that somebody was. */
+bool directory_log_was_torn(const struct directory *directory);
 void directory_free(struct directory **directory);
 
 /* Calls changed() whenever something is written, before the function that writes it returns. It may not use the

@@ -3,6 +3,7 @@
 
 #include "auth/directory_private.h"
 #include "base/checked.h"
+#include "syntax/imap_name.h"
 
 static const struct pop3_choice NOTHING = { .mode = POP3_UNSET, .days = POP3_UNSET, .trash = POP3_UNSET,
 					    .seen = POP3_UNSET };
@@ -20,9 +21,8 @@ int pop3_choice_set_mailbox(struct pop3_choice *choice, struct str name)
 		control |= (unsigned char)name.p[i] < ' ' || name.p[i] == 127;
 	if (name.n == 0 || name.n > sizeof choice->mailbox || control || !str_is_utf8(name))
 		return ERR_SYNTAX;
-	if (str_ieq(name, STR("INBOX")))
-		name = STR("INBOX");
 	memcpy(choice->mailbox, name.p, name.n);
+	imap_name_normalise(choice->mailbox, name.n);
 	choice->mailbox_n = name.n;
 	return 0;
 }

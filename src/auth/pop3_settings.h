@@ -26,7 +26,7 @@ struct pop3_choices {
 
 /* Nothing is said anywhere. */
 void pop3_choices_clear(struct pop3_choices *choices);
-/* UTF-8 without control characters, 1 to POP3_MAILBOX_MAX bytes; INBOX in capitals. ERR_SYNTAX. */
+/* UTF-8 without control characters, 1 to POP3_MAILBOX_MAX bytes; INBOX in capitals, also before a '/'. ERR_SYNTAX. */
 int pop3_choice_set_mailbox(struct pop3_choice *choice, struct str name) MUST_CHECK;
 
 /* What holds, and where each of it comes from: mode, days, trash, seen, mailbox. The server's level must say all.

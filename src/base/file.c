@@ -1,12 +1,15 @@
 /* file.c: see file.h. No state; failures are values. */
 #include "base/file.h"
 
+#include "base/checked.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define READ_STEP 65536
+#define BLOCK     4096 /* what is given up when the disk cannot read it */
 
 int file_write(int fd, struct str bytes)
 {
@@ -57,6 +60,28 @@ int file_read_exactly(int fd, uint64_t at, char *to, size_t n)
 	size_t got;
 	int result = file_read_at(fd, at, to, n, &got);
 	return result == 0 && got < n ? ERR_CORRUPT : result;
+}
+
+size_t file_read_or_zeros(int fd, uint64_t at, char *to, size_t n)
+{
+	size_t got = 0;
+	while (got < n) {
+		ssize_t more = pread(fd, to + got, n - got, (off_t)(at + got));
+		if (more < 0 && errno == EINTR)
+			continue;
+		if (more == 0)
+			break;
+		if (more > 0) {
+			got += (size_t)more;
+			continue;
+		}
+		size_t lost = MIN(n - got, BLOCK - (size_t)((at + got) % BLOCK));
+		ssize_t alone = pread(fd, to + got, lost, (off_t)(at + got));
+		if (alone < (ssize_t)lost)
+			memset(to + got, 0, lost);
+		got += lost;
+	}
+	return got;
 }
 
 int file_read_rest(int fd, struct buf *out)

@@ -17,6 +17,10 @@ int file_read_at(int fd, uint64_t at, char *to, size_t n, size_t *got) MUST_CHEC
 /* Exactly n bytes. ERR_CORRUPT when the file ends before. */
 int file_read_exactly(int fd, uint64_t at, char *to, size_t n) MUST_CHECK;
 
+/* n bytes of a file that may be on a damaged disk: blocks of 4 KB that cannot be read are zeros. Returns how many; fewer
+ * than n only at the end of the file. */
+size_t file_read_or_zeros(int fd, uint64_t at, char *to, size_t n) MUST_CHECK;
+
 /* Everything from where the descriptor stands to its end. ERR_LIMIT when that is more than out->max. */
 int file_read_rest(int fd, struct buf *out) MUST_CHECK;
 

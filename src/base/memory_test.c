@@ -166,19 +166,37 @@ static void several_pieces_are_seen_at_once(void **state)
 	assert_int_equal(outq_pieces(&q, pieces, 2), 2);
 	assert_int_equal(outq_pieces(&q, pieces, 4), 3);
 	assert_int_equal(pieces[1].offset, 100);
-	assert_false(q.begun);
 	outq_consume(&q, 3);
-	assert_true(q.begun);
 	assert_int_equal(outq_pieces(&q, pieces, 4), 2);
 	assert_int_equal(pieces[0].offset, 102);
 	assert_int_equal(pieces[0].n, 3);
 	outq_free(&q);
 	assert_true(outq_empty(&q));
-	assert_false(q.begun);
-	outq_add(&q, STR("whole"));
-	outq_consume(&q, 5);
-	assert_false(q.begun);
-	outq_free(&q);
+}
+
+static void of_a_queue_that_is_cut_the_beginning_stays(void **state)
+{
+	for (uint64_t n = 0; n <= 13; n++) {
+		struct outq q = OUTQ_INIT(12);
+		outq_add(&q, STR("abcd"));
+		outq_add_file(&q, 77, 3, 5);
+		outq_add(&q, STR("efgh"));
+		outq_consume(&q, 2);
+		outq_add(&q, STR("more than fits"));
+		assert_true(q.failed);
+		outq_cut(&q, n);
+		assert_false(q.failed);
+		struct str kept = str_first(STR("cd34567efgh"), n);
+		assert_int_equal(q.total, kept.n);
+		struct buf expected = BUF_INIT(100);
+		buf_add(&expected, kept);
+		outq_add(&q, STR("xyz"));
+		buf_add(&expected, STR("xyz"));
+		assert_comes_out(&q, buf_str(&expected), 3);
+		assert_int_equal(q.sent, 2 + kept.n + 3);
+		outq_free(&q);
+		buf_free(&expected);
+	}
 }
 
 /* Blocks are 512 bytes first, then 16 KB: what fits is printed in place, what does not gets a block of its own. */
@@ -230,6 +248,7 @@ int main(void)
 		cmocka_unit_test(an_array_that_grows_one_by_one_has_room),
 		cmocka_unit_test(an_arena_gives_aligned_zeroed_memory_up_to_its_maximum),
 		cmocka_unit_test(what_goes_in_comes_out_in_order),
+		cmocka_unit_test(of_a_queue_that_is_cut_the_beginning_stays),
 		cmocka_unit_test(several_pieces_are_seen_at_once),
 		cmocka_unit_test(formatted_text_is_whole_wherever_a_block_ends),
 		cmocka_unit_test(a_queue_that_is_full_has_failed),

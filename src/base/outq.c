@@ -30,7 +30,28 @@ static void free_blocks(struct outq_block *block)
 void outq_free(struct outq *q)
 {
 	free_blocks(q->first);
-	*q = OUTQ_INIT(q->max);
+	*q = (struct outq){ .max = q->max, .sent = q->sent };
+}
+
+void outq_cut(struct outq *q, uint64_t n)
+{
+	struct outq_block **next = &q->first;
+	q->last = NULL;
+	q->held = 0;
+	q->total = 0;
+	q->failed = false;
+	while (*next && n > 0) {
+		struct outq_block *block = *next;
+		uint64_t kept = MIN(n, block->end - block->start);
+		block->end = block->start + kept;
+		q->held += block->file_fd < 0 ? kept : 0;
+		q->total += kept;
+		q->last = block;
+		n -= kept;
+		next = &block->next;
+	}
+	free_blocks(*next);
+	*next = NULL;
 }
 
 struct outq_mark outq_mark(const struct outq *q)
@@ -181,6 +202,7 @@ void outq_consume(struct outq *q, uint64_t n)
 			q->held -= take;
 		}
 		q->total -= take;
+		q->sent += take;
 		n -= take;
 		if (block->start == block->end) {
 			q->first = block->next;
@@ -189,7 +211,6 @@ void outq_consume(struct outq *q, uint64_t n)
 			mem_free(block);
 		}
 	}
-	q->begun = q->total > 0;
 }
 
 bool outq_has_file(const struct outq *q, int fd)

@@ -11,13 +11,14 @@ struct outq {
 	struct outq_block *first, *last;
 	size_t held;     /* bytes in memory */
 	uint64_t total;  /* bytes in memory and in file ranges */
+	uint64_t sent;   /* bytes that have left the queue */
 	size_t max;      /* of held */
 	bool failed;     /* something did not fit: the session is to be closed */
-	bool begun;      /* of what is queued, the beginning has been sent */
 };
 
 #define OUTQ_INIT(maximum) ((struct outq){ .max = (maximum) })
 
+/* What is queued goes; the count of what was sent stays. */
 void outq_free(struct outq *q);
 
 static inline bool outq_empty(const struct outq *q)
@@ -38,6 +39,9 @@ void outq_commit(struct outq *q, size_t n);
 
 /* A range of a file. The descriptor is borrowed and must stay open as long as outq_has_file. */
 void outq_add_file(struct outq *q, int fd, uint64_t offset, uint64_t n);
+
+/* Keeps the first n bytes of the queue; what is behind them goes, and so does a failure that came of it. */
+void outq_cut(struct outq *q, uint64_t n);
 
 /* A place in the queue to go back to: what was added behind it goes, and so does a failure that came of it. Only while
  * nothing has been consumed in between. */

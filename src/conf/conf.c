@@ -79,10 +79,14 @@ void conf_report(struct reader *reader, struct toml_place place, const char *for
 	va_start(args, format);
 	vsnprintf(what, sizeof what, format, args);
 	va_end(args);
-	buf_addf(&text, "%.*s:%u:%u: %s", STR_ARG(str_first(reader->file_name, FILE_NAME_MAX)), (unsigned)place.line,
-		(unsigned)place.column, what);
-	if (arena_copy(&reader->errors->arena, buf_str(&text), &error.text) < 0)
-		error.text = STR("too many errors to tell");
+	buf_addf(&text, "%.*s:%u:%u: ", STR_ARG(str_first(reader->file_name, FILE_NAME_MAX)), (unsigned)place.line,
+		(unsigned)place.column);
+	size_t n = text.n;
+	buf_addf(&text, "%s", what);
+	if (arena_copy(&reader->errors->arena, buf_str(&text), &error.text) == 0)
+		error.what = str_from(error.text, n);
+	else
+		error.what = error.text = STR("too many errors to tell");
 	errors_insert(reader->errors, error);
 	buf_free(&text);
 }
@@ -158,6 +162,9 @@ static void report_unknown(struct reader *reader, const struct toml_entry *entry
 	struct str nearest = STR("");
 	if (reader->errors->n < CONF_ERRORS_MAX) /* the search is long, and what is omitted needs none */
 		nearest = nearest_name(entry->path, table);
+	const struct setting *meant = find_setting(nearest);
+	if (meant)
+		reader->unread[meant - conf_table] = true;
 	if (nearest.n > 0)
 		conf_report(reader, entry->key, "unknown %s %.*s; did you mean %.*s?", table ? "section" : "setting",
 			STR_ARG(entry->path), STR_ARG(nearest));
@@ -184,8 +191,11 @@ static void read_entries(struct reader *reader)
 		if (section && entry->type == TOML_TABLE)
 			continue;
 		if (setting) {
+			size_t before = reader->errors->n + reader->errors->omitted;
 			reader->conf->lines[setting - conf_table] = entry->key.line;
 			conf_read_value(reader, setting, entry);
+			if (reader->errors->n + reader->errors->omitted > before)
+				reader->unread[setting - conf_table] = true;
 		} else if (section) {
 			conf_report(reader, entry->key, "%.*s is a section, written [%.*s] on a line of its own",
 				STR_ARG(entry->path), STR_ARG(entry->path));
@@ -199,13 +209,18 @@ static void read_entries(struct reader *reader)
 
 /* ---- what must fit together ---- */
 
-/* Reports at the line of a setting; a default is as good as the file's first line. */
+/* Reports at the line of a setting; a default is as good as the file's first line. Nothing of one that was not read: its
+ * default stands for it. */
 #define report_setting(reader, id, ...)                                                                                \
-	conf_report(reader, (struct toml_place){ MAX((reader)->conf->lines[id], 1u), 1 }, __VA_ARGS__)
+	((reader)->unread[id]                                                                                          \
+		 ? (void)0                                                                                             \
+		 : conf_report(reader, (struct toml_place){ MAX((reader)->conf->lines[id], 1u), 1 }, __VA_ARGS__))
 
 /* Of two settings that do not fit together: the first, unless only the other stands in the file. */
 #define report_either(reader, id, other, ...)                                                                          \
-	report_setting(reader, (reader)->conf->lines[id] == CONF_LINE_DEFAULT ? (other) : (id), __VA_ARGS__)
+	((reader)->unread[id] || (reader)->unread[other]                                                               \
+		 ? (void)0                                                                                             \
+		 : report_setting(reader, (reader)->conf->lines[id] == CONF_LINE_DEFAULT ? (other) : (id), __VA_ARGS__))
 
 /* Without a certificate a default is taken away, and what the file says is an error. */
 static void take_away(struct reader *reader, enum conf_setting id, struct conf_addresses *addresses, const char *needs)
@@ -221,16 +236,17 @@ static void check_tls(struct reader *reader)
 	struct conf *conf = reader->conf;
 	bool certificate = conf->tls.certificate.n > 0, key = conf->tls.key.n > 0;
 	if (certificate && !key)
-		report_setting(reader, CONF_tls_certificate, "tls.certificate needs a tls.key");
+		report_either(reader, CONF_tls_certificate, CONF_tls_key, "tls.certificate needs a tls.key");
 	if (key && !certificate)
-		report_setting(reader, CONF_tls_key, "tls.key needs a tls.certificate");
-	if (certificate || key)
+		report_either(reader, CONF_tls_key, CONF_tls_certificate, "tls.key needs a tls.certificate");
+	if (certificate || key || reader->unread[CONF_tls_certificate] || reader->unread[CONF_tls_key])
 		return;
 	take_away(reader, CONF_listen_imaps, &conf->listen.imaps, "");
 	take_away(reader, CONF_listen_pop3s, &conf->listen.pop3s, "");
 	take_away(reader, CONF_listen_submissions, &conf->listen.submissions, "");
 	/* Every mail there needs a login, and a login TLS, unless the administrator says otherwise. */
-	bool possible = conf->login.allow_plain_without_tls != CONF_PLAIN_NEVER;
+	bool possible = conf->login.allow_plain_without_tls != CONF_PLAIN_NEVER ||
+	                reader->unread[CONF_login_allow_plain_without_tls];
 	if (!possible || conf->lines[CONF_listen_submission] == CONF_LINE_DEFAULT)
 		take_away(reader, CONF_listen_submission, &conf->listen.submission, ", or login.allow_plain_without_tls");
 }
@@ -300,16 +316,18 @@ static bool is_same_address(const struct conf_address *one, const struct conf_ad
 	return any_a || any_b || memcmp(a, b, sizeof a) == 0;
 }
 
-static const struct conf_addresses *addresses_of(const struct conf *conf, enum conf_setting id)
+/* NULL: it has none, or they could not be read. */
+static const struct conf_addresses *addresses_of(const struct reader *reader, enum conf_setting id)
 {
-	return conf_table[id].type == SETTING_ADDRESSES ? setting_field_of(&conf_table[id], conf) : NULL;
+	bool has_some = conf_table[id].type == SETTING_ADDRESSES && !reader->unread[id];
+	return has_some ? setting_field_of(&conf_table[id], reader->conf) : NULL;
 }
 
 /* Is an address of setting `id` (its first `n`) also this one of `other`? That is reported. */
 static bool check_address(struct reader *reader, enum conf_setting id, size_t n, enum conf_setting other,
 	const struct conf_address *address)
 {
-	const struct conf_addresses *addresses = addresses_of(reader->conf, id);
+	const struct conf_addresses *addresses = addresses_of(reader, id);
 	for (size_t i = 0; i < n; i++)
 		if (is_same_address(&addresses->list[i], address)) {
 			report_either(reader, other, id, "%.*s: \"%.*s\" is taken already, by \"%.*s\" of %.*s",
@@ -323,11 +341,11 @@ static bool check_address(struct reader *reader, enum conf_setting id, size_t n,
 static void check_addresses(struct reader *reader)
 {
 	for (enum conf_setting other = 0; other < CONF_SETTINGS; other++) {
-		const struct conf_addresses *addresses = addresses_of(reader->conf, other);
+		const struct conf_addresses *addresses = addresses_of(reader, other);
 		for (size_t k = 0; addresses && k < addresses->n; k++)
 			for (enum conf_setting id = 0; id <= other; id++)
-				if (addresses_of(reader->conf, id) &&
-				    check_address(reader, id, id == other ? k : addresses_of(reader->conf, id)->n, other,
+				if (addresses_of(reader, id) &&
+				    check_address(reader, id, id == other ? k : addresses_of(reader, id)->n, other,
 				                  &addresses->list[k]))
 					break;
 	}
@@ -372,9 +390,11 @@ static void check_together(struct reader *reader)
 static void read_text(struct reader *reader, struct str text)
 {
 	struct toml toml;
-	if (toml_parse(text, &toml) < 0)
+	if (toml_parse(text, &toml) < 0) {
 		for (size_t i = 0; i < toml.errors_n; i++)
 			conf_report(reader, toml.errors[i].place, "%.*s", STR_ARG(toml.errors[i].text));
+		memset(reader->unread, true, sizeof reader->unread); /* any may have stood there */
+	}
 	reader->toml = &toml;
 	read_entries(reader);
 	reader->toml = NULL;
@@ -392,15 +412,23 @@ static void read_defaults(struct reader *reader)
 	buf_free(&text);
 }
 
-int conf_parse(struct str text, struct str file_name, struct conf *out, struct conf_errors *errors)
+void conf_parse_all(struct str text, struct str file_name, struct conf *out, bool unread[CONF_SETTINGS],
+                    struct conf_errors *errors)
 {
-	struct conf conf = { .arena = ARENA_INIT(CONF_ARENA_MAX) };
-	struct reader reader = { .file_name = file_name, .conf = &conf, .errors = errors };
+	struct reader reader = { .file_name = file_name, .conf = out, .errors = errors };
+	*out = (struct conf){ .arena = ARENA_INIT(CONF_ARENA_MAX) };
 	*errors = (struct conf_errors){ .arena = ARENA_INIT(ERRORS_ARENA_MAX) };
 	read_defaults(&reader);
 	read_text(&reader, text);
-	if (errors->n == 0)
-		check_together(&reader);
+	check_together(&reader);
+	memcpy(unread, reader.unread, sizeof reader.unread);
+}
+
+int conf_parse(struct str text, struct str file_name, struct conf *out, struct conf_errors *errors)
+{
+	struct conf conf;
+	bool unread[CONF_SETTINGS];
+	conf_parse_all(text, file_name, &conf, unread, errors);
 	if (errors->n > 0) {
 		conf_free(&conf);
 		return ERR_SYNTAX;

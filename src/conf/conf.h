@@ -89,6 +89,7 @@ struct conf {
 struct conf_error {
 	uint32_t line, column; /* from 1; columns count characters */
 	struct str text; /* "mansio.toml:3:1: unknown setting imap.idle_timout; did you mean imap.idle_timeout?" */
+	struct str what; /* the same without its place */
 };
 
 struct conf_errors {
@@ -103,10 +104,15 @@ void conf_defaults(struct conf *out);
 
 /* Reads a configuration file's text (at most CONF_TEXT_MAX bytes). `file_name` stands in the error texts. ERR_SYNTAX
  * with at least one error in *errors when anything is wrong; then *out is untouched. *errors is overwritten in any case
- * and is to be freed with conf_errors_free. When each value is right by itself it checks that they fit together
- * (certificate with key, no address twice, ...), fills in server.control_socket, and takes listen.imaps, pop3s, submission and submissions
+ * and is to be freed with conf_errors_free. Checks also that those that could be read fit together
+ * (certificate with key, no address twice, ...); fills in server.control_socket, and takes listen.imaps, pop3s, submission and submissions
  * away when they have their defaults and there is no certificate. */
 int conf_parse(struct str text, struct str file_name, struct conf *out, struct conf_errors *errors) MUST_CHECK;
+
+/* The same for who looks for further mistakes, where there are some: *out is overwritten in any case. unread: settings that
+ * have their defaults there because what the file says of them is wrong, or cannot be told (all, where it is no TOML). */
+void conf_parse_all(struct str text, struct str file_name, struct conf *out, bool unread[CONF_SETTINGS],
+                    struct conf_errors *errors);
 
 /* Of a file that conf_parse refuses, for who only wants to speak with the running server: *out has server.directory and
  * server.control_socket as the file says, and defaults. ERR_SYNTAX, and *out untouched, where what is wrong may concern

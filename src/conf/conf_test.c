@@ -276,6 +276,33 @@ static void text_is_checked(void **state)
 	parse_bad("tls.key = \"key.pem\"\n", "t:1:11: tls.key: \"key.pem\" is no absolute path: it must begin with /\n");
 }
 
+static void what_does_not_fit_is_said_beside_values_that_are_wrong(void **state)
+{
+	parse_bad("[server]\nlog_level = \"loud\"\nrestart_delay_min = \"40s\"\nrestart_delay_max = \"30s\"\n"
+		"[tls]\ncertificate = \"/c\"\n[listen]\nsmtp = [\"*:25\", \"*:25\"]\n",
+		"t:2:13: server.log_level: \"loud\" is none of \"debug\" \"info\" \"warning\" \"error\"\n"
+		"t:3:1: server.restart_delay_min is more than server.restart_delay_max\n"
+		"t:6:1: tls.certificate needs a tls.key\n"
+		"t:8:1: listen.smtp: \"*:25\" is taken already, by \"*:25\" of listen.smtp\n");
+}
+
+/* Of what could not be read nobody knows whether it would have fitted. */
+static void nothing_is_said_of_how_an_unread_value_fits(void **state)
+{
+	parse_bad("[tls]\ncertificate = \"/c\"\nkey = 5\n", "t:3:7: tls.key is an integer, but must be a string\n");
+	parse_bad("[tls]\ncertificate = \"/c\"\nkei = \"/k\"\n", "t:3:1: unknown setting tls.kei; did you mean tls.key?\n");
+	parse_bad("[tls]\ncertificate = 5\n[listen]\nimaps = [\"*:993\"]\n",
+		"t:2:15: tls.certificate is an integer, but must be a string\n");
+	parse_bad("[server]\nrestart_delay_min = \"40s\"\nrestart_delay_max = true\n",
+		"t:3:21: server.restart_delay_max is true or false, but must be a duration such as \"30m\" (units ms, s, m, h, d) or a "
+		"number of seconds\n");
+	parse_bad("[listen]\nimap = [5]\npop3 = [\"*:143\"]\n",
+		"t:2:9: listen.imap is an integer, but must be a string\n");
+	parse_bad("[login]\nallow_plain_without_tls = 5\n[listen]\nsubmission = [\"*:587\"]\n",
+		"t:2:27: login.allow_plain_without_tls is an integer, but must be a string\n");
+	parse_bad("[tls]\ncertificate = \"/c\"\nkey = \"/k\n", "t:3:7: a string that is not closed on its line\n");
+}
+
 static void settings_must_fit_together(void **state)
 {
 	struct conf conf;
@@ -522,6 +549,8 @@ int main(void)
 		cmocka_unit_test(closed_choices_name_their_words),
 		cmocka_unit_test(bad_addresses_are_each_reported),
 		cmocka_unit_test(text_is_checked),
+		cmocka_unit_test(what_does_not_fit_is_said_beside_values_that_are_wrong),
+		cmocka_unit_test(nothing_is_said_of_how_an_unread_value_fits),
 		cmocka_unit_test(settings_must_fit_together),
 		cmocka_unit_test(an_address_is_taken_once),
 		cmocka_unit_test(the_mailbox_of_pop3_is_one_that_there_can_be),

@@ -172,7 +172,8 @@
 	X(BOOL, LIVE, pop3, seen, "false", 0, 0, "Whether mail that was retrieved by POP3 counts as read for IMAP.")   \
 	X(STRING, LIVE, pop3, mailbox, "\"INBOX\"", 1, 255, "The mailbox that POP3 shows.")                            \
 	X(BOOL, RESTART, pop3, utf8, "false", 0, 0,                                                                    \
-	  "Offer UTF8 of RFC 6856. A client that does not use it is then refused messages whose header is not ASCII.") \
+	  "Offer UTF8 of RFC 6856. A client that does not use it is then refused messages with a header, their own or " \
+	  "that of a part, that is not ASCII.")                                                                         \
 	X(SIZE, RESTART, pop3, output_max, "\"4MB\"", 256 * CONF_KB, CONF_GB,                                          \
 	  "A session that has more than this waiting in memory is closed.")
 
@@ -232,7 +233,7 @@
 	  "Free space on the disk below which mail is refused for the time being and nothing is written.")             \
 	X(SIZE, LIVE, store, large_message, "\"256KB\"", 16 * CONF_KB, 16 * CONF_MB,                                   \
 	  "A message larger than this is gathered in an unnamed file, not in memory.")                                 \
-	X(SIZE, RESTART, store, wal_checkpoint_size, "\"4MB\"", 256 * CONF_KB, CONF_GB,                                \
+	X(SIZE, RESTART, store, wal_checkpoint_size, "\"8MB\"", 256 * CONF_KB, CONF_GB,                                \
 	  "The write-ahead log of a database is folded back into it at this size.")                                    \
 	X(DURATION, LIVE, store, undelete_window, "\"7d\"", 0, 3650 * CONF_DAY,                                        \
 	  "Expunged messages can be brought back for this time.")                                                      \

@@ -72,6 +72,7 @@ struct reader {
 	const struct toml *toml;
 	struct conf *conf;
 	struct conf_errors *errors;
+	bool unread[CONF_SETTINGS]; /* it stands in the file, or may, and could not be read: it has its default */
 };
 
 /* Notes an error at its place in the file. */

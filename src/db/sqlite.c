@@ -223,6 +223,28 @@ static int take_lock(struct db *db)
 	return err ? err : db_commit(db);
 }
 
+/* Remains of this round of the log behind its end: from the next write on they are of an earlier one, so no later start
+ * meets them again. A disk that is full puts that off. */
+static int begin_log_anew(struct db *db)
+{
+	int err = db_error(sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL));
+	return err == ERR_NO_SPACE ? 0 : err;
+}
+
+/* Nothing was written yet, and nobody else writes: the database is locked. To close it would copy into it what can be read
+ * of the log. */
+static int look_at_log(struct db *db, struct str path, bool takes_broken)
+{
+	int err = wal_look(path, &db->log);
+	if (!err && db->log == WAL_BROKEN && !takes_broken)
+		err = ERR_CORRUPT;
+	if (!err && (db->log == WAL_LOOSE || db->log == WAL_TORN))
+		err = begin_log_anew(db);
+	if (err)
+		sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	return err;
+}
+
 int db_open(struct str path, const struct db_options *options, struct db *out)
 {
 	if (path.n == 0 || path.n > DB_PATH_MAX || str_find_byte(path, '\0') >= 0)
@@ -241,6 +263,8 @@ int db_open(struct str path, const struct db_options *options, struct db *out)
 	}
 	if (!err)
 		err = take_lock(&db);
+	if (!err)
+		err = look_at_log(&db, path, options->takes_broken_log);
 	if (err) {
 		db_close(&db);
 		return err;

@@ -14,11 +14,13 @@
 #define DB_SQLITE_H
 
 #include "base/err.h"
+#include "db/wal.h"
 
 #include <sqlite3.h>
 
 struct db {
 	sqlite3 *handle; /* NULL when closed */
+	enum wal_state log; /* as it was found when the database was opened; WAL_NONE of a new one */
 	sqlite3_stmt *begin, *commit, *hold; /* private: NULL until they are needed */
 	bool careful, held, lost; /* private: see db_be_careful. held: a transaction is open by `hold`; lost: SQLite rolled it back */
 };
@@ -31,12 +33,14 @@ struct db_options {
 	uint32_t checkpoint_pages;  /* WAL length at which a commit checkpoints by itself; 0: the owner checkpoints */
 	uint32_t busy_timeout_ms;   /* how long to wait for another process's lock at open */
 	const char *vfs;            /* NULL: the default one */
+	bool takes_broken_log;      /* opens it without what cannot be read of its log: for copies */
 };
 
 /* Opens or creates the file (path: at most 4095 bytes, no NUL) in WAL mode with locking_mode=EXCLUSIVE, persistent WAL,
  * secure_delete=OFF, temp_store=MEMORY, cache_spill=OFF, defensive, untrusted schema; takes the lock at once.
- * ERR_UNAVAILABLE: another process has it; ERR_CORRUPT: not a database; ERR_NO_SPACE, ERR_IO, ERR_NOT_FOUND
- * (folder). */
+ * ERR_UNAVAILABLE: another process has it; ERR_CORRUPT: not a database, or its log is WAL_BROKEN (wal_look tells), and then
+ * neither was written to; ERR_NO_SPACE, ERR_IO, ERR_NOT_FOUND (folder). After WAL_LOOSE and WAL_TORN the next write begins
+ * a new round of the log. */
 int db_open(struct str path, const struct db_options *options, struct db *out) MUST_CHECK;
 
 /* Finalize the statements first. Accepts a closed or zeroed one. */

@@ -1,5 +1,6 @@
-/* wal.h: the form of SQLite's write-ahead log (https://sqlite.org/fileformat2.html#walformat), as far as we look at it
- * ourselves: is there a log that SQLite would read, and is it whole. */
+/* wal.h: SQLite's write-ahead log (https://sqlite.org/fileformat2.html#walformat), as far as we look at it ourselves.
+ * SQLite reads it up to the last transaction before the first frame that is broken, and what stands behind that is gone
+ * without a word: so who must know looks before anything opens the database for writing. */
 #ifndef DB_WAL_H
 #define DB_WAL_H
 
@@ -8,22 +9,24 @@
 #define WAL_HEADER       32
 #define WAL_FRAME_HEADER 24
 
-/* Numbers in it are big-endian. */
-uint32_t wal_number(const unsigned char *p);
-
-/* What its checksums go on with, from frame to frame. */
-struct wal_sum {
-	bool big; /* the order of bytes in sums */
-	uint32_t sum[2];
+enum wal_state {
+	WAL_NONE,  /* it is missing or empty */
+	WAL_WHOLE, /* behind the last transaction that SQLite will read stands nothing of this round of the log */
+	WAL_LOOSE, /* there stands something, but the end of no transaction: a COMMIT was broken off, most likely */
+	WAL_TORN,  /* there stands the end of one: what a power cut leaves of a transaction that was not synced. Or the last one
+	            * that was, and is damaged: nothing here could tell the two apart. Or the log's own header is no header */
+	WAL_BROKEN /* and another transaction followed it. That began when the first was synced, so the log was damaged later: what
+	            * SQLite would not read was promised to somebody */
 };
 
-/* False when it is no header of a log; *sum is that of the header, with which the first frame goes on. */
-bool wal_header_is_good(const unsigned char header[WAL_HEADER], struct wal_sum *sum);
+/* Looks at the log of the database at this path (at most 4085 bytes): DATABASE-wal, which is only read. What the disk
+ * cannot read of it counts as zeros. Not while anybody has the database open. Reads the log once, and sums it up (4 MB:
+ * some milliseconds). That WAL_BROKEN is certain needs an owner who begins no COMMIT before the last one was synced, as
+ * the gate is, and SQLite itself with synchronous=FULL. ERR_LIMIT (path), or why it cannot be opened. */
+int wal_look(struct str database, enum wal_state *out) MUST_CHECK;
 
-/* Adds n bytes, a multiple of 8. */
-void wal_sum_add(struct wal_sum *sum, const unsigned char *p, size_t n);
-
-/* Whether the sum is the one that stands at p, 8 bytes. */
-bool wal_sum_is(const struct wal_sum *sum, const unsigned char *p);
+/* The header of a log without frames, of a database with pages of so many bytes: beside it, it says that the database has
+ * all its changes. SQLite takes it for a log, and begins it anew with the next write. */
+void wal_header_make(uint32_t page_size, unsigned char out[WAL_HEADER]);
 
 #endif

@@ -209,7 +209,8 @@ static void too_many_descriptors_in_flight_are_tried_again_in_a_while(void **sta
 	assert_int_equal(ipc_send(both.a.channel, 1, STR("1"), fd), 0);
 	assert_int_equal(ipc_send(both.a.channel, 2, STR("behind it"), -1), 0);
 	test_run(both.loop, 300);
-	assert_in_range(tries, 2, 32);
+	assert_in_range(tries, 1, 32);
+	TEST_UNTIL(both.loop, tries >= 2);
 	assert_int_equal(both.b.messages, 0);
 	refuse_descriptors = false;
 	TEST_UNTIL(both.loop, both.b.messages == 2);

@@ -23,6 +23,7 @@
 
 #define FILE_SIZE  (3 * 1024 * 1024)
 #define OUTPUT_MAX (1024 * 1024)
+#define WARM_TRIES 20
 
 struct fixture {
 	struct loop *loop;
@@ -192,11 +193,15 @@ static void a_cold_file_is_read_by_the_helper_and_leaves_in_order(void **state)
 	queue_much(&c);
 	assert_all_comes(&c);
 	assert_true(!f->tells || loop_cold_reads(f->loop) > 0);
-	/* Now it is warm, and needs no helper. */
-	uint64_t reads = loop_cold_reads(f->loop);
-	queue_range(&c, 0, 1500000);
-	stream_flush(c.stream);
-	assert_all_comes(&c);
+	/* Now it is warm, and needs no helper; a kernel that is short of memory makes it cold again now and then. */
+	uint64_t reads;
+	int tries = 0;
+	do {
+		reads = loop_cold_reads(f->loop);
+		queue_range(&c, 0, 1500000);
+		stream_flush(c.stream);
+		assert_all_comes(&c);
+	} while (loop_cold_reads(f->loop) != reads && ++tries < WARM_TRIES);
 	assert_int_equal(loop_cold_reads(f->loop), reads);
 	disconnect(&c);
 }

@@ -215,6 +215,7 @@ static int allow_basics(scmp_filter_ctx filter)
 	err = err != 0 ? err : allow_controls(filter, basic_controls, COUNT_OF(basic_controls));
 	/* stdio asks terminals for TCGETS */
 	failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, FIONREAD));
+	failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, SIOCOUTQ));
 	failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, TCGETS));
 	/* abort() */
 	failed |=
@@ -228,7 +229,6 @@ static int allow_groups(scmp_filter_ctx filter, uint32_t allow)
 	if (allow & SANDBOX_SOCKETS) {
 		failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(accept4), 1,
 		                           SCMP_A3(SCMP_CMP_MASKED_EQ, SOCK_NONBLOCK, SOCK_NONBLOCK));
-		failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, SIOCOUTQ));
 	}
 	if (allow & SANDBOX_SOCKETPAIR)
 		failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 2, SCMP_A0(SCMP_CMP_EQ, AF_UNIX),

@@ -213,8 +213,15 @@ struct day {
 	struct stream *stream;
 	struct tls_context *context;
 	int fd;
-	int done;
+	bool closed, done; /* the day is over when both are so, whichever comes first */
+	int synced;
 };
+
+static void end_of(struct day *day)
+{
+	if (day->closed && day->done)
+		loop_stop(day->loop);
+}
 
 static size_t on_input(void *owner, struct str bytes)
 {
@@ -229,7 +236,8 @@ static void on_closed(void *owner, int err)
 	struct day *day = owner;
 	(void)err;
 	stream_free(&day->stream);
-	loop_stop(day->loop);
+	day->closed = true;
+	end_of(day);
 }
 
 static const struct stream_events events = { on_input, NULL, on_closed };
@@ -243,7 +251,9 @@ static int sync_job(struct loop_job *job)
 static void sync_done(struct loop_job *job, int result)
 {
 	struct day *day = job->owner;
-	day->done += result == 0;
+	day->synced = result;
+	day->done = true;
+	end_of(day);
 }
 
 static int serve(void *data)
@@ -255,7 +265,7 @@ static int serve(void *data)
 	loop_run(day->loop);
 	loop_helper_free(&helper);
 	loop_free(&day->loop);
-	return day->done == 1 ? 0 : 1;
+	return day->synced == 0 ? 0 : 1;
 }
 
 static void client_of(int fd)
@@ -266,7 +276,6 @@ static void client_of(int fd)
 	SSL_set_fd(ssl, fd);
 	if (SSL_connect(ssl) != 1 || SSL_write(ssl, "hello", 5) != 5 || SSL_read(ssl, echo, sizeof echo) != 5)
 		_exit(1);
-	usleep(20000); /* the helper's job comes back */
 	SSL_shutdown(ssl);
 	_exit(0);
 }

@@ -225,7 +225,7 @@ static void read_input(struct stream *stream)
 		if (keep)
 			buf_commit(&stream->kept, (size_t)got);
 		offer(stream, keep ? buf_str(&stream->kept) : str_of(to, (size_t)got), keep);
-	} else if (got == 0) {
+	} else if (got == 0 || (got == ERR_CLOSED && stream->hears_out)) {
 		stream->ended = true;
 		do_later(stream);
 		if (stream->events->end_read)
@@ -245,8 +245,9 @@ static void shake_hands(struct stream *stream)
 	if (result == 1) {
 		stream->tls = STREAM_TLS;
 		loop_timeout_touch(stream->loop, &stream->timeout);
-		/* The client's first command may have come with the end of the handshake. */
-		stream->read_again = SSL_has_pending(stream->ssl);
+		/* The client's first command may have come with the end of the handshake: from OpenSSL 3.2 on SSL_has_pending
+		 * does not count it. */
+		stream->read_again = true;
 		do_later(stream);
 		if (stream->tls_done)
 			stream->tls_done(stream->owner);
@@ -290,13 +291,24 @@ struct str stream_tls_cipher(const struct stream *stream)
 
 /* --- output and the end --- */
 
+/* RFC 8446, 6.1: without it the client cannot tell our end from one that somebody else made. False: the socket has no room
+ * for it now. */
+static bool say_end_of_tls(struct stream *stream)
+{
+	ERR_clear_error();
+	int result = SSL_shutdown(stream->ssl);
+	stream->blocked = result < 0 && SSL_get_error(stream->ssl, result) == SSL_ERROR_WANT_WRITE;
+	return !stream->blocked;
+}
+
 static void shut_output(struct stream *stream)
 {
-	stream->shut = true;
-	if (stream->tls == STREAM_TLS) {
-		ERR_clear_error();
-		(void)SSL_shutdown(stream->ssl);
+	if (stream->tls == STREAM_TLS && !say_end_of_tls(stream)) {
+		if (stream->finishing && !stream->hurried)
+			loop_timeout_set(stream->loop, &stream->timeout, stream->linger);
+		return;
 	}
+	stream->shut = true;
 	if (stream->finishing && stream->no_linger) {
 		tell_closed(stream, 0); /* the end of our side leaves when the owner frees the stream */
 		return;
@@ -313,6 +325,14 @@ static void send_output(struct stream *stream)
 {
 	bool sent;
 	int err = stream_send(stream, &sent);
+	if (err == ERR_CLOSED && stream->hears_out) {
+		stream->deaf = stream->shut = true;
+		err = 0;
+	}
+	if (stream->deaf) {
+		sent = !outq_empty(&stream->out);
+		outq_free(&stream->out);
+	}
 	if (err != 0) {
 		tell_closed(stream, err);
 		return;
@@ -341,7 +361,7 @@ static void tell_ended(struct stream *stream)
 /* What follows from an empty queue: the handshake, the end of our side, the news that the client is gone. */
 static void after_output(struct stream *stream)
 {
-	if (!outq_empty(&stream->out) || stream->held)
+	if (!outq_empty(&stream->out) || stream->held || stream->blocked)
 		return;
 	if (stream->finishing) {
 		if (!stream->shut)
@@ -398,7 +418,7 @@ static void on_ready(void *owner, int events)
 		shake_hands(stream);
 	else if (wants_input(stream) && ((events & LOOP_READ) || stream->read_wants_write))
 		read_input(stream);
-	if (alive(stream) && (!outq_empty(&stream->out) || stream->finishing))
+	if (alive(stream) && (!outq_empty(&stream->out) || stream->finishing || (stream->ending && !stream->shut)))
 		do_later(stream);
 	if (leave(stream))
 		update_watch(stream);
@@ -450,6 +470,10 @@ void stream_finish(struct stream *stream, uint64_t linger_ms)
 	loop_timeout_set(stream->loop, &stream->timeout, stream->shut ? stream->linger : MAX(stream->linger, stream->write_timeout));
 	if (!stream->in_input)
 		buf_free(&stream->kept);
+	if (stream->tls == STREAM_TLS_HANDSHAKE) {
+		outq_free(&stream->out);
+		stream->no_linger = true;
+	}
 	do_later(stream);
 }
 
@@ -471,6 +495,11 @@ void stream_end_output(struct stream *stream)
 {
 	stream->ending = true;
 	do_later(stream);
+}
+
+void stream_hear_out(struct stream *stream)
+{
+	stream->hears_out = true;
 }
 
 struct outq *stream_output(struct stream *stream)

@@ -53,7 +53,8 @@ void stream_free(struct stream **stream);
 
 /* Sends what is queued, shuts down the sending side, waits for the other side's end (so that the last answer is not
  * lost to a reset) for at most `linger_ms`, and calls closed(). While something is queued the client has as long as ever
- * (stream_set_write_timeout; at least `linger_ms` without progress). Input is ignored from now on. */
+ * (stream_set_write_timeout; at least `linger_ms` without progress). Input is ignored from now on. In the middle of a TLS
+ * handshake nothing can be said: what is queued is dropped and closed() comes at once. */
 void stream_finish(struct stream *stream, uint64_t linger_ms);
 /* For a server that stops: all that takes at most so many milliseconds, and what has not left then is lost. Hurries a
  * finish that has begun, too. */
@@ -64,6 +65,10 @@ void stream_no_linger(struct stream *stream);
 
 /* Shuts down the sending side as soon as what is queued has left; input goes on, and closed(0) tells its end. */
 void stream_end_output(struct stream *stream);
+
+/* Of a plain stream: who closes the other side has said all, and what it has said counts, whatever is still to be sent.
+ * From then on output is dropped as if it had left, also what follows; input goes on to its end, which closed(0) tells. */
+void stream_hear_out(struct stream *stream);
 
 /* File ranges that are not in the page cache are read by the loop's read helper (loop_set_read_helper); the stream
  * goes on when they are there, and its loop never waits for a disk. Without a helper it does.
@@ -91,6 +96,10 @@ bool stream_has_ended(const struct stream *stream);
 /* *all: the other side's system has acknowledged all that was sent (by a Unix socket: its program has read it).
  * ERR_CLOSED: it has refused some, as nobody is there any more. Works until the stream is freed. */
 int stream_is_received(const struct stream *stream, bool *all) MUST_CHECK;
+/* Bytes at the front of the output, since the stream was made, that the other side's system has acknowledged; 0 when that
+ * is not known. Counts on when the stream is over, until it is freed. For plain TCP only: a Unix socket tells what the
+ * kernel holds for it, and TLS has bytes of its own. */
+uint64_t stream_received(const struct stream *stream);
 /* Input is kept that the owner has not taken yet. */
 bool stream_has_input(const struct stream *stream);
 

@@ -44,6 +44,8 @@ struct stream {
 	bool hurried;       /* progress gives a finish no more time */
 	bool no_linger;     /* finished when the output has left */
 	bool shut;          /* our sending side is shut down */
+	bool hears_out;     /* stream_hear_out */
+	bool deaf;          /* the other side reads no more: what is for it is dropped */
 	bool blocked;       /* the socket took no more output */
 	bool corked;        /* the socket gathers what comes into full packets */
 	bool cannot_cork;   /* it is no TCP socket */

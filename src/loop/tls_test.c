@@ -18,6 +18,16 @@
 
 #define OUTPUT_MAX (8 * 1024 * 1024)
 
+/* OpenSSL's own, which from 3.2 on does not count what was read along with the end of a handshake. */
+int __real_SSL_has_pending(const SSL *ssl);
+int __wrap_SSL_has_pending(const SSL *ssl);
+static bool pending_is_hidden;
+
+int __wrap_SSL_has_pending(const SSL *ssl)
+{
+	return pending_is_hidden ? 0 : __real_SSL_has_pending(ssl);
+}
+
 struct secure {
 	struct loop *loop;
 	struct stream *stream;
@@ -25,6 +35,7 @@ struct secure {
 	SSL_CTX *client_ctx;
 	SSL *client;
 	int fd;
+	int server_fd; /* the stream's own, for the test to use too */
 	struct buf got;
 	int done, drains, closes, closed_with;
 	bool start_tls_on_input, pause_on_input;
@@ -80,6 +91,7 @@ static void begin(struct secure *s)
 	buf_free(&key);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
 	s->fd = pair[1];
+	s->server_fd = dup(pair[0]);
 	s->stream = stream_new(s->loop, pair[0], (struct stream_limits){ 1000, OUTPUT_MAX }, &events, s);
 	s->client_ctx = SSL_CTX_new(TLS_client_method());
 	s->client = SSL_new(s->client_ctx);
@@ -93,6 +105,7 @@ static void end(struct secure *s)
 	SSL_free(s->client);
 	SSL_CTX_free(s->client_ctx);
 	close(s->fd);
+	close(s->server_fd);
 	buf_free(&s->got);
 	loop_free(&s->loop);
 }
@@ -254,6 +267,106 @@ static void input_inside_openssl_is_not_forgotten_by_a_pause(void **state)
 	end(&s);
 }
 
+static void a_command_that_comes_with_the_end_of_the_handshake_is_read(void **state)
+{
+	(void)state;
+	for (int hidden = 0; hidden < 2; hidden++) {
+		struct secure s;
+		begin(&s);
+		assert_int_equal(stream_start_tls(s.stream, s.context, on_tls_done), 0);
+		/* Once the client is through the server has all but its last message, which the command follows in one read. */
+		TEST_UNTIL(s.loop, client_shakes_hands(&s));
+		assert_int_equal(s.done, 0);
+		client_writes(&s, "EHLO me\r\n", 9);
+		pending_is_hidden = hidden;
+		TEST_UNTIL(s.loop, s.got.n == 9);
+		pending_is_hidden = false;
+		end(&s);
+	}
+}
+
+static void a_finish_in_the_middle_of_a_handshake_ends_at_once(void **state)
+{
+	(void)state;
+	for (int begun = 0; begun < 2; begun++) {
+		struct secure s;
+		char byte;
+		begin(&s);
+		stream_set_write_timeout(s.stream, 100 * TEST_PATIENCE_MS);
+		assert_int_equal(stream_start_tls(s.stream, s.context, on_tls_done), 0);
+		if (begun)
+			assert_false(client_shakes_hands(&s));
+		test_run(s.loop, 10);
+		/* Nothing can be said now. */
+		outq_add(stream_output(s.stream), STR("* BYE\r\n"));
+		stream_finish(s.stream, 100 * TEST_PATIENCE_MS);
+		TEST_UNTIL(s.loop, s.closes == 1);
+		assert_int_equal(s.closed_with, 0);
+		assert_int_equal(s.done, 0);
+		if (!begun)
+			assert_int_equal(recv(s.fd, &byte, 1, MSG_DONTWAIT), -1); /* and nothing was */
+		end(&s);
+	}
+}
+
+/* How much it took. */
+static size_t fill(int fd)
+{
+	char filler[4096] = { 0 };
+	size_t n = 0;
+	for (size_t piece = sizeof filler; piece > 0; piece /= 2)
+		for (ssize_t sent; (sent = send(fd, filler, piece, MSG_DONTWAIT)) > 0;)
+			n += (size_t)sent;
+	return n;
+}
+
+static void drain(int fd, size_t n)
+{
+	char bytes[4096];
+	while (n > 0) {
+		ssize_t got = recv(fd, bytes, MIN(n, sizeof bytes), MSG_DONTWAIT);
+		assert_true(got > 0);
+		n -= (size_t)got;
+	}
+}
+
+static void the_end_of_tls_waits_for_room_in_the_socket(void **state)
+{
+	(void)state;
+	for (int finished = 0; finished < 2; finished++) {
+		struct secure s;
+		char byte;
+		begin(&s);
+		shake_hands(&s);
+		client_writes(&s, "QUIT", 4); /* by when the client has read its ticket */
+		TEST_UNTIL(s.loop, s.got.n == 4);
+		(void)SSL_read(s.client, &byte, 1);
+		size_t filler = fill(s.server_fd);
+		if (finished) {
+			stream_no_linger(s.stream);
+			stream_finish(s.stream, 2 * TEST_PATIENCE_MS);
+		} else {
+			stream_end_output(s.stream);
+		}
+		test_run(s.loop, 10);
+		assert_int_equal(s.closes, 0);
+		drain(s.fd, filler);
+		TEST_UNTIL(s.loop, SSL_read(s.client, &byte, 1) <= 0 && SSL_get_shutdown(s.client) == SSL_RECEIVED_SHUTDOWN);
+		if (finished)
+			TEST_UNTIL(s.loop, s.closes == 1);
+		end(&s);
+	}
+	/* But not for longer than told. */
+	struct secure s;
+	begin(&s);
+	shake_hands(&s);
+	stream_set_write_timeout(s.stream, 100 * TEST_PATIENCE_MS);
+	(void)fill(s.server_fd);
+	stream_finish(s.stream, 100);
+	TEST_UNTIL(s.loop, s.closes == 1);
+	end(&s);
+}
+
 static void ends_and_garbage_close(void **state)
 {
 	(void)state;
@@ -274,7 +387,7 @@ static void ends_and_garbage_close(void **state)
 	begin(&s);
 	shake_hands(&s);
 	outq_add(stream_output(s.stream), STR("bye"));
-	stream_finish(s.stream, 2000);
+	stream_finish(s.stream, 2 * TEST_PATIENCE_MS);
 	struct buf answer = BUF_INIT(10);
 	client_reads(&s, &answer, 3);
 	assert_true(str_eq(buf_str(&answer), STR("bye")));
@@ -319,6 +432,9 @@ int main(void)
 		cmocka_unit_test(a_blocked_record_may_be_followed_by_more_output),
 		cmocka_unit_test(plaintext_sent_before_the_handshake_never_counts),
 		cmocka_unit_test(input_inside_openssl_is_not_forgotten_by_a_pause),
+		cmocka_unit_test(a_command_that_comes_with_the_end_of_the_handshake_is_read),
+		cmocka_unit_test(a_finish_in_the_middle_of_a_handshake_ends_at_once),
+		cmocka_unit_test(the_end_of_tls_waits_for_room_in_the_socket),
 		cmocka_unit_test(ends_and_garbage_close),
 		cmocka_unit_test(a_wrong_pair_or_text_is_refused),
 	};

@@ -418,6 +418,11 @@ static int ahead(struct mailbox *mailbox, const struct mail_settings *settings, 
 	                    ready);
 }
 
+bool mail_intake_waits(const struct mail_intake *intake)
+{
+	return intake && intake->placing && placing_waits(intake->placing);
+}
+
 int mail_append_ahead(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source,
                       const struct mail_facts *facts, uint64_t slice_us, bool *ready)
 {

@@ -68,6 +68,10 @@ void mail_intake_free(struct mail_intake **intake);
 int mail_append_ahead(struct mailbox *mailbox, const struct mail_settings *settings, const struct mail_source *source,
                       const struct mail_facts *facts, uint64_t slice_us, bool *ready) MUST_CHECK;
 
+/* After such a call that was not ready: nothing goes on before store_place_is_free (store/store_open.h); a look from time to
+ * time is needed all the same. False for NULL. */
+bool mail_intake_waits(const struct mail_intake *intake);
+
 /* The same before mail_deliver. */
 int mail_deliver_ahead(struct account *account, const struct mail_settings *settings, const struct mail_source *source,
                        const struct mail_facts *facts, const struct delivery_claim *claim, uint64_t slice_us,

@@ -161,7 +161,7 @@ static int take_begin(struct parcel_reader *reader, const struct parcel_begin *g
 	} else {
 		result = account_open(reader->store, &begin.account, &reader->account);
 		if (result == ERR_NOT_FOUND)
-			return wrong(reader, result, "the account is not here");
+			return wrong(reader, ERR_UNAVAILABLE, "the account is being moved or removed; try again");
 	}
 	if (result < 0)
 		return result;
@@ -289,6 +289,14 @@ static int store_message(struct parcel_reader *reader, const struct message_arri
 	return result;
 }
 
+/* A message that has come, and whoever sends it is told. */
+static int refuse_coming(struct parcel_reader *reader)
+{
+	if (reader->settings.refused)
+		reader->settings.refused(reader->settings.owner, reader->message.number);
+	return refuse_message(reader, reader->message.number);
+}
+
 /* All its bytes have come. */
 static int end_message(struct parcel_reader *reader)
 {
@@ -304,10 +312,10 @@ static int end_message(struct parcel_reader *reader)
 	reader->counts.messages++;
 	reader->counts.bytes += reader->message.size;
 	if (reader->refuses)
-		return refuse_message(reader, reader->message.number);
+		return refuse_coming(reader);
 	int result = mail_examine(reader->settings.mail.reader, &source, &arrival);
 	if ((result == ERR_SYNTAX || result == ERR_LIMIT) && reader->settings.mode == PARCEL_ADD)
-		result = refuse_message(reader, reader->message.number);
+		result = refuse_coming(reader);
 	else if (result == 0 || result == ERR_SYNTAX)
 		result = store_message(reader, &arrival);
 	mail_spool_free(&reader->spool);
@@ -416,21 +424,14 @@ static int came_before(struct parcel_reader *reader, const struct incoming *inco
 	return source_is_known(reader->account, incoming->mark, message, known);
 }
 
-static int remember(struct parcel_reader *reader, const struct incoming *incoming, const struct parcel_entries *entries)
-{
-	uint64_t numbers[PARCEL_ENTRIES_MAX];
-	for (uint32_t i = 0; i < entries->n; i++)
-		numbers[i] = entries->list[i].message;
-	return has_source(reader) ? source_remember(reader->account, incoming->mark, numbers, entries->n) : 0;
-}
-
 static int add_entries(struct parcel_reader *reader, const struct parcel_entries *entries)
 {
 	struct incoming *incoming = &reader->mailboxes[entries->mailbox - 1];
 	struct loose_entry *list = mem_alloc(PARCEL_ENTRIES_MAX, sizeof *list);
 	struct mailbox *mailbox;
+	uint64_t numbers[PARCEL_ENTRIES_MAX]; /* in the parcel, of those that are in: what was refused may come once more */
 	uint64_t bytes = 0, lost = 0;
-	uint32_t n = 0, passed = 0;
+	uint32_t n = 0, n_numbers = 0, passed = 0;
 	bool known;
 	int result = open_mailbox(reader, incoming, &mailbox);
 	for (uint32_t i = 0; i < entries->n && result == 0; i++) {
@@ -440,6 +441,8 @@ static int add_entries(struct parcel_reader *reader, const struct parcel_entries
 		if (result == 0)
 			result = came_before(reader, incoming, given->message, &known);
 		passed += result == 0 && entry->message && known;
+		if (result == 0 && entry->message)
+			numbers[n_numbers++] = given->message;
 		if (result < 0 || entry->message == 0 || known)
 			continue;
 		result = loose_size(reader->account, entry->message, &entry->size);
@@ -456,8 +459,8 @@ static int add_entries(struct parcel_reader *reader, const struct parcel_entries
 		result = wrong(reader, ERR_LIMIT, "the account's quota is reached");
 	if (result == 0)
 		result = loose_append(mailbox, list, n);
-	if (result == 0)
-		result = remember(reader, incoming, entries);
+	if (result == 0 && has_source(reader))
+		result = source_remember(reader->account, incoming->mark, numbers, n_numbers);
 	for (uint32_t i = 0; i < n && result == 0; i++)
 		claim(reader, list[i].message);
 	reader->counts.entries += result == 0 ? n + passed : 0;
@@ -625,6 +628,7 @@ static int take(struct parcel_reader *reader, const struct parcel_frame *frame)
 		return take_end(reader);
 	case PARCEL_ACK:
 	case PARCEL_RESULT:
+	case PARCEL_REFUSED:
 		break;
 	}
 	return judged(reader, ERR_SYNTAX);

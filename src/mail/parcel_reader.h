@@ -28,6 +28,10 @@ struct parcel_reader_settings {
 	struct account_id source;    /* ADD: a number drawn for what is imported; an entry whose message, by its number in the
 	                              * parcel, came from there into that mailbox before is passed over. All zero: none is */
 	bool made_anew;              /* ADD: nothing is passed over in a mailbox that was missing and is made for the parcel */
+	/* ADD: told of each message that is refused, by its number in the parcel; nothing is remembered of it, so it may come
+	 * once more. Called by parcel_reader_input; the reader must not be freed then. NULL: nobody is told */
+	void (*refused)(void *owner, uint64_t number);
+	void *owner;
 };
 
 struct parcel_counts {

@@ -520,6 +520,58 @@ static void what_imports_brought_to_another_account_says_nothing_of_this(void **
 	account_close(&account);
 }
 
+static void note_refused(void *owner, uint64_t number)
+{
+	set_add(owner, (uint32_t)number, (uint32_t)number);
+}
+
+/* As into account 3, where no message may be larger. */
+static struct parcel_counts import_up_to(uint64_t max_size, struct set *refused)
+{
+	struct parcel_reader_settings settings = { .mail = parcel_test.settings, .max_mailboxes = 1000, .mode = PARCEL_ADD,
+		                                       .spool_directory = str_from_c(parcel_test.to.directory),
+		                                       .account = fixture_account_id(3), .source = { .bytes = { 9 } },
+		                                       .refused = note_refused, .owner = refused };
+	settings.mail.max_message_size = max_size;
+	struct parcel_reader *reader = parcel_reader_new(parcel_test.to.store, &settings);
+	parcel_read_whole(&parcel_test.to, reader, buf_str(&parcel_test.parcel));
+	struct parcel_counts counts = parcel_reader_counts(reader);
+	parcel_reader_free(&reader);
+	return counts;
+}
+
+static void what_an_import_was_refused_is_named_and_may_come_once_more(void **state)
+{
+	struct account *account = fixture_account(&parcel_test.to, 3);
+	struct set refused = SET_INIT;
+	for (uint32_t i = 0; i < 40; i++)
+		parcel_append(parcel_named("INBOX"), i, 0, STR(""));
+	fixture_settle(&parcel_test.from);
+	parcel_write_all(&parcel_test.parcel);
+	assert_int_equal(import_up_to(1, &refused).entries, 0);
+	assert_int_equal(set_count(&refused), 40);
+	set_clear(&refused);
+	struct parcel_counts counts = import_up_to(1 << 20, &refused);
+	assert_int_equal(counts.entries, 40);
+	assert_int_equal(counts.passed, 0);
+	assert_int_equal(import_up_to(1, &refused).passed, 0);
+	set_clear(&refused);
+	assert_int_equal(import_up_to(1 << 20, &refused).passed, 40);
+	assert_int_equal(set_count(&refused), 0);
+	assert_int_equal(account_counts(account).messages, 40);
+	set_free(&refused);
+	account_close(&account);
+}
+
+static void an_account_that_is_not_here_is_to_be_tried_again(void **state)
+{
+	parcel_append(parcel_named("INBOX"), 1, 0, STR(""));
+	fixture_settle(&parcel_test.from);
+	parcel_write_all(&parcel_test.parcel);
+	assert_int_equal(parcel_read(PARCEL_ADD, 3, buf_str(&parcel_test.parcel)), ERR_UNAVAILABLE);
+	assert_int_equal(parcel_read(PARCEL_BACK, 3, buf_str(&parcel_test.parcel)), ERR_UNAVAILABLE);
+}
+
 static void a_quota_stops_an_import(void **state)
 {
 	struct account_id id = fixture_account_id(3);
@@ -693,6 +745,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_leads_to_rows_of_imports_stays_as_long_as_they_do, parcel_set_up, parcel_tear_down),
 		cmocka_unit_test_setup_teardown(what_imports_brought_to_another_account_says_nothing_of_this, parcel_set_up, parcel_tear_down),
 		cmocka_unit_test_setup_teardown(a_quota_stops_an_import, parcel_set_up, parcel_tear_down),
+		cmocka_unit_test_setup_teardown(what_an_import_was_refused_is_named_and_may_come_once_more, parcel_set_up,
+		                                parcel_tear_down),
+		cmocka_unit_test_setup_teardown(an_account_that_is_not_here_is_to_be_tried_again, parcel_set_up, parcel_tear_down),
 		cmocka_unit_test_setup_teardown(damage_makes_one_message_missing_or_ends_a_move, parcel_set_up, parcel_tear_down),
 		cmocka_unit_test_setup_teardown(a_damaged_page_leaves_out_its_entries_alone, parcel_set_up, parcel_tear_down),
 		cmocka_unit_test_setup_teardown(hostile_parcels_are_errors, parcel_set_up, parcel_tear_down),

@@ -179,7 +179,7 @@ static int add_extra(struct found *found, struct account *account, const struct 
 	if (result < 0)
 		return result;
 	char *bytes = mem_alloc_unset((size_t)record->length + 1);
-	size_t n = salvage_read(fd, bytes, (size_t)record->length, record->offset);
+	size_t n = file_read_or_zeros(fd, record->offset, bytes, (size_t)record->length);
 	struct mail_source source = { .bytes = str_of(bytes, n), .fd = -1 };
 	if (!mailbox)
 		mailbox = account_mailbox(account, STR("INBOX"));
@@ -283,7 +283,7 @@ void salvage_sample(struct found *found, struct buf *out)
 	if (!record || segment_fd(found->salvage, record->segment, &fd) < 0)
 		return;
 	char *bytes = mem_alloc(1, SAMPLE_HEADER);
-	size_t n = salvage_read(fd, bytes, (size_t)MIN((uint64_t)SAMPLE_HEADER, record->length), record->offset);
+	size_t n = file_read_or_zeros(fd, record->offset, bytes, (size_t)MIN((uint64_t)SAMPLE_HEADER, record->length));
 	ptrdiff_t end = str_find(str_of(bytes, n), STR("\r\n\r\n"));
 	header_fields_select(str_of(bytes, end < 0 ? n : (size_t)end + 2), names, COUNT_OF(names), false, &fields);
 	header_unfold(str_trim(buf_str(&fields)), out);

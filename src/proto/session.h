@@ -15,6 +15,8 @@ enum session_resume {
 	SESSION_RESUME_WRITABLE, /* when the store is writable again */
 	SESSION_RESUME_DURABLE,  /* when all that the account has written is durable (account_batch): bulk work in slices
 	                            puts one into a batch, so that no COMMIT gets long */
+	SESSION_RESUME_PLACE,    /* when store_place_is_free, and from time to time */
+	SESSION_RESUME_RECEIVED, /* when `received` may tell more, or the client is gone: then for the last time */
 };
 
 struct session_world {
@@ -25,6 +27,9 @@ struct session_world {
 	void (*want_resume)(void *owner, enum session_resume reason);
 	/* The queue has what is to be sent for now; called at the end of each call from outside that wrote something. */
 	void (*flush)(void *owner);
+	/* Bytes of all output so far that have arrived, as far as the owner can see: where it speaks to the client itself, what
+	 * the client's system has acknowledged; else what has left. Compare with sent + total of the queue. */
+	uint64_t (*received)(void *owner);
 	/* A clock that only grows, for the length of slices. */
 	uint64_t (*microseconds)(void *owner);
 	/* The session is over (its last words are queued), or the queue failed: close when it is written. No more input is

@@ -2,16 +2,18 @@
  * walked in order, those that their row still points to are appended to the current segment, and the row is changed;
  * a segment that no row points to is removed.
  *
- *     pick ──▶ move, record by record, large ones piece by piece ──▶ (no row points to it) wait until that is durable ──▶ unlink, forget
- *                                  └─▶ (rows are left: damage) leave it as it is
+ *     pick ──▶ move, record by record, large ones piece by piece ──▶ (no row points to it) wait until that is durable
+ *                     │                  ──▶ its own row: no bytes; wait until that is durable ──▶ unlink, forget
+ *                     └─▶ (rows are left: damage) leave it as it is
  *
  * Crash safety, at every point: 1. A copy is part of the batch that changes its row, so the gate has synced the
  * bytes before the row can be durable; before that the row points to the old place. A copy whose batch never came is
  * dead bytes. 2. A segment is unlinked only when the table says that no row points to it and the batch that said so
- * is durable. Between unlink and the removal of its row in `segment` the file is missing, which the next run takes
- * as unlinked; the gate syncs the folder before the row can be gone. 3. Only bytes whose checksum is right are moved: a
- * damaged record stays where it is, and its segment with it, for `mansio store check` and for people. 4. When a batch is
- * voided, the segment waits for the next round.
+ * is durable. Between unlink and the removal of its row in `segment`, which may be voided, the file is missing: the next
+ * run takes it as unlinked, and nobody else misses it, as its row has no bytes (end = 0) by then; the gate syncs the
+ * folder before the row can be gone, so that no file stays that has no row. 3. Only bytes whose checksum is right are
+ * moved: a damaged record stays where it is, and its segment with it, for `mansio store check` and for people. 4.
+ * When a batch is voided, the segment waits for the next round.
  *
  * Rate: what is copied is taken from what compaction_rate has given since (base/rate.h), and nothing is done, nor a batch
  * begun for it, while that is used up. An order (store_compact_now) does not wait, and takes nothing from it; and when
@@ -53,6 +55,7 @@ struct compaction {
 	uint32_t damaged;  /* of them */
 	uint64_t at, end;  /* the next record; the committed end */
 	bool emptied;      /* no row points to it, as of `batch` */
+	bool cleared;      /* and its own row says so, as of `batch` */
 	uint64_t batch;
 	struct large large;
 	struct account_id id; /* whose number is `account`, to look it up once for many records */
@@ -184,6 +187,7 @@ static int pick(struct store *store, struct compaction *c, bool alone, bool *end
 	c->at = 0;
 	c->end = (uint64_t)db_column_int(find, 1);
 	c->emptied = db_column_int(find, 2) == 0;
+	c->cleared = c->end == 0;
 	c->batch = store_last_batch(store);
 	return 0;
 }
@@ -406,11 +410,18 @@ static int end_walk(struct store *store, struct compaction *c)
 	return 0;
 }
 
+/* In two batches: see 2. above. */
 static int remove_segment(struct store *store, struct compaction *c)
 {
 	int fd;
 	if (store_durable(store) < c->batch || snapshot_pins(store))
 		return 0;
+	if (!c->cleared) {
+		c->cleared = true;
+		c->batch = store_batch(store);
+		db_bind_int(store->sql.segment_clear, 1, c->segment);
+		return db_run(store->sql.segment_clear);
+	}
 	int result = bodylog_remove(store->bodies, c->segment, &fd);
 	if (result < 0)
 		return result;

@@ -649,7 +649,7 @@ static void after_an_order_the_rate_holds_again(void **state)
 	work_for(test, newest, &now, 1, RECORD);
 	uint64_t before = bytes_from(test, newest);
 	store_compact_now(store);
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		(void)store_idle_work(store);
 		fixture_settle(&test->fixture);
 	}

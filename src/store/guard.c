@@ -1,15 +1,13 @@
-/* guard.c: is index.db the one that belongs to the segments beside it? At its start a store cuts off what lies behind the
- * committed end of its segment, and that is right only if index.db and its log are all that there was: with an older
- * or an empty one the cut would take acknowledged mail, which salvage could still have brought back. Looks, and
- * changes nothing. */
+/* guard.c: is there an index.db where there are segments? At its start a store cuts off what lies behind the committed end
+ * of its segment, and that is right only if index.db and its log are all that there was: with an older or an empty one the
+ * cut would take acknowledged mail, which salvage could still have brought back. Of the log db_open tells (db/wal.h), of
+ * the rest this file; it looks, and changes nothing. */
 #include "store/internal.h"
 
 #include "base/checked.h"
-#include "db/wal.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -38,26 +36,14 @@ int guard_segments(struct str directory, uint32_t *last)
 int guard_index(struct str directory, enum guard_finding *out)
 {
 	char path[PATH_BYTES];
-	unsigned char header[WAL_HEADER];
-	struct wal_sum sum;
 	struct stat about;
-	uint32_t last;
+	uint32_t last = 0;
 	snprintf(path, sizeof path, "%.*s/index.db", STR_ARG(directory));
 	if (stat(path, &about) < 0 && errno != ENOENT)
 		return err_from_errno(errno);
-	if (access(path, F_OK) < 0 || about.st_size == 0) {
-		int result = guard_segments(directory, &last);
-		*out = last > 0 ? GUARD_NO_INDEX : GUARD_GOOD;
-		return result;
-	}
-	snprintf(path, sizeof path, "%.*s/index.db-wal", STR_ARG(directory));
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && errno != ENOENT)
-		return err_from_errno(errno);
-	bool good = fd >= 0 && pread(fd, header, sizeof header, 0) == (ssize_t)sizeof header &&
-	            wal_header_is_good(header, &sum);
-	*out = good ? GUARD_GOOD : GUARD_NO_LOG;
-	if (fd >= 0)
-		close(fd);
-	return 0;
+	bool is_there = access(path, F_OK) == 0 && about.st_size > 0;
+	int result = is_there ? 0 : guard_segments(directory, &last);
+	if (result == 0)
+		*out = is_there ? GUARD_INDEX : last > 0 ? GUARD_NO_INDEX : GUARD_NEW;
+	return result;
 }

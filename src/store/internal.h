@@ -21,7 +21,6 @@
 #define UIDVALIDITY_LAST   (UINT32_MAX - (1 << 20)) /* and what follows is another account's, or 0 */
 #define ACCOUNT_BYTES_MAX  (INT64_C(1) << 60) /* of its mail: what no disk has, and sums of it still fit */
 #define PARKED_KEY_MAX     25
-#define DATABASE_PAGE      4096 /* bytes, of index.db: salvage knows no other */
 #define ACCOUNT_BUCKETS    4096 /* of the table by id; a power of two */
 #define RECENT_CHANGES     64   /* remembered per mailbox in memory; sessions that are further behind compare everything */
 #define RECENT_RANGES_MAX  256  /* of one remembered change; a larger one is not remembered */
@@ -79,8 +78,9 @@
 	X(segment_write, "INSERT INTO segment (number, end, messages, bytes) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (number) DO UPDATE SET end = excluded.end, messages = " SEGMENT_COUNT("messages") " + excluded.messages, bytes = " SEGMENT_COUNT("bytes") " + excluded.bytes") \
 	X(segment_less, "UPDATE segment SET messages = " SEGMENT_COUNT("messages") " - ?2, bytes = " SEGMENT_COUNT("bytes") " - ?3 WHERE number = ?1") \
 	X(segment_space, "SELECT count(*), total(end), total(messages), total(bytes) FROM segment")                        \
-	X(segment_to_compact, "SELECT number, end, messages FROM segment WHERE number > ?1 AND number < ?2 AND (bytes + messages * ?3) * 100 < end * ?4 ORDER BY number LIMIT 1") \
+	X(segment_to_compact, "SELECT number, end, messages FROM segment WHERE number > ?1 AND number < ?2 AND (end = 0 OR (bytes + messages * ?3) * 100 < end * ?4) ORDER BY number LIMIT 1") \
 	X(segment_messages, "SELECT messages FROM segment WHERE number = ?1")                                              \
+	X(segment_clear, "UPDATE segment SET end = 0 WHERE number = ?1")                                                   \
 	X(segment_remove, "DELETE FROM segment WHERE number = ?1")                                                         \
 	X(check_account, "SELECT number, id FROM account WHERE number > ?1 AND removed = 0 ORDER BY number LIMIT 1")       \
 	X(check_counters, "SELECT modseq, messages, bytes FROM account WHERE number = ?1")                                 \
@@ -149,6 +149,7 @@ enum loading_part { LOADING_BEGINS, LOADING_MAILBOXES, LOADING_SUBSCRIPTIONS };
 struct loading {
 	struct account *account; /* not in the table */
 	enum loading_part part;  /* what is being read */
+	uint64_t asked_us;       /* clock_monotonic_us when somebody asked for it last */
 };
 
 struct store {
@@ -424,9 +425,9 @@ int sizes_into_entries(struct db *db) MUST_CHECK;
 
 /* guard.c, before the database is opened */
 enum guard_finding {
-	GUARD_GOOD,
+	GUARD_INDEX,    /* there is an index.db */
+	GUARD_NEW,      /* neither one nor mail in segments */
 	GUARD_NO_INDEX, /* index.db is missing or empty, and there are segments */
-	GUARD_NO_LOG,   /* the log is missing or none: index.db may be an old copy, or without its last changes */
 };
 int guard_index(struct str directory, enum guard_finding *out) MUST_CHECK;
 int guard_segments(struct str directory, uint32_t *last) MUST_CHECK; /* the largest number of one with anything in it; 0: none */

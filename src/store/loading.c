@@ -2,10 +2,10 @@
  * in several turns. Owned by the store.
  *
  * What was read of an account stays with the store until somebody asks for it again (account_open goes on at once to
- * the end), or until a batch is voided, which it may have been read from. Of LOADINGS_MAX accounts: further ones are
- * loaded at once, so that each comes to its end, whoever waits for others. Nobody changes rows of mailboxes or
- * subscriptions of an account that is not in memory; the account's own row, whose counters upkeep raises, is read again at
- * the end. An error frees what was read. */
+ * the end), until a batch is voided, which it may have been read from, or until nobody has asked for a minute: who did is
+ * gone. Of LOADINGS_MAX accounts: further ones are loaded at once, so that each comes to its end, whoever waits for others.
+ * Nobody changes rows of mailboxes or subscriptions of an account that is not in memory; the account's own row, whose
+ * counters upkeep raises, is read again at the end. An error frees what was read. */
 #include "store/internal.h"
 
 #include "base/checked.h"
@@ -13,7 +13,8 @@
 #include "base/mem.h"
 #include "store/renaming.h"
 
-#define ROWS_BETWEEN_LOOKS 32 /* at the clock */
+#define ROWS_BETWEEN_LOOKS 32                 /* at the clock */
+#define ABANDONED_US       UINT64_C(60000000) /* not asked for in so long */
 
 /* Of `names`, which come in order, those behind the last that is there: the smallest text behind it ends with one more
  * byte, NUL. */
@@ -181,6 +182,19 @@ int account_load(struct account *account, struct str key)
 
 /* --- some at a time --- */
 
+static void drop(struct store *store, uint32_t i)
+{
+	account_free(&store->loadings[i].account);
+	store->loadings[i] = store->loadings[--store->n_loadings];
+}
+
+static void drop_abandoned(struct store *store, uint64_t now_us)
+{
+	for (uint32_t i = store->n_loadings; i-- > 0;)
+		if (now_us - store->loadings[i].asked_us >= ABANDONED_US)
+			drop(store, i);
+}
+
 static struct loading take(struct store *store, const struct account_id *id)
 {
 	struct loading loading = { .part = LOADING_BEGINS };
@@ -198,6 +212,8 @@ int loading_run(struct store *store, const struct account_id *id, uint64_t end_u
 {
 	struct loading loading = take(store, id);
 	bool done;
+	loading.asked_us = clock_monotonic_us();
+	drop_abandoned(store, loading.asked_us);
 	if (store->n_loadings == LOADINGS_MAX)
 		end_us = UINT64_MAX; /* nothing could be kept of it */
 	if (!loading.account)
@@ -215,5 +231,5 @@ int loading_run(struct store *store, const struct account_id *id, uint64_t end_u
 void loadings_drop(struct store *store)
 {
 	while (store->n_loadings > 0)
-		account_free(&store->loadings[--store->n_loadings].account);
+		drop(store, store->n_loadings - 1);
 }

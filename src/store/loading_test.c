@@ -4,6 +4,7 @@
 #include "store/test_store.h"
 
 #include "base/checked.h"
+#include "base/clock.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -180,6 +181,33 @@ static void only_so_many_are_kept(void **state)
 	store_test_open_account(test);
 }
 
+/* Whoever asked for it is gone: what it takes away from others comes back. */
+static void what_nobody_asks_for_any_more_does_not_count(void **state)
+{
+	struct store_test *test = *state;
+	make_many(&test->fixture, test->account);
+	account_close(&test->account);
+	for (uint32_t i = 2; i < LOADINGS_MAX + 2; i++) {
+		test->account = fixture_account(&test->fixture, i);
+		make_many(&test->fixture, test->account);
+		account_close(&test->account);
+	}
+	fixture_reopen(&test->fixture);
+	struct store *store = test->fixture.store;
+	clock_hold(1000000000);
+	for (uint32_t i = 2; i < LOADINGS_MAX + 2; i++)
+		assert_false(step(test, i));
+	clock_hold(1000000000 + 59999999);
+	assert_false(step(test, 2));
+	clock_hold(1000000000 + 60000000);
+	assert_false(step(test, 1));
+	assert_int_equal(store->n_loadings, 2); /* of them one that was asked for a moment ago */
+	store_test_open_account(test);
+	assert_all(test->account);
+	assert_int_equal(store->n_loadings, 1);
+	clock_hold(0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, store_test_set_up, store_test_tear_down)
@@ -191,6 +219,7 @@ int main(void)
 		TEST(counters_are_those_of_the_end),
 		TEST(damage_in_the_middle_is_told_and_nothing_stays),
 		TEST(only_so_many_are_kept),
+		TEST(what_nobody_asks_for_any_more_does_not_count),
 	};
 #undef TEST
 	return cmocka_run_group_tests(tests, NULL, NULL);

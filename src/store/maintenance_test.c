@@ -97,6 +97,33 @@ static void expunge(struct store_test *test, uint32_t uid)
 	fixture_settle(&test->fixture);
 }
 
+/* A backup and a check miss the file of a segment that has something in it. */
+static void a_segment_whose_removal_was_voided_has_nothing_in_it(void **state)
+{
+	struct store_test *test = *state;
+	char path[128];
+	for (int i = 0; i < 6; i++) {
+		add_large(test->inbox);
+		fixture_settle(&test->fixture);
+	}
+	for (uint32_t uid = 1; uid <= 6; uid++)
+		expunge(test, uid);
+	clock_shift(2 * DAY);
+	snprintf(path, sizeof path, "%s/body/000001.seg", test->fixture.directory);
+	for (int i = 0; i < SLICES && access(path, F_OK) == 0; i++) {
+		fixture_settle(&test->fixture);
+		assert_true(store_idle_work(test->fixture.store));
+	}
+	assert_true(access(path, F_OK) != 0);
+	account_close(&test->account);
+	assert_true(store_void(test->fixture.store, ERR_IO) < 0);
+	store_test_open_account(test);
+	assert_int_equal(fixture_ask(&test->fixture, "SELECT count(*) FROM segment WHERE number = 1 AND end = 0"), 1);
+	fixture_work(&test->fixture); /* the rest of this round, */
+	fixture_work(&test->fixture); /* and the next */
+	assert_int_equal(fixture_ask(&test->fixture, "SELECT count(*) FROM segment WHERE number = 1"), 0);
+}
+
 #define ONLY_SEGMENT "SELECT CASE count(*) WHEN 1 THEN max(number) ELSE 0 END FROM segment"
 
 static void the_current_segment_waits_for_the_command_and_its_space_comes_back_once(void **state)
@@ -161,6 +188,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(many_accounts_to_prune_do_not_keep_compaction_waiting),
 		TEST(a_message_that_goes_in_the_batch_that_began_its_segment_is_not_counted),
+		TEST(a_segment_whose_removal_was_voided_has_nothing_in_it),
 		TEST(the_current_segment_waits_for_the_command_and_its_space_comes_back_once),
 		TEST(no_search_text_of_a_destroyed_account_stays),
 	};

@@ -223,6 +223,11 @@ void parcel_put_end(struct parcel_maker *maker)
 void parcel_put_answer(struct buf *out, const struct parcel_answer *m)
 {
 	size_t at = begin_frame(out, m->type);
+	if (m->type == PARCEL_REFUSED) {
+		wire_put_u64(out, m->number);
+		end_frame(out, at);
+		return;
+	}
 	wire_put_u64(out, m->messages);
 	wire_put_u64(out, m->entries);
 	wire_put_u64(out, m->refused);
@@ -244,17 +249,21 @@ int parcel_answer_next(struct str bytes, struct parcel_answer *out, size_t *used
 		return ERR_INCOMPLETE;
 	m.type = (enum parcel_type)wire_get_u8(&head);
 	uint32_t n = wire_get_u32(&head);
-	if ((m.type != PARCEL_ACK && m.type != PARCEL_RESULT) || n > PARCEL_FRAME_MAX)
+	if ((m.type != PARCEL_ACK && m.type != PARCEL_RESULT && m.type != PARCEL_REFUSED) || n > PARCEL_FRAME_MAX)
 		return ERR_CORRUPT;
 	if (bytes.n - PARCEL_HEAD_SIZE < n)
 		return ERR_INCOMPLETE;
 	struct wire_reader r = wire_reader(str_first(str_from(bytes, PARCEL_HEAD_SIZE), n));
-	m.messages = wire_get_u64(&r);
-	m.entries = wire_get_u64(&r);
-	m.refused = wire_get_u64(&r);
-	m.passed = wire_get_u64(&r);
-	m.keywords = wire_get_u64(&r);
-	m.next = wire_get_u64(&r);
+	if (m.type == PARCEL_REFUSED) {
+		m.number = wire_get_u64(&r);
+	} else {
+		m.messages = wire_get_u64(&r);
+		m.entries = wire_get_u64(&r);
+		m.refused = wire_get_u64(&r);
+		m.passed = wire_get_u64(&r);
+		m.keywords = wire_get_u64(&r);
+		m.next = wire_get_u64(&r);
+	}
 	if (m.type == PARCEL_RESULT) {
 		m.result = (int32_t)wire_get_u32(&r);
 		m.text = wire_get_short(&r, PARCEL_TEXT_MAX);

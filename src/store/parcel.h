@@ -66,6 +66,7 @@ enum parcel_type {
 	/* what the receiver says, in the other direction */
 	PARCEL_ACK = 20,
 	PARCEL_RESULT = 21,
+	PARCEL_REFUSED = 22,
 };
 
 struct parcel_begin {
@@ -235,6 +236,8 @@ struct parcel_answer {
 	uint64_t next;     /* the account's counter, from which all numbers are drawn, behind these entries; without any, as it is */
 	int32_t result;   /* RESULT: 0 or negative enum err; the last frame */
 	struct str text;  /* RESULT: for people, what was wrong and what to do */
+	uint64_t number;  /* REFUSED, which tells nothing else: of a message that has come and is not stored, and would be asked for
+	                   * again: it is too large, or cannot be read as a message. Before any answer that counts it */
 };
 void parcel_put_answer(struct buf *out, const struct parcel_answer *m);
 /* As parcel_next. */

@@ -271,10 +271,15 @@ static void answers_come_back(void **state)
 	struct parcel_answer answer;
 	size_t used;
 	parcel_put_answer(&out, &(struct parcel_answer){ .type = PARCEL_ACK, .messages = 77, .entries = 78 });
-	parcel_put_answer(&out, &(struct parcel_answer){ PARCEL_RESULT, 80, 81, 82, 83, 84, 85, ERR_NO_SPACE, STR("the disk is full") });
+	parcel_put_answer(&out, &(struct parcel_answer){ .type = PARCEL_REFUSED, .number = 79 });
+	parcel_put_answer(&out, &(struct parcel_answer){ PARCEL_RESULT, 80, 81, 82, 83, 84, 85, ERR_NO_SPACE, STR("the disk is full"), 0 });
 	assert_int_equal(parcel_answer_next(buf_str(&out), &answer, &used), 0);
 	assert_int_equal(answer.messages, 77);
 	struct str rest = str_from(buf_str(&out), used);
+	assert_int_equal(parcel_answer_next(rest, &answer, &used), 0);
+	assert_int_equal(answer.type, PARCEL_REFUSED);
+	assert_int_equal(answer.number, 79);
+	rest = str_from(rest, used);
 	assert_int_equal(parcel_answer_next(str_first(rest, rest.n - 1), &answer, &used), ERR_INCOMPLETE);
 	assert_int_equal(parcel_answer_next(rest, &answer, &used), 0);
 	assert_int_equal(answer.passed, 83);

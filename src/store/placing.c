@@ -144,6 +144,21 @@ static bool waits(const struct store *store)
 	return (bodylog_is_full(store->bodies) && !begins_segment) || snapshot_waits(store);
 }
 
+bool placing_waits(const struct placing *p)
+{
+	return p->wait_end_us != 0;
+}
+
+bool store_place_is_awaited(const struct store *store)
+{
+	return store->placings_waiting > 0;
+}
+
+bool store_place_is_free(const struct store *store)
+{
+	return store->placings_waiting > 0 && store_writable(store) && !waits(store);
+}
+
 /* True once it has waited long enough. */
 static bool wait_is_over(struct placing *p)
 {

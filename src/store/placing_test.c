@@ -225,16 +225,24 @@ static void a_full_segment_is_waited_for(void **state)
 	struct placing *placing = placing_new(test->fixture.store), *second = placing_new(test->fixture.store);
 	struct large large;
 	make_large(&large, 'a');
+	struct store *store = test->fixture.store;
 	assert_false(step(test, placing, &large));
+	assert_false(placing_waits(placing));
 	uint32_t before = current_segment(test), slices = 0;
 	for (bool done = false; !done; fixture_settle(&test->fixture)) {
 		done = step(test, placing, &large);
 		assert_false(step(test, second, &large));
+		assert_true(placing_waits(second) && store_place_is_awaited(store) && !store_place_is_free(store));
 	}
 	uint32_t first = add(test, &placing, &large);
 	assert_false(step(test, second, &large)); /* the batch that is open writes into the full one still */
 	assert_int_equal(current_segment(test), before);
+	assert_false(store_place_is_free(store));
 	fixture_settle(&test->fixture);
+	assert_true(store_place_is_free(store));
+	assert_false(step(test, second, &large));
+	slices++;
+	assert_false(placing_waits(second) || store_place_is_awaited(store) || store_place_is_free(store));
 	for (; !step(test, second, &large); slices++)
 		assert_int_equal(current_segment(test), before + 1);
 	assert_true(slices >= 12);
@@ -244,6 +252,24 @@ static void a_full_segment_is_waited_for(void **state)
 	assert_whole(test, last, &large);
 	store_test_reopen(test);
 	assert_whole(test, last, &large);
+	free_large(&large);
+}
+
+/* Its client is gone. */
+static void a_place_is_free_when_who_fills_one_gives_up(void **state)
+{
+	struct store_test *test = begin(state, 256 * 1024);
+	struct placing *placing = placing_new(test->fixture.store), *second = placing_new(test->fixture.store);
+	struct large large;
+	make_large(&large, 'a');
+	assert_false(step(test, placing, &large));
+	fixture_settle(&test->fixture);
+	assert_false(step(test, second, &large));
+	assert_false(store_place_is_free(test->fixture.store));
+	placing_free(&placing);
+	assert_true(store_place_is_free(test->fixture.store));
+	placing_free(&second);
+	assert_false(store_place_is_awaited(test->fixture.store));
 	free_large(&large);
 }
 
@@ -380,6 +406,7 @@ int main(void)
 		TEST(a_voided_batch_makes_it_begin_anew),
 		TEST(nothing_is_written_while_a_batch_is_sealed),
 		TEST(a_full_segment_is_waited_for),
+		TEST(a_place_is_free_when_who_fills_one_gives_up),
 		TEST(what_waits_for_too_long_is_copied_in_one_piece),
 		TEST(a_snapshot_at_its_end_is_waited_for),
 		TEST(a_snapshot_that_is_made_lets_it_be_copied_ahead_again),

@@ -137,6 +137,8 @@ static int move_to_trash(struct mailbox *mailbox, struct mailbox *trash, const s
 
 int pop3_discard(struct mailbox *mailbox, const struct set *uids, bool trash)
 {
+	if (uids->n == 0)
+		return 0; /* no trash is made for nothing */
 	struct mailbox *to = mailbox;
 	struct set expunged = SET_INIT;
 	int result = trash ? trash_of(mailbox->account, &to) : 0;

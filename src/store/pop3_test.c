@@ -128,6 +128,17 @@ static void deleted_mail_goes_where_it_is_to_go(void **state)
 	discard(test, 1, 1, false);
 	assert_int_equal(count_in(test->inbox), 3);
 	struct mailbox *trash = account_mailbox(test->account, STR("Trash"));
+	assert_int_equal(mailbox_delete(trash), 0);
+	fixture_settle(&test->fixture);
+	assert_int_equal(pop3_discard(test->inbox, &SET_INIT, true), 0);
+	assert_null(account_mailbox(test->account, STR("Trash")));
+	discard(test, 4, 4, true);
+	trash = account_mailbox(test->account, STR("Trash"));
+	assert_int_equal(count_in(trash), 1);
+	assert_int_equal(mailbox_delete(trash), 0);
+	fixture_settle(&test->fixture);
+	assert_int_equal(mailbox_create(test->account, STR("Trash"), SPECIAL_USE_TRASH, UINT32_MAX, &trash), 0);
+	fill(test, 1);
 	assert_int_equal(count_in(trash), 0);
 	discard(test, 2, 2, true);
 	assert_int_equal(count_in(trash), 1);

@@ -299,7 +299,7 @@ static int write_copy(int in, uint64_t size, const char *to)
 	int out = open(to, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), result = out < 0 ? err_from_errno(errno) : 0;
 	char *chunk = mem_alloc_unset(COPY_CHUNK);
 	for (uint64_t at = 0; at < size && result == 0;) {
-		size_t n = salvage_read(in, chunk, (size_t)MIN(size - at, (uint64_t)COPY_CHUNK), at);
+		size_t n = file_read_or_zeros(in, at, chunk, (size_t)MIN(size - at, (uint64_t)COPY_CHUNK));
 		if (n == 0)
 			break;
 		result = file_write_at(out, at, str_of(chunk, n));
@@ -348,31 +348,6 @@ static void mend_header(const char *name)
 	close(fd);
 }
 
-/* The log ends where its checksums say: no frame of this round of it is broken. SQLite itself ends silently at the first
- * that is, so that acknowledged changes would be missing without a word. */
-static bool log_is_whole(const char *name)
-{
-	unsigned char header[WAL_HEADER], *frame = mem_alloc(1, WAL_FRAME_HEADER + DATABASE_PAGE);
-	struct wal_sum sum;
-	uint64_t at = WAL_HEADER;
-	int fd = open(name, O_RDONLY | O_CLOEXEC);
-	bool whole = fd >= 0 && salvage_read(fd, (char *)header, sizeof header, 0) == sizeof header;
-	whole = whole && wal_header_is_good(header, &sum) && wal_number(header + 8) == DATABASE_PAGE;
-	while (whole) {
-		size_t n = salvage_read(fd, (char *)frame, WAL_FRAME_HEADER + DATABASE_PAGE, at);
-		if (n < WAL_FRAME_HEADER + DATABASE_PAGE || memcmp(frame + 8, header + 16, 8) != 0)
-			break; /* frames of an earlier round, or the end */
-		wal_sum_add(&sum, frame, 8);
-		wal_sum_add(&sum, frame + WAL_FRAME_HEADER, DATABASE_PAGE);
-		whole = wal_sum_is(&sum, frame + 16);
-		at += n;
-	}
-	if (fd >= 0)
-		close(fd);
-	mem_free(frame);
-	return whole;
-}
-
 /* --- opening --- */
 
 static int open_copy(struct salvage_index_private *private)
@@ -409,12 +384,13 @@ static void remove_copy(struct salvage_index_private *private)
 static int copy_database(struct salvage_index *index, struct str folder, int *unread)
 {
 	char from[PATH_BYTES], to[PATH_BYTES + 16];
+	enum wal_state log = WAL_NONE;
 	snprintf(from, sizeof from, "%.*s/index.db-wal", STR_ARG(folder));
 	snprintf(to, sizeof to, "%s-wal", index->private->copy);
 	int result = copy_file(from, to, unread);
 	if (result < 0 || (*unread < 0 && *unread != ERR_NOT_FOUND))
 		return result;
-	if (*unread == ERR_NOT_FOUND || !log_is_whole(to))
+	if (wal_look(str_from_c(index->private->copy), &log) < 0 || log != WAL_WHOLE)
 		tell(index, true, "index.db-wal, the log of the last changes, is missing or not whole");
 	snprintf(from, sizeof from, "%.*s/index.db", STR_ARG(folder));
 	return copy_file(from, index->private->copy, unread);

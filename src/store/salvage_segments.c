@@ -5,6 +5,7 @@
 #include "store/salvage_segments.h"
 
 #include "base/checked.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "db/ahead.h"
 #include "db/bodylog.h"
@@ -16,7 +17,6 @@
 #include <unistd.h>
 
 #define WINDOW        ((size_t)1024 * 1024)
-#define BLOCK         4096 /* what is given up when the disk cannot read it */
 #define NAMES_MAX     1000000
 
 struct scan {
@@ -38,35 +38,13 @@ struct scan {
 
 /* --- bytes of one file --- */
 
-size_t salvage_read(int fd, char *to, size_t n, uint64_t at)
-{
-	size_t got = 0;
-	while (got < n) {
-		ssize_t more = pread(fd, to + got, n - got, (off_t)(at + got));
-		if (more < 0 && errno == EINTR)
-			continue;
-		if (more == 0)
-			break;
-		if (more > 0) {
-			got += (size_t)more;
-			continue;
-		}
-		size_t lost = MIN(n - got, BLOCK - (size_t)((at + got) % BLOCK));
-		ssize_t alone = pread(fd, to + got, lost, (off_t)(at + got));
-		if (alone < (ssize_t)lost)
-			memset(to + got, 0, lost);
-		got += lost;
-	}
-	return got;
-}
-
 /* Up to n bytes (at most WINDOW) from `at`; fewer only at the end of the file. Valid until the next call. */
 static struct str bytes_at(struct scan *scan, uint64_t at, size_t n)
 {
 	n = (size_t)MIN((uint64_t)n, scan->size - MIN(at, scan->size));
 	if (at < scan->window_at || at + n > scan->window_at + scan->window_n) {
 		scan->window_at = at;
-		scan->window_n = salvage_read(scan->fd, scan->window, (size_t)MIN((uint64_t)WINDOW, scan->size - at), at);
+		scan->window_n = file_read_or_zeros(scan->fd, at, scan->window, (size_t)MIN((uint64_t)WINDOW, scan->size - at));
 		scan->world->progress(scan->owner, scan->done + at, scan->found->bytes);
 	}
 	return str_of(scan->window + (at - scan->window_at), MIN(n, scan->window_n - (size_t)(at - scan->window_at)));

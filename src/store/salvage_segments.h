@@ -63,9 +63,6 @@ const struct salvage_record *salvage_records_of(const struct salvage_segments *s
 const struct salvage_record *salvage_record_at(const struct salvage_segments *segments, uint32_t segment,
                                                uint64_t offset);
 
-/* Bytes of a file, fewer than n only at its end; blocks that the disk cannot read are zeros. */
-size_t salvage_read(int fd, char *to, size_t n, uint64_t at);
-
 /* A descriptor of a segment's file, the caller's to close. */
 int salvage_segment_open(const struct salvage_segments *segments, uint32_t segment, int *fd) MUST_CHECK;
 

@@ -207,15 +207,21 @@ static int remove_leftovers(struct store *store)
 	return result == ERR_CORRUPT ? 0 : result;
 }
 
+/* What is committed while it opens is synced by SQLite itself, one transaction after the other (db/wal.h counts on that);
+ * afterwards the gate sees to it. */
 static int open_database(struct store *store, struct str path, const char **what)
 {
 	struct db_options options = { .cache_kb = store->settings.database_cache_kb, .page_size = DATABASE_PAGE,
-		                      .busy_timeout_ms = LOCK_WAIT_MS, .vfs = VFS_NAME };
+		                      .sync_full = true, .busy_timeout_ms = LOCK_WAIT_MS, .vfs = VFS_NAME };
+	enum wal_state log;
 	int result = vfs_register();
 	if (result == 0)
 		result = gate_settle(path);
 	if (result == 0)
 		result = db_open(path, &options, &store->db);
+	if (result == ERR_CORRUPT && wal_look(path, &log) == 0 && log == WAL_BROKEN)
+		*what = "index.db-wal, the log of the last changes: it is damaged, and changes that were acknowledged stand behind the "
+		        "damage (nothing was cut off)";
 	if (result == 0) {
 		result = db_migrate(&store->db, &schema);
 		if (result < 0 && result != ERR_UNSUPPORTED)
@@ -223,10 +229,12 @@ static int open_database(struct store *store, struct str path, const char **what
 	}
 	if (result == 0)
 		result = prepare_statements(store);
-	return result == 0 ? remove_leftovers(store) : result;
+	if (result == 0)
+		result = remove_leftovers(store);
+	return result == 0 ? db_exec(&store->db, "PRAGMA synchronous=NORMAL") : result;
 }
 
-/* Where new bodies go. Without the log of the last changes nobody knows where the committed ones end: then nothing is cut
+/* Where new bodies go. Without a whole log of the last changes nobody knows where the committed ones end: then nothing is cut
  * off, and a new segment begins. A number that no segment can have (or none after it) is damage. */
 static int open_bodies(struct store *store, enum guard_finding finding)
 {
@@ -239,7 +247,7 @@ static int open_bodies(struct store *store, enum guard_finding finding)
 	if (result == 0)
 		result =
 			db_query_int(&store->db, "SELECT ifnull((SELECT end FROM segment ORDER BY number DESC LIMIT 1), 0)", &end);
-	if (result == 0 && finding == GUARD_NO_LOG)
+	if (result == 0 && finding == GUARD_INDEX && store->db.log != WAL_WHOLE)
 		result = guard_segments(store->settings.directory, &last);
 	if (result == 0 && (segment < 0 || segment > BODYLOG_SEGMENT_MAX || end < 0))
 		result = ERR_CORRUPT;
@@ -271,7 +279,7 @@ int store_open(const struct store_settings *settings, const struct store_world *
 {
 	struct store *store = mem_alloc(1, sizeof *store);
 	struct buf path = BUF_INIT(PATH_MAX_BYTES);
-	enum guard_finding finding = GUARD_GOOD;
+	enum guard_finding finding = GUARD_INDEX;
 	store->directory = BUF_INIT(PATH_MAX_BYTES);
 	store->scratch = BUF_INIT(SCRATCH_MAX);
 	store->dropped = BUF_INIT(DROPPED_MAX);
@@ -315,6 +323,11 @@ int store_open(const struct store_settings *settings, const struct store_world *
 	else
 		*out = store;
 	return result;
+}
+
+bool store_log_was_torn(const struct store *store)
+{
+	return store->db.log == WAL_TORN;
 }
 
 void store_change_settings(struct store *store, const struct store_settings *settings)

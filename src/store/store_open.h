@@ -4,6 +4,8 @@
 
 #include "store/store.h"
 
+#define DATABASE_PAGE 4096 /* bytes, of index.db: salvage and restore know no other */
+
 struct store_settings {
 	struct str directory;      /* of the shard, absolute; made if missing */
 	uint64_t segment_size;     /* bytes */
@@ -40,6 +42,10 @@ struct store_world {
  * ERR_UNAVAILABLE (another process has it). *what: which file or step it was, for the log; static memory. */
 int store_open(const struct store_settings *settings, const struct store_world *world, void *owner, struct store **out,
                const char **what) MUST_CHECK;
+
+/* When it was opened, the log of the last changes ended in some that are not whole. A power cut leaves that of those that
+ * nobody was told of; damage may leave it of the last ones that somebody was. */
+bool store_log_was_torn(const struct store *store);
 
 /* Takes over what can change while it is open: view_memory, change_retention, undelete_window, delivery_lifetime,
  * compaction_rate, quota. */
@@ -178,6 +184,13 @@ void placing_free(struct placing **placing);
  * does nothing while the store is not writable, or something else comes first. ERR_SYNTAX when the file is not what its checksum says; ERR_IO, ERR_NO_SPACE, ERR_NOT_FOUND (account). */
 int placing_step(struct placing *placing, struct account *account, struct str mailbox,
                  const struct message_arrival *arrival, uint64_t end_us, bool *done) MUST_CHECK;
+
+/* It waits for something else, and asking again is of no use before store_place_is_free, but from time to time: it does not
+ * wait for ever. */
+bool placing_waits(const struct placing *placing);
+/* Does one wait? And may it go on? */
+bool store_place_is_awaited(const struct store *store);
+bool store_place_is_free(const struct store *store);
 
 /* Adds a message to a mailbox; all or nothing. The mailbox need not be open. ERR_LIMIT at the end of uids;
  * ERR_SYNTAX when the file is not what its checksum says. */

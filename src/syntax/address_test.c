@@ -3,11 +3,11 @@
 #include "syntax/address.h"
 
 #include "base/buf.h"
-#include "base/clock.h"
 #include "base/mem.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -152,9 +152,9 @@ static void hostile_lists_are_read_in_linear_time(void **state)
 		size_t found, length = strlen(patterns[i]);
 		for (size_t at = 0; at < n; at++)
 			text[at] = patterns[i][at % length];
-		uint64_t start = clock_monotonic_ms();
+		clock_t start = clock(); /* of the processor */
 		assert_int_equal(address_parse_list(str_of(text, n), &arena, 5000, &list, &found), 0);
-		assert_true(clock_monotonic_ms() - start < 1000);
+		assert_true(clock() - start < CLOCKS_PER_SEC);
 		arena_free(&arena);
 	}
 	mem_free(text);

@@ -184,4 +184,8 @@ struct mime_range {
 int mime_parts_find(struct str encoded, const uint32_t *path, size_t n, enum mime_section want,
                     struct mime_range *out) MUST_CHECK;
 
+/* What lies behind `from` of the first header that ends behind it: the message's own, then those of its parts and of messages
+ * in it, in order. ERR_NOT_FOUND: no header ends there; ERR_CORRUPT as above. */
+int mime_parts_header(struct str encoded, uint64_t from, struct mime_range *out) MUST_CHECK;
+
 #endif

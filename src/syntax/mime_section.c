@@ -122,3 +122,16 @@ int mime_parts_find(struct str encoded, const uint32_t *path, size_t n, enum mim
 	}
 	return 0;
 }
+
+int mime_parts_header(struct str encoded, uint64_t from, struct mime_range *out)
+{
+	struct entries s;
+	int err = open_entries(encoded, &s);
+	while (err == 0 && s.now.body_start <= MAX(from, s.now.header_start)) /* it is over, or there is none */
+		err = next_entry(&s);
+	if (err != 0)
+		return err;
+	uint64_t start = MAX(s.now.header_start, from);
+	*out = (struct mime_range){ start, s.now.body_start - start };
+	return 0;
+}

@@ -151,6 +151,34 @@ static void damaged_tables_give_no_wild_range(void **state)
 	buf_free(&encoded);
 }
 
+static void headers_come_one_behind_the_other(void **state)
+{
+	static const char *const headers[] = {
+		"Subject: top\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n", "\r\n",
+		"Content-Type: application/octet-stream\r\n\r\n", "Content-Type: message/rfc822\r\n\r\n",
+		"Subject: three\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n", "\r\n",
+		"Content-Type: application/octet-stream\r\n\r\n", "Content-Type: multipart/mixed; boundary=d\r\n\r\n",
+		"Content-Type: image/gif\r\n\r\n", "Content-Type: message/rfc822\r\n\r\n",
+		"Content-Type: multipart/mixed; boundary=e\r\n\r\n", "\r\n",
+		"Content-Type: multipart/alternative; boundary=f\r\n\r\n", "\r\n", "Content-Type: text/richtext\r\n\r\n",
+	};
+	const struct str text = STR(RFC_EXAMPLE);
+	struct buf encoded = BUF_INIT(65536);
+	struct mime_range range = { 0, 0 };
+	encode(text, &encoded);
+	for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
+		assert_int_equal(mime_parts_header(buf_str(&encoded), range.offset + range.n, &range), 0);
+		assert_int_equal(range.n, strlen(headers[i]));
+		assert_memory_equal(text.p + range.offset, headers[i], range.n);
+	}
+	assert_int_equal(mime_parts_header(buf_str(&encoded), range.offset + range.n, &range), ERR_NOT_FOUND);
+	assert_int_equal(mime_parts_header(buf_str(&encoded), 3, &range), 0); /* the rest of one */
+	assert_int_equal(range.offset, 3);
+	assert_int_equal(range.n, strlen(headers[0]) - 3);
+	assert_int_equal(mime_parts_header(STR("x"), 0, &range), ERR_CORRUPT);
+	buf_free(&encoded);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -158,6 +186,7 @@ int main(void)
 		cmocka_unit_test(rfc_example_headers_and_texts),
 		cmocka_unit_test(part_one_of_a_simple_message_is_its_body),
 		cmocka_unit_test(message_as_the_only_body),
+		cmocka_unit_test(headers_come_one_behind_the_other),
 		cmocka_unit_test(damaged_tables_give_no_wild_range),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,11 +1,11 @@
 /* Messages of the RFCs and broken ones: the tree, what IMAP prints of it, and the limits. */
 #include "syntax/mime.h"
 
-#include "base/clock.h"
 #include "base/mem.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -558,11 +558,11 @@ static void hostile_messages_are_read_in_linear_time(void **state)
 			buf_addf(&text, "Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n", k, k);
 		while (text.n < n)
 			buf_add(&text, str_from_c(patterns[i]));
-		uint64_t start = clock_monotonic_ms();
+		clock_t start = clock(); /* of the processor */
 		struct parsed p = parse(buf_str(&text));
 		bodystructure_print(p.message, true, &out);
 		assert_int_equal(buf_error(&out), 0);
-		assert_true(clock_monotonic_ms() - start < 2000);
+		assert_true(clock() - start < 2 * CLOCKS_PER_SEC);
 		free_parsed(&p);
 		buf_free(&out);
 		buf_free(&text);

@@ -16,7 +16,7 @@ class Curl:
 
     def run(self, service, path="", *options, user=True):
         login = ("-u", f"{self.account.address}:{self.account.password}") if user else ()
-        return self.home.run("curl", "-sS", "--max-time", "30", "--cacert", self.server.certificate, *login, *options,
+        return self.home.run("curl", "-sS", "--cacert", self.server.certificate, *login, *options,
                              f"{service}://localhost:{self.server.ports[service]}/{path}")
 
 

@@ -144,7 +144,7 @@ class Curl(Program):
         self.known = set()
 
     def curl(self, path="", *options):
-        return self.home.run("curl", "-sS", "--max-time", "30", "--cacert", self.server.certificate, "--ssl-reqd", "-u",
+        return self.home.run("curl", "-sS", "--cacert", self.server.certificate, "--ssl-reqd", "-u",
                              f"{self.account.address}:{self.account.password}", *options,
                              f"{self.service}://localhost:{self.port}/{path}")
 

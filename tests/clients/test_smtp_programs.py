@@ -60,7 +60,7 @@ class Curl(Program):
     def send(self, way, account, recipients, data, sender=None):
         login = ["-u", f"{account.address}:{account.password}", "--login-options", f"AUTH={way.mechanism}"]
         scheme = "smtps" if way.tls == "TLS" else "smtp"
-        return self.run("curl", "-sS", "--max-time", "30", "--cacert", self.server.certificate,
+        return self.run("curl", "-sS", "--cacert", self.server.certificate,
                          *(["--ssl-reqd"] if way.tls == "STARTTLS" else []), *(login if way.mechanism else []),
                          "--mail-from", sender or account.address,
                          *[word for one in recipients for word in ("--mail-rcpt", one)],

@@ -13,28 +13,53 @@ from harness.programs import need
 from thunderbird import Failed, Thunderbird
 
 PASSWORD_OVER_TLS = 3  # nsMsgAuthMethod.passwordCleartext
+STARTS_MAX = 4
+
+
+class Supply:
+    """The Thunderbird of a file's tests, and another one where that is of no more use."""
+
+    def __init__(self, make_folder):
+        self.make_folder = make_folder
+        self.started = []
+
+    def get(self):
+        if self.started and self.started[-1].is_of_use():
+            return self.started[-1]
+        self.close()
+        assert len(self.started) < STARTS_MAX, f"Thunderbird was of no use {STARTS_MAX} times"
+        self.started.append(Thunderbird(self.make_folder()))
+        return self.started[-1].start()
+
+    def close(self):
+        for one in self.started:
+            one.stop()
 
 
 @pytest.fixture(scope="module")
-def thunderbird(tmp_path_factory):
+def supply(tmp_path_factory):
     need("thunderbird")
-    with Thunderbird(tmp_path_factory.mktemp("thunderbird")) as one:
+    with contextlib.closing(Supply(lambda: tmp_path_factory.mktemp("thunderbird"))) as one:
         yield one
-        assert not one.complaints()
+        one.close()
+        assert not [complaint for each in one.started if each.ready for complaint in each.complaints()]
+
+
+@pytest.fixture
+def thunderbird(supply):
+    return supply.get()
 
 
 @pytest.fixture
 def set_up(server, thunderbird):
     """Makes accounts in Thunderbird: set_up(account, "imap", "TLS"). After the test they are left alone."""
-    made = []
+    with contextlib.ExitStack() as made:
+        def make(account, kind, tls, **options):
+            one = thunderbird.set_up(server, account, kind, tls, **options)
+            made.callback(lambda: thunderbird.is_of_use() and one.call("leave"))
+            return one
 
-    def make(account, kind, tls, **options):
-        made.append(thunderbird.set_up(server, account, kind, tls, **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.call("leave")
+        yield make
 
 
 def on_server(server, account, mailbox="INBOX"):
@@ -65,7 +90,7 @@ def wait_on_server(server, account, expected, mailbox="INBOX"):
 def get_messages(server, mine, subjects, folder="INBOX"):
     """Has Thunderbird ask an IMAP server, and waits until it has exactly these messages. A busy folder passes over
     being asked, so it is asked again."""
-    for _ in range(10):
+    for _ in range(30):
         mine.call("askForMessages", folder)
         with contextlib.suppress(AssertionError):
             server.wait_for(lambda: mine.subjects(folder) == sorted(subjects), f"{subjects} in Thunderbird", seconds=2)

@@ -5,7 +5,7 @@ const modules = "resource:///modules/accountcreation/";
 
 /* The first true result of condition(); the bound is far beyond what anything takes. */
 async function eventually(what, condition) {
-	const end = Date.now() + 30000;
+	const end = Date.now() + 90000;
 	for (;;) {
 		const result = await condition();
 		if (result) {

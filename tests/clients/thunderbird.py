@@ -19,9 +19,12 @@ import time
 
 BINARY = pathlib.Path("/usr/lib/thunderbird/thunderbird")
 OPERATIONS = pathlib.Path(__file__).with_suffix(".js")
-START_SECONDS = 60
-CALL_SECONDS = 45
+START_SECONDS = 180
+CALL_SECONDS = 120
+ANSWER_SECONDS = CALL_SECONDS + 30  # Marionette itself says that a call took too long; then it is still of use
 STOP_SECONDS = 20
+LOG_TAIL = 6000
+OVERDUE = ("script timeout", "timeout")
 
 PREFERENCES = {
     "marionette.port": 0,
@@ -74,6 +77,10 @@ PREFERENCES = {
     "mailnews.mark_message_read.auto": True,
     "mailnews.mark_message_read.delay": False,
     "mail.identity.default.compose_html": False,
+    # what its POP3 client does, on its standard output
+    "mailnews.pop3.loglevel": "All",
+    "devtools.console.stdout.chrome": True,
+    "browser.dom.window.dump.enabled": True,
 }
 
 
@@ -83,9 +90,10 @@ class Failed(Exception):
 
 class Marionette:
     def __init__(self, port):
-        self.connection = socket.create_connection(("127.0.0.1", port), CALL_SECONDS)
+        self.connection = socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS)
         self.input = self.connection.makefile("rb")
         self.numbers = itertools.count(1)
+        self.answers = True
         self._read()  # who it is
 
     def _read(self):
@@ -98,11 +106,15 @@ class Marionette:
         return json.loads(self.input.read(int(length[:-1])))
 
     def call(self, command, **parameters):
+        """`answers` stays false behind a call that was not answered, or only after its time: what Thunderbird still does for
+        it comes between whatever is called next."""
         number = next(self.numbers)
+        self.answers = False
         data = json.dumps([0, number, command, parameters]).encode()
         self.connection.sendall(b"%d:%s" % (len(data), data))
         kind, answered, error, result = self._read()
         assert (kind, answered) == (1, number), (kind, answered)
+        self.answers = not error or error["error"] not in OVERDUE
         if error:
             told = (error.get("data") or {}).get("text", "")  # by a dialog that nobody expected
             raise Failed(f"{command}: {error['error']}: {error['message']} {told}")
@@ -127,6 +139,7 @@ class Thunderbird:
                              "MOZ_LOG": "sync,IMAP:4", "MOZ_LOG_FILE": str(folder / "imap")}
         self.process = None
         self.marionette = None
+        self.ready = False
         text = "".join(f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in PREFERENCES.items())
         (self.profile / "user.js").write_text(text)
 
@@ -143,6 +156,7 @@ class Thunderbird:
         self.marionette.call("Marionette:SetContext", value="chrome")
         self.marionette.call("WebDriver:SetTimeouts", script=CALL_SECONDS * 1000)
         self._wait("the main window", self._main_window)
+        self.ready = True
         return self
 
     def _wait(self, what, condition):
@@ -164,12 +178,16 @@ class Thunderbird:
                 return True
         return False
 
+    def is_of_use(self):
+        return self.ready and self.process is not None and self.process.poll() is None and self.marionette.answers
+
     def stop(self):
         if self.process is None:
             return
         process, self.process = self.process, None
         try:
-            if self.marionette is not None:
+            if self.marionette is not None and self.marionette.answers:
+                self.marionette.connection.settimeout(STOP_SECONDS)
                 self.marionette.call("Marionette:Quit", flags=["eForceQuit"])
                 self.marionette.close()
                 process.wait(STOP_SECONDS)
@@ -203,13 +221,16 @@ class Thunderbird:
         try:
             answer = self.marionette.call("WebDriver:ExecuteAsyncScript", script=script, args=[operation, parameters],
                                           sandbox="system", newSandbox=True)
-        except Failed as error:
-            raise Failed(f"{operation}{parameters}: {error}") from None
+        except (Failed, OSError) as error:
+            raise self._failed(operation, parameters, error) from None
         if answer is None:
-            raise Failed(f"{operation}{parameters}: no answer")
+            raise self._failed(operation, parameters, "no answer")
         if "error" in answer:
-            raise Failed(f"{operation}{parameters}: {answer['error']}")
+            raise self._failed(operation, parameters, answer["error"])
         return answer["value"]
+
+    def _failed(self, operation, parameters, why):
+        return Failed(f"{operation}{parameters}: {why}\nits log ends:\n{self.log.read_text(errors='replace')[-LOG_TAIL:]}")
 
     def idles(self):
         """Whether what was said last on any IMAP connection is IDLE, and the server's answer to it."""

@@ -2,18 +2,50 @@
 
 import contextlib
 import os
+import pathlib
 import shutil
 import signal
 import sqlite3
-import time
 
 import pytest
 
 from harness import wire
 from harness.material import message
+from harness.server import sleeps
 
 pytestmark = pytest.mark.smoke
 SENDER = "sender@example.net"
+
+
+@contextlib.contextmanager
+def deaf_shards(server):
+    shards = server.processes("shard").values()
+    for pid in shards:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in shards:
+            os.kill(pid, signal.SIGCONT)
+
+
+def port_of(client):
+    return client.line.sock.getsockname()[1]
+
+
+def unread(ports):
+    """Whether something that clients with these ports sent, or their end, is not read yet."""
+    for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, _, queues, *_ = line.split()
+        sending, received = (int(queue, 16) for queue in queues.split(":"))
+        if (sending and int(local.split(":")[1], 16) in ports) or (received and int(remote.split(":")[1], 16) in ports):
+            return True
+    return False
+
+
+def wait_dealt_with(server, smtp, *ports):
+    """Until smtp has read all of these clients and sleeps again: whatever it does about it is done, an order is given."""
+    server.wait_for(lambda: not unread(ports) and sleeps(smtp), "smtp to have read it all")
 
 
 def deliver_without_an_answer(server, clients, account, data, dies):
@@ -21,16 +53,12 @@ def deliver_without_an_answer(server, clients, account, data, dies):
     dies."""
     for client in clients:
         client.begin(SENDER, [account.address])
-    shards = server.processes("shard").values()
     smtp = server.processes("smtp")[0]
-    for pid in shards:
-        os.kill(pid, signal.SIGSTOP)
-    for client in clients:
-        client.line.send(wire.dot_stuffed(data))
-    time.sleep(0.3)  # smtp gives the order to a shard that does not hear it yet
-    os.kill(smtp, signal.SIGSTOP)
-    for pid in shards:
-        os.kill(pid, signal.SIGCONT)
+    with deaf_shards(server):
+        for client in clients:
+            client.line.send(wire.dot_stuffed(data))
+        wait_dealt_with(server, smtp, *map(port_of, clients))
+        os.kill(smtp, signal.SIGSTOP)
     server.wait_for(lambda: found(server, account) == len(clients), "the messages in the mailbox")
     if dies == "smtp":
         server.kill_role("smtp")
@@ -104,20 +132,18 @@ def test_who_gives_up_waiting_is_held_back_and_stored_once(fresh_server):
     """The client goes before the shard has the order done; its next try comes before and after it."""
     server = fresh_server()
     account = server.add_account()
-    shards = server.processes("shard").values()
+    smtp = server.processes("smtp")[0]
     with server.smtp() as client, server.smtp() as other:
         client.begin(SENDER, [account.address])
         other.begin(SENDER, [account.address])
-        for pid in shards:
-            os.kill(pid, signal.SIGSTOP)
-        client.line.send(wire.dot_stuffed(message()))
-        time.sleep(0.3)  # the order is given
-        client.close()
-        time.sleep(0.3)  # and the end was seen
-        other.line.send(wire.dot_stuffed(message()))
-        time.sleep(0.3)
-        for pid in shards:
-            os.kill(pid, signal.SIGCONT)
+        with deaf_shards(server):
+            port = port_of(client)
+            client.line.send(wire.dot_stuffed(message()))
+            wait_dealt_with(server, smtp, port)
+            client.close()
+            wait_dealt_with(server, smtp, port)
+            other.line.send(wire.dot_stuffed(message()))
+            wait_dealt_with(server, smtp, port_of(other))
         code = other.read()[0]
     assert code in (250, 451)
     server.wait_for(lambda: found(server, account) == 1, "the message in the mailbox")
@@ -172,14 +198,11 @@ def test_an_order_of_a_process_that_died_is_stored_once_at_most(fresh_server):
     account = server.add_account()
     with server.smtp() as client:
         client.begin(SENDER, [account.address])
-        shards = server.processes("shard").values()
-        for pid in shards:
-            os.kill(pid, signal.SIGSTOP)
-        client.line.send(wire.dot_stuffed(message()))
-        time.sleep(0.3)
-        os.kill(server.processes("smtp")[0], signal.SIGKILL)
-        for pid in shards:
-            os.kill(pid, signal.SIGCONT)
+        smtp = server.processes("smtp")[0]
+        with deaf_shards(server):
+            client.line.send(wire.dot_stuffed(message()))
+            wait_dealt_with(server, smtp, port_of(client))
+            os.kill(smtp, signal.SIGKILL)
         server.wait_ready()
     with server.smtp() as client:
         client.send_message(SENDER, [account.address], message())

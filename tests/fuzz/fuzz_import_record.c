@@ -34,6 +34,15 @@ static void try_lines(struct str input)
 	struct str rest = input;
 	struct import_line line = { .number = 0 }, again;
 	uint64_t after = 0;
+	unsigned char list[ACCOUNT_ID_SIZE], same[ACCOUNT_ID_SIZE];
+	if (import_head_take(&rest, list) < 0)
+		return;
+	struct buf head = BUF_INIT(100);
+	import_head_print(list, &head);
+	struct str printed_head = buf_str(&head);
+	if (import_head_take(&printed_head, same) < 0 || printed_head.n > 0 || memcmp(list, same, sizeof list) != 0)
+		abort();
+	buf_free(&head);
 	while (rest.n > 0 && import_line_take(&rest, after, &line) == 0) {
 		struct buf printed = BUF_INIT(1 << 20);
 		import_line_print(&line, &printed);

@@ -25,5 +25,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		    (range.offset > whole || range.n > whole - range.offset))
 			abort();
 	}
+	struct mime_range header = { 0, 0 };
+	for (uint64_t at = 0; mime_parts_header(encoded, at, &header) == 0; at = header.offset + header.n)
+		if (header.offset < at || header.n == 0 || header.offset > whole || header.n > whole - header.offset)
+			abort();
 	return 0;
 }

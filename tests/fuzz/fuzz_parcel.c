@@ -50,6 +50,7 @@ static void put_again(struct parcel_maker *maker, const struct parcel_frame *fra
 		break;
 	case PARCEL_ACK:
 	case PARCEL_RESULT:
+	case PARCEL_REFUSED:
 		abort();
 	}
 }

@@ -26,6 +26,11 @@ static void session_client_flush(void *owner)
 {
 }
 
+static uint64_t session_client_received(void *owner)
+{
+	return ((struct session_client *)owner)->out.sent;
+}
+
 static uint64_t session_client_microseconds(void *owner)
 {
 	static uint64_t clock;
@@ -61,6 +66,7 @@ static const struct session_world session_client_world = {
 	.output = session_client_output,
 	.want_resume = session_client_want_resume,
 	.flush = session_client_flush,
+	.received = session_client_received,
 	.microseconds = session_client_microseconds,
 	.close = session_client_close,
 	.fetch = session_client_fetch,

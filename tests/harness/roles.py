@@ -154,6 +154,10 @@ class Role:
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
+    def cpu_seconds(self):
+        """What it has computed, however long it had to wait for a processor."""
+        return server.cpu_seconds(self.process.pid)
+
     def log_text(self):
         return self.log.read_text(errors="replace")
 

@@ -24,10 +24,15 @@ DOMAIN = "example.test"
 PASSWORD = "correct horse battery"
 START_SECONDS = 30
 STOP_SECONDS = 30
+KILL_SECONDS = 20  # for processes to be gone that were killed, or whose supervisor is
+PATIENCE_SECONDS = 60  # only what hangs takes longer
 
 # What must never stand in a log.
 ALARM = re.compile(r"ERROR: \w*Sanitizer|SUMMARY: \w*Sanitizer|runtime error:|Assertion .* failed|stack smashing|"
                    r"double free|corrupted size")
+
+# What status and metrics say of a process that did not answer them in time; metrics also of one that does not run.
+SILENT = re.compile(r'^(?:  |mansio_process_up\{process=")(\w+\.\d+)(?: runs, but has not answered|"\} 0$)', re.MULTILINE)
 
 # Cheap password hashes, no waiting, passwords without TLS: what a test does not say otherwise.
 DEFAULTS = {
@@ -153,7 +158,7 @@ class Server:
         while True:
             if self.process.poll() is not None:
                 raise AssertionError(f"the server ended with {self.process.returncode} at its start\n{self.log_tail()}")
-            status = self.status()
+            status = self.status(counters_of=())
             if status and all(one["ready"] for one in status["processes"]):
                 self.ports = {one["service"]: one["port"] for one in status["listeners"] if one.get("port")}
                 if self._all_answer():
@@ -205,15 +210,15 @@ class Server:
     def kill_everything(self):
         """kill -9 of every process of this server, as a power cut would; start() may follow."""
         self.ports = {}
-        for _ in range(100):
-            pids = self._pids()
-            if not pids:
-                break
+        deadline = time.monotonic() + KILL_SECONDS
+        while pids := self._pids():
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             if self.process is not None:
                 self.process.poll()
+            # who hangs in the kernel still holds the store, and the next start would fail for that
+            assert time.monotonic() < deadline, f"{pids} cannot be killed\n{self.log_tail()}"
             time.sleep(0.01)
         if self.process is not None:
             self.process.wait()
@@ -227,7 +232,12 @@ class Server:
         try:
             self.stop()
         finally:
+            self._remove()
+
+    def _remove(self):
+        try:
             self.kill_everything()
+        finally:
             shutil.rmtree(self.root, ignore_errors=True)
 
     def __enter__(self):
@@ -237,10 +247,7 @@ class Server:
         if kind is None:
             self.close()
         else:
-            try:
-                self.kill_everything()
-            finally:
-                shutil.rmtree(self.root, ignore_errors=True)
+            self._remove()
 
     # ------------------------------------------------------------------ processes
 
@@ -254,7 +261,7 @@ class Server:
                     found.append(int(entry))
         return found
 
-    def assert_nothing_left(self, seconds=5):
+    def assert_nothing_left(self, seconds=KILL_SECONDS):
         deadline = time.monotonic() + seconds
         while self._pids():
             if time.monotonic() > deadline:
@@ -265,7 +272,7 @@ class Server:
 
     def processes(self, role):
         """{index: pid} of a role."""
-        return {one["index"]: one["pid"] for one in self.status()["processes"] if one["role"] == role}
+        return {one["index"]: one["pid"] for one in self.status(counters_of=())["processes"] if one["role"] == role}
 
     def role_pids(self, role):
         """The living processes of a role, whatever the server says of them."""
@@ -282,7 +289,7 @@ class Server:
         self.wait_ready()
         return before, after
 
-    def wait_for(self, condition, what, seconds=20):
+    def wait_for(self, condition, what, seconds=PATIENCE_SECONDS):
         """The first true result of condition()."""
         deadline = time.monotonic() + seconds
         while True:
@@ -336,16 +343,40 @@ class Server:
     def cli_json(self, *arguments):
         return json.loads(self.cli(*arguments, "--json").stdout)
 
-    def status(self):
-        """`mansio status --json`, or None where the server does not answer."""
-        done = self.cli("status", "--json", check=False)
-        if done.returncode != 0:
-            return None
-        return json.loads(done.stdout)
+    def status(self, counters_of=None):
+        """`mansio status --json`, or None where the server does not answer. The server waits a second for its processes and
+        leaves out the counters of one that is silent: it is asked again until all of these roles have answered (None: all
+        processes that are ready)."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            done = self.cli("status", "--json", check=False)
+            if done.returncode != 0:
+                return None
+            status = json.loads(done.stdout)
+            wanted = [one for one in status["processes"] if one["role"] in counters_of] if counters_of is not None else [
+                one for one in status["processes"] if one["ready"]]
+            silent = [one["role"] for one in wanted if not one["answered"]]
+            if not silent:
+                return status
+            assert time.monotonic() < deadline, f"{silent} do not answer\n{self.log_tail()}"
 
-    def sum_of(self, counter):
-        """A number of `mansio status`, of all processes that have it."""
-        return sum(one.get(counter, 0) for one in (self.status() or {"processes": []})["processes"])
+    def sum_of(self, counter, role=None):
+        """A number of `mansio status`, of all processes that have it, or of one role's, which all must have it."""
+        status = self.status(role and (role,))
+        assert status, f"the server does not answer\n{self.log_tail()}"
+        if role is not None:
+            return sum(one[counter] for one in status["processes"] if one["role"] == role)
+        found = [one[counter] for one in status["processes"] if counter in one]
+        assert found, f"nobody counts {counter}"
+        return sum(found)
+
+    def wait_told(self, command, silent=()):
+        """The text of `mansio status` or `mansio metrics` that all processes have answered, but for those that are `silent`."""
+        def told():
+            text = self.cli(command).stdout
+            return set(SILENT.findall(text)) == set(silent) and text
+
+        return self.wait_for(told, f"all processes to answer {command}")
 
     @contextlib.contextmanager
     def password_file(self, password=PASSWORD):
@@ -428,6 +459,18 @@ def _stat(pid):
     except (FileNotFoundError, ProcessLookupError):
         return None
     return text.rpartition(")")[2].split()
+
+
+def cpu_seconds(pid):
+    """User and system time of a process with all its threads."""
+    user, system = _stat(pid)[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def sleeps(pid):
+    """Whether a process waits for something to happen, and has nothing to do until then."""
+    fields = _stat(pid)
+    return fields is not None and fields[0] == "S"
 
 
 def _command_line(pid):

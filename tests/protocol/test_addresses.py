@@ -70,5 +70,9 @@ def test_a_star_is_not_taken_for_a_catch_all(server):
         done = server.cli("alias", "add", address, account.address, check=False)
         assert done.returncode == 2 and "no catch-all" in done.stderr, done.stderr
         assert "mansio alias add NAME@example.test" in done.stderr
+        done = server.cli("account", "add", address, "--generate-password", check=False)
+        assert done.returncode == 2 and "no catch-all" in done.stderr, done.stderr
+        assert "mansio account add NAME@example.test" in done.stderr
     assert server.cli_json("alias", "list", "example.test") is not None
-    assert "*" not in server.cli("alias", "list").stdout
+    for kind in "alias", "account":
+        assert "*" not in server.cli(kind, "list").stdout

@@ -10,7 +10,8 @@ import subprocess
 import pytest
 
 from harness.material import message
-from harness.server import Server
+from harness.programs import need
+from harness.server import Server, binary
 
 PAGE = 4096
 SETTINGS = {"server": {"shards": 2}}
@@ -207,6 +208,76 @@ def test_a_backup_after_one_that_was_copied_as_it_lay_copies_no_bytes_twice(stop
     assert made["damaged_pieces"] == 0 and made["new_messages"] == 21  # all that the shard has, looked at again
     assert len(list((folder(stopped) / "segments").glob("*/*.seg"))) == 2
     assert stopped.cli_json("backup", folder(stopped))["new_messages"] == 0
+
+
+# ---------------------------------------------------------------- messages that are damaged
+
+
+@pytest.fixture
+def bodies(stopped, template):
+    """A segment with mail behind the message "large 0", more than tells whether the segment is the same as before."""
+    stopped.start()
+    for n in range(4):
+        stopped.deliver(template.first, message(f"large {n}", "a line\r\n" * 8000))
+    stopped.stop()
+    stopped.cli("backup", folder(stopped))
+    segment, = [path for path in stopped.directory.glob("shards/00/body/*.seg") if b"large 0" in path.read_bytes()]
+    return segment
+
+
+def flip(path, at):
+    with open(path, "r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+
+
+def test_a_message_that_stays_damaged_is_told_by_every_backup(stopped, template, bodies):
+    shutil.rmtree(folder(stopped))
+    at = bodies.read_bytes().index(b"large 0") + 5000
+    flip(bodies, at)
+    for made_before in range(3):
+        status, made = backup(stopped)
+        assert (status, made["damaged"], made["removed"]) == (1, 1, 0) and len(names(stopped)) == made_before + 1, made
+    assert not list((folder(stopped) / "segments").glob("*/*.*.seg")), "the same bytes are not copied twice"
+    shutil.copytree(stopped.directory, stopped.root / "damaged")
+    status, told = into_empty_folder(stopped)
+    log = stopped.directory / f"{INDEX}-wal"
+    assert (status, told["damaged"], told["salvage"]) == (1, 1, [])
+    assert log.exists(), "of the databases nothing is in doubt"
+    shutil.rmtree(stopped.directory)
+    (stopped.root / "damaged").rename(stopped.directory)
+    flip(bodies, at)  # what was lost came back
+    status, made = backup(stopped)
+    assert (status, made["damaged"], made["removed"]) == (0, 0, 3), made
+    assert asked(stopped, "backup", "verify", folder(stopped))[0] == 0
+    assert backup(stopped)[1]["new_messages"] == 0, "what was found sound is trusted"
+
+
+def test_bytes_that_could_not_be_read_for_a_while_are_fetched_when_they_can(stopped, template, bodies, tmp_path):
+    need("strace")
+    shutil.rmtree(folder(stopped))
+    # the first bytes at once, and then by sectors
+    hides = ["strace", "-f", "-o", tmp_path / "trace", "-P", bodies, "-e", "trace=pread64",
+             "-e", "inject=pread64:error=EIO:when=1..9"]
+    said = subprocess.run([*hides, binary(), "backup", folder(stopped), "--json", "-c", stopped.config], text=True,
+                          capture_output=True, timeout=60, check=False,
+                          env={**stopped.environment, "ASAN_OPTIONS": "detect_leaks=0"})
+    if not said.stdout:
+        pytest.skip("strace is not allowed here")
+    lost = json.loads(said.stdout)["damaged"]
+    assert said.returncode == 1 and 0 < lost < 21
+    assert asked(stopped, "backup", "verify", folder(stopped))[1]["damaged"] == lost
+    assert backup(stopped)[0] == 0
+    assert asked(stopped, "backup", "verify", folder(stopped))[0] == 0
+
+
+def test_a_message_that_was_damaged_later_is_still_good_in_the_backups(stopped, template, bodies):
+    """Nothing of what is there is looked at again, while nothing of it is in doubt."""
+    flip(bodies, bodies.read_bytes().index(b"large 0") + 5000)
+    assert backup(stopped)[0] == 0
+    assert asked(stopped, "backup", "verify", folder(stopped))[0] == 0
 
 
 # ---------------------------------------------------------------- what comes back

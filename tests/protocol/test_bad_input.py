@@ -3,22 +3,24 @@
 Each test ends by showing that the server still serves a good client.
 """
 
+import contextlib
 import os
+import select
 import socket
 import subprocess
-import time
 
 import pytest
 
 from harness import wire
 from harness.material import message
+from harness.server import Server
 
 SETTINGS = {
-    "login": {"timeout": "2s", "max_bad_commands": 5, "max_failures": 3, "max_line": "8KB"},
+    "login": {"max_bad_commands": 5, "max_failures": 3, "max_line": "8KB"},
     "imap": {"max_bad_commands": 20, "max_message_size": "1MB", "max_line": "64KB"},
-    "smtp": {"max_bad_commands": 10, "max_message_size": "1MB", "command_timeout": "2s", "data_timeout": "2s",
-             "max_recipients": 100, "max_transactions": 5},
+    "smtp": {"max_bad_commands": 10, "max_message_size": "1MB", "max_recipients": 100, "max_transactions": 5},
 }
+IMPATIENT = {"login": {"timeout": "2s"}, "smtp": {"command_timeout": "2s", "data_timeout": "2s"}}
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +29,15 @@ def still_serving(server, account):
     server.deliver(account, message(subject="after the storm"))
     with server.pop3(account) as pop3:
         assert pop3.stat()[0] >= 1
+
+
+@pytest.fixture(scope="module")
+def impatient():
+    """Another server, for those who are too slow: a good client may be as slow as that on a busy machine."""
+    with Server(IMPATIENT) as one:
+        one.add_domain()
+        one.add_account("reader")
+        yield one
 
 
 def codes_until_closed(client):
@@ -244,50 +255,46 @@ def test_connections_of_one_address_are_bounded(fresh_server):
 
 # ---------------------------------------------------------------------- too slow, cut off
 
-def test_silence_before_login_ends_the_connection(server):
+def test_silence_before_login_ends_the_connection(impatient):
     for service in ("imap", "pop3"):
-        with server.connect(service) as line:
+        with impatient.connect(service) as line:
             line.read_line()
-            started = time.monotonic()
             assert line.closed()
-            assert time.monotonic() - started < 20
 
 
-def test_trickling_before_login_does_not_stay_for_ever(server):
-    with server.connect("imap") as line:
+def test_trickling_before_login_does_not_stay_for_ever(impatient):
+    with impatient.connect("imap") as line:
         line.read_line()
-        started = time.monotonic()
-        try:
-            while time.monotonic() - started < 20:
-                line.send(b"x")
-                time.sleep(0.2)
-                line.sock.setblocking(False)
-                try:
-                    if line.sock.recv(100) == b"":
-                        break
-                except BlockingIOError:
-                    pass
-                finally:
-                    line.sock.setblocking(True)
-        except OSError:
-            pass
-        assert time.monotonic() - started < 20
+
+        def is_closed():
+            line.send(b"x")
+            return select.select([line.sock], [], [], 0.2)[0] and line.sock.recv(100) == b""
+
+        with contextlib.suppress(ConnectionError):
+            impatient.wait_for(is_closed, "its end")
 
 
-@pytest.mark.parametrize("beginning", [b"", b"EHLO x\r\nMAIL FROM:<a@example.net>\r\n",
-                                       b"EHLO x\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<postmaster>\r\nDATA\r\nhalf"])
-def test_smtp_silence_is_421(server, beginning):
-    with server.smtp(hello=False) as client:
+@pytest.mark.parametrize("beginning, codes", [
+    (b"", []), (b"EHLO x\r\nMAIL FROM:<a@example.net>\r\n", [250, 250]),
+    (b"EHLO x\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<reader@example.test>\r\nDATA\r\nhalf", [250, 250, 250, 354])],
+    ids=["greeting", "command", "data"])
+def test_smtp_silence_is_421(impatient, beginning, codes):
+    with impatient.smtp(hello=False) as client:
         client.line.send(beginning)
-        assert codes_until_closed(client)[-1] == 421
+        assert codes_until_closed(client) == [*codes, 421]
 
 
 def test_a_tls_handshake_that_never_comes(fresh_server):
     server = fresh_server({"tls": {"handshake_timeout": "1s"}})
     with wire.Line.open("127.0.0.1", server.ports["imaps"]) as line:
         assert line.closed()
-    with server.imap(service="imaps") as imap:
-        imap.ok("NOOP")
+
+    def is_served():
+        """Unless the machine is too busy for its handshake."""
+        with contextlib.suppress(OSError, wire.Closed), server.imap(service="imaps") as imap:
+            return imap.ok("NOOP")
+
+    server.wait_for(is_served, "a handshake that comes")
 
 
 def test_clients_that_vanish_at_any_byte(server, account):
@@ -324,11 +331,16 @@ def test_a_client_that_never_reads_costs_bounded_memory(fresh_server):
         imap.line.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         for number in range(200):
             imap.line.send(b"x%d FETCH 1:* (BODY.PEEK[])\r\n" % number)
-        time.sleep(1)
-        assert resident_kilobytes(shard) - before < 40_000
         with server.imap(account) as other:
             other.select()
-        server.wait_for(lambda: sessions(server) == 0, "the server to give that client up")
+        sizes = []
+
+        def is_given_up():
+            sizes.append(resident_kilobytes(shard))
+            return sessions(server) == 0
+
+        server.wait_for(is_given_up, "the server to give that client up")
+        assert max(sizes) - before < 40_000
 
 
 @pytest.mark.parametrize("service", ["imap", "imaps"])
@@ -336,14 +348,18 @@ def test_imap_silence_is_an_autologout(fresh_server, service):
     """RFC 3501 section 5.4; in IDLE too."""
     server = fresh_server({"imap": {"idle_timeout": "1s"}})
     account = server.add_account()
-    for idling in (False, True):
-        with server.imap(account, service=service) as imap:
+
+    def is_logged_out(begin, wanted):
+        """On a busy machine the time may be over before it has begun."""
+        with contextlib.suppress(wire.Closed), server.imap(account, service=service) as imap:
             imap.select()
-            if idling:
-                imap.line.send(b"i IDLE\r\n")
-                assert imap.line.read_line().startswith(b"+")
-            assert imap.line.read_line() == b"* BYE Autologout; idle for too long"
+            imap.line.send(begin)
+            said = list(iter(imap.line.read_line, b"* BYE Autologout; idle for too long"))
             assert imap.line.closed()
+            return said == wanted
+
+    server.wait_for(lambda: is_logged_out(b"", []), "an autologout")
+    server.wait_for(lambda: is_logged_out(b"i IDLE\r\n", [b"+ idling"]), "an autologout in IDLE")
 
 
 def test_pop3_silence_is_an_end_without_a_word(fresh_server):
@@ -351,11 +367,18 @@ def test_pop3_silence_is_an_end_without_a_word(fresh_server):
     server = fresh_server({"pop3": {"timeout": "2s"}})
     account = server.add_account()
     server.deliver(account, message())
-    with server.pop3(account) as pop3:
-        pop3.ok("DELE 1")
-        assert pop3.line.closed()
-    with server.pop3(account) as pop3:
-        assert pop3.stat()[0] == 1
+
+    def is_ended():
+        """On a busy machine the time may be over before DELE comes."""
+        with contextlib.suppress(wire.Closed), server.pop3(account) as pop3:
+            pop3.ok("DELE 1")
+            with pytest.raises(wire.Closed, match="^b''$"):
+                pop3.line.read_line()
+            return True
+
+    server.wait_for(is_ended, "DELE, and silence")
+    with server.imap(account) as imap:
+        assert imap.status("INBOX", "MESSAGES") == {b"MESSAGES": 1}
 
 
 def test_an_smtp_client_that_never_reads_is_given_up(fresh_server):
@@ -363,14 +386,13 @@ def test_an_smtp_client_that_never_reads_is_given_up(fresh_server):
     with server.smtp() as client:
         client.line.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.line.sock.settimeout(0.2)
-        started = time.monotonic()
-        with pytest.raises(OSError):
-            while time.monotonic() - started < 20:
-                try:
-                    client.line.sock.send(b"NOOP\r\n" * 1000)
-                except TimeoutError:
-                    pass
-        assert time.monotonic() - started < 15
+
+        def say():
+            with contextlib.suppress(TimeoutError):
+                client.line.sock.send(b"NOOP\r\n" * 1000)
+
+        with pytest.raises(ConnectionError):
+            server.wait_for(say, "its end")
 
 
 def resident_kilobytes(pid):
@@ -379,7 +401,7 @@ def resident_kilobytes(pid):
 
 def sessions(server):
     """IMAP and POP3 sessions that the shards hold."""
-    return sum(one["sessions"] for one in server.status()["processes"] if one["role"] == "shard")
+    return server.sum_of("sessions", "shard")
 
 
 # ---------------------------------------------------------------------- a full disk
@@ -387,7 +409,6 @@ def sessions(server):
 @pytest.mark.skipif(os.geteuid() != 0, reason="a full disk needs root, to mount a small one")
 def test_a_full_disk_refuses_mail_for_the_time_being_and_loses_nothing(server):
     """452 4.3.1 by SMTP and LMTP, NO [UNAVAILABLE] by IMAP; reading goes on."""
-    from harness.server import Server
     full = Server({"server": {"shards": 1}, "store": {"reserve_free_space": "4MB"}})
     full.directory.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=755", "tmpfs", full.directory],

@@ -5,6 +5,8 @@ import os
 import pty
 import select
 import signal
+import stat
+import subprocess
 import termios
 
 import pytest
@@ -102,6 +104,36 @@ def test_removing_an_account_says_what_it_destroys_and_asks(served):
     done = served.cli("account", "remove", account.address, check=False)
     assert done.returncode != 0, "without an answer nothing is removed"
     assert account.address in addresses(served)
+
+
+def test_a_password_file_that_cannot_be_read_is_named(served, tmp_path):
+    for command in ("add", "new@example.test"), ("password", served.add_account().address):
+        done = served.cli("account", *command, "--password-file", tmp_path / "none", check=False)
+        assert done.returncode == 2
+        assert done.stderr == f"mansio: cannot read the password file {tmp_path}/none: No such file or directory\n"
+
+
+@pytest.mark.parametrize("command", [("domain", "list"), ("backup", "backups")], ids=" ".join)
+def test_where_there_is_no_store_yet_that_is_said(tmp_path, command):
+    (tmp_path / "mansio.toml").write_text(f'server.directory = "{tmp_path}/store"\n')
+    done = subprocess.run([binary(), *command, "-c", "mansio.toml"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 5
+    assert done.stderr == (f"mansio: there is no store in {tmp_path}/store yet, and no server answers at "
+                           f"{tmp_path}/store/run/control.sock; start the server once: mansio serve -c mansio.toml\n")
+
+
+def test_who_may_not_ask_the_server_hears_who_may(served):
+    without = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    run = served.directory / "run"
+    mode = stat.S_IMODE(run.stat().st_mode)
+    run.chmod(0)
+    try:
+        done = subprocess.run([*without, binary(), "status", "-c", served.config], capture_output=True, text=True, check=False)
+    finally:
+        run.chmod(mode)
+    assert done.returncode == 1
+    assert done.stderr == (f"mansio: cannot reach the server at {run}/control.sock: Permission denied; run this as root, or as the "
+                           "user who starts the server\n")
 
 
 def test_passwords_are_not_taken_from_arguments(served):
@@ -253,7 +285,6 @@ def test_status_of_a_stopped_server_says_so(fresh_server):
     ("[listen]\nimap = [\"nowhere\"]\n", ":2:"),
 ])
 def test_a_broken_configuration_is_refused_with_its_place(server, tmp_path, text, where):
-    import subprocess
     path = tmp_path / "broken.toml"
     path.write_text(text)
     done = subprocess.run([binary(), "serve", "-c", path], capture_output=True, text=True, timeout=30, check=False)

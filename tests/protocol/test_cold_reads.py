@@ -1,7 +1,6 @@
 """Message bodies that are not in the page cache: read by the shard's helper thread, inside its sandbox."""
 
 import os
-import time
 
 import pytest
 
@@ -9,7 +8,7 @@ from harness.material import message
 
 
 def cold_reads(server):
-    return sum(one["cold_reads"] for one in server.status()["processes"] if one["role"] == "shard")
+    return server.sum_of("cold_reads", "shard")
 
 
 def is_cold(file, offset):
@@ -50,9 +49,7 @@ def test_cold_bodies_come_whole_and_stop_nobody(fresh_server):
         other.select()
         make_cold(server)
         tag = imap.send("FETCH 1:* (BODY.PEEK[])")
-        started = time.monotonic()
-        other.ok("NOOP")
-        assert time.monotonic() - started < 5
+        other.ok("NOOP")  # in time, or its client gives up
         answer = imap.wait(tag)
         assert [one[b"BODY[]"] for one in answer.fetched().values()] == bodies
         assert cold_reads(server) > 0

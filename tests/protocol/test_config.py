@@ -38,8 +38,8 @@ def test_all_errors_are_said_at_once_in_their_places(write):
     assert lines[0] == f"{path}:2:1: unknown setting server.hostnam; did you mean server.hostname?"
     told = mansio("check", path, "--json")
     assert told.returncode == 6
-    assert [(one["line"], one["text"]) for one in json.loads(told.stdout)] == \
-        [(int(line.split(":")[1]), line) for line in lines]
+    assert [":".join([one["file"], str(one["line"]), str(one["column"]), f' {one["text"]}'])
+            for one in json.loads(told.stdout)] == lines
 
 
 def test_a_certificate_that_is_none_is_found(write, tmp_path):
@@ -74,6 +74,40 @@ def test_where_a_socket_cannot_be_made_is_found(write, tmp_path, setting):
     done = mansio("check", path)
     assert done.returncode == 6 and done.stderr.startswith(f"{path}:1:1: {tmp_path}/file is there already, and is no socket")
     assert mansio("check", write(f'{setting} = "{tmp_path}/"\n')).returncode == 6
+
+
+@pytest.mark.parametrize("setting", ["listen.lmtp_socket", "server.control_socket"])
+def test_a_socket_in_a_folder_that_is_none_is_found(write, tmp_path, setting):
+    path = write(f'server.directory = "{tmp_path}/store"\n{setting} = "{tmp_path}/none/socket"\n')
+    done = mansio("check", path)
+    assert done.returncode == 0
+    assert done.stderr.startswith(f"{path}:2:1: warning: there is no folder {tmp_path}/none now; the server does not make it")
+    for made in "store", "store/run":
+        done = mansio("check", write(f'server.directory = "{tmp_path}/store"\n{setting} = "{tmp_path}/{made}/socket"\n'))
+        assert (done.returncode, done.stderr) == (0, "")
+    (tmp_path / "file").write_text("")
+    for folder in "file", "file/below":
+        done = mansio("check", write(f'{setting} = "{tmp_path}/{folder}/socket"\n'))
+        assert done.returncode == 6
+        assert done.stderr == f"{path}:1:1: {tmp_path}/file is no folder, and so there can be no folder {tmp_path}/{folder}\n"
+
+
+def test_a_store_in_a_file_is_found(write, tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in "file", "file/store":
+        path = write(f'server.directory = "{tmp_path}/{folder}"\n')
+        done = mansio("check", path)
+        assert done.returncode == 6
+        assert done.stderr == f"{path}:1:1: {tmp_path}/file is no folder, and so there can be no folder {tmp_path}/{folder}\n"
+
+
+def test_files_and_sockets_are_looked_at_although_other_settings_are_wrong(write, tmp_path):
+    for name in "certificate", "key", "file":
+        (tmp_path / name).write_text("")
+    path = write(f'server.log_level = "loud"\nlisten.lmtp_socket = "{tmp_path}/file"\nimap.output_pause = "1GB"\n'
+                 f'tls.certificate = "{tmp_path}/certificate"\ntls.key = "{tmp_path}/key"\n')
+    told = json.loads(mansio("check", path, "--json").stdout)
+    assert sorted(one["line"] for one in told) == [1, 2, 3, 4]
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path):

@@ -175,7 +175,7 @@ def test_clients_of_a_process_that_dies_get_an_answer_or_an_end(fresh_server, ro
     with concurrent.futures.ThreadPoolExecutor(6) as pool:
         work = [pool.submit(log_in, "imap"), pool.submit(log_in, "imaps"), *(pool.submit(deliver, f"d{i}") for i in range(3))]
         while time.monotonic() < ends - 0.5:
-            pid = (server.status() and server.processes(role).get(0)) or 0
+            pid = (server.status(counters_of=()) and server.processes(role).get(0)) or 0
             with contextlib.suppress(ProcessLookupError):
                 if pid > 0:
                     os.kill(pid, 9)

@@ -224,7 +224,7 @@ def test_dates_before_1970_come_back(server, tmp_path, form):
 
 
 @pytest.mark.parametrize("until", ["the end", "the beginning"])
-def test_an_export_whose_account_moves_is_to_be_tried_again(server, tmp_path, until):
+def test_an_export_whose_account_moves_is_to_be_tried_again(server, tmp_path, request, until):
     """It goes on when the move has begun, or is over."""
     account = server.add_account()
     with server.imap(account) as imap:
@@ -236,28 +236,33 @@ def test_an_export_whose_account_moves_is_to_be_tried_again(server, tmp_path, un
     os.write(full, bytes(fcntl.fcntl(full, fcntl.F_GETPIPE_SZ)))
 
     def begin(*command, stderr=subprocess.PIPE):
-        return subprocess.Popen([binary(), *command, "-c", server.config, "--json"], stdout=subprocess.PIPE,
-                                stderr=stderr, text=True, env=server.environment)
+        process = subprocess.Popen([binary(), *command, "-c", server.config, "--json"], stdout=subprocess.PIPE,
+                                   stderr=stderr, text=True, env=server.environment)
+        request.addfinalizer(process.wait)
+        request.addfinalizer(process.kill)  # first, where it has not ended
+        return process
 
     process = begin("export", account.address, "--to", tmp_path / "out", stderr=full)
     os.close(full)
     server.wait_for((tmp_path / "out/.Archive/dovecot-keywords").exists, "the beginning of the export")
     other = server.processes("shard")[1 - before["shard"]]
-    if until == "the beginning":
-        os.kill(other, signal.SIGSTOP)  # it takes nothing of the account
-    move = begin("account", "move", account.address, "--shard", str(1 - before["shard"]))
-    if until == "the end":
-        move.wait(60)
-    else:
-        server.wait_for(lambda: server.cli_json("account", "show", account.address) != before, "the move's beginning")
-    with open(held, "rb") as reader:
-        errors = reader.read().strip(b"\0").decode()
-    out, _ = process.communicate(timeout=60)
-    if until == "the beginning":
-        for command in (("export", account.address, "--to", tmp_path / "other"), ("undelete", "list", account.address)):
-            done = server.cli(*command, check=False)
-            assert done.returncode == 5 and "try again" in done.stderr, done.stderr
-    os.kill(other, signal.SIGCONT)
+    try:
+        if until == "the beginning":
+            os.kill(other, signal.SIGSTOP)  # it takes nothing of the account
+        move = begin("account", "move", account.address, "--shard", str(1 - before["shard"]))
+        if until == "the end":
+            move.wait(60)
+        else:
+            server.wait_for(lambda: server.cli_json("account", "show", account.address) != before, "the move's beginning")
+        with open(held, "rb") as reader:
+            errors = reader.read().strip(b"\0").decode()
+        out, _ = process.communicate(timeout=60)
+        if until == "the beginning":
+            for command in (("export", account.address, "--to", tmp_path / "other"), ("undelete", "list", account.address)):
+                done = server.cli(*command, check=False)
+                assert done.returncode == 5 and "try again" in done.stderr, done.stderr
+    finally:
+        os.kill(other, signal.SIGCONT)
     assert process.returncode == 5, out + errors
     error = json.loads(out)["error"]
     assert error["code"] == "unavailable" and "run the same command again" in error["message"]

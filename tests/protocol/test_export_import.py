@@ -117,11 +117,18 @@ def test_chosen_mailboxes_are_exported_alone(server, source, tmp_path):
         ".Work", "cur", "dovecot-keywords", "new", "tmp"]
 
 
+def test_a_chosen_mailbox_that_is_not_there_is_named_and_the_others_are_exported(server, source, tmp_path):
+    done = export(server, source, tmp_path / "out", "--mailbox", "Work", "--mailbox", "No & Pe", check=False)
+    assert (done.returncode, done.stderr) == (3, "mansio: there is no mailbox No & Pe\n")
+    told = json.loads(done.stdout)
+    assert told["mailboxes"] == 1 and told["missing"] == ["No & Pe"]
+
+
 def test_one_mailbox_becomes_one_file(server, source, tmp_path, state):
     export(server, source, tmp_path / "work.mbox", "--format", "mbox", "--mailbox", "Work")
     assert (tmp_path / "work.mbox").is_file()
     again = export(server, source, tmp_path / "work.mbox", "--format", "mbox", "--mailbox", "Work", check=False)
-    assert again.returncode == 4 and "--yes" in again.stdout
+    assert again.returncode == 4 and "--yes" in again.stdout and json.loads(again.stdout)["error"]["code"] == "exists"
     export(server, source, tmp_path / "work.mbox", "--format", "mbox", "--mailbox", "Work", "--yes")
     target = server.add_account()
     import_(server, target, tmp_path / "work.mbox", "--mailbox", "Old/Work", "--state", state)
@@ -331,6 +338,7 @@ def test_clear_words_for_what_cannot_be(server, source, tmp_path):
                                 ("missing", 3, "cannot read")]:
         done = import_(server, source, tmp_path / path, "--state", tmp_path / "state", check=False)
         assert done.returncode == status and words in done.stdout
+    assert json.loads(done.stdout)["error"]["code"] == "not_found"
     done = server.cli("import", "nobody@example.test", tmp_path, check=False)
     assert done.returncode == 3
     done = server.cli("export", "nobody@example.test", "--to", tmp_path / "out", check=False)

@@ -143,8 +143,8 @@ def test_too_little_space_is_told_once_when_it_begins_and_once_when_it_ends(smal
     account = server.add_account()
 
     def told():
-        return (server.sum_of("short_of_space"), "make room" in server.cli("status").stdout,
-                'mansio_disk_short{process="shard.0"} 1' in server.cli("metrics").stdout)
+        return (server.sum_of("short_of_space"), "make room" in server.wait_told("status"),
+                'mansio_disk_short{process="shard.0"} 1' in server.wait_told("metrics"))
 
     assert told() == (0, False, False)
     with open(server.directory / "filler", "wb", buffering=0) as filler, contextlib.suppress(OSError):
@@ -154,6 +154,9 @@ def test_too_little_space_is_told_once_when_it_begins_and_once_when_it_ends(smal
     assert not done and len(refused) == 20
     assert told() == (1, True, True)
     assert "nothing is wrong" not in server.cli("status").stdout
+    saved = server.cli("backup", server.root / "backup", check=False)  # on another disk
+    assert saved.returncode == 1
+    assert saved.stderr.startswith("mansio: the disk of the store has no space for a copy of directory.db")
     (server.directory / "filler").unlink()
     assert told() == (0, False, False)
     server.deliver(account, message(subject="afterwards", body=SMALL))

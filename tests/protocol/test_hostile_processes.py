@@ -12,6 +12,7 @@ import pytest
 
 from harness import roles, wire
 from harness.material import message
+from harness.server import PATIENCE_SECONDS
 
 ACCOUNT = bytes(range(16))
 STRANGER = bytes(16)
@@ -34,19 +35,27 @@ def log_in(shard, session=1):
     shard.peers["access"].send(1, roles.handover(session, shard.ticket(ACCOUNT, session)), theirs.fileno())
     theirs.close()
     line = wire.Line(ours)
-    ours.settimeout(10)
+    ours.settimeout(wire.TIMEOUT)
     assert line.read_line().startswith(b"a1 OK"), "login"
     return line
 
 
 def assert_serves(shard, session=4711):
-    """A new session gets its answer, soon."""
-    began = time.monotonic()
+    """A new session gets its answer, without much work."""
+    began = shard.cpu_seconds()
     client = log_in(shard, session)
     client.send(b"a2 NOOP\r\na3 LOGOUT\r\n")
     assert client.read_line().startswith(b"a2 OK")
     assert client.closed()
-    assert time.monotonic() - began < 5
+    assert shard.cpu_seconds() - began < 5
+
+
+def wait_for(condition):
+    """The first true result of what the test asks the process again and again."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (result := condition()):
+        assert time.monotonic() < deadline
+    return result
 
 
 def delivered(shard):
@@ -197,14 +206,11 @@ def test_a_ticket_that_is_used_again_opens_no_more_than_an_account_may_have(shar
         shard.peers["access"].send(1, roles.handover(1, ticket), theirs.fileno())
         theirs.close()
         kept.append(ours)
-    deadline = time.monotonic() + 10
-    while shard.counters()["deliveries_refused"] < 40:
-        assert time.monotonic() < deadline
+    wait_for(lambda: shard.counters()["deliveries_refused"] >= 40)
     assert shard.counters()["sessions"] == 20
     for one in kept:
         one.close()
-    while shard.counters()["sessions"] > 0:
-        assert time.monotonic() < deadline + 10
+    wait_for(lambda: shard.counters()["sessions"] == 0)
     assert_serves(shard)
 
 
@@ -343,9 +349,7 @@ def test_a_shard_without_descriptors_says_so_and_keeps_its_channels(shard):
         shard.peers["access"].send(1, roles.handover(100 + number, shard.ticket(ACCOUNT, 100 + number)), theirs.fileno())
         theirs.close()
         kept.append(wire.Line(ours))
-    deadline = time.monotonic() + 10
-    while (counted := shard.counters())["sessions"] + counted["deliveries_refused"] < len(kept):
-        assert time.monotonic() < deadline, counted
+    counted = wait_for(lambda: (of := shard.counters())["sessions"] + of["deliveries_refused"] >= len(kept) and of)
     assert counted["deliveries_refused"] > 10
     for _ in range(counted["deliveries_refused"]):
         assert shard.peers["access"].receive()[0] == 2
@@ -355,7 +359,7 @@ def test_a_shard_without_descriptors_says_so_and_keeps_its_channels(shard):
     assert delivered(shard) == (9, [roles.UNAVAILABLE])
     for one in kept:
         one.close()
-    time.sleep(0.3)
+    wait_for(lambda: shard.counters()["sessions"] == 0)
     assert_serves(shard)
 
 
@@ -444,14 +448,16 @@ def sender_question(request, account=ACCOUNT, app_password=0, address=b"nobody@e
     return struct.pack("<QQ", request, request) + account + struct.pack("<Q", app_password) + roles.short(address)
 
 
-@pytest.mark.parametrize("what", ["right of imap", "all rights", "trailing login", "cut login", "trailing sender", "cut sender",
-                                  "long sender", "trailing address", "long address", "type", "answer", "descriptor"])
+@pytest.mark.parametrize("what", ["right of imap", "two rights", "all rights", "trailing login", "cut login", "trailing sender",
+                                  "cut sender", "long sender", "trailing address", "long address", "type", "answer", "descriptor"])
 def test_a_malformed_question_costs_smtp_its_channel_only(auth, what):
+    """A ticket, which opens mail, is nothing that smtp can get: it may ask for its own right alone."""
     smtp = auth.peers["smtp"]
     good = login(1, right=RIGHT_SMTP)
     address = struct.pack("<QQ", 1, 1) + roles.short(b"nobody@example.test")
     {
         "right of imap": lambda: smtp.send(SMTP_LOGIN, login(1)),
+        "two rights": lambda: smtp.send(SMTP_LOGIN, login(1, right=RIGHT_SMTP | 1)),
         "all rights": lambda: smtp.send(SMTP_LOGIN, login(1, right=7)),
         "trailing login": lambda: smtp.send(SMTP_LOGIN, good + b"x"),
         "cut login": lambda: smtp.send(SMTP_LOGIN, good[:-1]),
@@ -466,15 +472,19 @@ def test_a_malformed_question_costs_smtp_its_channel_only(auth, what):
     }[what]()
     assert smtp.closed()
     assert auth.lost()[0] == roles.ROLES.index("smtp")
-    auth.add_peer("smtp")
+    smtp = auth.add_peer("smtp")
+    smtp.send(RESOLVE, address)
+    kind, body = smtp.receive()
+    assert kind == RESOLVE + 1 and struct.unpack_from("<QBI", body) == (1, 1, 0)
     assert_answers(auth)
 
 
 def test_smtp_learns_nothing_of_who_is_not_there(auth):
     smtp = auth.peers["smtp"]
-    for request, app_password, address in ((1, 0, b""), (2, 7, b""), (3, 0, b"nobody@example.test"), (4, 0, b"\xff\0@"),
-                                           (5, 1 << 63, b"")):
-        smtp.send(SENDER, sender_question(request, app_password=app_password, address=address))
+    for request, (account, app_password, address) in enumerate((
+            (ACCOUNT, 0, b""), (ACCOUNT, 7, b""), (ACCOUNT, 0, b"nobody@example.test"), (ACCOUNT, 0, b"\xff\0@"),
+            (ACCOUNT, 1 << 63, b""), (STRANGER, 0, b""))):
+        smtp.send(SENDER, sender_question(request, account, app_password, address))
         assert smtp.receive() == (SENDER + 1, struct.pack("<QB", request, LOGGED_OUT))
     smtp.send(SMTP_LOGIN, login(6, right=RIGHT_SMTP))
     auth.peers["authwork"].send(3, struct.pack("<QB", job(auth), 1) + roles.short(b"$argon2id$"))
@@ -519,60 +529,6 @@ def test_a_flood_of_logins_is_bounded_for_each_address_and_in_all(auth):
             answers.append(verdict(auth)[:2])
     assert {result for _, result in answers} == {PUT_OFF, DENIED}
     assert_answers(auth)
-
-
-@pytest.mark.parametrize("what", ["trailing", "long", "type", "descriptor"])
-def test_a_malformed_question_costs_smtp_its_channel_only(auth, what):
-    smtp = auth.peers["smtp"]
-    good = struct.pack("<QQ", 1, 1) + roles.short(b"nobody@example.test")
-    {
-        "trailing": lambda: smtp.send(1, good + b"x"),
-        "long": lambda: smtp.send(1, struct.pack("<QQ", 1, 1) + roles.short(b"x" * 513)),
-        "type": lambda: smtp.send(7, good),
-        "descriptor": lambda: smtp.send(1, good, 0),
-    }[what]()
-    assert smtp.closed()
-    auth.add_peer("smtp")
-    auth.peers["smtp"].send(1, good)
-    kind, body = auth.peers["smtp"].receive()
-    assert kind == 2 and struct.unpack_from("<QBI", body) == (1, 1, 0)
-    assert_answers(auth)
-
-
-def sender(request, account=STRANGER, app_password=0, address=b"someone@example.test"):
-    return struct.pack("<QQ", request, request) + account + struct.pack("<Q", app_password) + roles.short(address)
-
-
-@pytest.mark.parametrize("what", ["trailing", "right", "right of access", "two rights", "type", "sender trailing",
-                                  "sender cut", "sender long"])
-def test_a_malformed_submission_costs_smtp_its_channel_only(auth, what):
-    """A ticket, which opens mail, is nothing that smtp can get: it may ask for its own right alone."""
-    smtp = auth.peers["smtp"]
-    {
-        "trailing": lambda: smtp.send(3, login(1, right=RIGHT_SMTP) + b"x"),
-        "right": lambda: smtp.send(3, login(1, right=1)),
-        "right of access": lambda: smtp.send(1, login(1, right=1)),
-        "two rights": lambda: smtp.send(3, login(1, right=RIGHT_SMTP | 1)),
-        "type": lambda: smtp.send(4, login(1, right=RIGHT_SMTP)),
-        "sender trailing": lambda: smtp.send(5, sender(1) + b"x"),
-        "sender cut": lambda: smtp.send(5, sender(1)[:-1]),
-        "sender long": lambda: smtp.send(5, sender(1, address=b"a" * 513)),
-    }[what]()
-    assert smtp.closed()
-    assert auth.lost()[0] == roles.ROLES.index("smtp")
-    auth.add_peer("smtp")
-    assert_answers(auth)
-
-
-def test_a_submission_is_denied_like_any_login_and_who_is_not_there_sends_nothing(auth):
-    smtp = auth.peers["smtp"]
-    smtp.send(3, login(1, right=RIGHT_SMTP))
-    auth.peers["authwork"].send(3, struct.pack("<QB", job(auth), 1) + roles.short(b"$argon2id$"))
-    assert smtp.receive() == (4, struct.pack("<QB", 1, DENIED) + bytes(25))
-    for request, (account, app_password, address) in enumerate([(STRANGER, 0, b""), (ACCOUNT, 0, b"a@example.test"),
-                                                                (ACCOUNT, 7, b"")]):
-        smtp.send(5, sender(request, account, app_password, address))
-        assert smtp.receive() == (6, struct.pack("<QB", request, 2))  # logged out
 
 
 def test_a_shard_that_answers_nonsense_loses_its_channel_only(auth):

@@ -65,11 +65,12 @@ class Told(dict):
 class Run:
     """An import with something in front of it."""
 
-    def __init__(self, server, account, path, state, wrapper=()):
+    def __init__(self, server, account, path, state, wrapper=(), options=()):
         environment = dict(server.environment or os.environ)
         if wrapper:  # what looks for leaks is a tracer too
             environment["ASAN_OPTIONS"] = ":".join(filter(None, [environment.get("ASAN_OPTIONS"), "detect_leaks=0"]))
-        command = [*wrapper, binary(), "import", account.address, path, "--state", state, "--json", "-c", server.config]
+        command = [*wrapper, binary(), "import", account.address, path, "--state", state, "--json", "-c", server.config,
+                   *options]
         self.server = server
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         text=True, errors="replace", env=environment)
@@ -220,6 +221,142 @@ def test_a_file_under_two_names_is_one_message(server, account, tmp_path, state)
     box = tmp_path / "box"
     os.link(add(box, "new/1.a"), box / "cur/1.a:2,S")
     assert import_(server, account, box, state)["messages"] == 1
+
+
+# ---------------------------------------------------------------- what ends an import
+
+
+@pytest.mark.parametrize("what", ["signal=SIGKILL", "error=ENOSPC"])
+def test_taking_all_once_more_is_begun_or_it_is_not(server, tmp_path, traceable, what):
+    """Wherever a run with --again ends: each message comes once more, as it was asked for, or none does, and none is left
+    out."""
+    states = []
+    for at in range(1, 6):
+        account, box, state = server.add_account(), tmp_path / f"box{at}", tmp_path / f"state{at}"
+        for n in range(8):
+            add(box, f"{'cur' if n < 3 else '.Old/cur'}/{n}.old:2,")
+        assert import_(server, account, box, state)["messages"] == 8
+        for n in range(3):
+            add(box, f"cur/{n}.new:2,")
+        run = Run(server, account, box, state, strace(tmp_path, "/^rename", f"{what}:when={at}"), ["--again"])
+        run.process.communicate(timeout=60)
+        assert run.process.returncode != 0
+        assert import_(server, account, box, state).status == 0
+        assert import_(server, account, box, state)["messages"] == 0
+        found = subjects(server, account)
+        times = {name: (found["INBOX"] + found["Old"]).count(name) for name in {*found["INBOX"], *found["Old"]}}
+        assert len(times) == 11 and {times[f"{n}.new"] for n in range(3)} == {1}
+        once, = {times[f"{n}.old"] for n in range(8)}
+        states.append(once)
+    assert states == sorted(states) and set(states) == {1, 2}, "up to a moment nothing has happened, and then all of it"
+
+
+def test_a_list_that_is_not_the_record_s_is_not_used(server, account, tmp_path, state):
+    box = tmp_path / "box"
+    add(box, "cur/1.a:2,")
+    import_(server, account, box, state)
+    older = state.with_suffix(".list").read_bytes()
+    assert Run(server, account, box, state, options=["--again"]).finish()["messages"] == 1
+    state.with_suffix(".list").write_bytes(older)
+    told = import_(server, account, box, state)
+    assert told.status == 1 and "--again" in told["error"]["message"]
+    assert subjects(server, account) == {"INBOX": ["1.a", "1.a"]}
+
+
+LARGE = 30
+
+
+@pytest.fixture
+def narrow(fresh_server):
+    """A server that takes no message as large as the command line takes it for."""
+    server = fresh_server({"smtp": {"max_message_size": "64KB"}, "imap": {"max_message_size": "64KB"},
+                           "server": {"shards": 2}})
+    for protocol in ("smtp", "imap"):
+        server.settings[protocol]["max_message_size"] = "1MB"
+    server.write_config()
+    return server
+
+
+def add_with_a_large_one(box, n):
+    for i in range(n):
+        path = add(box, f"cur/{1000 + i}:2,")
+        path.write_text(path.read_text() + "x\n" * (200000 if i == LARGE else 1000))
+        os.utime(path, (1000000 + i,) * 2)
+
+
+def count(server, account):
+    with server.imap(account) as imap:
+        return imap.status("INBOX", "MESSAGES")[b"MESSAGES"]
+
+
+def test_what_the_server_refused_is_told_and_tried_again_until_it_is_in(narrow, tmp_path, state):
+    account = narrow.add_account()
+    add_with_a_large_one(tmp_path / "box", LARGE + 5)
+    for messages, there in ((LARGE + 4, 0), (0, LARGE + 4), (0, LARGE + 4)):
+        told = import_(narrow, account, tmp_path / "box", state)
+        assert (told.status, told["messages"], told["there_already"], told["refused"]) == (1, messages, there, 1)
+        assert f"{1000 + LARGE}:2, was refused by the server; left out" in told.lines
+    narrow.restart()
+    for messages, there in ((1, LARGE + 4), (0, LARGE + 5)):
+        told = import_(narrow, account, tmp_path / "box", state)
+        assert (told.status, told["messages"], told["there_already"], told["refused"]) == (0, messages, there, 0)
+    assert count(narrow, account) == LARGE + 5
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_what_was_refused_before_an_interruption_is_not_taken_for_come(narrow, tmp_path, state, moved):
+    account = narrow.add_account()
+    add_with_a_large_one(tmp_path / "box", LARGE + 5)
+    assert import_(narrow, account, tmp_path / "box", state)["refused"] == 1
+    # what the server said was not noted any more
+    noted = json.loads(state.read_text())
+    state.write_text(json.dumps({**noted, "number": 0, "imported": 0, "complete": False, "left": []}))
+    if moved:
+        narrow.cli("account", "move", account.address, "--shard", 1 - shard_of(narrow, account), timeout=120)
+    narrow.restart()
+    told = import_(narrow, account, tmp_path / "box", state)
+    assert (told.status, told["messages"], count(narrow, account)) == (0, LARGE + 5, LARGE + 5)
+
+
+def shard_of(server, account):
+    return server.cli_json("account", "show", account.address)["shard"]
+
+
+def test_what_was_refused_is_told_also_when_the_shard_was_killed_after_it(narrow, tmp_path, state, traceable):
+    account, n = narrow.add_account(), 600
+    add_with_a_large_one(tmp_path / "box", n)
+    with held(narrow, account, tmp_path / "box", state, "sendto", at=10) as run:
+        narrow.wait_for(lambda: count(narrow, account) > LARGE + 50, "messages behind the large one")
+        narrow.kill_role("shard", shard_of(narrow, account))
+    told = run.finish()
+    assert told.status == 5 and "run the same command again" in told["error"]["message"]
+    noted = json.loads(state.read_text())
+    assert noted["number"] > LARGE and not noted["complete"] and noted["left"] == [LARGE + 2] * 2, noted
+    told = import_(narrow, account, tmp_path / "box", state)
+    assert (told.status, told["messages"], told["refused"], count(narrow, account)) == (1, n - 1, 1, n - 1)
+    narrow.restart()
+    assert import_(narrow, account, tmp_path / "box", state)["messages"] == 1
+    assert import_(narrow, account, tmp_path / "box", state)["there_already"] == n == count(narrow, account)
+
+
+def test_an_import_waits_for_an_account_that_moves(narrow, tmp_path, state):
+    account = narrow.add_account()
+    add(tmp_path / "box", "cur/1.a:2,")
+    here = shard_of(narrow, account)
+    other = narrow.processes("shard")[1 - here]
+    os.kill(other, signal.SIGSTOP)
+    try:
+        move = subprocess.Popen([binary(), "account", "move", account.address, "--shard", str(1 - here),
+                                 "-c", narrow.config], stdout=subprocess.DEVNULL, env=narrow.environment)
+        narrow.wait_for(lambda: "moving_to" in narrow.cli_json("account", "show", account.address), "a move")
+        run = Run(narrow, account, tmp_path / "box", state)
+        said = run.process.stderr.readline()
+    finally:
+        os.kill(other, signal.SIGCONT)
+    assert "is being moved to another shard; waiting" in said
+    assert move.wait(timeout=60) == 0
+    told = run.finish()
+    assert (told.status, told["messages"], shard_of(narrow, account)) == (0, 1, 1 - here)
 
 
 # ---------------------------------------------------------------- what cannot be read

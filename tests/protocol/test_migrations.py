@@ -205,7 +205,7 @@ def test_a_step_that_fails_leaves_the_old_database(filled, path, old, poison, an
     content = file.read_bytes()
     filled.start(wait=False)
     filled.wait_for(lambda: "not-opened" in filled.log_text(), "the refusal")
-    filled.wait_for(lambda: filled.status() is not None, "the control socket")
+    filled.wait_for(lambda: filled.status(counters_of=()) is not None, "the control socket")
     filled.kill_everything()
     line = next(line for line in filled.log_text().splitlines() if "not-opened" in line)
     assert file.name in line and "as it was" in line and str(file.parent) in line

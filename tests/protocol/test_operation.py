@@ -1,5 +1,6 @@
 """The running server in its operator's hands: reload, who is connected, kick, metrics, log levels, status."""
 
+import concurrent.futures
 import datetime
 import json
 import os
@@ -124,7 +125,7 @@ def test_one_reload_after_the_other_while_processes_come_and_go(fresh_server):
             assert told == {"pop3.mailbox", "smtp.max_transactions"}
             imap.ok(f'CREATE "Box {n}"')
             server.wait_for(lambda: is_taken(smtp, account.address.replace("@", "+detail@")), "auth to be back for smtp")
-        server.wait_for(lambda: all(one["ready"] for one in server.status()["processes"]), "all processes")
+        server.wait_ready()
         with server.pop3(account):
             assert [one["mailbox"] for one in who(server) if one["protocol"] == "pop3"] == ["Box 3"]
 
@@ -409,6 +410,45 @@ def test_kick_by_session_and_by_address(fresh_server):
     assert smtp.line.read_line().startswith(b"421 4.3.2 closed by the operator") and smtp.line.closed()
 
 
+@pytest.mark.parametrize("why", ["kick", "time-out"])
+def test_who_is_in_the_middle_of_a_handshake_is_closed_at_once(fresh_server, why):
+    """Nothing can be said to it, however long it may take to listen; and its place is free though it holds on."""
+    server = fresh_server({"login": {"timeout": "10m" if why == "kick" else "1s"}, "imap": {"write_timeout": "10m"}})
+    clients = [server.imap(), server.pop3()] + [server.smtp()] * (why == "kick")
+    for client, command in zip(clients, (b"a STARTTLS", b"STLS", b"STARTTLS")):
+        client.line.send(command + b"\r\n")
+        assert client.line.read_line().startswith((b"a OK", b"+OK", b"220 "))
+    if why == "kick":
+        assert server.cli_json("kick", "--address", "127.0.0.1") == {"kicked": 3}
+    for client in clients:
+        assert client.line.sock.recv(100) == b""
+    server.wait_for(lambda: server.sum_of("connections") == 0, "their places are free")
+
+
+def test_a_process_that_does_not_answer_costs_only_its_own_connections(fresh_server):
+    server = fresh_server({"server": {"shards": 1}})
+    reader, sender = server.add_account(), server.add_account()
+    inside, outside, lmtp = server.imap(reader), server.submission(sender), server.lmtp(over_socket=True)
+    shard, = server.processes("shard").values()
+    commands = (("who",), ("who", "--json"), ("kick", "--address", "unix", "--json"), ("kick", reader.address))
+    with concurrent.futures.ThreadPoolExecutor() as at_once:
+        os.kill(shard, signal.SIGSTOP)
+        try:
+            listed, array, *kicked = at_once.map(lambda command: server.cli(*command, check=False), commands)
+        finally:
+            os.kill(shard, signal.SIGCONT)
+    assert [one.returncode for one in (listed, array, *kicked)] == [5] * 4
+    assert listed.stderr == array.stderr == "mansio: shard.0 does not answer now: its connections are missing\n"
+    assert listed.stdout.splitlines()[-1].startswith("1 connection")
+    assert [one["process"] for one in json.loads(array.stdout)] == ["smtp.0"]
+    assert {one.stderr for one in kicked} == {
+        "mansio: shard.0 does not answer now: its connections may be open still; try again\n"}
+    assert json.loads(kicked[0].stdout) == {"kicked": 1} and kicked[1].stdout == "0 connections closed\n"
+    assert lmtp.line.read_line().startswith(b"421 4.3.2 closed by the operator")
+    outside.expect(250, "NOOP")
+    assert inside.read_response().startswith(b"* BYE")  # as soon as its process went on
+
+
 def test_kick_wants_to_know_whom(server):
     for wrong in ([], ["--address", "not an address"], ["not-a-session"], ["a@example.test", "--address", "::1"]):
         done = server.cli("kick", *wrong, check=False)
@@ -471,7 +511,7 @@ def test_metrics_count_what_was_done(fresh_server):
         assert imap.read_response().startswith(b"+")
         pop3.command("STAT")
         smtp.expect(250, "NOOP")
-        metrics = parse_metrics(server.cli("metrics").stdout)
+        metrics = parse_metrics(server.wait_told("metrics"))
         assert total(metrics, "mansio_sessions", protocol="imap") == 1
         assert total(metrics, "mansio_sessions", protocol="pop3") == 1
         assert total(metrics, "mansio_sessions_idling") == 1
@@ -499,7 +539,7 @@ def test_metrics_of_a_process_that_is_down_are_left_out(fresh_server):
     os.kill(server.processes("smtp")[0], signal.SIGKILL)
     server.wait_for(lambda: not any(one["ready"] for one in server.status()["processes"] if one["role"] == "smtp"),
                     "smtp to be gone")
-    metrics = parse_metrics(server.cli("metrics").stdout)
+    metrics = parse_metrics(server.wait_told("metrics", silent=["smtp.0"]))
     assert metrics["mansio_process_up"][frozenset({("process", "smtp.0")})] == 0
     assert not any(("process", "smtp.0") in key for key in metrics["mansio_connections"])
 
@@ -520,10 +560,14 @@ def http(server, text):
 @pytest.mark.smoke
 def test_metrics_are_served_on_a_port_of_this_machine(fresh_server):
     server = fresh_server({"metrics": {"listen": ["127.0.0.1:0"]}, "server": {"access_processes": 2}})
-    for _ in range(3):
+
+    def all_are_up():
         status, fields, body = http(server, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert status == "HTTP/1.1 200 OK" and fields["Content-Type"].startswith("text/plain; version=0.0.4")
-        assert total(parse_metrics(body), "mansio_process_up") == len(server.status()["processes"]) - 1
+        return total(parse_metrics(body), "mansio_process_up") == len(server.status()["processes"]) - 1
+
+    for _ in range(3):
+        server.wait_for(all_are_up, "all processes to answer")
 
 
 def test_many_scrapes_at_once_are_all_answered(fresh_server):
@@ -619,7 +663,7 @@ def test_status_is_one_screen_with_what_is_wrong_first(fresh_server):
     account = server.add_account()
     server.deliver(account, message())
     with server.imap(account):
-        text = server.cli("status").stdout
+        text = server.wait_told("status")
         lines = text.splitlines()
         assert lines[0].startswith("mansio ") and str(server.directory) in lines[0]
         assert lines[1] == "  nothing is wrong" and lines[2] == ""
@@ -633,7 +677,7 @@ def test_status_is_one_screen_with_what_is_wrong_first(fresh_server):
     os.kill(server.processes("smtp")[0], signal.SIGKILL)
     server.wait_for(lambda: not any(one["ready"] for one in server.status()["processes"] if one["role"] == "smtp"),
                     "smtp to be gone")
-    lines = server.cli("status").stdout.splitlines()
+    lines = server.wait_told("status").splitlines()
     assert lines[1] == "  smtp.0 does not run; the log says why (event process-ended)"
 
 
@@ -650,7 +694,7 @@ def test_status_tells_of_a_process_that_does_not_answer_and_of_nothing_that_it_d
     told = {}
 
     def silent():
-        told.update({f'{one["role"]}.{one["index"]}': one for one in server.status()["processes"]})
+        told.update({f'{one["role"]}.{one["index"]}': one for one in server.status(counters_of=())["processes"]})
         return {name for name, one in told.items() if not one["answered"]}
     server.wait_for(lambda: not silent(), "all processes to answer")
     lines, metrics = [], {}
@@ -704,7 +748,7 @@ def test_dates_of_a_certificate_that_clients_refuse_are_said_everywhere(fresh_se
     assert server.cli("status").stdout.splitlines()[1].startswith(f"  {told}")
     certificate = server.status()["certificate"]
     assert certificate["warning"].startswith(told) and certificate["file"] == str(server.certificate)
-    metrics = parse_metrics(server.cli("metrics").stdout)
+    metrics = parse_metrics(server.wait_told("metrics"))
     assert list(metrics["mansio_certificate_not_after_seconds"].values()) == [certificate["not_after"]]
     assert list(metrics["mansio_certificate_not_before_seconds"].values()) == [certificate["not_before"]]
     assert certificate["not_after"] - certificate["not_before"] == (end - begin) * 86400

@@ -1,6 +1,8 @@
 """What becomes of messages that POP3 clients retrieve and delete: base/pop3_policy.h, docs/pop3.md. Settings of server,
 domain, account and app password; what other clients see; and time, which is moved from outside."""
 
+import re
+
 import pytest
 
 from harness.clock import DAY, Clock
@@ -77,7 +79,7 @@ def test_delete_mode_deletes_nothing_without_quit(server, account):
     assert count(server, account) == 3
 
 
-def test_in_delete_mode_who_goes_away_before_all_has_arrived_keeps_it(server, account):
+def test_in_delete_mode_who_goes_away_before_much_of_it_has_arrived_keeps_it(server, account):
     policy(server, account, "--mode", "delete")
     server.deliver(account, b"Subject: large\r\n\r\n" + (b"x" * 76 + b"\r\n") * 300_000)
     with server.pop3(account) as pop3:
@@ -448,3 +450,80 @@ def test_a_session_that_ends_without_quit_sets_no_date(fresh_server, moving_cloc
     session(server, account, "RETR 1", "DELE 2", end=None)
     at(server, moving_clock, 3)
     assert count(server, account) == 2
+
+
+# ---------------------------------------------------------------------- what reports say
+
+def said_in_list(server, account):
+    return {one["name"]: one["pop3"] for one in server.cli_json("account", "app-password", "list", account.address)}
+
+
+def test_reports_tell_who_has_said_something(server, account):
+    for name in ("office", "phone"):
+        app_password(server, account, name)
+    shown = server.cli_json("account", "show", account.address)
+    assert (shown["pop3"], shown["pop3_app_passwords"]) == (None, [])
+    assert said_in_list(server, account) == {"office": None, "phone": None}
+    assert "pop3" not in server.cli("account", "show", account.address).stdout
+    policy(server, account, "--mode", "days", "--days", "14", "--seen", "no")
+    policy(server, account, "--app-password", "office", "--mode", "delete", "--deleted", "trash", "--mailbox", "Invoices")
+    shown = server.cli_json("account", "show", account.address)
+    assert shown["pop3"] == {"mode": "days", "days": 14, "seen": False} and shown["pop3_app_passwords"] == ["office"]
+    office = {"mode": "delete", "deleted": "trash", "mailbox": "Invoices"}
+    assert said_in_list(server, account) == {"office": office, "phone": None}
+    text = server.cli("account", "show", account.address).stdout
+    assert "mode days, days 14, seen no\n" in text and "of the app password office" in text
+    office_line, phone_line = server.cli("account", "app-password", "list", account.address).stdout.splitlines()
+    assert office_line.endswith("pop3: mode delete, deleted trash, mailbox Invoices") and "pop3:" not in phone_line
+
+
+def updates(server, account, since):
+    """What the log tells of the sessions that ended from there on: [(removed, hidden, dated, seen)]"""
+    text = server.log_text()[since:]
+    sessions = re.findall(rf"event=session session=(\w+) user={account.address} ", text)
+    return [tuple(int(number) for number in numbers) for session, *numbers in re.findall(
+        r"level=info \S+ event=pop3-update session=(\w+) removed=(\d+) hidden=(\d+) dated=(\d+) seen=(\d+)", text)
+            if session in sessions]
+
+
+def test_the_log_tells_what_a_session_has_done(server, account):
+    fill(server, account, 6)
+    since = len(server.log_text())
+    session(server, account, "RETR 1")
+    session(server, account, "DELE 1", end=None)
+    assert not updates(server, account, since)
+    session(server, account, "DELE 1", "DELE 2")
+    policy(server, account, "--mode", "keep", "--seen", "yes")
+    session(server, account, "RETR 1", "RETR 2", "DELE 2")
+    policy(server, account, "--mode", "days")
+    session(server, account, "RETR 1", "DELE 3")
+    server.wait_for(lambda: updates(server, account, since) == [(2, 0, 0, 0), (0, 1, 0, 2), (0, 1, 2, 1)], "the log")
+
+
+def test_the_name_of_the_mailbox_is_as_imap_takes_it(server, account):
+    with server.imap(account) as imap:
+        imap.ok("CREATE inbox/Sub")
+        imap.ok("CREATE inboxes")
+    for given, meant in (("inbox/Sub", "INBOX/Sub"), ("Inbox", "INBOX"), ("inboxes", "inboxes")):
+        assert policy(server, account, "--mailbox", given)["mailbox"]["value"] == meant
+        assert count(server, account) == 0
+
+
+def test_an_app_password_has_a_name_that_can_be_seen(server, account):
+    for name in (" ", " phone", "phone "):
+        answer = server.cli("account", "app-password", "add", account.address, name, check=False)
+        assert answer.returncode != 0 and "without a space" in answer.stderr
+
+
+def test_no_trash_is_made_for_nothing(server, account):
+    fill(server, account, 1)
+    with server.imap(account) as imap:
+        imap.ok("DELETE Trash")
+    policy(server, account, "--deleted", "trash")
+    with server.pop3(account) as pop3, server.imap(account) as imap:
+        pop3.ok("DELE 1")
+        imap.select()
+        imap.ok("STORE 1 +FLAGS (\\Deleted)")
+        imap.ok("EXPUNGE")
+        pop3.ok("QUIT")
+        assert not imap.ok('LIST "" Trash').all(b"LIST")

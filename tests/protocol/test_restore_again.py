@@ -115,7 +115,8 @@ def test_a_restore_that_begins_again_removes_what_the_first_try_left(served):
     (served.directory / "store.new").write_bytes(b"half")
     restore(served, "--at", first)
     assert files(served) == ["auth/directory.db", "auth/directory.db-wal", "lock", "shards/00/body/000001.seg",
-                             "shards/00/index.db", "store"]
+                             "shards/00/index.db", "shards/00/index.db-wal", "store"]
+    assert b"another" not in (served.directory / "shards" / "00" / "index.db-wal").read_bytes()
     assert (served.directory / "auth" / "directory.db-wal").stat().st_size == 0
     served.start()
     assert count(served, account) == 1

@@ -247,6 +247,25 @@ def test_a_whole_store_comes_out_as_it_was(stopped, ledger):
         assert stopped.cli_json("undelete", "restore", account.address)["restored"] == 4
 
 
+@pytest.mark.parametrize("is_served", [False, True])
+def test_a_restored_store_comes_out_without_what_was_removed(stopped, ledger, is_served):
+    gone, *left = ledger.accounts
+    stopped.start()
+    stopped.cli("account", "remove", gone.address, "--yes")
+    stopped.cli("backup", stopped.root / "backup")
+    stopped.stop()
+    stopped.directory.rename(stopped.root / "away")
+    stopped.cli("restore", stopped.root / "backup")
+    if is_served:
+        stopped.start()
+        stopped.stop()
+    report, _ = salvage(stopped)
+    assert report["damage"] == [] and not report["index_damaged"]
+    assert report["returned"] == 0 and report["unknown_accounts"] == []
+    stopped.start()
+    assert {one.address: read_account(stopped, one) for one in left} == {one.address: ledger.seen[one.address] for one in left}
+
+
 def test_a_salvaged_store_takes_new_mail_and_survives_a_kill(stopped, ledger):
     _, kept = salvage(stopped)
     segments = snapshot(kept / "body")

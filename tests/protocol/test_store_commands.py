@@ -174,7 +174,8 @@ def test_without_a_server_the_commands_say_so():
 
 
 def space(server):
-    return {key: sum(one.get(key, 0) for one in server.status()["processes"] if one["role"] == "shard")
+    shards = [one for one in server.status(counters_of=("shard",))["processes"] if one["role"] == "shard"]
+    return {key: sum(one[key] for one in shards)
             for key in ("body_bytes", "body_bytes_dead", "segments", "body_bytes_freed")}
 
 

@@ -65,13 +65,13 @@ def checkpoint(folder):
 def start_anyhow(server):
     """Starts it, though a shard may not come up. True: all of it did."""
     server.start(wait=False)
-    server.wait_for(lambda: server.process.poll() is not None or server.status(), "the control socket")
+    server.wait_for(lambda: server.process.poll() is not None or server.status(counters_of=()), "the control socket")
     if server.process.poll() is not None:
         return False
     try:
         server.wait_ready(seconds=3)
     except AssertionError:
-        status = server.status()
+        status = server.status(counters_of=())
         if status:
             server.ports = {one["service"]: one["port"] for one in status["listeners"] if one.get("port")}
         return False

@@ -7,9 +7,11 @@ import json
 import mailbox
 import pathlib
 import shutil
+import socket
 import sqlite3
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -20,6 +22,7 @@ PAGE = 4096
 SETTINGS = {"server": {"shards": 1}}
 FOLDERS = 130  # so many that the tables of mailboxes and runs have several leaves
 LETTERS = 260  # in INBOX: three pages of entries
+DEADLINE_SECONDS = 120  # for writers whose server refuses them again and again
 
 
 def letter(where, n):
@@ -192,7 +195,7 @@ def test_an_export_goes_on_where_one_that_was_damaged_ended(stopped, template, t
 
 
 def voided(server):
-    return sum(one.get("batches_voided", 0) for one in server.status()["processes"] if one["role"] == "shard")
+    return server.sum_of("batches_voided", "shard")
 
 
 def told_of_damage(server):
@@ -213,7 +216,8 @@ class Writers:
 
     def run(self):
         left = self.messages
-        while left:
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while left and time.monotonic() < deadline:
             try:
                 with self.server.imap(self.account) as imap:
                     while left:
@@ -285,6 +289,31 @@ def test_an_account_that_writes_to_a_torn_page_fails_alone(stopped, template):
         assert imap.status("INBOX", "MESSAGES")[b"MESSAGES"] == 60 + 40
     with stopped.imap(template.victim) as imap:
         assert imap.status("INBOX", "MESSAGES")[b"MESSAGES"] == LETTERS - 3 + codes.count(250)
+
+
+def test_what_was_answered_before_another_session_failed_is_heard(stopped, template):
+    """A session that had no part in the batch, with answers that its client has not taken yet: each comes whole."""
+    tear(stopped, [page for page in template.pages["message"]["leaf"] if keys_of(stopped, page)[0] >> 40 == 1][-2])
+    stopped.start()
+    with stopped.imap(template.victim) as imap:
+        imap.select()
+        imap.line.send(b"".join(b"%d FETCH 1:20 (ENVELOPE BODYSTRUCTURE)\r\n" % n for n in range(3000)))
+        imap.line.sock.recv(1, socket.MSG_PEEK)  # they are at work
+        codes = []
+        while len(codes) < 40 and 451 not in codes:
+            with stopped.lmtp() as lmtp:
+                lmtp.begin("sender@example.net", [template.victim.address])
+                lmtp.line.send(wire.dot_stuffed(letter("new", len(codes))))
+                codes.append(lmtp.read()[0])
+        assert 451 in codes and voided(stopped) == 1
+        said = imap.line.unread
+        while data := imap.line.sock.recv(1 << 20):
+            said += data
+    answers = said.splitlines(keepends=True)
+    assert answers[-1] == (b"* BYE The server could not write: what has no answer here was not done, or not all of it; "
+                           b"please try again.\r\n"), (len(said), answers[-1])
+    done = [line for line in answers if not line.startswith(b"* ")]
+    assert done == [b"%d OK FETCH completed.\r\n" % n for n in range(len(done))] and 0 < len(done) < 3000
 
 
 # ---------------------------------------------------------------- DELETE

@@ -136,7 +136,7 @@ class World:
             server.kill_role("smtp")
         new_log = server.new_log()
         new_log()
-        before = {(one["role"], one["index"]): one["pid"] for one in server.status()["processes"]}
+        before = {(one["role"], one["index"]): one["pid"] for one in server.status(counters_of=())["processes"]}
         self.wrong = []
         self.refused = []
         if sweep.run == "start":
@@ -168,7 +168,7 @@ class World:
         self.server.wait_ready()
 
     def _judge_processes(self, sweep, log, before):
-        after = {(one["role"], one["index"]): one["pid"] for one in self.server.status()["processes"]}
+        after = {(one["role"], one["index"]): one["pid"] for one in self.server.status(counters_of=())["processes"]}
         ended = {who for who, pid in after.items() if pid != before[who]} - {(sweep.role, 0)}
         if ended:
             self.wrong.append(f"{ended} ended, too")

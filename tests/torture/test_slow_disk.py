@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.plain,
 
 def close_the_gate(server, orders, writers):
     """Two write at once, so that the shard does not wait for the sync itself; it goes on until the order is cancelled."""
-    shard, = [one["pid"] for one in server.status()["processes"] if one["role"] == "shard"]
+    shard, = server.processes("shard").values()
     orders.give("shard", 0, "fsync", "held")
     os.kill(shard, signal.SIGSTOP)
     for writer in writers:
@@ -43,7 +43,7 @@ def test_a_quit_that_waits_for_the_disk_is_carried_out_though_its_client_is_gone
         def is_gone():
             with server.pop3(account) as pop3:
                 return pop3.stat()[0] == 0
-        server.wait_for(is_gone, "QUIT to be carried out", seconds=5)
+        server.wait_for(is_gone, "QUIT to be carried out")
 
 
 def test_a_segment_that_begins_stops_no_reader_and_is_promised_when_its_folder_is_synced(world):

@@ -278,7 +278,7 @@ class Torture:
         return not self.wrong
 
     def _pids(self):
-        return {(one["role"], one["index"]): one["pid"] for one in self.server.status()["processes"]}
+        return {(one["role"], one["index"]): one["pid"] for one in self.server.status(counters_of=())["processes"]}
 
     def _load(self, case, index):
         """The clients at work while the fault comes; gives how many calls failed."""

@@ -73,6 +73,7 @@ struct relay *relay_new(struct loop *loop, struct stream *client, int fd)
 	struct stream_limits limits = { LOOP_SCRATCH_SIZE, RELAY_OUTPUT_MAX };
 	relay->client = client;
 	relay->shard = stream_new(loop, fd, limits, &events, relay);
+	stream_hear_out(relay->shard); /* its last answers may come far behind what the client sends meanwhile */
 	stream_pause(client, false); /* offers what it has kept */
 	stream_offer_again(client);
 	return relay;

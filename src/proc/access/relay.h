@@ -1,6 +1,6 @@
 /* relay.h: the plaintext of a TLS connection to its shard and back. When one side takes no more, nothing more is
- * read from the other; an end of one side is passed on when what came before it has left; an idle relay holds no
- * buffers. */
+ * read from the other; an end of one side is passed on when what came before it has left: what the client says behind the
+ * shard's end is dropped. An idle relay holds no buffers. */
 #ifndef PROC_ACCESS_RELAY_H
 #define PROC_ACCESS_RELAY_H
 

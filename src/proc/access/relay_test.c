@@ -186,6 +186,81 @@ static void the_shards_end_reaches_the_client_behind_its_last_words(void **state
 	TEST_UNTIL(f->loop, f->closed);
 }
 
+static size_t say_all_that_fits(struct fixture *f)
+{
+	size_t sent = 0, before;
+	do {
+		before = sent;
+		push(f->shard, &sent, LARGE);
+		test_run(f->loop, 20);
+	} while (sent > before);
+	assert_true(sent < LARGE);
+	return sent;
+}
+
+/* The shard says so much, ends, and only then does the client read it, saying something itself. */
+static void hear_out(struct fixture *f, size_t sent)
+{
+	size_t said = 0, got = 0;
+	close_end(&f->shard);
+	test_run(f->loop, 20);
+	push(f->client, &said, 100);
+	test_run(f->loop, 20);
+	assert_false(f->closed);
+	TEST_UNTIL(f->loop, (push(f->client, &said, said + 1), pull(f->client, &got) || f->closed));
+	assert_int_equal(got, sent);
+	close_end(&f->client);
+	TEST_UNTIL(f->loop, f->closed);
+	assert_int_equal(f->closed_with, 0);
+}
+
+static void what_the_client_says_behind_the_shards_end_cuts_nothing_off(void **state)
+{
+	struct fixture *f = *state;
+	stream_set_write_timeout(f->stream, TEST_PATIENCE_MS);
+	hear_out(f, say_all_that_fits(f));
+}
+
+static void what_the_shard_did_not_read_cuts_nothing_off(void **state)
+{
+	struct fixture *f = *state;
+	size_t sent = 0, said = 0, before;
+	stream_set_write_timeout(f->stream, TEST_PATIENCE_MS);
+	do {
+		before = sent + said;
+		push(f->shard, &sent, LARGE);
+		push(f->client, &said, LARGE); /* in the shard's socket, and behind it */
+		test_run(f->loop, 20);
+	} while (sent + said > before);
+	hear_out(f, sent);
+}
+
+static void after_the_shards_end_the_client_may_end_too(void **state)
+{
+	struct fixture *f = *state;
+	size_t said = 0, got = 0;
+	stream_set_write_timeout(f->stream, TEST_PATIENCE_MS);
+	size_t sent = say_all_that_fits(f);
+	close_end(&f->shard);
+	push(f->client, &said, 100);
+	shutdown(f->client, SHUT_WR);
+	test_run(f->loop, 20);
+	assert_false(f->closed);
+	TEST_UNTIL(f->loop, pull(f->client, &got) || f->closed);
+	assert_int_equal(got, sent);
+	TEST_UNTIL(f->loop, f->closed);
+}
+
+static void a_client_that_never_hears_the_last_words_is_closed_in_time(void **state)
+{
+	struct fixture *f = *state;
+	size_t said = 0;
+	(void)say_all_that_fits(f);
+	close_end(&f->shard);
+	TEST_UNTIL(f->loop, (push(f->client, &said, said + 1), f->closed));
+	assert_int_equal(f->closed_with, ERR_TIMEOUT);
+}
+
 static void a_client_that_vanishes_ends_the_shards_side(void **state)
 {
 	struct fixture *f = *state;
@@ -223,6 +298,10 @@ int main(void)
 		TEST(nothing_more_is_read_when_the_other_side_is_full),
 		TEST(the_clients_end_is_passed_on_and_answers_still_come),
 		TEST(the_shards_end_reaches_the_client_behind_its_last_words),
+		TEST(what_the_client_says_behind_the_shards_end_cuts_nothing_off),
+		TEST(what_the_shard_did_not_read_cuts_nothing_off),
+		TEST(after_the_shards_end_the_client_may_end_too),
+		TEST(a_client_that_never_hears_the_last_words_is_closed_in_time),
 		TEST(a_client_that_vanishes_ends_the_shards_side),
 		TEST(a_client_that_never_reads_is_closed_in_time),
 		TEST(an_idle_client_is_not_closed),

@@ -88,13 +88,27 @@ void role_stopped(struct role_process *process)
 	current->stopped = true;
 }
 
-static void assert_status(struct fixture *f, const char *line)
+static bool has_status(struct fixture *f, const char *line, bool must)
 {
 	struct buf status = BUF_INIT(4096);
 	definitions[ROLE_ACCESS]->status(&f->process, &status);
-	if (str_find(buf_str(&status), str_from_c(line)) < 0)
+	bool has = str_find(buf_str(&status), str_from_c(line)) >= 0;
+	if (must && !has)
 		fail_msg("wanted %s, got:\n%.*s", line, STR_ARG(buf_str(&status)));
 	buf_free(&status);
+	return has;
+}
+
+static void assert_status(struct fixture *f, const char *line)
+{
+	has_status(f, line, true);
+}
+
+static void wait_status(struct fixture *f, const char *line)
+{
+	uint64_t start = loop_now_ms(f->process.loop);
+	while (!has_status(f, line, loop_now_ms(f->process.loop) - start > TEST_PATIENCE_MS))
+		test_run(f->process.loop, 1);
 }
 
 /* --- auth and shards --- */
@@ -433,8 +447,7 @@ static void a_plain_login_passes_the_descriptor_and_what_was_unread(void **state
 	TEST_UNTIL(f->process.loop, shard_has(shard, "OP\r\n"));
 	assert_status(f, "connections=1\nconnections_before_login=0\n");
 	tell_closed(shard);
-	test_run(f->process.loop, 20);
-	assert_status(f, "connections=0\n");
+	wait_status(f, "connections=0\n");
 	assert_status(f, "logins=1\n");
 }
 
@@ -470,8 +483,7 @@ static void a_failed_login_waits_and_too_many_close(void **state)
 	TEST_UNTIL(f->process.loop, client_ended(&f->client));
 	assert_status(f, "login_failures_imap=2\n");
 	client_close(&f->client);
-	test_run(f->process.loop, 20);
-	assert_status(f, "connections=0\n");
+	wait_status(f, "connections=0\n");
 }
 
 static void while_auth_or_a_shard_is_away_clients_try_again(void **state)
@@ -542,7 +554,7 @@ static void an_address_has_so_many_connections(void **state)
 	wait_for(f, "* BYE [UNAVAILABLE] Too many connections.\r\n");
 	assert_status(f, "connections_refused=2\n");
 	ipc_channel_free(&f->shards[0].channel);
-	test_run(f->process.loop, 20);
+	wait_status(f, "connections=2\n");
 	client_connect(f, SERVICE_IMAP);
 	wait_for(f, "* OK ");
 	for (unsigned i = 0; i < 2; i++) {
@@ -618,9 +630,8 @@ static void tls_is_relayed_both_ways(void **state)
 	wait_for(f, "* BYE\r\n");
 	TEST_UNTIL(f->process.loop, client_ended(&f->client));
 	client_close(&f->client);
-	test_run(f->process.loop, 50);
-	assert_status(f, "connections=0\n");
-	assert_status(f, "relays=0\n");
+	wait_status(f, "connections=0\n");
+	wait_status(f, "relays=0\n");
 }
 
 static void a_tls_client_may_end_its_side_first(void **state)
@@ -645,8 +656,7 @@ static void a_tls_client_that_vanishes_ends_its_session(void **state)
 	client_close(&f->client);
 	TEST_UNTIL(f->process.loop, shard_ended(&f->shards[0]));
 	close_fd(&f->shards[0].fd); /* as the shard does */
-	test_run(f->process.loop, 50);
-	assert_status(f, "connections=0\n");
+	wait_status(f, "connections=0\n");
 }
 
 static void tls_from_the_start_greets_after_the_handshake(void **state)

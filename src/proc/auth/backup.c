@@ -55,7 +55,9 @@ static void reply(struct auth_backup *backup, int result)
 		end(backup);
 	}
 	answer(backup->auth, number, result,
-	       result < 0 ? STR("directory.db could not be copied; see the server's log") : STR(""));
+	       result == ERR_NO_SPACE ? STR("the disk of the store has no space for a copy of directory.db")
+	       : result < 0           ? STR("directory.db could not be copied; see the server's log")
+	                              : STR(""));
 }
 
 static void copy_some(void *owner)

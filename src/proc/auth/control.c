@@ -221,10 +221,25 @@ static void account_quota(struct directory *directory, const struct control_requ
 	}
 }
 
+/* What other servers take for "every address of the domain", and mail would take for one address. */
+static bool refuse_catch_all(struct str address, const char *kind, const char *target, struct control_answer *answer)
+{
+	if (!str_starts(address, STR("*@")) && !str_starts(address, STR("@")))
+		return false;
+	struct str domain = domain_of(address);
+	control_answer_fail(answer, ERR_SYNTAX,
+	                    "there are no catch-all addresses here: \"%.*s\" would not be every address of %.*s; add each "
+	                    "that is to take mail: mansio %s add NAME@%.*s%s",
+	                    STR_ARG(address), STR_ARG(domain), kind, STR_ARG(domain), target);
+	return true;
+}
+
 static void account_add(struct directory *directory, const struct control_request *request,
 			const struct control_usage *usage, struct control_answer *answer)
 {
 	struct str address = request->arguments[0];
+	if (refuse_catch_all(address, "account", "", answer))
+		return;
 	int err = directory_account_add(directory, address, request->arguments[1], &answer->account);
 	if (err == ERR_NOT_FOUND) {
 		fail_not_found(directory, answer, "account", address);
@@ -298,6 +313,8 @@ static void account_show(struct directory *directory, const struct control_reque
 	json_begin_array(out);
 	int err = directory_aliases_of(directory, account.address.whole, print_text, out);
 	json_end_array(out);
+	if (!err)
+		err = control_print_pop3(directory, &account, out);
 	print_usage(out, usage);
 	json_end_object(out);
 	if (err)
@@ -430,25 +447,13 @@ static void fail_alias(struct directory *directory, struct control_answer *answe
 		control_fail_commonly(answer, err, what);
 }
 
-/* What other servers take for "every address of the domain", and mail would take for one address. */
-static bool is_catch_all(struct str address)
-{
-	return str_starts(address, STR("*@")) || str_starts(address, STR("@"));
-}
-
 static void alias_add(struct directory *directory, const struct control_request *request,
 		      const struct control_usage *usage, struct control_answer *answer)
 {
 	const struct str *targets = request->arguments + 1;
 	uint32_t n = request->n_arguments - 1, failed;
-	if (is_catch_all(request->arguments[0])) {
-		struct str domain = domain_of(request->arguments[0]);
-		control_answer_fail(answer, ERR_SYNTAX,
-		                    "there are no catch-all addresses here: \"%.*s\" would not be every address of %.*s; add each "
-		                    "that is to take mail: mansio alias add NAME@%.*s ADDRESS",
-		                    STR_ARG(request->arguments[0]), STR_ARG(domain), STR_ARG(domain));
+	if (refuse_catch_all(request->arguments[0], "alias", " ADDRESS", answer))
 		return;
-	}
 	int err = directory_alias_add(directory, request->arguments[0], targets, n, &failed);
 	if (err)
 		fail_alias(directory, answer, err, request->arguments[0], targets[failed < n ? failed : 0], failed == n);

@@ -87,6 +87,8 @@ void control_app_password_list(struct directory *directory, const struct control
 			       const struct control_usage *usage, struct control_answer *answer);
 void control_app_password_remove(struct directory *directory, const struct control_request *request,
 				 const struct control_usage *usage, struct control_answer *answer);
+/* What an account says itself of POP3, and which of its app passwords do: two members of an object. */
+int control_print_pop3(struct directory *directory, const struct directory_account *account, struct buf *out) MUST_CHECK;
 void control_pop3(struct directory *directory, const struct conf *conf, const struct control_request *request,
 		  struct control_answer *answer);
 

@@ -5,9 +5,48 @@
 #include "auth/app_password.h"
 #include "base/checked.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "syntax/imap_name.h"
 
 static const struct str PROTOCOLS[] = { STR_INIT("imap"), STR_INIT("pop3"), STR_INIT("smtp") }; /* by bit */
+
+static const struct str MODES[] = {
+#define MODE_WORD(name, word) STR_INIT(word),
+	POP3_MODE_LIST(MODE_WORD)
+#undef MODE_WORD
+};
+static const struct str DELETED[] = { STR_INIT("gone"), STR_INIT("trash") };
+static const struct str SEEN[] = { STR_INIT("no"), STR_INIT("yes") };
+
+static bool says_something(const struct pop3_choice *choice)
+{
+	return choice->mode != POP3_UNSET || choice->days != POP3_UNSET || choice->trash != POP3_UNSET ||
+	       choice->seen != POP3_UNSET || choice->mailbox_n > 0;
+}
+
+/* What one place says itself of POP3: an object, or null. */
+static void print_said(struct buf *out, const struct pop3_choice *choice)
+{
+	json_key(out, "pop3");
+	if (!says_something(choice)) {
+		json_put_null(out);
+		return;
+	}
+	json_begin_object(out);
+	if (choice->mode != POP3_UNSET)
+		json_field_string(out, "mode", MODES[choice->mode]);
+	if (choice->days != POP3_UNSET)
+		json_field_u64(out, "days", (uint64_t)choice->days);
+	if (choice->trash != POP3_UNSET)
+		json_field_string(out, "deleted", DELETED[choice->trash]);
+	if (choice->seen != POP3_UNSET) {
+		json_key(out, "seen");
+		json_put_bool(out, choice->seen == 1);
+	}
+	if (choice->mailbox_n > 0)
+		json_field_string(out, "mailbox", str_of(choice->mailbox, choice->mailbox_n));
+	json_end_object(out);
+}
 
 /* --- app passwords --- */
 
@@ -62,7 +101,7 @@ void control_app_password_add(struct directory *directory, const struct control_
 		control_answer_fail(answer, err, "%.*s has an app password \"%.*s\" already", STR_ARG(request->arguments[0]),
 				    STR_ARG(name));
 	} else if (err == ERR_SYNTAX) {
-		control_answer_fail(answer, err, "the name of an app password has 1 to %d bytes, without control characters",
+		control_answer_fail(answer, err, "the name of an app password has 1 to %d bytes, without control characters and without a space at either end",
 				    APP_PASSWORD_NAME_MAX);
 	} else if (err == ERR_LIMIT) {
 		control_answer_fail(answer, err, "an account has at most %d app passwords", APP_PASSWORDS_MAX);
@@ -75,9 +114,47 @@ void control_app_password_add(struct directory *directory, const struct control_
 	}
 }
 
+/* What is said of POP3 for each of them is read before they are listed. */
+struct listing {
+	struct buf *out;
+	uint32_t n, at;
+	struct said {
+		uint64_t number;
+		struct str name; /* points into `names` */
+		struct pop3_choice choice;
+	} said[APP_PASSWORDS_MAX];
+	char names[APP_PASSWORDS_MAX][APP_PASSWORD_NAME_MAX];
+};
+
+static int collect(void *owner, const struct app_password *password)
+{
+	struct listing *listing = owner;
+	if (listing->n == APP_PASSWORDS_MAX)
+		return ERR_LIMIT;
+	char *name = listing->names[listing->n];
+	struct str known = str_first(password->name, APP_PASSWORD_NAME_MAX);
+	memcpy(name, known.p, known.n);
+	listing->said[listing->n++] = (struct said){ .number = password->number, .name = str_of(name, known.n) };
+	return 0;
+}
+
+static int read_listing(struct directory *directory, const struct directory_account *account, struct listing *listing)
+{
+	struct pop3_choices choices;
+	int err = app_password_list(directory, &account->id, collect, listing);
+	for (uint32_t i = 0; !err && i < listing->n; i++) {
+		struct pop3_place place = { POP3_APP_PASSWORD, account->address.domain, &account->id, listing->said[i].number };
+		err = pop3_settings_read(directory, &place, &choices);
+		if (!err)
+			listing->said[i].choice = choices.at[POP3_APP_PASSWORD];
+	}
+	return err;
+}
+
 static int print_password(void *owner, const struct app_password *password)
 {
-	struct buf *out = owner;
+	struct listing *listing = owner;
+	struct buf *out = listing->out;
 	json_begin_object(out);
 	json_field_string(out, "name", password->name);
 	print_protocols(out, password->protocols);
@@ -87,6 +164,7 @@ static int print_password(void *owner, const struct app_password *password)
 		json_put_u64(out, (uint64_t)password->last_used);
 	else
 		json_put_null(out);
+	print_said(out, &listing->said[listing->at++].choice);
 	json_end_object(out);
 	return 0;
 }
@@ -97,11 +175,37 @@ void control_app_password_list(struct directory *directory, const struct control
 	struct directory_account account;
 	if (!control_find_account(directory, request->arguments[0], &account, answer))
 		return;
+	struct listing *listing = mem_alloc(1, sizeof *listing);
+	listing->out = &answer->json;
+	int err = read_listing(directory, &account, listing);
 	json_begin_array(&answer->json);
-	int err = app_password_list(directory, &account.id, print_password, &answer->json);
+	if (!err)
+		err = app_password_list(directory, &account.id, print_password, listing);
 	json_end_array(&answer->json);
+	mem_free(listing);
 	if (err)
 		control_fail_commonly(answer, err, request->arguments[0]);
+}
+
+int control_print_pop3(struct directory *directory, const struct directory_account *account, struct buf *out)
+{
+	struct listing *listing = mem_alloc(1, sizeof *listing);
+	struct pop3_place place = { POP3_ACCOUNT, account->address.domain, &account->id, 0 };
+	struct pop3_choices choices;
+	int err = pop3_settings_read(directory, &place, &choices);
+	if (!err)
+		err = read_listing(directory, account, listing);
+	if (!err) {
+		print_said(out, &choices.at[POP3_ACCOUNT]);
+		json_key(out, "pop3_app_passwords");
+		json_begin_array(out);
+		for (uint32_t i = 0; i < listing->n; i++)
+			if (says_something(&listing->said[i].choice))
+				json_put_string(out, listing->said[i].name);
+		json_end_array(out);
+	}
+	mem_free(listing);
+	return err;
 }
 
 static void fail_password(struct control_answer *answer, int err, const struct directory_account *account, struct str name)
@@ -131,14 +235,6 @@ void control_app_password_remove(struct directory *directory, const struct contr
 }
 
 /* --- POP3 --- */
-
-static const struct str MODES[] = {
-#define MODE_WORD(name, word) STR_INIT(word),
-	POP3_MODE_LIST(MODE_WORD)
-#undef MODE_WORD
-};
-static const struct str DELETED[] = { STR_INIT("gone"), STR_INIT("trash") };
-static const struct str SEEN[] = { STR_INIT("no"), STR_INIT("yes") };
 
 void control_pop3_defaults(const struct conf *conf, struct pop3_choice *out)
 {

@@ -40,6 +40,11 @@ static int open_directory(struct auth *auth)
 		          LOG_C("action", err == ERR_UNSUPPORTED ? "it was written by a newer version of mansio; run that one"
 		                          : err == ERR_CORRUPT   ? "stop the server and restore this file from a backup"
 		                                                 : "check the disk and the folder's permissions"));
+	else if (directory_log_was_torn(auth->directory))
+		log_warning("log-torn", LOG_S("directory", buf_str(&auth->folder)),
+		            LOG_C("what", DIRECTORY_FILE "-wal, the log of the last changes, ends in one that is not whole"),
+		            LOG_C("action", "none after a power cut, which leaves what nobody was told of like that; else look at the disk, and "
+		                            "whether the account that was changed last is as it should be"));
 	return err;
 }
 

@@ -188,7 +188,8 @@ static int list_segments(struct run *run, uint16_t shard)
 			break;
 		}
 		last = number;
-		add_segment(&(struct adding){ run, shard }, (uint32_t)number, (uint64_t)end); /* wanted; copy_one has the rest */
+		if (end > 0) /* else it may have no file */
+			add_segment(&(struct adding){ run, shard }, (uint32_t)number, (uint64_t)end); /* wanted; copy_one has the rest */
 	}
 	db_finalize(&rows);
 	db_close(&db);
@@ -219,7 +220,7 @@ static int find_known(struct run *run, int from, uint64_t end, struct backup_seg
 	const struct backup_segment *known =
 		run->before ? manifest_segment(run->before, segment->shard, segment->number) : NULL;
 	bool continues = false;
-	bool all = known && manifest_is_doubted(run->before, segment->shard);
+	bool all = known && manifest_doubt_of(run->before, segment->shard);
 	int result = known && known->end <= end
 	                 ? segment_continues(&run->repository, from, known, all, &run->work, &continues, lost)
 	                 : 0;
@@ -273,6 +274,8 @@ static int copy_one(struct run *run, struct backup_segment *segment)
 	if (opened < 0 || lost || copied.damaged)
 		tell_lost(run, segment, opened, lost || !copied.damaged ? known : copied.lost);
 	run->manifest->copied += copied.written;
+	if (copied.damaged)
+		manifest_doubt(run->manifest, segment->shard, DOUBT_DAMAGE); /* zeros stand where bytes may be there again */
 	return result < 0 && run->problem->n == 0
 	           ? backup_fail(run->problem, result, "cannot copy segment %u of shard %u: %s", segment->number,
 	                         segment->shard, err_text(result))
@@ -341,8 +344,9 @@ static int verify_shard(struct run *run, struct verify *verify, uint16_t shard)
 	const struct database *database = &run->databases[shard + 1];
 	bool whole = verify_database(path, false) && !database->as_it_lies && !database->is_doubted;
 	if (database->as_it_lies || database->is_doubted)
-		manifest_doubt(run->manifest, shard);
-	verify->since = run->before && manifest_is_doubted(run->before, shard) ? NULL : run->before;
+		manifest_doubt(run->manifest, shard, DOUBT_NO_SNAPSHOT);
+	uint64_t told_before = run->found.damaged + run->found.pieces;
+	verify->since = run->before && manifest_doubt_of(run->before, shard) ? NULL : run->before;
 	int result = verify_messages(verify, shard, path);
 	if (run->problem->n == 0 && (result == ERR_CORRUPT || (result < 0 && !whole))) {
 		result = 0;
@@ -350,6 +354,8 @@ static int verify_shard(struct run *run, struct verify *verify, uint16_t shard)
 	}
 	if (!whole)
 		tell_database(run, shard);
+	if (run->found.damaged + run->found.pieces > told_before)
+		manifest_doubt(run->manifest, shard, DOUBT_DAMAGE); /* the next backup tells what still is so, and gets what came back */
 	return result;
 }
 

@@ -64,6 +64,15 @@ struct backup_segment {
 	size_t n_pieces;
 };
 
+/* What is not as it should be of a shard. The next backup then compares all bytes of its segments, and looks at all its
+ * messages; what is further down the list is the graver doubt, and includes the others. */
+enum backup_doubt {
+	DOUBT_NONE,
+	DOUBT_DAMAGE,      /* something of it was damaged, or could not be read: it may be whole then */
+	DOUBT_NO_SNAPSHOT, /* the ends of its segments are not from one: bytes below them may have been those of a record that was
+	                    * not whole yet */
+};
+
 struct backup_manifest {
 	char name[BACKUP_NAME_MAX];
 	char store[BACKUP_ID_HEX + 1];
@@ -75,8 +84,7 @@ struct backup_manifest {
 	size_t n_files;
 	struct backup_segment *segments; /* by shard and number */
 	size_t n_segments;
-	bool *doubted; /* by shard; NULL: none. The ends of its segments are not from a snapshot: bytes below them may have been
-	                  those of a record that was not whole yet */
+	enum backup_doubt *doubts; /* by shard; NULL: none */
 };
 
 /* --- backup_manifest.c --- */
@@ -86,9 +94,9 @@ struct backup_segment *manifest_add_segment(struct backup_manifest *manifest, co
 void segment_add_piece(struct backup_segment *segment, uint64_t end, uint64_t sum);
 const struct backup_file *manifest_file(const struct backup_manifest *manifest, const char *name);
 const struct backup_segment *manifest_segment(const struct backup_manifest *manifest, uint16_t shard, uint32_t number);
-/* Once `shards` is known. */
-void manifest_doubt(struct backup_manifest *manifest, uint16_t shard);
-bool manifest_is_doubted(const struct backup_manifest *manifest, uint16_t shard);
+/* Once `shards` is known; a graver doubt stays. */
+void manifest_doubt(struct backup_manifest *manifest, uint16_t shard, enum backup_doubt doubt);
+enum backup_doubt manifest_doubt_of(const struct backup_manifest *manifest, uint16_t shard);
 /* Bytes of all that a generation holds. */
 uint64_t manifest_bytes(const struct backup_manifest *manifest);
 void manifest_print(const struct backup_manifest *manifest, struct buf *out);

@@ -12,6 +12,12 @@
 #define SUM_PREFIX "{\"sum\":\""
 #define SUM_DIGITS 16
 
+/* The lists of shards in the text. */
+static const struct {
+	const char *name;
+	enum backup_doubt doubt;
+} DOUBTS[] = { { "damaged", DOUBT_DAMAGE }, { "doubted", DOUBT_NO_SNAPSHOT } };
+
 void manifest_free(struct backup_manifest **pointer)
 {
 	struct backup_manifest *manifest = *pointer;
@@ -22,7 +28,7 @@ void manifest_free(struct backup_manifest **pointer)
 		mem_free(manifest->segments[i].pieces);
 	mem_free(manifest->segments);
 	mem_free(manifest->files);
-	mem_free(manifest->doubted);
+	mem_free(manifest->doubts);
 	mem_free(manifest);
 }
 
@@ -85,16 +91,16 @@ const struct backup_segment *manifest_segment(const struct backup_manifest *mani
 	return NULL;
 }
 
-void manifest_doubt(struct backup_manifest *manifest, uint16_t shard)
+void manifest_doubt(struct backup_manifest *manifest, uint16_t shard, enum backup_doubt doubt)
 {
-	if (!manifest->doubted)
-		manifest->doubted = mem_alloc(manifest->shards, sizeof *manifest->doubted);
-	manifest->doubted[shard] = true;
+	if (!manifest->doubts)
+		manifest->doubts = mem_alloc(manifest->shards, sizeof *manifest->doubts);
+	manifest->doubts[shard] = MAX(manifest->doubts[shard], doubt);
 }
 
-bool manifest_is_doubted(const struct backup_manifest *manifest, uint16_t shard)
+enum backup_doubt manifest_doubt_of(const struct backup_manifest *manifest, uint16_t shard)
 {
-	return manifest->doubted && shard < manifest->shards && manifest->doubted[shard];
+	return manifest->doubts && shard < manifest->shards ? manifest->doubts[shard] : DOUBT_NONE;
 }
 
 uint64_t manifest_bytes(const struct backup_manifest *manifest)
@@ -146,16 +152,16 @@ static void print_segment(const struct backup_segment *segment, struct buf *out)
 	json_end_object(out);
 }
 
-static void print_doubted(const struct backup_manifest *manifest, struct buf *out)
+static void print_doubts(const struct backup_manifest *manifest, struct buf *out)
 {
-	if (!manifest->doubted)
-		return;
-	json_key(out, "doubted");
-	json_begin_array(out);
-	for (uint16_t i = 0; i < manifest->shards; i++)
-		if (manifest->doubted[i])
-			json_put_u64(out, i);
-	json_end_array(out);
+	for (size_t k = 0; k < COUNT_OF(DOUBTS) && manifest->doubts; k++) {
+		json_key(out, DOUBTS[k].name);
+		json_begin_array(out);
+		for (uint16_t i = 0; i < manifest->shards; i++)
+			if (manifest->doubts[i] == DOUBTS[k].doubt)
+				json_put_u64(out, i);
+		json_end_array(out);
+	}
 }
 
 void manifest_print(const struct backup_manifest *manifest, struct buf *out)
@@ -186,7 +192,7 @@ void manifest_print(const struct backup_manifest *manifest, struct buf *out)
 	for (size_t i = 0; i < manifest->n_segments; i++)
 		print_segment(&manifest->segments[i], &rest);
 	json_end_array(&rest);
-	print_doubted(manifest, &rest);
+	print_doubts(manifest, &rest);
 	json_end_object(&rest);
 	struct str members = str_from(buf_str(&rest), 1); /* without its brace */
 	print_sum(sum_of(members), sum);
@@ -244,6 +250,19 @@ static int read_segment(const struct json_value *value, struct backup_manifest *
 	return 0;
 }
 
+static int read_doubts(const struct json_value *object, struct backup_manifest *manifest)
+{
+	for (size_t k = 0; k < COUNT_OF(DOUBTS); k++) {
+		const struct json_value *list = json_member(object, DOUBTS[k].name);
+		for (const struct json_value *shard = list ? list->first : NULL; shard; shard = shard->next) {
+			if (json_u64(shard) >= manifest->shards)
+				return ERR_CORRUPT;
+			manifest_doubt(manifest, (uint16_t)json_u64(shard), DOUBTS[k].doubt);
+		}
+	}
+	return 0;
+}
+
 static int read_members(const struct json_value *object, struct backup_manifest *manifest)
 {
 	uint64_t shards = json_u64(json_member(object, "shards"));
@@ -258,12 +277,8 @@ static int read_members(const struct json_value *object, struct backup_manifest 
 	manifest->time = (int64_t)MIN(json_u64(json_member(object, "time")), (uint64_t)INT64_MAX);
 	manifest->sequence = MIN(json_u64(json_member(object, "sequence")), (uint64_t)INT64_MAX);
 	manifest->copied = json_u64(json_member(object, "copied_bytes"));
-	const struct json_value *doubted = json_member(object, "doubted");
-	for (const struct json_value *shard = doubted ? doubted->first : NULL; shard; shard = shard->next) {
-		if (json_u64(shard) >= shards)
-			return ERR_CORRUPT;
-		manifest_doubt(manifest, (uint16_t)json_u64(shard));
-	}
+	if (read_doubts(object, manifest) < 0)
+		return ERR_CORRUPT;
 	for (const struct json_value *file = files->first; file; file = file->next) {
 		char name[BACKUP_NAME_MAX];
 		uint64_t sum;

@@ -50,13 +50,18 @@ struct backup_source {
 	struct source_part *parts; /* the directory, then the shards; NULL: every snapshot must be made */
 };
 
+/* What a shard said last. */
+enum part_said {
+	SAID_WELL,   /* its snapshot is there, or being made, and it keeps its segments */
+	SAID_FAILED, /* it can make none */
+	SAID_ANEW,   /* it knows nothing of this backup */
+	SAID_NOTHING /* it does not run, or not well */
+};
+
 struct source_part {
-	bool as_it_lies;
-	/* what the shard said last: */
-	bool absent; /* nothing: it does not run, or not well */
-	bool anew;   /* it knows nothing of this backup */
-	bool failed; /* it can make no snapshot */
-	bool is_released; /* it was absent or anew, once since it was begun: its segments were not held throughout */
+	enum part_said said;
+	bool is_released; /* it said nothing, or anew, once since it was begun: its segments were not held throughout */
+	bool as_it_lies;  /* its copy is to be made so, or was */
 };
 
 /* --- asking the server --- */
@@ -66,27 +71,41 @@ static bool is_member_true(const struct json_value *object, const char *key)
 	return json_is_true(json_member(object, key));
 }
 
+static bool is_lost(enum part_said said)
+{
+	return said == SAID_ANEW || said == SAID_NOTHING;
+}
+
+static int every_is_needed(unsigned shard, enum part_said said, struct buf *problem)
+{
+	switch (said) {
+	case SAID_WELL:
+		break;
+	case SAID_FAILED:
+		return backup_fail(problem, ERR_IO, "index.db of shard %u could not be copied; see the server's log", shard);
+	case SAID_ANEW:
+		return backup_fail(problem, ERR_STATE, "shard %u was started anew meanwhile; try again", shard);
+	case SAID_NOTHING:
+		return backup_fail(problem, ERR_UNAVAILABLE,
+		                   "shard %u does not answer now; try again, and if it stays so, see the server's log", shard);
+	}
+	return 0;
+}
+
 /* What one shard says. An error where every snapshot must be made, and that of this one is not to be had. */
 static int take_part(struct backup_source *source, const struct json_value *answer, bool *more, struct buf *problem)
 {
-	bool absent = is_member_true(answer, "absent"), failed = is_member_true(answer, "failed"),
-		 anew = is_member_true(answer, "anew");
+	enum part_said said = is_member_true(answer, "absent") ? SAID_NOTHING
+	                      : is_member_true(answer, "anew") ? SAID_ANEW
+	                      : is_member_true(answer, "failed") ? SAID_FAILED : SAID_WELL;
 	uint64_t shard = json_u64(json_member(answer, "shard"));
 	*more |= !is_member_true(answer, "done");
 	if (shard >= source->identity.shards)
 		return 0;
-	if (!source->parts && (absent || failed || anew))
-		return backup_fail(problem, absent ? ERR_UNAVAILABLE : anew ? ERR_STATE : ERR_IO,
-		                   absent ? "shard %u does not answer now; try again"
-		                   : anew ? "shard %u was started anew meanwhile; try again"
-		                          : "index.db of shard %u could not be copied; see the server's log", (unsigned)shard);
 	if (!source->parts)
-		return 0;
-	struct source_part *part = &source->parts[shard + 1];
-	part->absent = absent;
-	part->anew = anew;
-	part->failed = failed;
-	part->is_released |= absent || anew;
+		return every_is_needed((unsigned)shard, said, problem);
+	source->parts[shard + 1].said = said;
+	source->parts[shard + 1].is_released |= is_lost(said);
 	return 0;
 }
 
@@ -164,6 +183,11 @@ int source_open(struct ctl *ctl, struct backup_source **out, struct buf *problem
 			                  "the store in %s is in use, but no server answers at %.*s; is it starting or stopping, or "
 			                  "does another mansio command work on it?",
 			                  source->directory, STR_ARG(ctl->conf.server.control_socket));
+		else if (result == ERR_NOT_FOUND)
+			result = backup_fail(problem, ERR_UNAVAILABLE,
+			                     "there is no store in %s yet, and no server answers at %.*s; start the server once: mansio "
+			                     "serve -c %s",
+			                     source->directory, STR_ARG(ctl->conf.server.control_socket), ctl->config_file);
 		else if (result < 0)
 			(void)backup_fail(problem, result, "cannot lock the store in %s: %s", source->directory, err_text(result));
 	}
@@ -286,7 +310,7 @@ static int copy_bytes(struct backup_source *source, const char *name, int folder
 static int copy_as_it_lies(struct backup_source *source, const char *name, int folder, const char *path, const char *to,
                            struct buf *problem)
 {
-	const struct db_options options = { .cache_kb = CACHE_KB };
+	const struct db_options options = { .cache_kb = CACHE_KB, .takes_broken_log = true };
 	char log[BACKUP_PATH_MAX], copy[BACKUP_PATH_MAX], of_log[BACKUP_NAME_MAX + 8];
 	struct db db = { NULL };
 	snprintf(log, sizeof log, "%s-wal", name);
@@ -384,7 +408,7 @@ static uint16_t count_lost(const struct backup_source *source)
 {
 	uint16_t n = 0;
 	for (uint16_t i = 0; i < source->identity.shards; i++)
-		n += source->parts && (source->parts[i + 1].absent || source->parts[i + 1].anew);
+		n += source->parts && is_lost(source->parts[i + 1].said);
 	return n;
 }
 
@@ -414,10 +438,8 @@ static int begin_shards(struct backup_source *source, struct buf *problem)
 	}
 	while (result == 0 && more)
 		result = ask_shards(source, STR("wait"), &more, problem);
-	for (uint16_t i = 0; source->parts && i < source->identity.shards; i++) {
-		struct source_part *part = &source->parts[i + 1];
-		part->as_it_lies = part->absent || part->anew || part->failed;
-	}
+	for (uint16_t i = 0; source->parts && i < source->identity.shards; i++)
+		source->parts[i + 1].as_it_lies = source->parts[i + 1].said != SAID_WELL;
 	return result;
 }
 
@@ -428,7 +450,7 @@ static int look_again(struct backup_source *source, bool *again, struct buf *pro
 	int result = source_alive(source, problem);
 	for (uint16_t i = 0; i < source->identity.shards && result == 0; i++) {
 		const struct source_part *part = &source->parts[i + 1];
-		*again |= part->as_it_lies ? !part->absent && !part->failed : part->is_released;
+		*again |= part->as_it_lies ? part->said == SAID_WELL || part->said == SAID_ANEW : part->is_released;
 	}
 	return result;
 }
@@ -445,7 +467,7 @@ static int take_shard(struct backup_source *source, uint16_t shard, int folder, 
 	if (!source->online)
 		return take_here(source, name, shard, folder, path, to, problem);
 	int result = part->as_it_lies ? 0 : fetch(source, snapshot, true, folder, to, problem);
-	if (result == ERR_NOT_FOUND || (part->as_it_lies && part->anew)) {
+	if (result == ERR_NOT_FOUND || (part->as_it_lies && part->said == SAID_ANEW)) {
 		buf_clear(problem);
 		*again = part->as_it_lies = true;
 		result = 0;

@@ -166,9 +166,16 @@ static int print_added(struct ctl *ctl, const struct ctl_reply *reply)
 	return EXIT_DONE;
 }
 
+static int read_password(struct ctl *ctl)
+{
+	struct buf problem = BUF_INIT(CONTROL_ARGUMENT_MAX);
+	int result = ctl_read_password(ctl, &problem) < 0 ? ctl_fail(ctl, EXIT_USAGE, "usage", buf_str(&problem)) : EXIT_DONE;
+	buf_free(&problem);
+	return result;
+}
+
 static int run_account_add(struct ctl *ctl, const struct ctl_command *command)
 {
-	const char *problem = NULL;
 	struct str list = ctl_option(ctl, "--from");
 	if (list.n > 0 && ctl->n_arguments == 0 && ctl->n_options == 1)
 		return ctl_add_accounts(ctl, list);
@@ -176,28 +183,28 @@ static int run_account_add(struct ctl *ctl, const struct ctl_command *command)
 		return ctl_usage(ctl, "with --from, addresses and passwords come from %.*s alone", list);
 	if (ctl->n_arguments == 0)
 		return ctl_usage(ctl, "an argument is missing%.*s (add --help to see what is needed)", STR(""));
-	if (ctl_read_password(ctl, &problem) < 0)
-		return ctl_fail(ctl, EXIT_USAGE, "usage", str_from_c(problem));
+	int result = read_password(ctl);
+	if (result != EXIT_DONE)
+		return result;
 	struct str arguments[] = { ctl->arguments[0], str_of(ctl->password, ctl->password_n) };
 	struct ctl_reply reply;
 	ctl_reply_init(&reply);
 	ctl_request(ctl, command->control, arguments, 2, &reply);
-	int result = reply.result ? ctl_fail_reply(ctl, &reply) : print_added(ctl, &reply);
+	result = reply.result ? ctl_fail_reply(ctl, &reply) : print_added(ctl, &reply);
 	ctl_reply_free(&reply);
 	return result;
 }
 
 static int run_account_password(struct ctl *ctl, const struct ctl_command *command)
 {
-	const char *problem = NULL;
-	if (ctl_read_password(ctl, &problem) < 0)
-		return ctl_fail(ctl, EXIT_USAGE, "usage", str_from_c(problem));
+	int result = read_password(ctl);
+	if (result != EXIT_DONE)
+		return result;
 	struct str password = str_of(ctl->password, ctl->password_n);
 	struct str arguments[] = { ctl->arguments[0], password };
 	struct ctl_reply reply;
 	ctl_reply_init(&reply);
 	ctl_request(ctl, command->control, arguments, 2, &reply);
-	int result = EXIT_DONE;
 	if (reply.result) {
 		result = ctl_fail_reply(ctl, &reply);
 	} else if (ctl->json) {

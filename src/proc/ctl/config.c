@@ -8,11 +8,13 @@
 #include "proc/key_pair.h"
 #include "proc/store_folder.h"
 
+#include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PROBLEMS_MAX (256 * 1024)
-#define SHOWN_MAX    (1024 * 1024)
+#define PROBLEMS_MAX    (256 * 1024)
+#define SHOWN_MAX       (1024 * 1024)
+#define FOLDER_TEXT_MAX (4 * CONF_PATH_MAX) /* two paths and a sentence */
 
 /* What is wrong: lines for people, or a JSON array. */
 struct problems {
@@ -54,10 +56,13 @@ static void check_users(struct problems *problems, const struct conf *conf)
 		add_warning(problems, setting, str_from_c(what));
 }
 
+/* line: 0 where it has no place. */
 static void add_problem(struct problems *problems, uint32_t line, uint32_t column, struct str text)
 {
 	problems->n++;
 	if (!problems->ctl->json) {
+		if (line > 0)
+			buf_addf(&problems->text, "%s:%u:%u: ", problems->ctl->config_file, (unsigned)line, (unsigned)column);
 		buf_addf(&problems->text, "%.*s\n", STR_ARG(text));
 		return;
 	}
@@ -73,12 +78,7 @@ static void add_problem(struct problems *problems, uint32_t line, uint32_t colum
 static void add_file_problem(void *owner, enum conf_setting setting, struct str what)
 {
 	struct problems *problems = owner;
-	const struct ctl *ctl = problems->ctl;
-	struct buf text = BUF_INIT(CONTROL_ARGUMENT_MAX + KEY_PAIR_TEXT_MAX);
-	uint32_t line = ctl->conf.lines[setting];
-	buf_addf(&text, "%s:%u:1: %.*s", ctl->config_file, (unsigned)line, STR_ARG(what));
-	add_problem(problems, line, 1, buf_str(&text));
-	buf_free(&text);
+	add_problem(problems, MAX(problems->ctl->conf.lines[setting], 1u), 1, what);
 }
 
 /* What the server would find out at its start only. */
@@ -99,27 +99,87 @@ static void check_socket(struct problems *problems, enum conf_setting setting, s
 {
 	struct stat status;
 	struct buf text = BUF_INIT(KEY_PAIR_TEXT_MAX);
-	if (path.n > 0 && lstat(path.p, &status) == 0 && !S_ISSOCK(status.st_mode)) {
+	if (lstat(path.p, &status) == 0 && !S_ISSOCK(status.st_mode)) {
 		buf_addf(&text, "%.*s is there already, and is no socket: the server could not listen there", STR_ARG(path));
 		add_file_problem(problems, setting, buf_str(&text));
 	}
 	buf_free(&text);
 }
 
+/* Up to the last slash before `end`, without it; "/" itself. */
+static size_t parent_length(struct str path, size_t end)
+{
+	while (end > 1 && path.p[end - 1] != '/')
+		end--;
+	return end > 1 ? end - 1 : end;
+}
+
+/* False: what lies at this path, or the nearest above it that is there, is no folder, so there can be none. */
+static bool can_be_folder(struct str path, char nearest[CONF_PATH_MAX + 1], bool *is_there)
+{
+	struct stat status;
+	*is_there = true;
+	for (size_t n = path.n;; n = parent_length(path, n)) {
+		snprintf(nearest, CONF_PATH_MAX + 1, "%.*s", STR_ARG(str_first(path, n)));
+		if (stat(nearest, &status) == 0)
+			return S_ISDIR(status.st_mode);
+		if ((errno != ENOENT && errno != ENOTDIR) || n <= 1)
+			return true; /* we cannot tell */
+		*is_there = false;
+	}
+}
+
+/* The folder of a socket. The server makes its own folder, and no other. One that is missing may be made before it starts,
+ * as systemd does. */
+static void check_folder(struct problems *problems, enum conf_setting setting, struct str folder, struct str directory)
+{
+	char nearest[CONF_PATH_MAX + 1];
+	struct buf text = BUF_INIT(FOLDER_TEXT_MAX);
+	bool is_there, is_ours = str_starts(folder, directory) &&
+	                         (folder.n == directory.n || str_eq(str_from(folder, directory.n), STR("/" STORE_FOLDER_RUN)));
+	if (!can_be_folder(folder, nearest, &is_there)) {
+		buf_addf(&text, "%s is no folder, and so there can be no folder %.*s", nearest, STR_ARG(folder));
+		add_file_problem(problems, setting, buf_str(&text));
+	} else if (!is_there && !is_ours) {
+		buf_addf(&text, "there is no folder %.*s now; the server does not make it, and does not start without it",
+		         STR_ARG(folder));
+		add_warning(problems, setting, buf_str(&text));
+	}
+	buf_free(&text);
+}
+
+static void check_places(struct problems *problems, const struct conf *conf, const bool unread[CONF_SETTINGS])
+{
+	const enum conf_setting settings[] = { CONF_server_control_socket, CONF_listen_lmtp_socket };
+	const struct str paths[] = { conf->server.control_socket, conf->listen.lmtp_socket }, directory = conf->server.directory;
+	if (!unread[CONF_server_directory])
+		check_folder(problems, CONF_server_directory, directory, directory);
+	for (size_t i = 0; i < COUNT_OF(settings); i++) {
+		if (unread[settings[i]] || paths[i].n == 0)
+			continue;
+		if (conf->lines[settings[i]] != CONF_LINE_DEFAULT) /* else it is in server.directory */
+			check_folder(problems, settings[i], str_first(paths[i], parent_length(paths[i], paths[i].n)), directory);
+		check_socket(problems, settings[i], paths[i]);
+	}
+}
+
+/* What could be read is looked at although other settings are wrong. */
 static void check_all(struct problems *problems, struct ctl *ctl)
 {
 	struct conf_errors errors;
-	if (conf_parse(buf_str(&ctl->conf_text), str_from_c(ctl->config_file), &ctl->conf, &errors) == 0) {
-		check_keys(problems, &ctl->conf);
-		check_users(problems, &ctl->conf);
-		check_socket(problems, CONF_server_control_socket, ctl->conf.server.control_socket);
-		check_socket(problems, CONF_listen_lmtp_socket, ctl->conf.listen.lmtp_socket);
-	}
+	bool unread[CONF_SETTINGS];
+	const struct conf *conf = &ctl->conf;
+	conf_parse_all(buf_str(&ctl->conf_text), str_from_c(ctl->config_file), &ctl->conf, unread, &errors);
 	for (size_t i = 0; i < errors.n; i++)
-		add_problem(problems, errors.list[i].line, errors.list[i].column, errors.list[i].text);
+		add_problem(problems, errors.list[i].line, errors.list[i].column, errors.list[i].what);
 	if (errors.omitted > 0)
 		add_problem(problems, 0, 0, STR("there are more errors"));
 	conf_errors_free(&errors);
+	if (conf->tls.certificate.n > 0 && conf->tls.key.n > 0)
+		check_keys(problems, conf);
+	if (!unread[CONF_server_user] && !unread[CONF_server_network_user])
+		check_users(problems, conf);
+	check_places(problems, conf, unread);
 }
 
 int ctl_run_config_check(struct ctl *ctl, const struct ctl_command *command)

@@ -168,6 +168,9 @@ int ctl_request_with(struct ctl *ctl, const struct control_request *request, int
  * arena, or the exit code. */
 int ctl_ask(struct ctl *ctl, enum control_command command, const struct str *arguments, uint32_t n,
             struct ctl_reply *reply, struct arena *arena, struct json_value **out);
+/* The same of one process: when that alone does not answer, nothing is said, *silent is set, and EXIT_UNAVAILABLE given. */
+int ctl_ask_process(struct ctl *ctl, enum control_command command, const struct str *arguments, uint32_t n,
+                    struct ctl_reply *reply, struct arena *arena, struct json_value **out, bool *silent);
 
 /* --- offline.c: takes the store's lock, and keeps it until it is closed --- */
 void ctl_request_offline(struct ctl *ctl, const struct control_request *request, struct ctl_reply *reply);
@@ -193,7 +196,7 @@ int ctl_run_store_salvage(struct ctl *ctl, const struct ctl_command *command);
 
 /* --- prompt.c: 0 or ERR_*, with a sentence for people in *problem --- */
 /* From --password-file, --generate-password, or asked for twice; into ctl->password. */
-int ctl_read_password(struct ctl *ctl, const char **problem) MUST_CHECK;
+int ctl_read_password(struct ctl *ctl, struct buf *problem) MUST_CHECK;
 /* Asks on the terminal. ERR_DENIED: no; ERR_UNAVAILABLE: there is no terminal. */
 int ctl_confirm(const char *question, const char *wanted) MUST_CHECK;
 
@@ -204,6 +207,7 @@ void ctl_name_process(const struct json_value *process, char out[64]);
 
 /* --- table.c --- */
 void ctl_print_account(const struct json_value *account);
+void ctl_print_pop3_said(const struct json_value *said); /* "mode keep, days 14" (pop3.c) */
 void ctl_print_accounts(const struct json_value *list);
 void ctl_print_domains(const struct json_value *list);
 void ctl_print_aliases(const struct json_value *list);

@@ -146,7 +146,7 @@ static void accounts_come_and_go(void **state)
 	assert_true(str_eq(buf_str(&place->out), STR("[]\n")));
 	assert_int_equal(0, mansio(place, "account password bob@example.test --generate-password"));
 	assert_int_equal(0, mansio(place, "account show bob@example.test --json"));
-	assert_true(said(place, "\"aliases\":[],\"messages\":null,\"bytes\":null}"));
+	assert_true(said(place, "\"aliases\":[],\"pop3\":null,\"pop3_app_passwords\":[],\"messages\":null,\"bytes\":null}"));
 	assert_int_equal(2, mansio(place, "account remove bob@example.test"));
 	assert_true(said(place, "This destroys the account bob@example.test with all its mail"));
 	assert_int_equal(0, mansio(place, "account show bob@example.test"));

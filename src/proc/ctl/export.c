@@ -176,6 +176,7 @@ static int take_frame(struct export *x, const struct parcel_frame *frame)
 	case PARCEL_SOURCES:
 	case PARCEL_ACK:
 	case PARCEL_RESULT:
+	case PARCEL_REFUSED:
 		break;
 	}
 	return 0;
@@ -256,7 +257,8 @@ static void print_left_out(const struct export *x, struct buf *out)
 	json_end_array(out);
 }
 
-static void print_summary(struct export *x)
+/* missing: an array of mailboxes that are not there. */
+static void print_summary(struct export *x, struct str missing)
 {
 	char size[64];
 	uint32_t written = x->n_mailboxes - x->left_out_mailboxes;
@@ -277,6 +279,8 @@ static void print_summary(struct export *x)
 		json_put_raw(&out, buf_error(&x->damage) ? STR("[]") : buf_str(&x->damage));
 		print_left_out(x, &out);
 		json_field_u64(&out, "moved_meanwhile", x->moved);
+		json_key(&out, "missing");
+		json_put_raw(&out, missing);
 		json_end_object(&out);
 		printf("%.*s\n", STR_ARG(buf_str(&out)));
 		buf_free(&out);
@@ -303,8 +307,10 @@ static int fail_local(struct export *x, int err, int errnum)
 {
 	char text[PATH_ROOM];
 	errno = errnum;
+	if (x->problem[0] && err == ERR_EXISTS)
+		return ctl_fail(x->ctl, EXIT_EXISTS, "exists", str_from_c(x->problem));
 	if (x->problem[0])
-		return ctl_fail(x->ctl, err == ERR_EXISTS ? EXIT_EXISTS : EXIT_FAILED, "io", str_from_c(x->problem));
+		return ctl_fail(x->ctl, EXIT_FAILED, "io", str_from_c(x->problem));
 	snprintf(text, sizeof text, "cannot write to %s: %m; run the same command again to go on", x->folder);
 	return ctl_fail(x->ctl, EXIT_FAILED, err == ERR_NO_SPACE ? "no_space" : "io", str_from_c(text));
 }
@@ -326,9 +332,10 @@ static int on_frame(void *owner, const struct parcel_frame *frame)
 }
 
 /* Those that were asked for and are not there. */
-static int find_missing(struct export *x, const struct str *names, uint32_t n)
+static int find_missing(struct export *x, const struct str *names, uint32_t n, struct buf *missing)
 {
 	int result = EXIT_DONE;
+	json_begin_array(missing);
 	for (uint32_t i = 0; i < n; i++) {
 		bool found = false;
 		for (uint32_t k = 0; k < x->n_mailboxes && !found; k++)
@@ -336,8 +343,10 @@ static int find_missing(struct export *x, const struct str *names, uint32_t n)
 		if (found)
 			continue;
 		fprintf(stderr, "mansio: there is no mailbox %.*s\n", STR_ARG(names[i]));
+		json_put_string(missing, names[i]);
 		result = EXIT_NOT_FOUND;
 	}
+	json_end_array(missing);
 	return result;
 }
 
@@ -385,8 +394,10 @@ static int run(struct export *x)
 	}
 	int result = read_parcel(x, arguments, 1 + n);
 	if (result == EXIT_DONE) {
-		print_summary(x);
-		result = find_missing(x, names, n);
+		struct buf missing = BUF_INIT((size_t)CTL_ARGUMENTS_MAX * 8 * CONTROL_ARGUMENT_MAX);
+		result = find_missing(x, names, n, &missing);
+		print_summary(x, buf_str(&missing));
+		buf_free(&missing);
 		if (result == EXIT_DONE && (x->damaged || x->left_out_mailboxes || x->moved))
 			result = EXIT_FAILED;
 	}

@@ -85,7 +85,8 @@ const char CTL_HELP_ACCOUNT_LIST[] =
 const char CTL_HELP_ACCOUNT_SHOW[] =
 	"usage: mansio account show [OPTION]... ADDRESS\n"
 	"\n"
-	"Shows one account: its id, its shard, the aliases that lead to it, and (while the server runs) its mail.\n"
+	"Shows one account: its id, its shard, the aliases that lead to it, what was said of POP3 for it or its app\n"
+	"passwords, and (while the server runs) its mail.\n"
 	"\n"
 	OPTIONS
 	"\n"

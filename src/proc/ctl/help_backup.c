@@ -31,6 +31,7 @@ const char CTL_HELP_BACKUP_LIST[] =
 	"usage: mansio backup list [OPTION]... DIR\n"
 	"\n"
 	"Lists the backups in the folder, the oldest first: how much each holds, and how much was copied anew for it.\n"
+	"Exit status 5 while a backup is made there: try again later.\n"
 	"\n"
 	OPTIONS
 	"\n"

@@ -25,6 +25,7 @@ const char CTL_HELP_APP_PASSWORD[] =
 	"\n"
 	"Further passwords of an account, one for each program or device: made here and printed this once, good for some\n"
 	"protocols only, and removed without the others noticing. One that is removed is void at once, and its sessions end.\n"
+	"The list says what was said of POP3 for each (mansio account pop3 --app-password).\n"
 	"\n"
 	"  --protocols LIST    some of imap, pop3 and smtp, with commas between them; all if nothing is said\n"
 	OPTIONS

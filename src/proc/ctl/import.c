@@ -14,7 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LIST_MAX ((size_t)4 * 1024 * 1024 * 1024)
+#define LIST_MAX     ((size_t)4 * 1024 * 1024 * 1024)
+#define ASK_AGAIN_NS 200000000
 
 /* --- the command line --- */
 
@@ -52,7 +53,8 @@ static int read_source(struct import *x)
 	snprintf(text, sizeof text, "cannot read %s: %m", given);
 	mem_free(given);
 	if (!found)
-		return ctl_fail(x->ctl, errno == ENOENT ? EXIT_NOT_FOUND : EXIT_FAILED, "io", str_from_c(text));
+		return errno == ENOENT ? ctl_fail(x->ctl, EXIT_NOT_FOUND, "not_found", str_from_c(text))
+		                       : ctl_fail(x->ctl, EXIT_FAILED, "io", str_from_c(text));
 	x->source = mem_copy(str_from_c(path));
 	int result = read_format(x, &about);
 	if (result)
@@ -75,8 +77,11 @@ static int find_account(struct import *x)
 	struct json_value *account;
 	ctl_reply_init(&reply);
 	int result = ctl_ask(x->ctl, CONTROL_ACCOUNT_SHOW, x->ctl->arguments, 1, &reply, &arena, &account);
-	if (result == EXIT_DONE)
+	if (result == EXIT_DONE) {
 		snprintf(x->account_id, sizeof x->account_id, "%.*s", STR_ARG(json_string(json_member(account, "id"))));
+		x->shard = json_u64(json_member(account, "shard"));
+		x->is_moving = json_member(account, "moving_to") != NULL;
+	}
 	arena_free(&arena);
 	ctl_reply_free(&reply);
 	return result;
@@ -190,19 +195,39 @@ static int connect_parcel(struct import *x, bool has_number)
 	if (ctl_parcel_open(x->ctl, CONTROL_PARCEL_WRITE, arguments, has_number ? 3 : 2, &fd, &x->reply) < 0)
 		return ctl_fail_reply(x->ctl, &x->reply);
 	ctl_parcel_sender_begin(&x->sender, fd);
+	x->sender.refused = import_on_refused;
+	x->sender.owner = x;
 	return EXIT_DONE;
+}
+
+/* The account was on its way from one shard to another when the server was asked; then it waits until that is over. */
+static bool has_moved(struct import *x, int *result)
+{
+	uint64_t shard = x->shard;
+	bool is_told = false;
+	*result = find_account(x);
+	while (*result == EXIT_DONE && x->is_moving) {
+		if (!is_told)
+			fprintf(stderr, "mansio: the account is being moved to another shard; waiting until that is over\n");
+		is_told = true;
+		nanosleep(&(struct timespec){ .tv_nsec = ASK_AGAIN_NS }, NULL);
+		*result = find_account(x);
+	}
+	return *result == EXIT_DONE && (is_told || x->shard != shard);
 }
 
 /* How far the server is, before the record is read, which another run may write until it is locked. What follows may take
  * long, and nothing is open meanwhile. */
 static int ask_counter(struct import *x, int *err)
 {
-	int result = connect_parcel(x, false);
-	if (result != EXIT_DONE)
-		return result;
-	*err = import_ask_counter(x);
-	ctl_parcel_sender_free(&x->sender);
-	return EXIT_DONE;
+	int result = EXIT_DONE;
+	do {
+		if ((result = connect_parcel(x, false)) != EXIT_DONE)
+			return result;
+		*err = import_ask_counter(x);
+		ctl_parcel_sender_free(&x->sender);
+	} while (*err == ERR_UNAVAILABLE && has_moved(x, &result));
+	return result;
 }
 
 static int prepare(struct import *x)
@@ -215,9 +240,7 @@ static int prepare(struct import *x)
 	if (!err)
 		err = import_order(x);
 	if (!err)
-		err = import_state_save_list(x);
-	if (!err)
-		err = import_state_save(x);
+		err = import_state_begin(x);
 	if (!err && x->resumed && x->durable.imported == 0) /* more may be in than we were told of */
 		fprintf(stderr, "mansio: going on where an import was interrupted\n");
 	else if (!err && x->resumed)
@@ -268,6 +291,7 @@ static void clean_up(struct import *x)
 	buf_free(&x->remembered);
 	buf_free(&x->list);
 	set_free(&x->left);
+	set_free(&x->refusals);
 	buf_free(&x->problem);
 	if (x->source_fd >= 0)
 		close(x->source_fd);

@@ -40,7 +40,7 @@
 struct import_position {
 	uint64_t number;   /* of a line in the list */
 	uint64_t imported; /* messages sent to the server */
-	uint64_t again;    /* the message that was sent, when an earlier run had left it out; else 0 */
+	uint64_t message;  /* of those waiting: the line of the one that was sent */
 };
 
 /* A folder of a Maildir, or an mbox file. */
@@ -128,6 +128,8 @@ struct import {
 	/* what is remembered */
 	struct buf remembered; /* lines of the list, as it was */
 	struct buf list;       /* as it is now */
+	unsigned char list_id[ACCOUNT_ID_SIZE];
+	bool list_is_new;      /* begun by this run: no record is of it yet */
 	struct set left;       /* lines that were left out and are to be tried again, by the next run at the latest */
 	uint64_t before, next; /* as in struct import_record */
 	uint64_t there_already; /* messages of the source that are of imports before this one */
@@ -139,6 +141,8 @@ struct import {
 	int state_fd; /* locked */
 	unsigned char transfer[ACCOUNT_ID_SIZE];
 	char account_id[64];
+	uint64_t shard;     /* where it lives */
+	bool is_moving;     /* to another one */
 	struct import_position durable; /* on the server's disk; what the record says */
 	struct import_position at;      /* of the message being read: when it is done with */
 	bool resumed;
@@ -161,6 +165,7 @@ struct import {
 	struct import_position *waiting; /* sent and not on disk yet, in order */
 	size_t first_waiting, n_waiting, size_waiting;
 	uint64_t acknowledged; /* entries */
+	struct set refusals;   /* messages that the server has refused, by their lines */
 	/* what is told in the end */
 	uint64_t too_large, refused, deleted, with_nul, unreadable;
 	uint64_t gone;        /* not there any more */
@@ -236,11 +241,14 @@ const struct import_file *import_next(struct import *x, int *err);
 /* The item at hand is left out, to be tried again by the next run that is begun. why: told to people, with the place of
  * the message; NULL: nothing is. */
 int import_leave(struct import *x, const char *why) MUST_CHECK;
+/* The same of one that was sent; why: not NULL. */
+int import_leave_sent(struct import *x, uint64_t number, const char *why) MUST_CHECK;
 
 /* --- import_state.c --- */
 int import_state_lock(struct import *x) MUST_CHECK; /* nobody else uses it from now on */
 int import_state_read(struct import *x) MUST_CHECK; /* what earlier runs remember; after import_ask_counter */
-int import_state_save_list(struct import *x) MUST_CHECK;
+/* What there is to import is remembered from now on; where that is interrupted, what was remembered before is. */
+int import_state_begin(struct import *x) MUST_CHECK;
 int import_state_save(struct import *x) MUST_CHECK;
 
 /* --- import_names.c --- */
@@ -273,6 +281,8 @@ int import_message_add(struct import *x, struct str bytes) MUST_CHECK;
 int import_message_send(struct import *x, const struct import_facts *facts) MUST_CHECK;
 /* A mailbox of that name is wanted, whether or not anything is in it, and a subscription of it. */
 int import_mailbox_send(struct import *x, struct str mailbox) MUST_CHECK;
+/* For x->sender.refused: `owner` is the import. */
+void import_on_refused(void *owner, uint64_t number);
 /* Sets x->counter_at_begin. */
 int import_ask_counter(struct import *x) MUST_CHECK;
 int import_begin(struct import *x) MUST_CHECK;

@@ -149,7 +149,9 @@ int import_order(struct import *x)
 	struct gone_list gone = { NULL, 0 };
 	struct str rest = buf_str(&x->remembered);
 	struct import_line line = { .number = 0 };
-	int err = 0;
+	unsigned char known[ACCOUNT_ID_SIZE];
+	int err = import_head_take(&rest, known);
+	import_head_print(x->list_id, &x->list);
 	while (rest.n > 0 && !err) {
 		err = import_line_take(&rest, line.number, &line);
 		if (!err)
@@ -169,9 +171,8 @@ int import_order(struct import *x)
 
 /* --- one after the other --- */
 
-static void tell_left(struct import *x, const char *why)
+static void tell_left(struct import *x, const struct import_file *file, const char *why)
 {
-	const struct import_file *file = x->file;
 	char path[2 * IMPORT_PATH_MAX], text[300];
 	if (x->is_maildir)
 		import_file_path(x, file, path);
@@ -184,15 +185,34 @@ static void tell_left(struct import *x, const char *why)
 	import_tell(x, path, text);
 }
 
-int import_leave(struct import *x, const char *why)
+static int leave(struct import *x, const struct import_file *file, uint64_t number, const char *why)
 {
-	if (x->file && why)
-		tell_left(x, why);
-	set_add(&x->left, (uint32_t)x->number, (uint32_t)x->number);
+	if (file && why)
+		tell_left(x, file, why);
+	set_add(&x->left, (uint32_t)number, (uint32_t)number);
 	if (x->left.n <= IMPORT_LEFT_MAX)
 		return 0;
-	set_remove(&x->left, (uint32_t)x->number, (uint32_t)x->number);
+	set_remove(&x->left, (uint32_t)number, (uint32_t)number);
 	return import_fail(x, ERR_LIMIT, "there are too many messages that cannot be imported");
+}
+
+int import_leave(struct import *x, const char *why)
+{
+	return leave(x, x->file, x->number, why);
+}
+
+static int compare_item(const void *a, const void *b)
+{
+	const struct import_item *one = a, *other = b;
+	return one->number < other->number ? -1 : one->number > other->number;
+}
+
+int import_leave_sent(struct import *x, uint64_t number, const char *why)
+{
+	const struct import_item key = { .number = number };
+	size_t at = import_count_below(x->items, x->n_items, sizeof key, &key, compare_item);
+	bool is_known = at < x->n_items && x->items[at].number == number && x->items[at].file != IMPORT_GONE;
+	return leave(x, is_known ? &x->scan.files[x->items[at].file] : NULL, number, why);
 }
 
 const struct import_file *import_next(struct import *x, int *err)

@@ -7,18 +7,26 @@
 #include "syntax/json.h"
 
 #define FORM 2
+#define HEAD "list\t"
+
+static void field_digits(struct buf *out, const char *name, const unsigned char bytes[ACCOUNT_ID_SIZE])
+{
+	struct buf digits = BUF_INIT(2 * ACCOUNT_ID_SIZE);
+	buf_add_hex(&digits, str_of((const char *)bytes, ACCOUNT_ID_SIZE));
+	json_field_string(out, name, buf_str(&digits));
+	buf_free(&digits);
+}
 
 void import_record_print(const struct import_record *record, struct buf *out)
 {
-	struct buf transfer = BUF_INIT(2 * ACCOUNT_ID_SIZE);
-	buf_add_hex(&transfer, str_of((const char *)record->transfer, sizeof record->transfer));
 	json_begin_object(out);
 	json_field_u64(out, "form", FORM);
-	json_field_string(out, "transfer", buf_str(&transfer));
+	field_digits(out, "transfer", record->transfer);
 	json_field_string(out, "account", record->account);
 	json_field_string(out, "source", record->source);
 	json_field_string(out, "mailbox", record->mailbox);
 	json_field_string(out, "format", record->format);
+	field_digits(out, "list", record->list);
 	json_field_u64(out, "number", record->number);
 	json_field_u64(out, "before", record->before);
 	json_field_u64(out, "next", record->next);
@@ -34,7 +42,6 @@ void import_record_print(const struct import_record *record, struct buf *out)
 	json_end_array(out);
 	json_end_object(out);
 	buf_add_byte(out, '\n');
-	buf_free(&transfer);
 }
 
 /* Pairs of numbers, in order. */
@@ -74,13 +81,36 @@ int import_record_parse(struct str text, struct arena *arena, struct import_reco
 	};
 	bool good = json_u64(json_member(value, "form")) == FORM && record.next <= IMPORT_NUMBER_MAX &&
 	            record.number < record.next && record.before < record.next &&
-	            str_to_bytes(json_string(json_member(value, "transfer")), record.transfer, sizeof record.transfer) == 0;
+	            str_to_bytes(json_string(json_member(value, "transfer")), record.transfer, sizeof record.transfer) == 0 &&
+	            (!json_member(value, "list") ||
+	             str_to_bytes(json_string(json_member(value, "list")), record.list, sizeof record.list) == 0);
 	if (!good || take_left(json_member(value, "left"), &record.left) < 0) {
 		set_free(&record.left);
 		return ERR_CORRUPT;
 	}
 	*out = record;
 	return 0;
+}
+
+int import_head_take(struct str *rest, unsigned char list[ACCOUNT_ID_SIZE])
+{
+	struct str all = *rest;
+	unsigned char digits[ACCOUNT_ID_SIZE] = { 0 };
+	if (str_starts(all, STR(HEAD))) {
+		struct str line = str_from(str_cut(&all, '\n'), STR(HEAD).n);
+		if (!all.p || str_to_bytes(line, digits, sizeof digits) < 0)
+			return ERR_CORRUPT;
+	}
+	memcpy(list, digits, sizeof digits);
+	*rest = all;
+	return 0;
+}
+
+void import_head_print(const unsigned char list[ACCOUNT_ID_SIZE], struct buf *out)
+{
+	buf_add(out, STR(HEAD));
+	buf_add_hex(out, str_of((const char *)list, ACCOUNT_ID_SIZE));
+	buf_add_byte(out, '\n');
 }
 
 int import_line_take(struct str *rest, uint64_t after, struct import_line *out)

@@ -2,12 +2,14 @@
  * list with a line for each folder and message that it knows.
  *
  *     {"form":2,"transfer":"32 hex digits","account":"id","source":"/absolute/path","mailbox":"","format":"mbox",
- *      "number":N,"before":N,"next":N,"imported":N,"complete":true,"counter":N,"left":[FIRST,LAST,...]}
+ *      "list":"32 hex digits","number":N,"before":N,"next":N,"imported":N,"complete":true,"counter":N,"left":[FIRST,LAST,...]}
  *
+ *     list<tab>32 hex digits        the first line; none in lists of older versions
  *     NUMBER<tab>FOLDER<tab>NAME    a message: the name of its file up to the colon, or the digest of one in an mbox
  *     NUMBER<tab>FOLDER<tab>        the folder itself
  *
- * Numbers grow from line to line and never come again; the server knows a message by its number and `transfer`
+ * A record and a list belong together that have the same digits, drawn when the list is begun: by the first import, and by one
+ * that takes everything once more. Numbers grow from line to line and never come again; the server knows a message by its number and `transfer`
  * (mail/parcel_reader.h). Pure functions; the bytes may be anything. */
 #ifndef PROC_CTL_IMPORT_RECORD_H
 #define PROC_CTL_IMPORT_RECORD_H
@@ -24,6 +26,7 @@
 
 struct import_record {
 	unsigned char transfer[ACCOUNT_ID_SIZE]; /* drawn for each import, up to where it is complete */
+	unsigned char list[ACCOUNT_ID_SIZE];     /* to which it belongs; all zero: of an older version */
 	struct str account;  /* its id, as text */
 	struct str source, mailbox, format;
 	uint64_t number;     /* lines up to this one are done with */
@@ -40,6 +43,10 @@ struct import_record {
  * another form. */
 int import_record_parse(struct str text, struct arena *arena, struct import_record *out) MUST_CHECK;
 void import_record_print(const struct import_record *record, struct buf *out);
+
+/* The first line of a list. Taken: *rest is behind it; where there is none, `list` is all zero. ERR_CORRUPT. */
+int import_head_take(struct str *rest, unsigned char list[ACCOUNT_ID_SIZE]) MUST_CHECK;
+void import_head_print(const unsigned char list[ACCOUNT_ID_SIZE], struct buf *out);
 
 struct import_line {
 	uint64_t number;

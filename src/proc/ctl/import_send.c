@@ -53,29 +53,59 @@ static int refused(struct import *x, int err)
 	return import_fail(x, err, "%.*s%s", STR_ARG(why), is_lost ? "; run the same command again to go on" : "");
 }
 
-/* It was left out by an earlier run, and is on disk now. */
-static void forget_left(struct import *x, const struct import_position *position)
+void import_on_refused(void *owner, uint64_t number)
 {
-	if (position->again)
-		set_remove(&x->left, (uint32_t)position->again, (uint32_t)position->again);
+	struct import *x = owner;
+	if (number > 0 && number <= IMPORT_NUMBER_MAX && x->refusals.n <= IMPORT_LEFT_MAX)
+		set_add(&x->refusals, (uint32_t)number, (uint32_t)number);
 }
 
-/* The first so many messages of the parcel are in their mailboxes, on disk. */
+static int wrong_answer(struct import *x)
+{
+	return import_fail(x, ERR_CORRUPT, "the server's answer cannot be right; is it of another version?");
+}
+
+/* The first message that waits is done with: it is on disk, and was left out by an earlier run maybe; or it was refused. */
+static int end_first(struct import *x, bool is_refused)
+{
+	const struct import_position *first = &x->waiting[x->first_waiting];
+	uint32_t number = (uint32_t)first->message;
+	int err = 0;
+	if (is_refused)
+		err = import_leave_sent(x, number, "was refused by the server");
+	else if (set_has(&x->left, number))
+		set_remove(&x->left, number, number);
+	if (err)
+		return err;
+	x->refused += is_refused;
+	x->durable = *first;
+	x->durable.imported -= x->refused;
+	x->first_waiting++;
+	x->n_waiting--;
+	return 0;
+}
+
+/* Of the messages of the parcel, in order, so many are in their mailboxes, on disk; those in between were refused. */
 static int acknowledge(struct import *x)
 {
-	uint64_t entries = x->sender.answer.entries, n = entries - x->acknowledged, now = clock_monotonic_ms();
-	if (entries < x->acknowledged || n > x->n_waiting)
-		return import_fail(x, ERR_CORRUPT, "the server's answer cannot be right; is it of another version?");
-	if (n == 0)
-		return 0;
-	for (uint64_t i = 0; i < n; i++)
-		forget_left(x, &x->waiting[x->first_waiting + i]);
-	x->durable = x->waiting[x->first_waiting + n - 1];
+	uint64_t entries = x->sender.answer.entries, now = clock_monotonic_ms();
+	size_t before = x->n_waiting;
+	int err = 0;
+	if (entries < x->acknowledged)
+		return wrong_answer(x);
+	while (x->n_waiting > 0 && !err) {
+		bool is_refused = set_has(&x->refusals, (uint32_t)x->waiting[x->first_waiting].message);
+		if (!is_refused && x->acknowledged == entries)
+			break;
+		err = end_first(x, is_refused);
+		x->acknowledged += !is_refused;
+	}
+	if (!err && x->acknowledged < entries)
+		err = wrong_answer(x);
+	if (err || x->n_waiting == before)
+		return err;
 	if (entries > x->sender.answer.passed) /* else the counter need not be on disk */
 		x->counter = MAX(x->counter, x->sender.answer.next);
-	x->first_waiting += n;
-	x->n_waiting -= n;
-	x->acknowledged = entries;
 	if (x->n_waiting == 0)
 		x->first_waiting = 0;
 	if (now - x->saved_ms < SAVE_EVERY_MS)
@@ -199,7 +229,7 @@ static int push_position(struct import *x)
 		memmove(x->waiting, x->waiting + x->first_waiting, x->n_waiting * sizeof *x->waiting);
 		x->first_waiting = 0;
 	}
-	x->at.again = set_has(&x->left, (uint32_t)x->number) ? x->number : 0;
+	x->at.message = x->number;
 	x->waiting[x->first_waiting + x->n_waiting++] = x->at;
 	return 0;
 }
@@ -355,10 +385,9 @@ int import_finish(struct import *x)
 	int told = acknowledge(x);
 	if (err || told)
 		return err ? refused(x, err) : told;
-	x->refused = x->n_waiting;
+	if (x->n_waiting > 0)
+		return wrong_answer(x);
 	x->keywords_left_out += x->sender.answer.keywords;
-	for (size_t i = 0; i < x->n_waiting; i++)
-		forget_left(x, &x->waiting[x->first_waiting + i]);
 	x->durable = (struct import_position){ .number = x->next - 1, .imported = x->at.imported - x->refused };
 	x->complete = true;
 	return 0;

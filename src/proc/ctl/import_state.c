@@ -2,6 +2,10 @@
  * server, and beside it NAME.list, which is written when a run begins (import_record.h says what stands in them). They
  * stay when the import is complete, for the next one of the same. A run holds a lock on NAME.lock.
  *
+ * A list that grows is written before its record: lines that no record knows yet are as new. One that is begun anew gets
+ * the name NAME.list.new: the record that belongs to it takes its place and the old list's in one step, and then it is
+ * renamed; where that did not happen any more, the next run does it.
+ *
  * By default they lie in $XDG_STATE_HOME/mansio (~/.local/state/mansio), since the source may be read-only. */
 #include "proc/ctl/import.h"
 
@@ -17,6 +21,9 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define LIST     ".list"
+#define NEW_LIST ".list.new"
 
 /* --- where it is --- */
 
@@ -69,6 +76,18 @@ static void beside(const struct import *x, const char *ending, char path[IMPORT_
 	snprintf(path, IMPORT_PATH_MAX, "%s%s", x->state_path, ending);
 }
 
+static int sync_folder_of(struct import *x, const char *path)
+{
+	char folder[IMPORT_PATH_MAX];
+	snprintf(folder, sizeof folder, "%s", path);
+	char *slash = strrchr(folder, '/');
+	if (slash)
+		slash[slash == folder] = '\0';
+	if (file_sync_folder(AT_FDCWD, slash ? folder : ".") < 0)
+		return import_fail(x, ERR_IO, "cannot write the folder of %s: %m", path);
+	return 0;
+}
+
 /* --- reading --- */
 
 static struct str format_of(const struct import *x)
@@ -90,6 +109,7 @@ static void print_record(const struct import *x, struct buf *out)
 		                            .counter = x->counter,
 		                            .left = x->left };
 	memcpy(record.transfer, x->transfer, sizeof record.transfer);
+	memcpy(record.list, x->list_id, sizeof record.list);
 	import_record_print(&record, out);
 }
 
@@ -137,6 +157,30 @@ static int lock(struct import *x)
 	return 0;
 }
 
+/* The list of that name, when it is the record's. */
+static bool read_list(struct import *x, const char *ending, const struct import_record *record)
+{
+	char path[IMPORT_PATH_MAX];
+	beside(x, ending, path);
+	buf_clear(&x->remembered);
+	if (!ctl_read_file(path, &x->remembered))
+		return false;
+	struct str rest = buf_str(&x->remembered);
+	return import_head_take(&rest, x->list_id) == 0 && memcmp(x->list_id, record->list, sizeof record->list) == 0;
+}
+
+/* Of NAME.list.new, whose record is written. */
+static int rename_list(struct import *x)
+{
+	char from[IMPORT_PATH_MAX], to[IMPORT_PATH_MAX];
+	beside(x, NEW_LIST, from);
+	beside(x, LIST, to);
+	if (rename(from, to) < 0)
+		return import_fail(x, ERR_IO, "cannot rename %s: %m", from);
+	x->list_is_new = false;
+	return sync_folder_of(x, to);
+}
+
 static int read_record(struct import *x)
 {
 	char list[IMPORT_PATH_MAX];
@@ -144,13 +188,17 @@ static int read_record(struct import *x)
 	struct arena arena = ARENA_INIT(2 * IMPORT_ARENA_MAX);
 	struct import_record record = { .left = SET_INIT }, mine = { .left = SET_INIT };
 	int err = 0;
-	beside(x, ".list", list);
+	beside(x, LIST, list);
 	print_record(x, &own);
 	if (!ctl_read_file(x->state_path, &text) || import_record_parse(buf_str(&text), &arena, &record) < 0 ||
-	    import_record_parse(buf_str(&own), &arena, &mine) < 0 || !ctl_read_file(list, &x->remembered))
-		err = import_fail(x, ERR_CORRUPT, "%s or %s cannot be read; say --again to import everything", x->state_path, list);
+	    import_record_parse(buf_str(&own), &arena, &mine) < 0)
+		err = import_fail(x, ERR_CORRUPT, "%s cannot be read; say --again to import everything", x->state_path);
 	if (!err)
 		err = check_record(x, &record, &mine);
+	if (!err && !read_list(x, LIST, &record))
+		err = read_list(x, NEW_LIST, &record) ? rename_list(x)
+		      : import_fail(x, ERR_CORRUPT, "%s cannot be read, or %s is not of it; say --again to import everything", list,
+		                    x->state_path);
 	if (!err)
 		take_record(x, &record);
 	set_free(&record.left);
@@ -171,8 +219,10 @@ int import_state_read(struct import *x)
 {
 	int err = 0;
 	random_bytes(x->transfer, sizeof x->transfer);
+	random_bytes(x->list_id, sizeof x->list_id);
 	x->next = 1;
-	if (!ctl_flag(x->ctl, "--again") && access(x->state_path, F_OK) == 0)
+	x->list_is_new = ctl_flag(x->ctl, "--again") || access(x->state_path, F_OK) < 0;
+	if (!x->list_is_new)
 		err = read_record(x);
 	x->at = x->durable;
 	return err;
@@ -192,19 +242,17 @@ static int replace_file(struct import *x, const char *path, struct str text)
 		good = close(fd) == 0 && good;
 	if (!good || rename(partial, path) < 0)
 		return import_fail(x, ERR_IO, "cannot write %s: %m", path);
-	char *slash = strrchr(partial, '/');
-	if (slash)
-		slash[slash == partial] = '\0';
-	if (file_sync_folder(AT_FDCWD, slash ? partial : ".") < 0)
-		return import_fail(x, ERR_IO, "cannot write the folder of %s: %m", path);
-	return 0;
+	return sync_folder_of(x, path);
 }
 
-int import_state_save_list(struct import *x)
+int import_state_begin(struct import *x)
 {
 	char path[IMPORT_PATH_MAX];
-	beside(x, ".list", path);
-	return replace_file(x, path, buf_str(&x->list));
+	beside(x, x->list_is_new ? NEW_LIST : LIST, path);
+	int err = replace_file(x, path, buf_str(&x->list));
+	if (!err)
+		err = import_state_save(x);
+	return !err && x->list_is_new ? rename_list(x) : err;
 }
 
 int import_state_save(struct import *x)

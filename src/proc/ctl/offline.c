@@ -60,7 +60,7 @@ struct ctl_offline {
 };
 
 static int open_directory(const struct ctl *ctl, struct ctl_offline *offline, const struct store_identity *store,
-			  const char *folder)
+			  const char *folder, const char **what)
 {
 	const struct directory_settings settings = {
 		.shards = store->shards,
@@ -70,11 +70,11 @@ static int open_directory(const struct ctl *ctl, struct ctl_offline *offline, co
 	};
 	umask(077);
 	int err = ctl_become_owner(folder);
-	return err ? err : directory_open(str_from_c(folder), &settings, OPEN_WAIT_MS, &offline->directory, NULL);
+	return err ? err : directory_open(str_from_c(folder), &settings, OPEN_WAIT_MS, &offline->directory, what);
 }
 
-/* Lock, store, directory. */
-static int open_store(const struct ctl *ctl, struct ctl_offline *offline)
+/* Lock, store, directory. *what: which part of the directory's file, where that is known. */
+static int open_store(const struct ctl *ctl, struct ctl_offline *offline, const char **what)
 {
 	const char *directory = ctl->conf.server.directory.p;
 	char folder[CONF_PATH_MAX + sizeof "/" STORE_FOLDER_AUTH];
@@ -85,12 +85,12 @@ static int open_store(const struct ctl *ctl, struct ctl_offline *offline)
 		return err;
 	err = store_folder_read(directory, &store);
 	if (!err)
-		err = open_directory(ctl, offline, &store, folder);
+		err = open_directory(ctl, offline, &store, folder, what);
 	mem_wipe(&store, sizeof store);
 	return err;
 }
 
-static void fail_open(const struct ctl *ctl, struct ctl_reply *reply, int err)
+static void fail_open(const struct ctl *ctl, struct ctl_reply *reply, int err, const char *what)
 {
 	const char *directory = ctl->conf.server.directory.p;
 	if (err == ERR_UNAVAILABLE)
@@ -101,7 +101,8 @@ static void fail_open(const struct ctl *ctl, struct ctl_reply *reply, int err)
 			       "server once: mansio serve -c %s", directory, STR_ARG(ctl->conf.server.control_socket),
 			       ctl->config_file);
 	else
-		ctl_reply_fail(reply, err, "cannot open the store in %s: %s", directory, err_text(err));
+		ctl_reply_fail(reply, err, "cannot open the store in %s%s%s: %s", directory, what ? ": " : "", what ? what : "",
+			       err_text(err));
 }
 
 void ctl_offline_close(struct ctl *ctl)
@@ -119,14 +120,15 @@ void ctl_request_offline(struct ctl *ctl, const struct control_request *request,
 {
 	struct control_request hashed = *request;
 	char encoded[PASSWORD_ENCODED_MAX];
+	const char *what = NULL;
 	int err = 0;
 	if (!ctl->offline) {
 		ctl->offline = mem_alloc(1, sizeof *ctl->offline);
 		ctl->offline->lock = -1;
-		err = open_store(ctl, ctl->offline);
+		err = open_store(ctl, ctl->offline, &what);
 	}
 	if (err) {
-		fail_open(ctl, reply, err);
+		fail_open(ctl, reply, err, what);
 		ctl_offline_close(ctl);
 		return;
 	}

@@ -139,6 +139,12 @@ static int take_answers(struct ctl_parcel_sender *sender, struct ctl_reply *repl
 	size_t used;
 	int result;
 	while ((result = parcel_answer_next(buf_str(&sender->answers), &answer, &used)) == 0) {
+		if (answer.type == PARCEL_REFUSED) {
+			if (sender->refused)
+				sender->refused(sender->owner, answer.number);
+			buf_consume(&sender->answers, used);
+			continue;
+		}
 		sender->answer = answer;
 		memcpy(sender->text, answer.text.p ? answer.text.p : "", answer.text.n);
 		sender->answer.text = str_of(sender->text, answer.text.n);
@@ -188,7 +194,7 @@ int ctl_parcel_flush(struct ctl_parcel_sender *sender, struct ctl_reply *reply)
 		ssize_t n = send(sender->fd, out->p + sent, out->n - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n > 0)
 			sent += (size_t)n;
-		else if (errno != EAGAIN && errno != EINTR && errno != EPIPE) /* the reason may still be to be read */
+		else if (errno != EAGAIN && errno != EINTR && errno != EPIPE && errno != ECONNRESET) /* why may still be to be read */
 			result = lost(reply);
 	}
 	buf_consume(out, sent);

@@ -25,6 +25,9 @@ struct ctl_parcel_sender {
 	char text[PARCEL_TEXT_MAX]; /* backs answer.text */
 	struct buf answers;
 	bool over; /* RESULT has come: nothing more can be sent */
+	/* Called for each message that the shard refuses, before an answer counts it; NULL: nobody is told. */
+	void (*refused)(void *owner, uint64_t number);
+	void *owner;
 };
 void ctl_parcel_sender_begin(struct ctl_parcel_sender *sender, int fd);
 void ctl_parcel_sender_free(struct ctl_parcel_sender *sender); /* closes the descriptor */

@@ -71,6 +71,21 @@ static int add(struct ctl *ctl, struct ctl_reply *reply, struct arena *arena)
 	return result;
 }
 
+void ctl_print_pop3_said(const struct json_value *said)
+{
+	const char *before = "";
+	for (const struct json_value *member = said ? said->first : NULL; member; member = member->next) {
+		printf("%s%.*s ", before, STR_ARG(member->key));
+		if (member->kind == JSON_STRING)
+			ctl_print_text(json_string(member));
+		else if (member->kind == JSON_NUMBER)
+			printf("%llu", (unsigned long long)json_u64(member));
+		else
+			printf("%s", json_is_true(member) ? "yes" : "no");
+		before = ", ";
+	}
+}
+
 static void print_list(const struct json_value *list)
 {
 	if (!list->first)
@@ -84,7 +99,13 @@ static void print_list(const struct json_value *list)
 		printf("%-24.*s ", STR_ARG(json_string(json_member(item, "name"))));
 		for (const struct json_value *word = protocols ? protocols->first : NULL; word; word = word->next)
 			printf("%.*s%s", STR_ARG(json_string(word)), word->next ? "," : "");
-		printf("  made %s  used %s\n", created, last);
+		printf("  made %s  used %s", created, last);
+		const struct json_value *said = json_member(item, "pop3");
+		if (said && said->first) {
+			printf("  pop3: ");
+			ctl_print_pop3_said(said);
+		}
+		puts("");
 	}
 }
 

@@ -34,17 +34,20 @@ static ssize_t read_up_to(int fd, char *out, size_t max)
 }
 
 /* The file's bytes without the line end that editors put behind them. */
-static int read_password_file(struct ctl *ctl, struct str file, const char **problem)
+static int read_password_file(struct ctl *ctl, struct str file, struct buf *problem)
 {
 	char text[PASSWORD_MAX + 2];
 	bool is_stdin = str_eq(file, STR("-"));
 	int fd = is_stdin ? STDIN_FILENO : open(file.p, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read_up_to(fd, text, sizeof text);
+	if (n < 0)
+		buf_addf(problem, "cannot read the password file %.*s: %m", STR_ARG(file));
 	if (fd >= 0 && !is_stdin)
 		close(fd);
 	if (n < 0 || (size_t)n > sizeof text) {
 		mem_wipe(text, sizeof text);
-		*problem = n < 0 ? "cannot read the password file" : "the password is too long";
+		if (n >= 0)
+			buf_add(problem, STR("the password is too long"));
 		return ERR_IO;
 	}
 	struct str password = str_of(text, (size_t)n);
@@ -59,7 +62,8 @@ static int read_password_file(struct ctl *ctl, struct str file, const char **pro
 		ctl->password_n = password.n;
 	}
 	mem_wipe(text, sizeof text);
-	*problem = "the password file must hold one line that is not empty nor longer than 1024 bytes";
+	if (!good)
+		buf_add(problem, STR("the password file must hold one line that is not empty nor longer than 1024 bytes"));
 	return good ? 0 : ERR_SYNTAX;
 }
 
@@ -135,13 +139,13 @@ static ssize_t ask_hidden(int tty, const char *question, char *out, size_t max)
 	return n;
 }
 
-static int ask_password(struct ctl *ctl, const char **problem)
+static int ask_password(struct ctl *ctl, struct buf *problem)
 {
 	char again[PASSWORD_MAX];
 	int tty = open_terminal();
 	if (tty < 0) {
-		*problem = "there is no terminal to ask for the password; say --password-file FILE (- for standard input) "
-			   "or --generate-password";
+		buf_add(problem, STR("there is no terminal to ask for the password; say --password-file FILE (- for standard "
+		                     "input) or --generate-password"));
 		return ERR_UNAVAILABLE;
 	}
 	ssize_t n = ask_hidden(tty, "New password: ", ctl->password, sizeof ctl->password);
@@ -149,19 +153,20 @@ static int ask_password(struct ctl *ctl, const char **problem)
 	close(tty);
 	bool same = n > 0 && n == m && memcmp(ctl->password, again, (size_t)n) == 0;
 	mem_wipe(again, sizeof again);
-	*problem = n > 0 ? "the two passwords are not the same" : "no password, or one that is too long";
-	if (!same)
+	if (!same) {
+		buf_add(problem, n > 0 ? STR("the two passwords are not the same") : STR("no password, or one that is too long"));
 		return ERR_SYNTAX;
+	}
 	ctl->password_n = (size_t)n;
 	return 0;
 }
 
-int ctl_read_password(struct ctl *ctl, const char **problem)
+int ctl_read_password(struct ctl *ctl, struct buf *problem)
 {
 	struct str file = ctl_option(ctl, "--password-file");
 	bool generate = ctl_flag(ctl, "--generate-password");
 	if (generate && file.n) {
-		*problem = "--generate-password and --password-file exclude each other";
+		buf_add(problem, STR("--generate-password and --password-file exclude each other"));
 		return ERR_SYNTAX;
 	}
 	if (generate) {

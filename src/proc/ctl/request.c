@@ -67,7 +67,8 @@ static int connect_server(const struct ctl *ctl, struct ctl_reply *reply, int *o
 		return ERR_NOT_FOUND;
 	int err = errnum == EACCES || errnum == EPERM ? ERR_DENIED : ERR_UNAVAILABLE;
 	errno = errnum;
-	ctl_reply_fail(reply, err, "cannot reach the server at %.*s: %m", STR_ARG(path));
+	ctl_reply_fail(reply, err, "cannot reach the server at %.*s: %m%s", STR_ARG(path),
+	               err == ERR_DENIED ? "; run this as root, or as the user who starts the server" : "");
 	return err;
 }
 
@@ -222,10 +223,21 @@ void ctl_request(struct ctl *ctl, enum control_command command, const struct str
 int ctl_ask(struct ctl *ctl, enum control_command command, const struct str *arguments, uint32_t n,
             struct ctl_reply *reply, struct arena *arena, struct json_value **out)
 {
+	bool silent;
+	int result = ctl_ask_process(ctl, command, arguments, n, reply, arena, out, &silent);
+	return silent ? ctl_fail_reply(ctl, reply) : result;
+}
+
+int ctl_ask_process(struct ctl *ctl, enum control_command command, const struct str *arguments, uint32_t n,
+                    struct ctl_reply *reply, struct arena *arena, struct json_value **out, bool *silent)
+{
 	struct control_request request = { .command = command, .n_arguments = n };
 	for (uint32_t i = 0; i < n; i++)
 		request.arguments[i] = arguments[i];
 	int result = ctl_request_online(ctl, &request, reply);
+	*silent = result == 0 && reply->result == ERR_UNAVAILABLE;
+	if (*silent)
+		return EXIT_UNAVAILABLE;
 	if (result == ERR_NOT_FOUND && reply->result == 0) {
 		char text[256];
 		snprintf(text, sizeof text, "the server must run for this, and nobody answers at %.*s",

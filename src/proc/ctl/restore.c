@@ -13,7 +13,9 @@
 #include "base/mem.h"
 #include "db/bodylog.h"
 #include "db/snapshot.h"
+#include "db/wal.h"
 #include "proc/ctl/restore.h"
+#include "store/store_open.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -311,6 +313,37 @@ static int verify_restored(struct restore *restore, uint64_t *messages)
 	           : result;
 }
 
+/* A snapshot has all changes: a log that says so lies beside each that came back whole, as beside every index.db. Without
+ * one a salvage must think that the last changes are lost, and brings back what was expunged and who was removed. */
+static int make_log(struct restore *restore, uint16_t shard)
+{
+	unsigned char header[WAL_HEADER];
+	char name[64];
+	int fd = -1;
+	if (restore->databases[shard + 1] != WHOLE || manifest_doubt_of(restore->manifest, shard) == DOUBT_NO_SNAPSHOT)
+		return 0;
+	snprintf(name, sizeof name, STORE_FOLDER_SHARDS "/%02u/index.db-wal", shard);
+	int result = make_file(restore, name, &fd);
+	if (result < 0)
+		return result;
+	wal_header_make(DATABASE_PAGE, header);
+	result = file_write(fd, str_of((const char *)header, sizeof header));
+	if (result == 0)
+		result = file_sync(fd, false);
+	close(fd);
+	return result < 0 ? backup_fail(restore->problem, result, "cannot write %s/%s: %s", restore->directory, name,
+	                                err_text(result))
+	                  : 0;
+}
+
+static int make_logs(struct restore *restore)
+{
+	int result = 0;
+	for (uint16_t i = 0; i < restore->manifest->shards && result == 0; i++)
+		result = make_log(restore, i);
+	return result;
+}
+
 /* An account that was removed while the backup was made may be in the directory and in no shard: its shard makes it
  * again, empty, when the server starts. */
 static int order_missing(struct db *directory, struct restore *restore, uint16_t shard)
@@ -428,6 +461,8 @@ int restore_store(struct ctl *ctl, struct repository *repository, const struct b
 		result = verify_restored(&restore, &out->messages);
 	if (result == 0)
 		result = repair_directory(&restore);
+	if (result == 0)
+		result = make_logs(&restore);
 	if (result == 0)
 		result = finish(&restore);
 	progress_end(&work.progress);

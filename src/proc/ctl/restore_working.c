@@ -121,12 +121,14 @@ static int link_segments(struct working_store *working, const struct repository 
 static int begin_segment(struct working_store *working, uint32_t last)
 {
 	const struct db_options options = { .cache_kb = CACHE_KB };
-	char path[BACKUP_PATH_MAX], sql[128];
+	char path[BACKUP_PATH_MAX], sql[160];
 	struct db db = { NULL };
 	if (last == UINT32_MAX)
 		return ERR_LIMIT;
 	snprintf(path, sizeof path, "%s/index.db", working->folder.path);
-	snprintf(sql, sizeof sql, "INSERT INTO segment (number, end) VALUES (%u, 0)", last + 1);
+	/* one of the index that was empty has no file in the backup */
+	snprintf(sql, sizeof sql,
+	         "INSERT INTO segment (number, end) SELECT max(%u, ifnull(max(number), 0)) + 1, 0 FROM segment", last);
 	int result = db_open(str_from_c(path), &options, &db);
 	if (result == 0)
 		result = db_exec(&db, sql);

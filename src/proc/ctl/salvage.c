@@ -333,8 +333,9 @@ static void salvage_one(struct run *run, uint16_t shard)
 		const struct json_value *failure = tree ? json_member(tree, "error") : NULL;
 		if (err || failure) {
 			struct str why = failure ? json_string(failure) : str_from_c(err_text(err));
-			(void)fail_shard(run, EXIT_FAILED, "io", "shard %02u cannot be salvaged; nothing was changed: %.*s", shard,
-			                 STR_ARG(why));
+			bool not_found = failure && json_is_true(json_member(tree, "not_found"));
+			(void)fail_shard(run, not_found ? EXIT_NOT_FOUND : EXIT_FAILED, not_found ? "not_found" : "io",
+			                 "shard %02u was not salvaged, and nothing was changed: %.*s", shard, STR_ARG(why));
 			(void)remove_place(places); /* the next run would */
 		} else {
 			finish(run, places, tree, buf_str(&report));

@@ -236,6 +236,16 @@ static void put_error(struct buf *out, const char *what, int err)
 	json_end_object(out);
 }
 
+static void put_no_account(struct buf *out, struct str address)
+{
+	char text[CONTROL_ARGUMENT_MAX + 128];
+	snprintf(text, sizeof text, "there is no account %.*s, which is to be left out", STR_ARG(address));
+	json_begin_object(out);
+	json_field_string(out, "error", str_from_c(text));
+	json_field_bool(out, "not_found", true);
+	json_end_object(out);
+}
+
 static void put_report(struct worker *worker, const struct salvage_work *work, const struct salvage_totals *totals,
                        struct buf *out)
 {
@@ -324,15 +334,15 @@ static void begin_lists(struct worker *worker)
 /* Whom the directory knows; an account that is to be left out must be one. */
 static int ask_directory(const struct ctl *ctl, const struct salvage_work *work, struct worker *worker, struct buf *out)
 {
-	char text[CONTROL_ARGUMENT_MAX + 128];
 	struct str missing;
 	worker->directory = read_directory(ctl, work, worker);
 	int err = mark_left_out(ctl, worker, &missing);
-	if (err) {
-		snprintf(text, sizeof text, "the account %.*s, which is to be left out, in auth/directory.db", STR_ARG(missing));
-		put_error(out, text, worker->directory ? worker->directory : err);
+	if (err && worker->directory)
+		put_error(out, "auth/directory.db, where an account that is to be left out must be", worker->directory);
+	else if (err)
+		put_no_account(out, missing);
+	if (err)
 		return err;
-	}
 	list_known(worker);
 	return 0;
 }
@@ -423,8 +433,9 @@ static void print_unknown(const struct json_value *report)
 		       STR_ARG(json_string(directory)));
 	for (const struct json_value *item = list ? list->first : NULL; item; item = item->next) {
 		ctl_print_size(number(item, "messages"), number(item, "bytes"), size);
-		printf("  no address: account %.*s, %s; one of them says: %.*s\n", STR_ARG(json_string(json_member(item, "account"))),
-		       size, STR_ARG(json_string(json_member(item, "recipients"))));
+		struct str recipients = json_string(json_member(item, "recipients"));
+		printf("  no address: account %.*s, %s%s%.*s\n", STR_ARG(json_string(json_member(item, "account"))), size,
+		       recipients.n ? "; one of them says: " : "", STR_ARG(recipients));
 	}
 }
 

@@ -134,6 +134,17 @@ void ctl_print_account(const struct json_value *account)
 	print_line("mail", str_from_c(text));
 	for (const struct json_value *alias = aliases ? aliases->first : NULL; alias; alias = alias->next)
 		print_line("alias", json_string(alias));
+	const struct json_value *said = json_member(account, "pop3"), *passwords = json_member(account, "pop3_app_passwords");
+	if (said && said->first) {
+		printf("%-*s", INDENT, "pop3");
+		ctl_print_pop3_said(said);
+		puts("");
+	}
+	for (const struct json_value *name = passwords ? passwords->first : NULL; name; name = name->next) {
+		printf("%-*sof the app password ", INDENT, "pop3");
+		ctl_print_text(json_string(name));
+		puts(": see mansio account app-password list");
+	}
 }
 
 void ctl_print_accounts(const struct json_value *list)

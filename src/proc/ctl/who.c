@@ -9,10 +9,12 @@
 
 #define ANSWER_ARENA ((size_t)64 * 1024 * 1024)
 #define TREE_MAX     ((size_t)1024 * 1024 * 1024)
+#define SILENT_MAX   ((size_t)65536)
 #define SESSION_HEX  16
 
-/* Called for each process that has connections; another result than EXIT_DONE ends the round. */
-typedef int each_process_fn(struct ctl *ctl, struct str process, void *owner);
+/* Called for each process that has connections; another result than EXIT_DONE ends the round, unless the process is
+ * silent: that costs only what it would have told or done. */
+typedef int each_process_fn(struct ctl *ctl, struct str process, void *owner, bool *silent);
 
 static bool has_connections(const struct json_value *process)
 {
@@ -21,7 +23,28 @@ static bool has_connections(const struct json_value *process)
 	       json_is_true(json_member(process, "ready"));
 }
 
-static int each_process(struct ctl *ctl, each_process_fn *fn, void *owner)
+/* Those that answered when the server was asked for its status, or those that did not; silent: names, a space behind each. */
+static int each_process_that(struct ctl *ctl, const struct json_value *processes, bool answered, each_process_fn *fn,
+                             void *owner, struct buf *silent)
+{
+	int result = EXIT_DONE;
+	for (const struct json_value *p = processes->first; p && result == EXIT_DONE; p = p->next) {
+		char name[64];
+		bool is_silent = false;
+		if (!has_connections(p) || json_is_true(json_member(p, "answered")) != answered)
+			continue;
+		ctl_name_process(p, name);
+		result = fn(ctl, str_from_c(name), owner, &is_silent);
+		if (!is_silent)
+			continue;
+		buf_addf(silent, "%s ", name);
+		result = EXIT_DONE;
+	}
+	return result;
+}
+
+/* Those that may have to be waited for come last. */
+static int each_process(struct ctl *ctl, each_process_fn *fn, void *owner, struct buf *silent)
 {
 	struct arena arena = ARENA_INIT(ANSWER_ARENA);
 	struct ctl_reply reply;
@@ -29,16 +52,23 @@ static int each_process(struct ctl *ctl, each_process_fn *fn, void *owner)
 	ctl_reply_init(&reply);
 	int result = ctl_ask(ctl, CONTROL_STATUS, NULL, 0, &reply, &arena, &status);
 	const struct json_value *processes = result == EXIT_DONE ? json_member(status, "processes") : NULL;
-	for (const struct json_value *p = processes ? processes->first : NULL; p && result == EXIT_DONE; p = p->next) {
-		char name[64];
-		if (!has_connections(p))
-			continue;
-		ctl_name_process(p, name);
-		result = fn(ctl, str_from_c(name), owner);
-	}
+	if (processes)
+		result = each_process_that(ctl, processes, true, fn, owner, silent);
+	if (processes && result == EXIT_DONE)
+		result = each_process_that(ctl, processes, false, fn, owner, silent);
 	arena_free(&arena);
 	ctl_reply_free(&reply);
 	return result;
+}
+
+/* Behind what the others said, which is good all the same. */
+static int tell_silent(const struct buf *silent, const char *what)
+{
+	for (struct str rest = buf_str(silent); rest.n > 0;) {
+		struct str name = str_cut(&rest, ' ');
+		fprintf(stderr, "mansio: %.*s does not answer now: its connections %s\n", STR_ARG(name), what);
+	}
+	return silent->n > 0 ? EXIT_UNAVAILABLE : EXIT_DONE;
 }
 
 /* Sessions come in order: a process that goes back would keep us for ever. True: there is a next page. */
@@ -55,7 +85,7 @@ static bool go_on(const struct json_value *page, struct buf *after)
 /* One request after the other, each for what is behind the session that the last one ended with. `after` is the last of
  * the arguments. */
 static int each_page(struct ctl *ctl, enum control_command command, struct str *arguments, uint32_t n_arguments,
-                     bool (*take)(void *owner, const struct json_value *page), void *owner)
+                     bool (*take)(void *owner, const struct json_value *page), void *owner, bool *silent)
 {
 	struct buf after = BUF_INIT(CONTROL_ARGUMENT_MAX);
 	bool more;
@@ -66,7 +96,7 @@ static int each_page(struct ctl *ctl, enum control_command command, struct str *
 		struct json_value *page;
 		ctl_reply_init(&reply);
 		arguments[n_arguments - 1] = buf_str(&after);
-		result = ctl_ask(ctl, command, arguments, n_arguments, &reply, &arena, &page);
+		result = ctl_ask_process(ctl, command, arguments, n_arguments, &reply, &arena, &page, silent);
 		more = result == EXIT_DONE && take(owner, page) && go_on(page, &after);
 		arena_free(&arena);
 		ctl_reply_free(&reply);
@@ -106,12 +136,12 @@ static bool add_page(void *owner, const struct json_value *page)
 	return buf_error(&list->json) == 0;
 }
 
-static int list_process(struct ctl *ctl, struct str process, void *owner)
+static int list_process(struct ctl *ctl, struct str process, void *owner, bool *silent)
 {
 	struct list *list = owner;
 	struct str arguments[] = { process, STR("") };
 	list->process = process;
-	return each_page(ctl, CONTROL_WHO, arguments, COUNT_OF(arguments), add_page, list);
+	return each_page(ctl, CONTROL_WHO, arguments, COUNT_OF(arguments), add_page, list, silent);
 }
 
 static struct str or_dash(const struct json_value *value)
@@ -165,9 +195,10 @@ int ctl_run_who(struct ctl *ctl, const struct ctl_command *command)
 {
 	struct list list = { .json = BUF_INIT(CTL_REPLY_MAX), .all = ctl_flag(ctl, "--all") };
 	struct arena arena = ARENA_INIT(TREE_MAX);
+	struct buf silent = BUF_INIT(SILENT_MAX);
 	struct json_value *tree;
 	json_begin_array(&list.json);
-	int result = each_process(ctl, list_process, &list);
+	int result = each_process(ctl, list_process, &list, &silent);
 	json_end_array(&list.json);
 	if (result == EXIT_DONE && (buf_error(&list.json) || json_parse(buf_str(&list.json), &arena, &tree) != 0))
 		result = ctl_fail(ctl, EXIT_FAILED, "limit", STR("the list is too long"));
@@ -175,7 +206,10 @@ int ctl_run_who(struct ctl *ctl, const struct ctl_command *command)
 		printf("%.*s\n", STR_ARG(buf_str(&list.json)));
 	else if (result == EXIT_DONE)
 		print_list(tree, list.others);
+	if (result == EXIT_DONE)
+		result = tell_silent(&silent, "are missing");
 	arena_free(&arena);
+	buf_free(&silent);
 	buf_free(&list.json);
 	return result;
 }
@@ -194,11 +228,11 @@ static bool add_kicked(void *owner, const struct json_value *page)
 	return true;
 }
 
-static int kick_process(struct ctl *ctl, struct str process, void *owner)
+static int kick_process(struct ctl *ctl, struct str process, void *owner, bool *silent)
 {
 	struct kicking *kicking = owner;
 	struct str arguments[] = { process, kicking->kind, kicking->value, STR("") };
-	return each_page(ctl, CONTROL_KICK, arguments, COUNT_OF(arguments), add_kicked, kicking);
+	return each_page(ctl, CONTROL_KICK, arguments, COUNT_OF(arguments), add_kicked, kicking, silent);
 }
 
 static bool is_session(struct str text)
@@ -250,16 +284,18 @@ int ctl_run_kick(struct ctl *ctl, const struct ctl_command *command)
 {
 	char room[INET6_ADDRSTRLEN];
 	struct kicking kicking = { .n = 0 };
+	struct buf silent = BUF_INIT(SILENT_MAX);
 	int result = read_whom(ctl, &kicking, room);
 	if (result == EXIT_DONE)
-		result = each_process(ctl, kick_process, &kicking);
-	if (result != EXIT_DONE)
-		return result;
-	if (kicking.n == 0)
-		return ctl_fail(ctl, EXIT_NOT_FOUND, "not_found", STR("there is no such connection"));
-	if (ctl->json)
+		result = each_process(ctl, kick_process, &kicking, &silent);
+	if (result == EXIT_DONE && kicking.n == 0 && silent.n == 0)
+		result = ctl_fail(ctl, EXIT_NOT_FOUND, "not_found", STR("there is no such connection"));
+	if (result == EXIT_DONE && ctl->json)
 		printf("{\"kicked\":%llu}\n", (unsigned long long)kicking.n);
-	else
+	else if (result == EXIT_DONE)
 		printf("%llu connection%s closed\n", (unsigned long long)kicking.n, kicking.n == 1 ? "" : "s");
-	return EXIT_DONE;
+	if (result == EXIT_DONE)
+		result = tell_silent(&silent, "may be open still; try again");
+	buf_free(&silent);
+	return result;
 }

@@ -22,10 +22,12 @@ struct connection {
 	struct shard *shard;
 	struct connection *next, **link;
 	struct connection *held_next, **held_link; /* in shard->held while output waits */
-	struct connection *waiting_next, **waiting_link; /* in shard->waiting while it wishes for a writable store */
+	struct connection *waiting_next, **waiting_link; /* in shard->waiting while it wishes for a writable store; or in
+	                                                  * shard->receipts.waiting */
 	uint64_t session;
 	uint64_t login; /* the ticket's: 0, or an app password */
 	uint64_t hold_batch;
+	uint64_t durable_end; /* of the output, counted from the beginning: what stands before it may leave */
 	struct account *account;
 	struct stream *stream;
 	const struct engine *engine;
@@ -63,18 +65,19 @@ static void unlink_held(struct connection *c)
 		c->held_next->held_link = c->held_link;
 	c->held_next = NULL;
 	c->held_link = NULL;
+	c->shard->n_held--;
 }
 
 /* Idle sessions are many; those that wait for the gate, which opens with every batch, are few. */
-static void link_waiting(struct connection *c)
+static void link_waiting(struct connection *c, struct connection **list)
 {
 	if (c->waiting_link)
 		return;
-	c->waiting_next = c->shard->waiting;
-	c->waiting_link = &c->shard->waiting;
+	c->waiting_next = *list;
+	c->waiting_link = list;
 	if (c->waiting_next)
 		c->waiting_next->waiting_link = &c->waiting_next;
-	c->shard->waiting = c;
+	*list = c;
 }
 
 static void unlink_waiting(struct connection *c)
@@ -168,12 +171,54 @@ struct outq *connection_output(void *connection)
 	return stream_output(c->stream);
 }
 
+/* Through a relay only access sees what the client's system acknowledges. */
+uint64_t connection_received(void *connection)
+{
+	struct connection *c = connection;
+	return c->relayed ? stream_output(c->stream)->sent : stream_received(c->stream);
+}
+
+/* Nobody tells when what has left is acknowledged: it is asked for again and again. */
+static void wait_for_receipt(struct connection *c)
+{
+	struct shard *shard = c->shard;
+	if (!outq_empty(stream_output(c->stream)))
+		return; /* on_drained */
+	link_waiting(c, &shard->receipts.waiting);
+	if (!shard->receipts.looks)
+		loop_timer_start(shard->receipts.timer, RECEIPT_WAIT_MS);
+	shard->receipts.looks = true;
+}
+
+static void look_for_receipt(struct connection *c)
+{
+	c->due = true;
+	do_later(c);
+}
+
+void connections_received(void *owner)
+{
+	struct shard *shard = owner;
+	shard->receipts.looks = false;
+	while (shard->receipts.waiting) {
+		struct connection *c = shard->receipts.waiting;
+		unlink_waiting(c);
+		look_for_receipt(c);
+	}
+}
+
 static void wake_durable(struct connection *c)
 {
 	if (!(c->wishes & WISH(SESSION_RESUME_DURABLE)))
 		return;
 	c->due = true;
 	do_later(c);
+}
+
+static void output_is_durable(struct connection *c)
+{
+	const struct outq *out = stream_output(c->stream);
+	c->durable_end = out->sent + out->total;
 }
 
 void connection_flush(void *connection)
@@ -190,10 +235,13 @@ void connection_flush(void *connection)
 			if (c->held_next)
 				c->held_next->held_link = &c->held_next;
 			c->shard->held = c;
+			c->shard->n_held++;
 		}
 	}
-	if (!c->held_link)
+	if (!c->held_link) {
+		output_is_durable(c);
 		wake_durable(c);
+	}
 	stream_flush(c->stream);
 }
 
@@ -224,8 +272,10 @@ void connection_wish(void *connection, enum session_resume wish)
 	struct connection *c = connection;
 	c->wishes |= WISH(wish);
 	bool now = wish == SESSION_RESUME_SOON || (wish == SESSION_RESUME_WRITABLE && store_writable(c->shard->store));
-	if (wish == SESSION_RESUME_WRITABLE && !now)
-		link_waiting(c);
+	if (wish == SESSION_RESUME_PLACE || (wish == SESSION_RESUME_WRITABLE && !now))
+		link_waiting(c, &c->shard->waiting);
+	if (wish == SESSION_RESUME_RECEIVED)
+		wait_for_receipt(c);
 	if (now)
 		c->due = true;
 	if (now)
@@ -325,16 +375,23 @@ static size_t on_input(void *owner, struct str bytes)
 	return taken;
 }
 
-/* Nothing that waits leaves; where all of it still waits, the client hears instead that this is the end. */
+/* What is durable leaves, though the socket has not taken it yet: else the client would do again what was done. In the
+ * place of all else it hears that this is the end. */
 static void part(struct connection *c)
 {
 	struct outq *out = stream_output(c->stream);
-	if (c->lost || out->begun || !c->engine->last_words) {
+	uint64_t durable = c->durable_end - MIN(c->durable_end, out->sent);
+	bool all_void = c->held_link && durable == 0;
+	if (c->lost || (durable == 0 && !c->engine->last_words)) {
 		connection_free(c);
 		return;
 	}
-	outq_free(out);
-	c->engine->last_words(out, STR("The server could not write this: nothing of it was done, please try again."));
+	outq_cut(out, durable);
+	struct str words = all_void ? STR("The server could not write this: nothing of it was done, please try again.")
+	                            : STR("The server could not write: what has no answer here was not done, or not all of it; "
+	                                  "please try again.");
+	if (c->engine->last_words)
+		c->engine->last_words(out, words);
 	c->doomed = false;
 	c->closing = true;
 	unlink_held(c);
@@ -377,7 +434,7 @@ static void on_later(void *owner)
 static void on_drained(void *owner)
 {
 	struct connection *c = owner;
-	if (c->wishes & WISH(SESSION_RESUME_OUTPUT)) {
+	if (c->wishes & (WISH(SESSION_RESUME_OUTPUT) | WISH(SESSION_RESUME_RECEIVED))) {
 		c->due = true;
 		do_later(c);
 	}
@@ -394,7 +451,9 @@ static void on_closed(void *owner, int err)
 	if (err < 0 && err != ERR_CLOSED)
 		log_info("connection-lost", LOG_ID(c->session), LOG_ERR(err));
 	c->lost = true;
-	if (!waits_for_store(c))
+	if (c->wishes & WISH(SESSION_RESUME_RECEIVED))
+		look_for_receipt(c); /* all may have arrived before */
+	else if (!waits_for_store(c))
 		connection_free(c);
 }
 
@@ -589,6 +648,7 @@ void connections_durable(struct shard *shard, uint64_t batch)
 		if (c->hold_batch > batch || c->doomed)
 			continue;
 		unlink_held(c);
+		output_is_durable(c);
 		stream_hold(c->stream, false);
 		stream_flush(c->stream);
 		wake_durable(c);
@@ -612,11 +672,6 @@ bool connections_read(const struct shard *shard, int fd)
 		if (outq_has_file(stream_output(c->stream), fd))
 			return true;
 	return false;
-}
-
-unsigned connections_held(const struct shard *shard)
-{
-	return !shard->held ? 0 : !shard->held->held_next ? 1 : 2;
 }
 
 static void send_away(struct connection *c, struct str why)

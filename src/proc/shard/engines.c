@@ -22,6 +22,7 @@ static const struct session_world world = {
 	.output = connection_output,
 	.want_resume = connection_wish,
 	.flush = connection_flush,
+	.received = connection_received,
 	.microseconds = microseconds,
 	.close = connection_close,
 	.fetch = connection_fetch,

@@ -139,6 +139,14 @@ static void tell_durable(struct transfer *t)
 	}
 }
 
+/* The reader's: nothing of that message will be there, whatever becomes of the rest. */
+static void tell_refused(void *owner, uint64_t number)
+{
+	struct transfer *t = owner;
+	answer(t, &(struct parcel_answer){ .type = PARCEL_REFUSED, .number = number });
+	stream_flush(t->stream);
+}
+
 /* Remembers what was done until now, to be told when it is durable; one such promise at a time. */
 static void promise(struct transfer *t, bool applied)
 {
@@ -360,6 +368,8 @@ static int receive(struct shard *shard, const struct account_id *id, const struc
 		                                       .account = *id, .source = how->source,
 		                                       .made_anew = how->made_anew };
 	struct transfer *t = transfer_new(shard, id, fd);
+	settings.refused = tell_refused;
+	settings.owner = t;
 	t->done = done;
 	t->owner = owner;
 	t->reader = parcel_reader_new(shard->store, &settings);

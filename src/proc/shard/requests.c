@@ -145,12 +145,14 @@ static void keep_promise(struct shard *shard, struct promise *promise)
 	promise->next = NULL;
 	*shard->promises_end = promise;
 	shard->promises_end = &promise->next;
+	shard->n_promises++;
 }
 
 static struct promise *take_first(struct shard *shard)
 {
 	struct promise *promise = shard->promises;
 	shard->promises = promise->next;
+	shard->n_promises--;
 	if (!shard->promises)
 		shard->promises_end = &shard->promises;
 	return promise;
@@ -161,11 +163,6 @@ void promises_durable(struct shard *shard, uint64_t batch)
 {
 	while (shard->promises && shard->promises->batch <= batch)
 		send_promise(take_first(shard));
-}
-
-unsigned promises_waiting(const struct shard *shard)
-{
-	return !shard->promises ? 0 : !shard->promises->next ? 1 : 2;
 }
 
 static unsigned char result_of(int err)
@@ -206,6 +203,7 @@ void promises_voided(struct shard *shard, uint64_t batch, int err)
 	shard->promises_end = at;
 	for (struct promise *next; voided; voided = next) {
 		next = voided->next;
+		shard->n_promises--;
 		fail_promise(voided, err);
 	}
 }
@@ -514,6 +512,12 @@ static void run_first(struct shard *shard, struct request_queue *queue)
 		put(&shard->large, take(queue));
 }
 
+static bool may_run(const struct shard *shard)
+{
+	const struct request *large = shard->large.first;
+	return store_writable(shard->store) && (shard->requests.first || (large && !mail_intake_waits(large->progress.intake)));
+}
+
 void requests_run(struct shard *shard)
 {
 	uint64_t end_us = clock_monotonic_us() + RUN_SLICE_US;
@@ -523,7 +527,7 @@ void requests_run(struct shard *shard)
 		run_first(shard, &shard->large);
 		shard_turn(shard); /* a stop may have waited for this one, though nobody waits for it any more */
 	}
-	if ((shard->requests.first || shard->large.first) && store_writable(shard->store))
+	if (may_run(shard))
 		loop_later(shard->process->loop, &shard->work);
 }
 

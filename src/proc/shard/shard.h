@@ -31,8 +31,10 @@
 #define STOP_LINGER_MS    1000               /* and when the server stops, which has a time-out of its own */
 #define IDLE_WORK_PACE_MS 50                 /* between slices of background work */
 #define COMPACT_PACE_MS   1                  /* the same while somebody waits for it */
+#define PLACE_LOOK_MS     100                /* between looks at large messages that wait for their place */
 #define CLOSED_MAX        64                 /* ends of sessions that are told together, */
 #define CLOSED_WAIT_MS    10                 /* and no later than that */
+#define RECEIPT_WAIT_MS   20                 /* between looks whether a client's system has acknowledged what was sent */
 #define FORGET_WAIT_MS    1000               /* confirmed keys wait so long for a batch to go with, and then have their own */
 #define REFUSALS_MAX      64                 /* clients at once that were refused and may still be sending, */
 #define REFUSAL_BYTES_MAX (16 * 1024 * 1024) /* so much each at most */
@@ -95,12 +97,23 @@ struct shard {
 	struct refusal *refusals;
 	uint32_t n_refusals;
 	struct connection *connections, *held, *waiting;
+	struct {
+		struct connection *waiting; /* for the client's system to acknowledge what they have sent */
+		struct loop_timer *timer;   /* the next look at them */
+		bool looks;                 /* it runs */
+	} receipts;
+	struct loop_timer *place;    /* for large messages that wait for theirs, */
+	bool place_looks;            /* while there are such: it runs */
 	struct loop_later work;      /* requests that waited for the gate */
 	struct request_queue requests;
 	struct request_queue large; /* deliveries of large messages, which others need not wait for */
 	size_t requests_bytes;
 	uint32_t requests_files;     /* of them, with a descriptor */
 	struct promise *promises, **promises_end;
+	uint32_t n_promises, n_held; /* who waits for a batch: orders, and sessions */
+	uint32_t expected;           /* so many are to wait for the open batch before it is sealed, */
+	uint64_t expected_until_us;  /* but not for longer; by the timer, where nothing else comes */
+	struct loop_timer *gather;
 	struct mac *tickets;         /* the key of theirs */
 	struct gone_logins gone_logins;
 	struct shard_control *control;
@@ -157,7 +170,6 @@ void connections_durable(struct shard *shard, uint64_t batch);
 void connections_voided(struct shard *shard, uint64_t batch);
 bool connections_read(const struct shard *shard, int fd); /* is a range of this file still to be sent? */
 void connections_status(const struct shard *shard, struct buf *out);
-unsigned connections_held(const struct shard *shard); /* whose output waits for a batch: 0, 1, or 2 for more */
 void connections_account_gone(struct shard *shard, struct str why); /* ends sessions of accounts that are gone */
 void connections_login_gone(struct shard *shard, const struct account_id *account, uint64_t login); /* its app password was removed */
 void connections_bye(struct shard *shard);          /* the server stops */
@@ -171,6 +183,8 @@ void connection_flush(void *connection);
 void connection_close(void *connection);
 void connection_wish(void *connection, enum session_resume wish);
 bool connection_fetch(void *connection, int fd, uint64_t offset, uint64_t n); /* session_world.fetch */
+uint64_t connection_received(void *connection); /* session_world.received */
+void connections_received(void *shard); /* the timer of `receipts` */
 struct shard *connection_shard(struct connection *connection);
 
 /* --- engines.c --- */
@@ -188,7 +202,7 @@ struct engine {
 	struct str (*doing)(const void *session);
 	/* What a client hears that cannot be let in now. */
 	void (*refuse)(struct buf *out, struct str tag, enum refusal_reason reason, struct str text);
-	/* In the place of all answers that were not sent: the connection ends. NULL: it ends without a word. */
+	/* In the place of all answers that are not durable: the connection ends. NULL: it ends without a word. */
 	void (*last_words)(struct outq *out, struct str text);
 	/* The selected mailbox; empty: none. */
 	struct str (*mailbox)(const void *session);
@@ -262,6 +276,5 @@ void requests_free(struct shard *shard);
 uint64_t requests_waiting(const struct shard *shard); /* for the gate to open, and for their batch */
 void promises_durable(struct shard *shard, uint64_t batch);
 void promises_voided(struct shard *shard, uint64_t batch, int err);
-unsigned promises_waiting(const struct shard *shard); /* 0, 1, or 2 for more */
 
 #endif

@@ -222,12 +222,13 @@ static void who_does_not_log_in_is_shown_out(void **state)
 	talk(fixture, "EHLO c\r\n", "421 4.3.2 no login came in time\r\n");
 	/* Nor does an answer that comes too late count. */
 	fixture->auth_is_silent = true;
-	client_connect(fixture, SERVICE_SUBMISSION);
-	say(fixture, STR("EHLO c\r\n" AUTH_A));
-	run(fixture);
-	talk(fixture, "", "421 4.3.2 no login came in time\r\n");
-	while (!fixture->client_closed)
-		run(fixture);
+	do { /* until one was asked about before its time was over */
+		client_connect(fixture, SERVICE_SUBMISSION);
+		say(fixture, STR("EHLO c\r\n" AUTH_A));
+		while (!fixture->client_closed)
+			run(fixture);
+		assert_true(str_find(buf_str(&fixture->received), STR("421 4.3.2 no login came in time\r\n")) >= 0);
+	} while (fixture->login_answer.n == 0);
 	auth_answers(fixture, AUTH_SMTP_LOGIN_REPLY, &fixture->login_answer);
 	fixture->auth_is_silent = false;
 	struct stream *late = fixture->client;

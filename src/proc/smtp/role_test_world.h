@@ -331,8 +331,8 @@ static inline void assert_status(struct fixture *fixture, const char *line)
 static inline void wait_confirmations(struct fixture *fixture, unsigned n)
 {
 	fixture->wanted_confirmations = n;
-	if (fixture->shards[0].confirmed + fixture->shards[1].confirmed < n)
-		run(fixture);
+	while (fixture->shards[0].confirmed + fixture->shards[1].confirmed < n)
+		run(fixture); /* which also ends when the client closes */
 	assert_int_equal(fixture->shards[0].confirmed + fixture->shards[1].confirmed, n);
 	fixture->wanted_confirmations = 0;
 }

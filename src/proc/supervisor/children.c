@@ -173,14 +173,16 @@ static void send_peer(struct child *to, const struct child *peer, int fd)
 	buf_free(&body);
 }
 
-/* To be made anew; once, though both ends tell. What does not fit in the list is told again by nobody, but needs a
- * crowd of hostile processes. */
+/* To be made anew; once, though both ends tell. What was told before may be of an earlier life of one of them: the last
+ * counts. What does not fit in the list is told again by nobody, but needs a crowd of hostile processes. */
 static void mend_later(struct child *a, struct child *b, uint32_t pair)
 {
 	struct supervisor *s = a->supervisor;
 	for (size_t i = 0; i < s->n_lost; i++) {
-		if ((s->lost[i].a == a && s->lost[i].b == b) || (s->lost[i].a == b && s->lost[i].b == a))
+		if ((s->lost[i].a == a && s->lost[i].b == b) || (s->lost[i].a == b && s->lost[i].b == a)) {
+			s->lost[i].pair = pair;
 			return;
+		}
 	}
 	if (s->n_lost == LOST_MAX)
 		return;

@@ -9,7 +9,8 @@
 #include "base/mem.h"
 #include "ipc/control.h"
 
-#define SHARD_WAIT_MS 45000 /* a write waits for its batch, on a slow disk too */
+#define SHARD_WAIT_MS   45000 /* a write waits for its batch, on a slow disk too */
+#define PROCESS_WAIT_MS 5000  /* what needs no disk: of a process that is silent, the others can be asked */
 
 struct part {
 	struct shard_command *command;
@@ -54,7 +55,7 @@ static void merge(const struct shard_command *command, struct buf *out)
 			json_field_bool(&json, "absent", true);
 			json_end_object(&json);
 		} else if (part->result != 0) {
-			fail(out, ERR_UNAVAILABLE, part->child, "does not answer now; try again");
+			fail(out, ERR_UNAVAILABLE, part->child, "does not answer now; try again, and if it stays so, see the server's log");
 		} else if (control_reply_decode(buf_str(&part->answer), &reply) != 0) {
 			fail(out, ERR_CORRUPT, part->child, "gave a malformed answer");
 		} else if (reply.result != 0 || !command->merged) {
@@ -95,14 +96,14 @@ static void on_answer(void *owner, int result, const void *reply)
 		loop_later(part->command->supervisor->loop, &part->command->later);
 }
 
-static void ask(struct part *part, struct str request, int fd)
+static void ask(struct part *part, uint64_t wait_ms, struct str request, int fd)
 {
 	struct supervisor *s = part->command->supervisor;
 	struct child *child = part->child;
 	struct buf head = BUF_INIT(16);
 	part->result = ERR_UNAVAILABLE;
 	if (!child->channel || !child->ready ||
-	    ipc_call_begin(s->calls, child_number(child), SHARD_WAIT_MS, on_answer, part, &part->call) != 0)
+	    ipc_call_begin(s->calls, child_number(child), wait_ms, on_answer, part, &part->call) != 0)
 		return;
 	wire_put_u64(&head, part->call);
 	if (ipc_send2(child->channel, SUPERVISOR_CONTROL, buf_str(&head), request, fd) == 0) {
@@ -119,6 +120,7 @@ struct shard_command *shard_command_begin(struct supervisor *s, const struct con
 {
 	struct shard_command *command = mem_alloc(1, sizeof *command);
 	struct buf body = BUF_INIT(IPC_BODY_MAX);
+	uint64_t wait_ms = control_reach(request->command) == CONTROL_BY_PROCESS ? PROCESS_WAIT_MS : SHARD_WAIT_MS;
 	*command = (struct shard_command){ .supervisor = s, .done = done, .owner = owner, .merged = !only,
 	                                   .is_check = request->command == CONTROL_STORE_CHECK,
 	                                   .is_backup = request->command == CONTROL_BACKUP };
@@ -129,7 +131,7 @@ struct shard_command *shard_command_begin(struct supervisor *s, const struct con
 	for (uint16_t i = 0; i < command->n; i++) {
 		struct child *child = only ? only : child_of(s, ROLE_SHARD, i);
 		command->parts[i] = (struct part){ .command = command, .child = child, .answer = BUF_INIT(IPC_BODY_MAX) };
-		ask(&command->parts[i], buf_str(&body), fd);
+		ask(&command->parts[i], wait_ms, buf_str(&body), fd);
 	}
 	buf_free(&body);
 	if (command->waiting == 0)

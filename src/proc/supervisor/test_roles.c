@@ -102,7 +102,14 @@ static void on_status(struct role_process *process, struct buf *out)
 	role_status_add(out, STR("uid"), getuid());
 }
 
-/* "domain list" is answered; "domain add" is an order to call what the sandbox forbids, "domain remove" to be deaf. */
+static void lose_first_shard(struct role_process *process)
+{
+	ipc_channel_free(&peer_of(process->state, ROLE_SHARD, 0)->channel);
+	role_peer_lost(process, ROLE_SHARD, 0);
+}
+
+/* "domain list" is answered; "domain add" is an order to call what the sandbox forbids, "domain remove" to be deaf, "alias
+ * remove" to close the channel to shard 0. */
 static void on_control(struct role_process *process, uint64_t request, struct str body)
 {
 	struct control_request command;
@@ -112,6 +119,8 @@ static void on_control(struct role_process *process, uint64_t request, struct st
 		answer.result = ERR_CORRUPT;
 	else if (command.command == CONTROL_DOMAIN_ADD)
 		(void)!chdir("/");
+	else if (command.command == CONTROL_ALIAS_REMOVE)
+		lose_first_shard(process);
 	control_reply_encode(&answer, &out);
 	role_control_reply(process, request, buf_str(&out));
 	if (command.command == CONTROL_DOMAIN_REMOVE)

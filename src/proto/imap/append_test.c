@@ -3,10 +3,14 @@
 #include "proto/imap/session_test_world.h"
 
 #include "base/checked.h"
+#include "base/file.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -210,6 +214,61 @@ static void test_a_large_message_goes_through_a_file(void **state)
 	test_client_end(&c);
 }
 
+#define LARGE (3 << 20)
+
+/* How often it had to be called. */
+static unsigned copy_ahead(struct test_store *w, const struct mail_source *source, unsigned calls_max)
+{
+	struct mail_facts facts = { .internal_date = 1 };
+	bool ready = false;
+	unsigned calls = 0;
+	struct mailbox *inbox = account_mailbox(w->account, STR("INBOX"));
+	for (; !ready && calls < calls_max; calls++)
+		assert_int_equal(mail_append_ahead(inbox, &w->settings.mail, source, &facts, 0, &ready), 0);
+	return calls;
+}
+
+/* The segment is full, and another client's message is being copied to its end. */
+static void test_a_large_message_waits_for_its_place_without_asking(void **state)
+{
+	struct test_store *w = *state;
+	struct test_client c;
+	struct buf command = BUF_INIT(LARGE);
+	struct mail_facts facts = { .internal_date = 1 };
+	uint32_t uid;
+	w->settings.mail.max_message_size = LARGE;
+	w->fixture.settings.segment_size = 256 << 10;
+	test_store_reopen(w);
+	for (size_t i = 0; i < LARGE; i++)
+		buf_add_byte(&command, i % 72 ? 'x' : '\n');
+	struct mail_source other = { .fd = memfd_create("other", MFD_CLOEXEC), .length = LARGE };
+	assert_int_equal(file_write(other.fd, buf_str(&command)), 0);
+	buf_clear(&command);
+	other.intake = mail_intake_new(&w->settings.mail);
+	unsigned all = copy_ahead(w, &other, UINT_MAX);
+	mail_intake_free(&other.intake);
+	test_turn(w, NULL);
+	other.intake = mail_intake_new(&w->settings.mail);
+	assert_int_equal(copy_ahead(w, &other, all - 5), all - 5);
+	test_turn(w, NULL);
+	test_client_begin(&c, w, 1);
+	buf_addf(&command, "a APPEND INBOX {%u+}\r\nSubject: large\r\n\r\n", MAIL_LARGE + 18);
+	for (size_t i = 0; i < MAIL_LARGE; i++)
+		buf_add_byte(&command, i % 72 ? 'x' : '\n');
+	buf_add(&command, STR("\r\n"));
+	test_say_bytes(&c, buf_str(&command));
+	test_expect(&c, "");
+	assert_int_equal(c.wishes, 1u << SESSION_RESUME_PLACE);
+	assert_true(copy_ahead(w, &other, all) < all);
+	assert_int_equal(mail_append(account_mailbox(w->account, STR("INBOX")), &w->settings.mail, &other, &facts, &uid), 0);
+	test_turn(w, &c);
+	test_expect_part(&c, "a OK [APPENDUID ");
+	mail_intake_free(&other.intake);
+	close(other.fd);
+	buf_free(&command);
+	test_client_end(&c);
+}
+
 static void test_a_client_that_vanishes_leaves_nothing(void **state)
 {
 	struct test_client c;
@@ -250,6 +309,7 @@ int main(void)
 		TEST(test_of_several_messages_all_are_stored_or_none),
 		TEST(test_many_messages_go_in_slices_through_a_file),
 		TEST(test_a_large_message_goes_through_a_file),
+		TEST(test_a_large_message_waits_for_its_place_without_asking),
 		TEST(test_a_client_that_vanishes_leaves_nothing),
 		TEST(test_the_mailbox_may_vanish_meanwhile),
 	};

@@ -152,6 +152,11 @@ static int do_ahead(struct imap_session *s, struct mailbox *mailbox, struct mail
 	return mail_append_ahead(mailbox, &s->settings->mail, source, facts, APPEND_AHEAD_US, ready);
 }
 
+static enum imap_step go_on_ahead(const struct append_task *t)
+{
+	return mail_intake_waits(t->intake) ? IMAP_STEP_PLACE : IMAP_STEP_AGAIN;
+}
+
 static enum imap_step append_one(struct imap_session *s, struct mailbox *mailbox)
 {
 	struct append_task *t = s->task;
@@ -161,7 +166,7 @@ static enum imap_step append_one(struct imap_session *s, struct mailbox *mailbox
 	bool ready;
 	int err = do_ahead(s, mailbox, &source, &facts, &ready);
 	if (err == 0 && !ready)
-		return IMAP_STEP_AGAIN;
+		return go_on_ahead(t);
 	if (err == 0)
 		err = mail_append(mailbox, &s->settings->mail, &source, &facts, &uid);
 	return err < 0 ? answer_error(s, err) : answer_ok(s, mailbox, uid, uid);
@@ -245,7 +250,7 @@ enum imap_step imap_append_step(struct imap_session *s)
 	int doubted = store_writable(account_store(s->account)) && !account_is_gone(s->account) ? doubt_rest(t) : 0;
 	if (err < 0 || doubted < 0)
 		return answer_error(s, err < 0 ? err : doubted);
-	return t->intake ? IMAP_STEP_AGAIN : IMAP_STEP_DURABLE;
+	return t->intake ? go_on_ahead(t) : IMAP_STEP_DURABLE;
 }
 
 enum imap_step imap_cmd_append(struct imap_session *s)

@@ -43,14 +43,24 @@ static void reply_tagged(struct imap_login_session *l, const char *text)
 	reply(l, l->reader.command.tag, text);
 }
 
-static void close_with(struct imap_login_session *l, struct str text)
+static void say_bye(struct imap_login_session *l, struct str text)
 {
 	struct outq *out = output(l);
 	outq_add(out, STR("* BYE "));
 	outq_add(out, text);
 	outq_add(out, STR("\r\n"));
+}
+
+static void close_login(struct imap_login_session *l)
+{
 	enter_state(l, LOGIN_CLOSED);
 	l->world->close(l->owner);
+}
+
+static void close_with(struct imap_login_session *l, struct str text)
+{
+	say_bye(l, text);
+	close_login(l);
 }
 
 static void answer_bad(struct imap_login_session *l, struct str tag, const char *text)
@@ -120,7 +130,7 @@ static void finish_failure(struct imap_login_session *l)
 	if (l->result == LOGIN_VERDICT_DENIED)
 		reply_tagged(l, "NO [AUTHENTICATIONFAILED] Wrong user name or password.");
 	else
-		reply_tagged(l, "NO [UNAVAILABLE] Logins cannot be checked now, please try again later.");
+		reply_tagged(l, "NO [UNAVAILABLE] Logging in is not possible now, please try again later.");
 	enter_state(l, LOGIN_COMMAND);
 	if (++l->failures >= l->settings->max_failures)
 		close_with(l, STR("Too many failed logins."));
@@ -305,8 +315,7 @@ static void run_command(struct imap_login_session *l)
 	case IMAP_COMMAND_LOGOUT:
 		outq_add(output(l), STR("* BYE Good-bye.\r\n"));
 		reply_tagged(l, "OK LOGOUT completed.");
-		enter_state(l, LOGIN_CLOSED);
-		l->world->close(l->owner);
+		close_login(l);
 		break;
 	case IMAP_COMMAND_STARTTLS:
 		run_starttls(l);
@@ -384,6 +393,10 @@ size_t imap_login_input(struct imap_login_session *l, struct str bytes)
 
 void imap_login_bye(struct imap_login_session *l, struct str text)
 {
-	if (l->state != LOGIN_CLOSED && l->state != LOGIN_HANDED_OVER)
-		close_with(l, text);
+	if (l->state == LOGIN_CLOSED || l->state == LOGIN_HANDED_OVER)
+		return;
+	/* Behind the OK of STARTTLS the client takes all that comes for TLS. */
+	if (l->state != LOGIN_TLS)
+		say_bye(l, text);
+	close_login(l);
 }

@@ -29,7 +29,8 @@ void imap_login_timer(struct imap_login_session *login);
 /* The handshake after STARTTLS is done: the session begins anew, without a greeting. */
 void imap_login_tls_started(struct imap_login_session *login);
 
-/* The owner ends the session (time ran out, the server stops): BYE with this text, then world.close. */
+/* The owner ends the session (time ran out, the server stops): BYE with this text (nothing behind STARTTLS), then
+ * world.close. */
 void imap_login_bye(struct imap_login_session *login, struct str text);
 
 #endif

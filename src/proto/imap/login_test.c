@@ -354,6 +354,20 @@ static void test_owner_may_end_it(void **state)
 	end(&f);
 }
 
+/* In the middle of a handshake text would be no TLS, and before it the client would take it for that. */
+static void test_an_end_behind_starttls_has_no_words(void **state)
+{
+	struct fixture f;
+	begin(&f, before_tls);
+	say(&f, "a STARTTLS\r\n");
+	buf_clear(&f.written);
+	imap_login_bye(f.login, STR("No login in time."));
+	drain(&f);
+	expect(&f, "");
+	assert_int_equal(f.world.closed, 1);
+	end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -374,6 +388,7 @@ int main(void)
 		cmocka_unit_test(test_endless_line_is_cut_off),
 		cmocka_unit_test(test_long_user_names_reach_nobody),
 		cmocka_unit_test(test_owner_may_end_it),
+		cmocka_unit_test(test_an_end_behind_starttls_has_no_words),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

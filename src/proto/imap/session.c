@@ -205,6 +205,9 @@ static void take_step(struct imap_session *s, enum imap_step step)
 	case IMAP_STEP_WRITABLE:
 		s->world->want_resume(s->owner, SESSION_RESUME_WRITABLE);
 		return;
+	case IMAP_STEP_PLACE:
+		s->world->want_resume(s->owner, SESSION_RESUME_PLACE);
+		return;
 	case IMAP_STEP_DURABLE:
 		s->world->want_resume(s->owner, SESSION_RESUME_DURABLE);
 		return;

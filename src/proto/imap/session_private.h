@@ -14,6 +14,7 @@ enum imap_step {
 	IMAP_STEP_AGAIN,    /* the slice is over */
 	IMAP_STEP_OUTPUT,   /* the output is full */
 	IMAP_STEP_WRITABLE, /* the store's gate is closed */
+	IMAP_STEP_PLACE,    /* a large message waits for what comes first (mail_intake_waits) */
 	IMAP_STEP_DURABLE,  /* a slice was written; the next one goes into another batch */
 	IMAP_STEP_FETCHING, /* world.fetch is at it */
 	IMAP_STEP_IDLE,     /* waits for the client and for changes (IDLE) */

@@ -183,6 +183,8 @@ static bool fulfil(struct test_client *c)
 		ready |= c->wishes & 1u << SESSION_RESUME_OUTPUT;
 	if (store_writable(c->world->fixture.store))
 		ready |= c->wishes & 1u << SESSION_RESUME_WRITABLE;
+	if (store_place_is_free(c->world->fixture.store))
+		ready |= c->wishes & 1u << SESSION_RESUME_PLACE;
 	if (account_batch(c->world->account) <= store_durable(c->world->fixture.store))
 		ready |= c->wishes & 1u << SESSION_RESUME_DURABLE;
 	if (!ready || c->closed)

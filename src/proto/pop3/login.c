@@ -133,7 +133,7 @@ void pop3_login_timer(struct pop3_login *l)
 {
 	static const char *const answers[] = {
 		[LOGIN_VERDICT_DENIED] = "-ERR [AUTH] Wrong user name or password.",
-		[LOGIN_VERDICT_UNAVAILABLE] = "-ERR [SYS/TEMP] Logins cannot be checked now, please try again later.",
+		[LOGIN_VERDICT_UNAVAILABLE] = "-ERR [SYS/TEMP] Logging in is not possible now, please try again later.",
 		[LOGIN_VERDICT_TOO_SOON] =
 		    "-ERR [LOGIN-DELAY] The last login was too short a time ago, please come back later.",
 	};

@@ -103,7 +103,7 @@ static void plain_works_with_and_without_initial_response(void **state)
 	assert_string_equal(f->world.user, "alice");
 	assert_string_equal(f->world.password, "secret");
 	be_told(f, LOGIN_VERDICT_UNAVAILABLE);
-	assert_said(f, "-ERR [SYS/TEMP] Logins cannot be checked now, please try again later.\r\n");
+	assert_said(f, "-ERR [SYS/TEMP] Logging in is not possible now, please try again later.\r\n");
 	say(f, "auth plain\r\n");
 	assert_said(f, "+ \r\n");
 	say(f, "AGJvYgBvdGhlcg==\r\n");
@@ -125,7 +125,7 @@ static void login_asks_for_name_and_password(void **state)
 	assert_string_equal(f->world.user, "alice");
 	assert_string_equal(f->world.password, "secret");
 	be_told(f, LOGIN_VERDICT_UNAVAILABLE);
-	assert_said(f, "-ERR [SYS/TEMP] Logins cannot be checked now, please try again later.\r\n");
+	assert_said(f, "-ERR [SYS/TEMP] Logging in is not possible now, please try again later.\r\n");
 	say(f, "auth login Ym9i\r\n*\r\n");
 	assert_said(f, "+ UGFzc3dvcmQ6\r\n-ERR Cancelled, as you wish.\r\n");
 	assert_int_equal(f->world.asked, 1);
@@ -221,7 +221,7 @@ static void who_is_put_off_is_delayed_and_counted_too(void **state)
 		assert_said(f, "+OK The password, please.\r\n");
 		be_told(f, LOGIN_VERDICT_UNAVAILABLE);
 		assert_int_equal(f->world.timers, i);
-		assert_said(f, "-ERR [SYS/TEMP] Logins cannot be checked now, please try again later.\r\n");
+		assert_said(f, "-ERR [SYS/TEMP] Logging in is not possible now, please try again later.\r\n");
 	}
 	assert_int_equal(f->world.closed, 1);
 }

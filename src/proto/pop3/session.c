@@ -9,7 +9,7 @@
  *             │  └── STAT, LIST, UIDL, ──▶ RUNNING       paused: world.want_resume, world.fetch
  *             │      RETR, TOP
  *             │ QUIT with something to do (update.c)
- *             └────────────▶ GATE ── the store is writable: it is done ──▶ CLOSED
+ *             └────────────▶ GATE ── what was retrieved has arrived, the store is writable: it is done ──▶ CLOSED
  *
  *     any ──▶ CLOSED: QUIT with nothing to do, too many bad commands, the account is gone, pop3_session_bye;
  *                     removes nothing
@@ -81,15 +81,33 @@ void pop3_walk_next(const struct pop3_session *s, struct pop3_walk *walk)
 		walk->uid = s->uids.ranges[walk->range].first;
 }
 
+void pop3_walk_to(const struct pop3_session *s, struct pop3_walk *walk, uint32_t number)
+{
+	const struct set_range *range = &s->uids.ranges[walk->range];
+	/* number of the first message of the range */
+	uint32_t first = walk->number - (walk->uid - range->first);
+	while (number < first) {
+		range--;
+		first -= range->last - range->first + 1;
+	}
+	while (number - first > range->last - range->first) {
+		first += range->last - range->first + 1;
+		range++;
+	}
+	*walk = (struct pop3_walk){ number, (uint32_t)(range - s->uids.ranges), range->first + (number - first) };
+}
+
 const struct entry *pop3_find_message(struct pop3_session *s)
 {
-	uint32_t uid, number = s->command.number;
-	if (number == 0 || !set_at(&s->uids, number - 1, &uid))
+	uint32_t number = s->command.number;
+	if (number == 0 || number > s->count) {
 		pop3_reply(s, "-ERR There is no such message.");
-	else if (set_has(&s->deleted, uid))
-		pop3_reply(s, "-ERR That message is marked as deleted.");
-	else
-		return past_find(s->past, uid);
+		return NULL;
+	}
+	pop3_walk_to(s, &s->found, number);
+	if (!set_has(&s->deleted, s->found.uid))
+		return past_find(s->past, s->found.uid);
+	pop3_reply(s, "-ERR That message is marked as deleted.");
 	return NULL;
 }
 
@@ -111,6 +129,7 @@ static int take_snapshot(struct pop3_session *s)
 	}
 	set_free(&hidden);
 	s->count = (uint32_t)set_count(&s->uids);
+	s->found = pop3_walk_start(s);
 	s->past = mailbox_past_new(s->mailbox);
 	return err;
 }
@@ -187,11 +206,13 @@ void pop3_session_free(struct pop3_session **session)
 
 /* --- QUIT --- */
 
-/* QUIT came behind RETR, and what was retrieved has not left yet: who goes away now has not got it. */
+/* QUIT came behind RETR, and what was retrieved has not arrived yet: who goes away now has not got it. Answers behind it
+ * are not waited for. */
 static bool waits_for_client(struct pop3_session *s)
 {
-	bool deletes = s->policy.mode == POP3_MODE_DELETE || s->policy.mode == POP3_MODE_DAYS;
-	return pop3_output(s)->total > 0 && ((deletes && s->retrieved.n > 0) || (s->message_waits && s->deleted.n > 0));
+	if (s->message_end > 0 && s->world->received(s->owner) >= s->message_end)
+		s->message_end = 0;
+	return s->message_end > 0;
 }
 
 /* In GATE (RFC 1939, 6). Messages that others have removed already need no removing. */
@@ -199,7 +220,7 @@ static void try_update(struct pop3_session *s)
 {
 	bool done = false;
 	if (waits_for_client(s)) {
-		s->world->want_resume(s->owner, SESSION_RESUME_OUTPUT);
+		s->world->want_resume(s->owner, SESSION_RESUME_RECEIVED);
 		return;
 	}
 	int err = store_writable(account_store(s->account)) ? pop3_update_step(s, &done) : ERR_UNAVAILABLE;
@@ -211,6 +232,7 @@ static void try_update(struct pop3_session *s)
 		s->world->want_resume(s->owner, SESSION_RESUME_DURABLE);
 		return;
 	}
+	pop3_update_log(s);
 	if (err < 0) {
 		log_warning("pop3-update-failed", LOG_ID(s->id), LOG_ERR(err));
 		pop3_reply(s, err == ERR_CORRUPT ? "-ERR [SYS/PERM] Some deleted messages not removed." :
@@ -254,7 +276,8 @@ static void take_step(struct pop3_session *s, enum pop3_step step)
 {
 	switch (step) {
 	case POP3_STEP_DONE:
-		s->message_waits = s->message_waits || s->transfer.retrieved;
+		if (s->transfer.retrieved)
+			s->message_end = pop3_output(s)->sent + pop3_output(s)->total;
 		if (s->transfer.retrieved &&
 		    (s->policy.mode == POP3_MODE_DELETE || s->policy.mode == POP3_MODE_DAYS || s->policy.seen))
 			set_add(&s->retrieved, s->transfer.uid, s->transfer.uid);
@@ -301,8 +324,6 @@ static void run_command(struct pop3_session *s)
 {
 	if (s->settings->commands)
 		s->settings->commands[s->command.verb]++;
-	if (pop3_output(s)->total == 0)
-		s->message_waits = false;
 	switch (s->command.verb) {
 	case POP3_CAPA:
 		say_capabilities(s);

@@ -23,7 +23,7 @@ struct pop3_settings {
 	size_t max_line;           /* bytes of a command with its line end */
 	uint32_t max_bad_commands; /* this many bad commands close the session */
 	uint64_t output_pause;     /* bytes waiting (file ranges too) at which commands and input pause */
-	bool utf8;                 /* the command UTF8 is there before login: without it a message whose header is not
+	bool utf8;                 /* the command UTF8 is there before login: without it a message with a header that is not
 	                            * ASCII is refused (RFC 6856, 2.1 and 5) */
 	uint64_t login_delay_ms;   /* for CAPA; 0: none */
 	uint64_t *commands;        /* counted here, by enum pop3_verb; NULL: nowhere */

@@ -31,6 +31,7 @@ struct pop3_transfer {
 	uint64_t at;         /* bytes done */
 	uint64_t in_memory;  /* in this step: bytes that may be read without asking whether they are cold */
 	uint64_t header_end; /* bytes that do not count as lines */
+	uint64_t look_end;   /* of the header that is looked at; nothing was sent yet */
 	uint32_t uid;        /* whose message it is */
 	bool begun;          /* its +OK was said */
 	bool retrieved;      /* it is sent wholly */
@@ -44,6 +45,9 @@ struct pop3_update {
 	struct set later;  /* are removed some days later */
 	struct set remove;
 	bool removes;      /* there was something to remove */
+	struct pop3_done {
+		uint64_t removed, hidden, dated, seen;
+	} done;            /* messages, for the log */
 	uint8_t refusals;  /* of account_may_write_slice */
 };
 
@@ -64,9 +68,10 @@ struct pop3_session {
 	struct pop3_reader reader;
 	uint32_t count;          /* messages at the login */
 	struct set uids;         /* theirs, in order of their numbers */
+	struct pop3_walk found;  /* the message named last: others are not far, as a rule */
 	struct set deleted;      /* uids marked by DELE */
 	struct set retrieved;    /* by RETR, or wholly by TOP, where that has consequences */
-	bool message_waits;      /* one was retrieved, and may be in the output still */
+	uint64_t message_end;    /* of the last one that was retrieved, in the bytes of all output; 0: it has arrived */
 	struct pop3_update update; /* in GATE */
 	struct mailbox_past *past; /* the entries at the login; NULL from QUIT on */
 	struct pop3_walk sized;  /* stands on the first message that `octets` is without; from the first STAT or LIST on */
@@ -99,6 +104,8 @@ static inline bool pop3_slice_is_over(const struct pop3_session *s, uint64_t end
 }
 
 struct pop3_walk pop3_walk_start(const struct pop3_session *s);
+/* To the message of that number, from 1 to the count. Costs what lies between in ranges. */
+void pop3_walk_to(const struct pop3_session *s, struct pop3_walk *walk, uint32_t number);
 bool pop3_walk_at_end(const struct pop3_session *s, const struct pop3_walk *walk);
 void pop3_walk_next(const struct pop3_session *s, struct pop3_walk *walk);
 
@@ -125,6 +132,8 @@ enum pop3_step pop3_transfer_step(struct pop3_session *s);
  * written is durable; ERR_UNAVAILABLE: when the store is writable; other errors end it. */
 bool pop3_update_begin(struct pop3_session *s);
 int pop3_update_step(struct pop3_session *s, bool *done) MUST_CHECK;
+/* Says what was done, where anything was: who asks later where mail has gone finds it. */
+void pop3_update_log(const struct pop3_session *s);
 void pop3_update_free(struct pop3_update *update);
 
 #endif

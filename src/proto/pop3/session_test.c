@@ -5,6 +5,9 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "store/pop3.h"
+
+#include <inttypes.h>
 
 #define CAPABILITIES                                                                                                   \
 	"+OK Capabilities follow.\r\nTOP\r\nUIDL\r\nPIPELINING\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\n"                        \
@@ -62,8 +65,8 @@ static void a_header_in_utf8_needs_utf8_mode_where_that_is_offered(void **state)
 	test_log_out(f);
 	f->settings.utf8 = true;
 	test_log_in(f, "+OK Logged in, 2 messages.\r\n");
-	test_assert_says(f, "RETR 1\r\nTOP 1 0\r\n", "-ERR [UTF8] The header of that message needs UTF-8 mode.\r\n"
-	                                          "-ERR [UTF8] The header of that message needs UTF-8 mode.\r\n");
+	test_assert_says(f, "RETR 1\r\nTOP 1 0\r\n", "-ERR [UTF8] That message needs UTF-8 mode.\r\n"
+	                                          "-ERR [UTF8] That message needs UTF-8 mode.\r\n");
 	test_assert_says(f, "LIST 1\r\n", "+OK 1 27\r\n");
 	test_assert_says(f, "TOP 2 0\r\n", "+OK The top of 27 octets follows.\r\nSubject: ASCII\r\n\r\n.\r\n");
 	test_assert_says(f, "UTF8\r\n", "-ERR You are logged in already.\r\n");
@@ -73,12 +76,67 @@ static void a_header_in_utf8_needs_utf8_mode_where_that_is_offered(void **state)
 	test_assert_says(f, "RETR 1\r\n", "+OK 27 octets follow.\r\n" WIDE ".\r\n");
 }
 
+/* RFC 6532, 3.7 */
+static void a_header_of_a_part_in_utf8_needs_utf8_mode_too(void **state)
+{
+	static const char *const wide[] = {
+		"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\none\r\n--b\r\nX: \xc3\xbc\r\n\r\ntwo\r\n--b--\r\n",
+		"Content-Type: message/rfc822\r\n\r\nSubject: \xc3\xbc\r\n\r\nthree\r\n",
+		"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n"
+		"Subject: in\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\nX: \xc3\xbc\r\n\r\nfour\r\n--c--\r\n--b--\r\n",
+	};
+	struct pop3_fixture *f = *state;
+	for (size_t i = 0; i < COUNT_OF(wide); i++)
+		test_append(f, str_from_c(wide[i]));
+	test_append(f, STR("Content-Type: multipart/mixed; boundary=b\r\n\r\n\xc3\xbc\r\n--b\r\nX: u\r\n\r\n\xc3\xbc\r\n--b--\r\n"));
+	f->settings.utf8 = true;
+	test_log_in(f, "+OK Logged in, 4 messages.\r\n");
+	for (f->cold = false;; f->cold = true) {
+		test_assert_says(f, "RETR 1\r\nRETR 2\r\nRETR 3\r\nTOP 1 1\r\n",
+		                 "-ERR [UTF8] That message needs UTF-8 mode.\r\n-ERR [UTF8] That message needs UTF-8 mode.\r\n"
+		                 "-ERR [UTF8] That message needs UTF-8 mode.\r\n-ERR [UTF8] That message needs UTF-8 mode.\r\n");
+		test_assert_says(f, "TOP 2 0\r\n", "+OK The top of 54 octets follows.\r\nContent-Type: message/rfc822\r\n\r\n.\r\n");
+		test_say(f, STR("RETR 4\r\n"));
+		assert_memory_equal(f->said.p, "+OK", 3);
+		if (f->cold)
+			break;
+	}
+}
+
 static void bare_line_ends_cannot_end_a_response(void **state)
 {
 	struct pop3_fixture *f = *state;
 	test_append(f, STR("Subject: bare\r\n\r\na\n.\r\nb\n"));
 	test_log_in(f, "+OK Logged in, 1 messages.\r\n");
 	test_assert_says(f, "RETR 1\r\n", "+OK 26 octets follow.\r\nSubject: bare\r\n\r\na\n..\r\nb\n\r\n.\r\n");
+}
+
+/* Every second one is hidden, so that each stands in a range of its own but some. */
+static void messages_are_named_in_any_order(void **state)
+{
+	struct pop3_fixture *f = *state;
+	struct set hidden = SET_INIT;
+	uint32_t state_of_dice = 1;
+	char line[40], wanted[60];
+	for (uint32_t i = 0; i < 40; i++)
+		test_append(f, STR(FIRST));
+	fixture_settle(&f->world);
+	for (uint32_t uid = 1; uid <= 30; uid += 2)
+		set_add(&hidden, uid, uid);
+	assert_int_equal(mailbox_open(f->inbox), 0);
+	assert_int_equal(pop3_hide(f->inbox, 7, &hidden), 0);
+	mailbox_close(f->inbox);
+	set_free(&hidden);
+	f->policy.mode = POP3_MODE_KEEP;
+	f->policy.login = 7;
+	test_log_in(f, "+OK Logged in, 25 messages.\r\n");
+	for (uint32_t i = 0; i < 200; i++) {
+		state_of_dice = state_of_dice * 1103515245 + 12345;
+		uint32_t number = (state_of_dice >> 16) % 26 + 1, uid = number <= 15 ? 2 * number : number + 15;
+		snprintf(line, sizeof line, "UIDL %" PRIu32 "\r\n", number);
+		snprintf(wanted, sizeof wanted, "+OK %" PRIu32 " %016" PRIx32 "\r\n", number, uid);
+		test_assert_says(f, line, number <= 25 ? wanted : "-ERR There is no such message.\r\n");
+	}
 }
 
 static void only_quit_removes(void **state)
@@ -153,12 +211,59 @@ static void quit_waits_until_what_it_removes_has_left(void **state)
 	assert_int_equal(f->closed, 1);
 	test_drain(f);
 	test_log_out(f);
-	/* Answers that are no messages are not waited for. */
-	test_log_in(f, "+OK Logged in, 2 messages.\r\n");
-	assert_int_equal(pop3_session_input(f->session, STR("RETR 1\r\n")), 8);
-	test_drain(f);
-	assert_int_equal(pop3_session_input(f->session, STR("DELE 1\r\nQUIT\r\n")), 14);
-	assert_int_equal(f->closed, 1);
+}
+
+static void answers_that_are_no_messages_are_not_waited_for(void **state)
+{
+	static const enum pop3_mode modes[] = { POP3_MODE_CLIENT, POP3_MODE_DELETE, POP3_MODE_DAYS, POP3_MODE_KEEP };
+	struct pop3_fixture *f = *state;
+	for (size_t i = 0; i < COUNT_OF(modes); i++) {
+		f->policy.mode = modes[i];
+		test_append(f, STR(FIRST));
+		fixture_settle(&f->world);
+		test_log_in(f, "+OK Logged in, 1 messages.\r\n");
+		assert_int_equal(pop3_session_input(f->session, STR("RETR 1\r\n")), 8);
+		test_drain(f);
+		assert_int_equal(pop3_session_input(f->session, STR("NOOP\r\nDELE 1\r\nQUIT\r\n")), 20);
+		assert_int_equal(f->closed, 1);
+		test_drain(f);
+		test_log_out(f);
+		if (modes[i] == POP3_MODE_DAYS)
+			test_expunge(f, 3);
+	}
+}
+
+static void quit_waits_until_what_it_removes_has_arrived(void **state)
+{
+	struct pop3_fixture *f = *state;
+	test_append_three(f);
+	f->policy.mode = POP3_MODE_DELETE;
+	for (uint64_t n = 1; n <= 3; n++) {
+		fixture_settle(&f->world);
+		test_log_in(f, n == 1 ? "+OK Logged in, 3 messages.\r\n" : "+OK Logged in, 2 messages.\r\n");
+		f->on_the_way = n;
+		assert_int_equal(pop3_session_input(f->session, STR("RETR 1\r\n")), 8);
+		test_drain(f);
+		assert_int_equal(pop3_session_input(f->session, STR("NOOP\r\n")), 6);
+		test_drain(f);
+		/* "+OK Still here." and its line end may be on the way, but no more */
+		f->on_the_way = n == 1 ? 17 : 18;
+		assert_int_equal(pop3_session_input(f->session, STR("QUIT\r\n")), 6);
+		assert_int_equal(f->closed, n == 1);
+		if (n == 2) {
+			pop3_session_resume(f->session);
+			assert_int_equal(f->closed, 0);
+			assert_int_equal(account_batch(f->account), store_durable(f->world.store));
+		}
+		if (n == 3) {
+			f->on_the_way = 17;
+			pop3_session_resume(f->session);
+			assert_int_equal(f->closed, 1);
+		}
+		test_drain(f);
+		test_log_out(f); /* the second time: the client has gone, and keeps it */
+	}
+	test_log_in(f, "+OK Logged in, 1 messages.\r\n");
 }
 
 static void others_may_remove_messages_meanwhile(void **state)
@@ -418,11 +523,15 @@ int main(void)
 		TEST(messages_come_back_byte_for_byte),
 		TEST(top_gives_header_and_lines),
 		TEST(a_header_in_utf8_needs_utf8_mode_where_that_is_offered),
+		TEST(a_header_of_a_part_in_utf8_needs_utf8_mode_too),
+		TEST(messages_are_named_in_any_order),
 		TEST(bare_line_ends_cannot_end_a_response),
 		TEST(only_quit_removes),
 		TEST(only_a_last_word_needs_no_lingering),
 		TEST(quit_waits_for_the_store),
 		TEST(quit_waits_until_what_it_removes_has_left),
+		TEST(quit_waits_until_what_it_removes_has_arrived),
+		TEST(answers_that_are_no_messages_are_not_waited_for),
 		TEST(others_may_remove_messages_meanwhile),
 		TEST(removed_messages_are_sent_while_the_store_has_them),
 		TEST(a_session_sees_what_was_there_whatever_happens_to_the_mailbox),

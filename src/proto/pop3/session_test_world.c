@@ -1,6 +1,7 @@
 /* session_test_world.c: see session_test_world.h. */
 #include "proto/pop3/session_test_world.h"
 
+#include "base/checked.h"
 #include "base/mem.h"
 
 #include <unistd.h>
@@ -16,8 +17,14 @@ static void want_resume(void *owner, enum session_resume reason)
 {
 	struct pop3_fixture *f = owner;
 	f->soon |= reason == SESSION_RESUME_SOON;
-	f->on_output |= reason == SESSION_RESUME_OUTPUT;
+	f->on_output |= reason == SESSION_RESUME_OUTPUT || reason == SESSION_RESUME_RECEIVED;
 	f->on_writable |= reason == SESSION_RESUME_WRITABLE || reason == SESSION_RESUME_DURABLE;
+}
+
+static uint64_t received(void *owner)
+{
+	struct pop3_fixture *f = owner;
+	return f->out.sent - MIN(f->out.sent, f->on_the_way);
 }
 
 static void flush(void *owner)
@@ -48,7 +55,15 @@ static bool fetch(void *owner, int fd, uint64_t offset, uint64_t n)
 	return true;
 }
 
-static const struct session_world world = { output, want_resume, flush, microseconds, close_connection, fetch };
+static const struct session_world world = {
+	.output = output,
+	.want_resume = want_resume,
+	.flush = flush,
+	.received = received,
+	.microseconds = microseconds,
+	.close = close_connection,
+	.fetch = fetch,
+};
 
 void test_drain(struct pop3_fixture *f)
 {

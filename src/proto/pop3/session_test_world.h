@@ -32,6 +32,7 @@ struct pop3_fixture {
 	struct pop3_settings settings;
 	struct outq out;
 	struct buf said;
+	uint64_t on_the_way; /* bytes that have left and are not acknowledged */
 	uint64_t clock;
 	bool soon, on_output, on_writable;
 	bool cold, fetching; /* each range is fetched before it may be read */

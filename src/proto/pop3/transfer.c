@@ -4,6 +4,7 @@
 #include "base/checked.h"
 #include "base/log.h"
 #include "proto/pop3/session_private.h"
+#include "syntax/mime.h"
 
 #include <inttypes.h>
 
@@ -93,17 +94,45 @@ static bool is_ascii(struct str bytes)
 	return all < 128;
 }
 
-/* Without UTF8 a message whose header is not ASCII is refused (RFC 6856, 2.1), before anything is said of it. DONE: the
- * answer was that; *passed: it was looked at wholly. */
-static enum pop3_step look_at_header(struct pop3_session *s, const struct message_row *row, uint64_t slice_end,
-                                     bool *passed)
+/* Sets `at` and look_end to the next header that is to be sent, the message's own or a part's; ERR_NOT_FOUND behind the
+ * last one. */
+static int go_to_header(struct pop3_session *s)
 {
 	struct pop3_transfer *t = &s->transfer;
-	uint64_t header_end = MIN((uint64_t)row->header_size, row->size);
+	struct message_cursor rows;
+	struct message_row row;
+	struct mime_range header;
+	message_cursor_begin_part(&rows, s->account, MESSAGE_RANGES);
+	int err = message_cursor_get(&rows, t->message, &row);
+	if (err == ERR_NOT_FOUND)
+		err = ERR_CORRUPT;
+	bool own_only = s->command.verb == POP3_TOP && s->command.lines == 0;
+	if (err == 0)
+		err = own_only && t->at > 0 ? ERR_NOT_FOUND : mime_parts_header(row.derived.parts, t->at, &header);
+	if (err == 0 && header.offset + header.n > row.size)
+		err = ERR_CORRUPT;
+	message_cursor_end(&rows);
+	if (err == 0) {
+		t->at = header.offset;
+		t->look_end = header.offset + header.n;
+	}
+	return err;
+}
+
+/* Without UTF8 a message is refused that has a header which is not ASCII (RFC 6856, 2.1), its own or a part's (RFC 6532,
+ * 3.7), before anything is said of it. DONE: the answer was that; *passed: all were looked at. */
+static enum pop3_step look_at_headers(struct pop3_session *s, const struct message_row *row, uint64_t slice_end,
+                                      bool *passed)
+{
+	struct pop3_transfer *t = &s->transfer;
 	char piece[PIECE];
-	size_t n;
-	while (t->at < header_end) {
-		int err = read_piece(s, row, header_end, piece, &n);
+	size_t n = 0;
+	for (;;) {
+		int err = t->at < t->look_end ? 0 : go_to_header(s);
+		if (err == ERR_NOT_FOUND)
+			break;
+		if (err == 0)
+			err = read_piece(s, row, t->look_end, piece, &n);
 		if (err == ERR_INCOMPLETE)
 			return POP3_STEP_FETCHING;
 		if (err < 0) {
@@ -111,7 +140,7 @@ static enum pop3_step look_at_header(struct pop3_session *s, const struct messag
 			return POP3_STEP_DONE;
 		}
 		if (!is_ascii(str_of(piece, n))) {
-			pop3_reply(s, "-ERR [UTF8] The header of that message needs UTF-8 mode.");
+			pop3_reply(s, "-ERR [UTF8] That message needs UTF-8 mode.");
 			return POP3_STEP_DONE;
 		}
 		if (pop3_slice_is_over(s, slice_end))
@@ -194,7 +223,7 @@ enum pop3_step pop3_transfer_step(struct pop3_session *s)
 		return send_some(s, &row, slice_end);
 	bool passed = !s->settings->utf8 || s->utf8 || !(row.traits & MESSAGE_8BIT);
 	if (!passed) {
-		enum pop3_step step = look_at_header(s, &row, slice_end, &passed);
+		enum pop3_step step = look_at_headers(s, &row, slice_end, &passed);
 		if (!passed)
 			return step;
 	}

@@ -65,6 +65,8 @@ static int see_some(struct pop3_session *s)
 		err = mailbox_store(s->mailbox, &slice, &change, 0, NULL);
 	if (err == 0)
 		set_remove(&s->update.seen, 1, last);
+	if (err == 0)
+		s->update.done.seen += set_count(&slice);
 	set_free(&slice);
 	return err;
 }
@@ -77,7 +79,7 @@ static int remove_some(struct pop3_session *s)
 	if (err == 0)
 		err = pop3_discard(s->mailbox, &slice, s->policy.trash);
 	if (err == 0) {
-		log_debug("pop3-update", LOG_ID(s->id), LOG_U("removed", set_count(&slice)));
+		s->update.done.removed += set_count(&slice);
 		set_remove(&s->update.remove, 1, last);
 	}
 	set_free(&slice);
@@ -89,13 +91,26 @@ static int note(struct pop3_session *s)
 {
 	struct pop3_update *u = &s->update;
 	int err = u->hide.n ? pop3_hide(s->mailbox, s->policy.login, &u->hide) : 0;
-	if (err == 0)
+	if (err == 0) {
+		u->done.hidden += set_count(&u->hide);
 		set_clear(&u->hide);
+	}
 	if (err == 0 && u->later.n)
 		err = pop3_discard_later(s->mailbox, &u->later, s->policy.trash, clock_wall_seconds() + s->policy.days * (int64_t)DAY);
-	if (err == 0)
+	if (err == 0) {
+		u->done.dated += set_count(&u->later);
 		set_clear(&u->later);
+	}
 	return err;
+}
+
+void pop3_update_log(const struct pop3_session *s)
+{
+	const struct pop3_done *done = &s->update.done;
+	if (done->removed + done->hidden + done->dated + done->seen == 0)
+		return;
+	log_info("pop3-update", LOG_ID(s->id), LOG_U("removed", done->removed), LOG_U("hidden", done->hidden),
+	         LOG_U("dated", done->dated), LOG_U("seen", done->seen), LOG_C("deleted", s->policy.trash ? "trash" : "gone"));
 }
 
 int pop3_update_step(struct pop3_session *s, bool *done)

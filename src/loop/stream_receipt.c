@@ -1,0 +1,15 @@
+/* stream_receipt.c: how much of what was sent the other side's system has not acknowledged. Owns nothing; asks the kernel. */
+#include "base/checked.h"
+#include "loop/stream_private.h"
+
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
+uint64_t stream_received(const struct stream *stream)
+{
+	uint64_t sent = stream->out.sent;
+	int waiting = 0;
+	if (ioctl(stream->fd, SIOCOUTQ, &waiting) != 0 || waiting < 0)
+		return 0;
+	return sent - MIN(sent, (uint64_t)waiting);
+}
