@@ -12,8 +12,10 @@
  * is durable. Between unlink and the removal of its row in `segment`, which may be voided, the file is missing: the next
  * run takes it as unlinked, and nobody else misses it, as its row has no bytes (end = 0) by then; the gate syncs the
  * folder before the row can be gone, so that no file stays that has no row. 3. Only bytes whose checksum is right are
- * moved: a damaged record stays where it is, and its segment with it, for `mansio store check` and for people. 4.
- * When a batch is voided, the segment waits for the next round.
+ * moved: a damaged record stays where it is, and its segment with it, for `mansio store check` and for people. So does a
+ * segment with a record behind its committed end: of those that are current no more only one has that which a start with
+ * a torn log has not cut, since salvage may bring mail back from it. 4. When a batch is voided, the segment waits for the
+ * next round.
  *
  * Rate: what is copied is taken from what compaction_rate has given since (base/rate.h), and nothing is done, nor a batch
  * begun for it, while that is used up. An order (store_compact_now) does not wait, and takes nothing from it; and when
@@ -410,12 +412,24 @@ static int end_walk(struct store *store, struct compaction *c)
 	return 0;
 }
 
+static bool has_more(struct store *store, const struct compaction *c)
+{
+	char header[BODYLOG_HEADER_MAX];
+	struct body_record record;
+	uint64_t body;
+	return bodylog_record(store->bodies, c->segment, c->end, INT64_MAX, header, &record, &body) == 0;
+}
+
 /* In two batches: see 2. above. */
 static int remove_segment(struct store *store, struct compaction *c)
 {
 	int fd;
 	if (store_durable(store) < c->batch || snapshot_pins(store))
 		return 0;
+	if (!c->cleared && has_more(store, c)) {
+		give_up(store, c);
+		return 0;
+	}
 	if (!c->cleared) {
 		c->cleared = true;
 		c->batch = store_batch(store);

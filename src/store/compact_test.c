@@ -370,6 +370,30 @@ static void a_damaged_record_stays_with_its_segment(void **state)
 	assert_counters(test);
 }
 
+/* What a start with a torn log has not cut: salvage may bring it back. */
+static void a_record_that_no_row_knows_stays_with_its_segment(void **state)
+{
+	struct store_test *test = *state;
+	struct store_statistics statistics;
+	char path[128], record[BODY];
+	fill_segments(test, 60);
+	thin_out(test, 60);
+	snprintf(path, sizeof path, "%s/body/000001.seg", test->fixture.directory);
+	FILE *segment = fopen(path, "r+");
+	assert_non_null(segment);
+	assert_int_equal(fread(record, 1, sizeof record, segment), sizeof record);
+	fseek(segment, (long)fixture_ask(&test->fixture, "SELECT end FROM segment WHERE number = 1"), SEEK_SET);
+	assert_int_equal(fwrite(record, 1, sizeof record, segment), sizeof record);
+	fclose(segment);
+	fixture_work(&test->fixture);
+	store_statistics(test->fixture.store, &statistics);
+	assert_int_equal(statistics.segments_damaged, 1);
+	assert_true(segment_exists(test, 1));
+	assert_false(segment_exists(test, 2));
+	assert_int_equal(fixture_ask(&test->fixture, "SELECT messages FROM segment WHERE number = 1"), 0);
+	assert_counters(test);
+}
+
 static void a_voided_batch_loses_nothing_that_was_moved_in_it(void **state)
 {
 	struct store_test *test = *state;
@@ -781,6 +805,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(segments_that_are_half_alive_wait_for_the_command, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(large_messages_are_moved_piece_by_piece, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(a_damaged_record_stays_with_its_segment, store_test_set_up, store_test_tear_down),
+		cmocka_unit_test_setup_teardown(a_record_that_no_row_knows_stays_with_its_segment, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(a_voided_batch_loses_nothing_that_was_moved_in_it, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(a_crash_at_any_moment_of_compaction_loses_nothing, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(space_of_a_destroyed_account_comes_back, store_test_set_up, store_test_tear_down),
