@@ -257,9 +257,11 @@ static void check_socket_path(struct reader *reader, enum conf_setting id)
 	struct str path = *(const struct str *)setting_field_of(&conf_table[id], reader->conf), last = path;
 	for (ptrdiff_t at; (at = str_find_byte(last, '/')) >= 0;)
 		last = str_from(last, (size_t)at + 1);
-	if (path.n > 0 && (last.n == 0 || str_eq(last, STR(".")) || str_eq(last, STR(".."))))
+	if (path.n > 0 && (last.n == 0 || str_eq(last, STR(".")) || str_eq(last, STR("..")))) {
 		report_setting(reader, id, "%.*s: \"%.*s\" is a folder: name the socket in it", STR_ARG(conf_table[id].path),
 			STR_ARG(path));
+		reader->unread[id] = true; /* nobody looks for more in it */
+	}
 }
 
 static void check_control_socket(struct reader *reader)

@@ -110,7 +110,8 @@ void conf_defaults(struct conf *out);
 int conf_parse(struct str text, struct str file_name, struct conf *out, struct conf_errors *errors) MUST_CHECK;
 
 /* The same for who looks for further mistakes, where there are some: *out is overwritten in any case. unread: settings that
- * have their defaults there because what the file says of them is wrong, or cannot be told (all, where it is no TOML). */
+ * have their defaults there because what the file says of them is wrong, or cannot be told (all, where it is no TOML); and
+ * paths of sockets that name a folder. */
 void conf_parse_all(struct str text, struct str file_name, struct conf *out, bool unread[CONF_SETTINGS],
                     struct conf_errors *errors);
 

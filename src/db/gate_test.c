@@ -660,6 +660,20 @@ static void a_careful_batch_is_voided_and_checkpointed_like_any(void **state)
 	assert_int_equal(rows(w), 1);
 }
 
+/* Else what a killed one had committed and not synced would be followed by other transactions, and torn with them behind it. */
+static void the_log_is_synced_before_anybody_can_write(void **state)
+{
+	struct world *w = *state;
+	const struct db_options options = { .cache_kb = 1024, .page_size = 4096, .sync_full = true };
+	struct db db;
+	write_row(w);
+	close_world(w);
+	faulty.syncs_fail = true;
+	assert_int_equal(db_open(str_from_c(w->path), &options, &db), ERR_IO);
+	faulty.syncs_fail = false;
+	open_world(w, 1 << 30, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -679,6 +693,7 @@ int main(void)
 		TEST(no_batch_begins_in_the_reserve),
 		TEST(a_long_log_is_copied_and_nothing_commits_before_the_database_is_synced),
 		TEST(a_failed_sync_within_commit_is_the_end),
+		TEST(the_log_is_synced_before_anybody_can_write),
 		TEST(a_torn_page_that_is_read_voids_no_batch_but_the_first),
 		TEST(a_torn_page_that_is_written_voids_its_batch_alone),
 		TEST(a_careful_batch_is_voided_and_checkpointed_like_any),

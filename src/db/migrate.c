@@ -13,14 +13,17 @@ int db_version(struct db *db, uint32_t *out)
 	return 0;
 }
 
-static int apply(struct db *db, const char *sql, int (*rewrite)(struct db *db), uint32_t version)
+static int apply(struct db *db, const char *first, const char *sql, int (*rewrite)(struct db *db), uint32_t version)
 {
 	char set_version[64];
 	snprintf(set_version, sizeof set_version, "PRAGMA user_version=%u", version);
 	int err = db_begin(db);
 	if (err)
 		return err;
-	err = db_exec(db, sql);
+	if (first)
+		err = db_exec(db, first);
+	if (!err)
+		err = db_exec(db, sql);
 	if (!err && rewrite)
 		err = rewrite(db);
 	if (!err)
@@ -41,12 +44,16 @@ int db_migrate(struct db *db, const struct db_schema *schema)
 	if (version > newest)
 		return ERR_UNSUPPORTED;
 	if (version == 0)
-		return apply(db, schema->newest, NULL, newest);
+		return apply(db, NULL, schema->newest, NULL, newest);
+	const char *first = schema->first;
+	if (version == newest && first)
+		return db_exec(db, first);
 	for (; version < newest; version++) {
 		int (*rewrite)(struct db *db) = schema->rewrites ? schema->rewrites[version - 1] : NULL;
-		err = apply(db, schema->steps[version - 1], rewrite, version + 1);
+		err = apply(db, first, schema->steps[version - 1], rewrite, version + 1);
 		if (err)
 			return err;
+		first = NULL;
 	}
 	return 0;
 }

@@ -12,6 +12,7 @@ struct db_schema {
 	const char *const *steps;  /* steps[i]: SQL from version i + 1 to i + 2 */
 	uint32_t n_steps;
 	int (*const *rewrites)(struct db *db); /* NULL, or for each step NULL or what SQL cannot do, after it, in its transaction */
+	const char *first; /* NULL, or SQL that is run before all of that, in the first step's transaction; not in a new file */
 };
 
 /* Makes or migrates. Each step, with its new version number, is one transaction: when it fails, the database is as it

@@ -188,6 +188,8 @@ static int set_up(struct db *db, const struct db_options *options)
 	char sql[512];
 	int on = 1;
 	sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
+	/* Until look_at_log has found it good: to close it would copy into it what can be read of the log. */
+	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
@@ -231,17 +233,28 @@ static int begin_log_anew(struct db *db)
 	return err == ERR_NO_SPACE ? 0 : err;
 }
 
-/* Nothing was written yet, and nobody else writes: the database is locked. To close it would copy into it what can be read
- * of the log. */
+/* A process that was killed may have left a transaction that is not synced, and it counts now: no other may follow it before
+ * it is (db/wal.h). */
+static int sync_log(struct db *db)
+{
+	sqlite3_file *log = NULL;
+	if (sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) != SQLITE_OK || !log || !log->pMethods)
+		return 0;
+	return db_error(log->pMethods->xSync(log, SQLITE_SYNC_NORMAL | SQLITE_SYNC_DATAONLY));
+}
+
+/* Nothing was written yet, and nobody else writes: the database is locked. */
 static int look_at_log(struct db *db, struct str path, bool takes_broken)
 {
 	int err = wal_look(path, &db->log);
 	if (!err && db->log == WAL_BROKEN && !takes_broken)
 		err = ERR_CORRUPT;
+	if (!err)
+		err = sync_log(db);
 	if (!err && (db->log == WAL_LOOSE || db->log == WAL_TORN))
 		err = begin_log_anew(db);
-	if (err)
-		sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	if (!err)
+		sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
 	return err;
 }
 

@@ -3,8 +3,10 @@
 #include "db/sqlite.h"
 
 #include "base/checked.h"
+#include "base/file.h"
 #include "base/test_folder.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <unistd.h>
@@ -96,6 +98,45 @@ static void a_file_that_is_no_database_is_corrupt(void **state)
 	assert_int_equal(ERR_NOT_FOUND, db_open(STR("/nonexistent/folder/test.db"), &OPTIONS, &db));
 }
 
+static void put_file(const char *path, struct str bytes)
+{
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(file_write(fd, bytes), 0);
+	close(fd);
+}
+
+static void read_file(const char *path, struct buf *out)
+{
+	buf_clear(out);
+	assert_int_equal(file_read(AT_FDCWD, path, 0, out), 0);
+}
+
+/* Its first page was written over, in the middle of a checkpoint: SQLite sees that before anybody looks at the log. */
+static void what_cannot_be_opened_is_not_written_to(void **state)
+{
+	struct place *place = *state;
+	struct buf database = BUF_INIT(1 << 20), log = BUF_INIT(1 << 20), now = BUF_INIT(1 << 20);
+	char path[128];
+	const char pages[4] = { 0, 0, 0, 99 };
+	snprintf(path, sizeof path, "%s-wal", place->path);
+	struct db db = open_db(state);
+	assert_int_equal(0, db_exec(&db, "CREATE TABLE t(a INT); INSERT INTO t VALUES (1); PRAGMA wal_checkpoint(PASSIVE);"
+					 "UPDATE t SET a = 2"));
+	read_file(place->path, &database);
+	read_file(path, &log);
+	db_close(&db);
+	memcpy(database.p + 28, pages, sizeof pages);
+	put_file(place->path, buf_str(&database));
+	put_file(path, buf_str(&log));
+	assert_int_equal(ERR_CORRUPT, db_open(str_from_c(place->path), &OPTIONS, &db));
+	read_file(place->path, &now);
+	assert_true(str_eq(buf_str(&now), buf_str(&database)));
+	buf_free(&database);
+	buf_free(&log);
+	buf_free(&now);
+}
+
 static void statements_bind_step_and_reset(void **state)
 {
 	struct db db = open_db(state);
@@ -173,6 +214,25 @@ static void a_failed_step_leaves_the_older_version(void **state)
 	db_close(&db);
 }
 
+static void what_is_to_come_first_is_there_with_the_first_step_or_not_at_all(void **state)
+{
+	const char *steps[] = { "ALTER TABLE t ADD COLUMN b INT", "ALTER TABLE t ADD COLUMN c INT" };
+	struct db_schema schema = { "CREATE TABLE t(a INT) STRICT", steps, 0 };
+	struct db db = open_db(state);
+	assert_int_equal(0, db_migrate(&db, &schema));
+	schema.first = "INSERT INTO t(a) VALUES (1)";
+	assert_int_equal(0, db_migrate(&db, &schema));
+	assert_int_equal(1, number(&db, "SELECT count(*) FROM t"));
+	schema.n_steps = 2;
+	schema.steps = (const char *const[]){ "INSERT INTO nowhere VALUES (1)", steps[1] };
+	assert_true(db_migrate(&db, &schema) < 0);
+	assert_int_equal(1, number(&db, "SELECT count(*) FROM t"));
+	schema.steps = steps;
+	assert_int_equal(0, db_migrate(&db, &schema));
+	assert_int_equal(2, number(&db, "SELECT count(*) FROM t"));
+	db_close(&db);
+}
+
 int main(void)
 {
 #define ON_FILE(test) cmocka_unit_test_setup_teardown(test, make_place, remove_place)
@@ -180,10 +240,12 @@ int main(void)
 		ON_FILE(opens_with_the_settings_that_the_design_names),
 		ON_FILE(second_opener_is_told_to_wait),
 		ON_FILE(a_file_that_is_no_database_is_corrupt),
+		ON_FILE(what_cannot_be_opened_is_not_written_to),
 		ON_FILE(statements_bind_step_and_reset),
 		ON_FILE(a_full_disk_is_no_space_and_rolls_back),
 		ON_FILE(a_new_file_gets_the_newest_schema),
 		ON_FILE(a_failed_step_leaves_the_older_version),
+		ON_FILE(what_is_to_come_first_is_there_with_the_first_step_or_not_at_all),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,6 +24,7 @@
 #define PAGE_MIN     512u
 #define PAGE_MAX     65536u
 #define PAGE_USUAL   4096u
+#define ROUNDS_AHEAD 16u         /* more are by chance: salts of a log that began anew */
 #define CHUNK        ((size_t)256 * 1024)
 #define PATH_BYTES   4096
 /* SQLite sums up in the order of the machine that wrote the log. */
@@ -40,7 +41,7 @@ struct look {
 	size_t page;
 	unsigned char salts[SALTS]; /* of this round; without a header that is good nobody knows them */
 	bool has_header;
-	bool on_chain, is_unfinished; /* the last frame on the chain ends no transaction */
+	bool on_chain, is_unfinished; /* the last frame on the chain ends no transaction, or there is none */
 	struct wal_sum sum;                    /* of the chain */
 	bool has_before;                       /* the frame before, off the chain, */
 	unsigned char before[WAL_FRAME_HEADER]; /* had this header */
@@ -104,6 +105,7 @@ static bool is_nothing(const unsigned char header[WAL_HEADER])
 /* A damaged one may still say how the frames lie; else they lie as in all databases of ours. */
 static void begin(struct look *look, const unsigned char header[WAL_HEADER])
 {
+	unsigned char made[WAL_HEADER];
 	uint32_t page = number_at(header + 8);
 	bool is_size = page >= PAGE_MIN && page <= PAGE_MAX && (page & (page - 1)) == 0;
 	*look = (struct look){ .state = WAL_NONE, .page = is_size ? page : PAGE_USUAL, .sum.big = header[3] & 1 };
@@ -113,18 +115,30 @@ static void begin(struct look *look, const unsigned char header[WAL_HEADER])
 		look->state = WAL_WHOLE;
 		look->on_chain = true;
 		memcpy(look->salts, header + 16, SALTS);
+		wal_header_make(page, made);
+		look->is_unfinished = memcmp(header, made, WAL_HEADER) != 0;
 	} else {
 		look->state = is_nothing(header) ? WAL_NONE : WAL_TORN;
 		look->sum.big = IS_BIG_ENDIAN;
 	}
 }
 
-static bool is_of_this_round(const struct look *look, const unsigned char *frame)
+static bool has_salts(const unsigned char *frame)
 {
 	static const unsigned char none[SALTS];
-	if (look->has_header)
-		return memcmp(frame + 8, look->salts, SALTS) == 0;
 	return memcmp(frame + 8, none, SALTS) != 0;
+}
+
+static bool is_of_this_round(const struct look *look, const unsigned char *frame)
+{
+	return look->has_header ? memcmp(frame + 8, look->salts, SALTS) == 0 : has_salts(frame);
+}
+
+/* The first salt grows by one with each round, whose header SQLite syncs before its frames: the header that stands there is
+ * that of a round before, and no power cut left it. */
+static bool is_of_a_later_round(const struct look *look, const unsigned char *frame)
+{
+	return look->has_header && has_salts(frame) && number_at(frame + 8) - number_at(look->salts) - 1 < ROUNDS_AHEAD;
 }
 
 static bool ends_transaction(const unsigned char *frame)
@@ -142,8 +156,8 @@ static bool follows_a_transaction(const struct look *look, const unsigned char *
 
 static void look_at(struct look *look, const unsigned char *frame)
 {
-	bool is_ours = is_of_this_round(look, frame);
-	look->on_chain = look->on_chain && is_ours && goes_on(&look->sum, frame, look->page);
+	bool is_later = is_of_a_later_round(look, frame), is_ours = is_later || is_of_this_round(look, frame);
+	look->on_chain = look->on_chain && is_ours && !is_later && goes_on(&look->sum, frame, look->page);
 	if (look->on_chain) {
 		look->is_unfinished = !ends_transaction(frame);
 		return;
@@ -151,7 +165,7 @@ static void look_at(struct look *look, const unsigned char *frame)
 	if (is_ours && follows_a_transaction(look, frame))
 		look->state = WAL_BROKEN;
 	else if (is_ours && look->has_header)
-		look->state = MAX(look->state, ends_transaction(frame) ? WAL_TORN : WAL_LOOSE);
+		look->state = MAX(look->state, is_later || ends_transaction(frame) ? WAL_TORN : WAL_LOOSE);
 	look->has_before = is_ours;
 	memcpy(look->before, frame, WAL_FRAME_HEADER);
 }

@@ -121,8 +121,9 @@ static void what_sqlite_writes_is_whole(void **state)
 		i += n > logs->ends[i];
 		bool is_end = n == logs->ends[i];
 		assert_true(is_end || n < logs->ends[i]);
-		assert_int_equal(look_at(logs, str_first(whole, n)), is_end ? WAL_WHOLE : WAL_LOOSE);
-		assert_int_equal(look_at(logs, str_first(whole, MIN(n + 2000, whole.n))), is_end ? WAL_WHOLE : WAL_LOOSE);
+		enum wal_state expected = is_end && n > WAL_HEADER ? WAL_WHOLE : WAL_LOOSE;
+		assert_int_equal(look_at(logs, str_first(whole, n)), expected);
+		assert_int_equal(look_at(logs, str_first(whole, MIN(n + 2000, whole.n))), expected);
 	}
 	assert_int_equal(look_at(logs, str_first(whole, WAL_HEADER - 1)), WAL_NONE);
 	assert_int_equal(look_at(logs, STR("")), WAL_NONE);
@@ -232,6 +233,63 @@ static void remains_of_power_cuts_are_not_taken_for_damage(void **state)
 	buf_free(&before);
 }
 
+/* The disk lost the header of a new round, and kept its frames: the header that stands there is that of the round before. */
+static void a_header_of_the_round_before_is_seen(void **state)
+{
+	struct logs *logs = *state;
+	char header[WAL_HEADER];
+	memcpy(header, logs->whole.p, sizeof header);
+	assert_int_equal(sqlite3_close(open_database(logs, "PRAGMA wal_checkpoint(PASSIVE); INSERT INTO c VALUES (2)")), SQLITE_OK);
+	read_log(logs);
+	assert_memory_equal(logs->whole.p + WAL_HEADER + 8, logs->whole.p + 16, 8);
+	assert_int_not_equal(memcmp(logs->whole.p + 16, header + 16, 8), 0);
+	memcpy(logs->whole.p, header, sizeof header);
+	struct str first = str_first(buf_str(&logs->whole), WAL_HEADER + FRAME_SIZE);
+	assert_int_equal(look_at(logs, first), WAL_TORN);
+	logs->whole.p[WAL_HEADER + 7] = 0; /* ends no transaction, and is not of a power cut either */
+	assert_int_equal(look_at(logs, first), WAL_TORN);
+}
+
+/* Room that was made ahead is zeros, and the salt that follows the largest number is 0. */
+static void zeros_are_of_no_round(void **state)
+{
+	static const char salts[] = { '\xff', '\xff', '\xff', '\xff', 1, 2, 3, 4 };
+	struct logs *logs = *state;
+	struct buf log = BUF_INIT(LOG_MAX);
+	unsigned char header[WAL_HEADER];
+	wal_header_make(PAGE, header);
+	buf_add(&log, str_of((const char *)header, sizeof header));
+	memcpy(log.p + 16, salts, sizeof salts);
+	uint32_t sum[2] = { 0, 0 };
+	for (size_t i = 0; i < WAL_HEADER - 8; i += 8) {
+		uint32_t words[2];
+		memcpy(words, log.p + i, sizeof words);
+		sum[0] += words[0] + sum[1];
+		sum[1] += words[1] + sum[0];
+	}
+	for (int i = 0; i < 8; i++)
+		log.p[WAL_HEADER - 8 + i] = (char)(sum[i / 4] >> (24 - 8 * (i % 4)));
+	assert_int_equal(look_at(logs, buf_str(&log)), WAL_LOOSE);
+	for (size_t i = 0; i < 2 * FRAME_SIZE; i++)
+		buf_add_byte(&log, '\0');
+	assert_int_equal(look_at(logs, buf_str(&log)), WAL_LOOSE);
+	buf_free(&log);
+}
+
+static void nor_can_two_transactions_hide_behind_it(void **state)
+{
+	struct logs *logs = *state;
+	char header[WAL_HEADER];
+	memcpy(header, logs->whole.p, sizeof header);
+	sqlite3 *db = open_database(logs, "PRAGMA wal_checkpoint(PASSIVE); INSERT INTO c VALUES (2)");
+	assert_int_equal(sqlite3_exec(db, "INSERT INTO c VALUES (3)", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	read_log(logs);
+	memcpy(logs->whole.p, header, sizeof header);
+	assert_int_equal(look_at(logs, str_first(buf_str(&logs->whole), WAL_HEADER + 2 * FRAME_SIZE)), WAL_BROKEN);
+	assert_int_equal(look_at(logs, buf_str(&logs->whole)), WAL_BROKEN);
+}
+
 static void what_is_no_log_is_none_that_is_whole(void **state)
 {
 	struct logs *logs = *state;
@@ -280,6 +338,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_block_that_cannot_be_read_is_seen, begin, end),
 		cmocka_unit_test_setup_teardown(no_power_cut_is_taken_for_damage, begin, end),
 		cmocka_unit_test_setup_teardown(remains_of_power_cuts_are_not_taken_for_damage, begin, end),
+		cmocka_unit_test_setup_teardown(a_header_of_the_round_before_is_seen, begin, end),
+		cmocka_unit_test_setup_teardown(zeros_are_of_no_round, begin, end),
+		cmocka_unit_test_setup_teardown(nor_can_two_transactions_hide_behind_it, begin, end),
 		cmocka_unit_test_setup_teardown(what_is_no_log_is_none_that_is_whole, begin, end),
 		cmocka_unit_test_setup_teardown(sqlite_takes_a_log_without_frames, begin, end),
 	};

@@ -96,8 +96,8 @@ bool stream_has_ended(const struct stream *stream);
 /* *all: the other side's system has acknowledged all that was sent (by a Unix socket: its program has read it).
  * ERR_CLOSED: it has refused some, as nobody is there any more. Works until the stream is freed. */
 int stream_is_received(const struct stream *stream, bool *all) MUST_CHECK;
-/* Bytes at the front of the output, since the stream was made, that the other side's system has acknowledged; 0 when that
- * is not known. Counts on when the stream is over, until it is freed. For plain TCP only: a Unix socket tells what the
+/* Bytes at the front of the output, since the stream was made, that the other side's system has acknowledged; all that
+ * was sent when that is not known. Counts on when the stream is over, until it is freed. For plain TCP only: a Unix socket tells what the
  * kernel holds for it, and TLS has bytes of its own. */
 uint64_t stream_received(const struct stream *stream);
 /* Input is kept that the owner has not taken yet. */

@@ -10,6 +10,6 @@ uint64_t stream_received(const struct stream *stream)
 	uint64_t sent = stream->out.sent;
 	int waiting = 0;
 	if (ioctl(stream->fd, SIOCOUTQ, &waiting) != 0 || waiting < 0)
-		return 0;
+		return sent;
 	return sent - MIN(sent, (uint64_t)waiting);
 }

@@ -19,6 +19,7 @@
 #define SPOOL_THRESHOLD (1024 * 1024)
 #define LOG_ROW_MAX     4096  /* entries of one row of the undelete log */
 #define UNCLAIMED_MAX   4096  /* messages of one slice without an entry yet */
+#define IN_ALREADY      UINT64_MAX /* the number here of a message that was refused, and is in by an earlier parcel */
 
 /* A mailbox of the parcel. */
 struct incoming {
@@ -289,9 +290,32 @@ static int store_message(struct parcel_reader *reader, const struct message_arri
 	return result;
 }
 
-/* A message that has come, and whoever sends it is told. */
+static bool has_source(const struct parcel_reader *reader)
+{
+	static const struct account_id NONE;
+	return memcmp(&reader->settings.source, &NONE, sizeof NONE) != 0;
+}
+
+static int came_before(struct parcel_reader *reader, const struct incoming *incoming, uint64_t message, bool *known)
+{
+	*known = false;
+	if (!has_source(reader) || (incoming->made && reader->settings.made_anew))
+		return 0;
+	return source_is_known(reader->account, incoming->mark, message, known);
+}
+
+/* A message that has come, and whoever sends it is told; one that is in, since it was let in then, is passed over. */
 static int refuse_coming(struct parcel_reader *reader)
 {
+	uint32_t mailbox = reader->message.mailbox;
+	bool known = false;
+	int result = mailbox ? came_before(reader, &reader->mailboxes[mailbox - 1], reader->message.number, &known) : 0;
+	if (result == 0 && known)
+		result = parcel_numbers_add(&reader->numbers, reader->message.number, IN_ALREADY);
+	if (result == ERR_EXISTS)
+		return wrong(reader, ERR_CORRUPT, "message %llu comes twice", (unsigned long long)reader->message.number);
+	if (result < 0 || known)
+		return result;
 	if (reader->settings.refused)
 		reader->settings.refused(reader->settings.owner, reader->message.number);
 	return refuse_message(reader, reader->message.number);
@@ -410,20 +434,6 @@ static void claim(struct parcel_reader *reader, uint64_t number)
 	}
 }
 
-static bool has_source(const struct parcel_reader *reader)
-{
-	static const struct account_id NONE;
-	return memcmp(&reader->settings.source, &NONE, sizeof NONE) != 0;
-}
-
-static int came_before(struct parcel_reader *reader, const struct incoming *incoming, uint64_t message, bool *known)
-{
-	*known = false;
-	if (!has_source(reader) || (incoming->made && reader->settings.made_anew))
-		return 0;
-	return source_is_known(reader->account, incoming->mark, message, known);
-}
-
 static int add_entries(struct parcel_reader *reader, const struct parcel_entries *entries)
 {
 	struct incoming *incoming = &reader->mailboxes[entries->mailbox - 1];
@@ -440,6 +450,8 @@ static int add_entries(struct parcel_reader *reader, const struct parcel_entries
 		result = number_here(reader, given->message, &entry->message);
 		if (result == 0)
 			result = came_before(reader, incoming, given->message, &known);
+		if (result == 0 && entry->message == IN_ALREADY && !known)
+			entry->message = 0; /* into another mailbox than it was sent for */
 		passed += result == 0 && entry->message && known;
 		if (result == 0 && entry->message)
 			numbers[n_numbers++] = given->message;

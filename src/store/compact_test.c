@@ -1,7 +1,6 @@
 /* Tests of what becomes of expunged mail: pruned after its window, its messages found dead and removed, their
  * segments compacted; and that nothing else goes. Time is moved by clock_shift. */
-#include "store/internal.h"
-#include "store/test_store.h"
+#include "store/test_sized.h"
 
 #include "base/clock.h"
 
@@ -13,58 +12,7 @@
 #include <cmocka.h>
 
 #define MANY       1000
-#define BODY       20000
-#define DAY        86400
 #define ROUNDS_MAX 5000
-
-/* A message whose body says which it is, over and over. */
-static void fill(char *body, size_t size, uint32_t n)
-{
-	for (size_t i = 0; i < size; i++)
-		body[i] = (char)('a' + (n + i / 100) % 26);
-}
-
-static uint32_t add_sized(struct mailbox *mailbox, uint32_t n, size_t size)
-{
-	char *body = mem_alloc(1, size);
-	struct str piece = str_of(body, size);
-	uint32_t uid;
-	fill(body, size, n);
-	struct message_arrival arrival = { .pieces = &piece, .n_pieces = 1, .fd = -1, .size = size, .internal_date = n, .flags = FLAG_SEEN };
-	assert_int_equal(mailbox_add(mailbox, &arrival, &uid), 0);
-	mem_free(body);
-	return uid;
-}
-
-/* The message at this uid has the bytes that it was added with. */
-static void assert_whole(struct store_test *test, struct mailbox *mailbox, uint32_t uid, uint32_t n, size_t size)
-{
-	struct message_cursor rows;
-	struct message_row row;
-	char *wanted = mem_alloc(1, size), *got = mem_alloc(1, size);
-	assert_int_equal(mailbox_open(mailbox), 0);
-	const struct entry *entry = entry_find(mailbox, uid);
-	assert_non_null(entry);
-	message_cursor_begin(&rows, test->account);
-	assert_int_equal(message_cursor_get(&rows, entry->message, &row), 0);
-	message_cursor_end(&rows);
-	assert_int_equal(row.size, size);
-	assert_int_equal(message_read(test->account, &row, 0, size, got), 0);
-	fill(wanted, size, n);
-	assert_memory_equal(got, wanted, size);
-	mailbox_close(mailbox);
-	mem_free(wanted);
-	mem_free(got);
-}
-
-static void expunge(struct mailbox *mailbox, uint32_t first, uint32_t last)
-{
-	struct set uids = SET_INIT, gone = SET_INIT;
-	set_add(&uids, first, last);
-	assert_int_equal(mailbox_expunge(mailbox, &uids, false, &gone), 0);
-	set_free(&uids);
-	set_free(&gone);
-}
 
 static void copy(struct mailbox *from, uint32_t uid, struct mailbox *to, bool move)
 {
@@ -86,14 +34,6 @@ static void work_fast(struct store_test *test)
 	store_compact_now(test->fixture.store);
 	fixture_work(&test->fixture);
 	assert_false(store_is_compacting(test->fixture.store));
-}
-
-/* The counters of every segment are what the rows say. */
-static void assert_counters(struct store_test *test)
-{
-	assert_int_equal(fixture_ask(&test->fixture, "SELECT count(*) FROM segment AS s WHERE messages <> (SELECT count(*) FROM message WHERE segment = s.number) "
-	                           "OR bytes <> (SELECT total(size) FROM message WHERE segment = s.number)"), 0);
-	assert_int_equal(fixture_ask(&test->fixture, "SELECT count(*) FROM message WHERE segment NOT IN (SELECT number FROM segment)"), 0);
 }
 
 static bool segment_exists(struct store_test *test, uint32_t number)
@@ -253,30 +193,6 @@ static void a_page_that_cannot_be_read_keeps_the_messages_of_its_account(void **
 }
 
 /* --- compaction --- */
-
-/* Messages 1 to n in INBOX, over several segments of 256 KB. */
-static void fill_segments(struct store_test *test, uint32_t n)
-{
-	for (uint32_t i = 1; i <= n; i++) {
-		add_sized(test->inbox, i, BODY);
-		fixture_settle(&test->fixture);
-	}
-}
-
-/* Of each ten the last so many remain. */
-static void thin_out_to(struct store_test *test, uint32_t n, uint32_t remain)
-{
-	for (uint32_t i = 1; i <= n; i++)
-		if ((i - 1) % 10 < 10 - remain)
-			expunge(test->inbox, i, i);
-	fixture_settle(&test->fixture);
-	clock_shift(2 * DAY);
-}
-
-static void thin_out(struct store_test *test, uint32_t n)
-{
-	thin_out_to(test, n, 1);
-}
 
 static void assert_thinned(struct store_test *test, uint32_t n)
 {
@@ -682,114 +598,6 @@ static void after_an_order_the_rate_holds_again(void **state)
 	assert_true(work_for(test, newest, &now, 100, RECORD) > RATE * 8 / 10);
 }
 
-/* --- the check --- */
-
-struct found {
-	uint32_t n;
-	uint64_t messages[10];
-	const char *problems[10];
-	char rows[10][CHECK_ROW_MAX];
-	uint32_t segments[10];
-};
-
-static void note_damage(void *owner, const struct check_damage *damage)
-{
-	struct found *found = owner;
-	assert_true(found->n < 10);
-	found->messages[found->n] = damage->message;
-	found->segments[found->n] = damage->segment;
-	memcpy(found->rows[found->n], damage->row, sizeof damage->row);
-	found->problems[found->n++] = damage->problem;
-}
-
-static struct found check(struct store_test *test, struct check_totals *totals)
-{
-	struct found found = { 0 };
-	struct store_check *check = store_check_new(test->fixture.store, note_damage, &found);
-	for (bool done = false; !done;)
-		assert_int_equal(store_check_step(check, &done), 0);
-	*totals = *store_check_totals(check);
-	store_check_free(&check);
-	return found;
-}
-
-static void a_whole_store_is_found_whole(void **state)
-{
-	struct store_test *test = *state;
-	struct check_totals totals;
-	fill_segments(test, 60);
-	add_sized(test->inbox, 61, 3 * 1024 * 1024);
-	assert_int_equal(check(test, &totals).n, 0); /* what is not written yet as well */
-	thin_out(test, 60);
-	fixture_work(&test->fixture);
-	assert_int_equal(check(test, &totals).n, 0);
-	assert_int_equal(totals.messages, 7);
-	assert_int_equal(totals.entries, 7);
-	assert_int_equal(totals.bytes, 6 * BODY + 3 * 1024 * 1024);
-}
-
-static void scribble(struct store_test *test, uint32_t message, long from_body)
-{
-	char sql[128], path[128];
-	snprintf(sql, sizeof sql, "SELECT segment FROM message WHERE key & 1099511627775 = %u", message);
-	snprintf(path, sizeof path, "%s/body/%06u.seg", test->fixture.directory, (unsigned)fixture_ask(&test->fixture, sql));
-	snprintf(sql, sizeof sql, "SELECT offset FROM message WHERE key & 1099511627775 = %u", message);
-	FILE *segment = fopen(path, "r+");
-	assert_non_null(segment);
-	fseek(segment, (long)fixture_ask(&test->fixture, sql) + from_body, SEEK_SET);
-	fputc('!', segment);
-	fclose(segment);
-}
-
-static void each_damage_is_named_and_nothing_else(void **state)
-{
-	struct store_test *test = *state;
-	struct check_totals totals;
-	fill_segments(test, 20);
-	scribble(test, 3, 500);
-	scribble(test, 7, -20);
-	assert_int_equal(db_exec(&test->fixture.store->db, "DELETE FROM message WHERE key & 1099511627775 = 9;"
-	                                                   "UPDATE message SET offset = offset - 5 WHERE key & 1099511627775 = 11;"
-	                                                   "UPDATE message SET segment = 999 WHERE key & 1099511627775 = 12;"
-	                                                   "UPDATE account SET bytes = bytes + 1"), 0);
-	struct found found = check(test, &totals);
-	assert_int_equal(found.n, 6);
-	static const uint64_t messages[] = { 9, 0, 3, 7, 11, 12 };
-	for (size_t i = 0; i < 6; i++)
-		assert_int_equal(found.messages[i], messages[i]);
-	assert_string_equal(found.problems[1], "its counters are not those of its entries");
-	assert_string_equal(found.problems[2], "its bytes are not those that came in");
-	assert_string_equal(found.problems[3], "it has no readable record");
-	assert_string_equal(found.problems[5], "the file of its segment is missing");
-	assert_int_equal(found.segments[0], 0); /* in index.db */
-	assert_string_equal(found.rows[0], "key = 4294967296");
-	assert_string_equal(found.rows[1], "number = 1");
-	assert_int_equal(found.segments[5], 999);
-	assert_int_equal(totals.messages, 19);
-	for (uint32_t i = 13; i <= 20; i++)
-		assert_whole(test, test->inbox, i, i, BODY);
-}
-
-/* --- stores of before --- */
-
-static void a_store_of_version_1_gets_its_counters(void **state)
-{
-	struct store_test *test = *state;
-	fill_segments(test, 20);
-	assert_int_equal(db_exec(&test->fixture.store->db, UNDO_STEP_5 UNDO_STEP_4 "DROP TABLE forgotten; ALTER TABLE segment DROP COLUMN messages;"
-	                                                   "ALTER TABLE segment DROP COLUMN bytes;"
-	                                                   "ALTER TABLE account DROP COLUMN messages; ALTER TABLE account DROP COLUMN bytes;"
-	                                                   "ALTER TABLE account DROP COLUMN quota_messages;"
-	                                                   "ALTER TABLE account DROP COLUMN quota_bytes; PRAGMA user_version = 1"), 0);
-	account_close(&test->account);
-	store_close(&test->fixture.store);
-	fixture_open(&test->fixture);
-	store_test_open_account(test);
-	assert_counters(test);
-	assert_int_equal(fixture_ask(&test->fixture, "SELECT sum(messages) FROM segment"), 20);
-	assert_whole(test, test->inbox, 7, 7, BODY);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -817,9 +625,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_huge_message_that_is_waited_for_keeps_to_no_rate, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(while_it_waits_nothing_is_written, store_test_set_up, store_test_tear_down),
 		cmocka_unit_test_setup_teardown(after_an_order_the_rate_holds_again, store_test_set_up, store_test_tear_down),
-		cmocka_unit_test_setup_teardown(a_whole_store_is_found_whole, store_test_set_up, store_test_tear_down),
-		cmocka_unit_test_setup_teardown(each_damage_is_named_and_nothing_else, store_test_set_up, store_test_tear_down),
-		cmocka_unit_test_setup_teardown(a_store_of_version_1_gets_its_counters, store_test_set_up, store_test_tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

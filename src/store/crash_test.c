@@ -2,6 +2,7 @@
  * was durable is there, everything else is there wholly or not at all, and every message can be read. First a crash
  * of the process, where every write stays; then a power cut: a file is what it was at its last sync, mixed with any
  * part of what was written since, and a name that came or went since its folder's last sync is there or not. */
+#include "store/internal.h"
 #include "store/test_store.h"
 
 #include "base/checked.h"
@@ -54,9 +55,12 @@ static void check_messages(struct account *account, struct mailbox *box, uint32_
 	assert_int_equal(mailbox_uidnext(box), n + 1);
 }
 
-/* Each segment that was not begun only just is known: nobody would ever remove another. */
+/* Each segment that was not begun only just is known: nobody would ever remove another. But behind a torn log one stays that no
+ * row tells of, for salvage. */
 static void check_segments(struct store_fixture *crashed)
 {
+	if (crashed->store->db.log != WAL_WHOLE)
+		return;
 	char path[96], sql[128];
 	unsigned number;
 	snprintf(path, sizeof path, "%s/body", crashed->directory);

@@ -9,9 +9,12 @@
 #include "store/store_schema.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <sys/stat.h>
 
+#define NO_INDEX          "index.db, which is missing or empty while there is mail in body/"
 #define PATH_MAX_BYTES    4000
+#define SQL_BYTES         128
 #define SCRATCH_MAX       (16 * 1024 * 1024)
 #define DROPPED_MAX       (64 * PARKED_KEY_MAX) /* more wait for the next start */
 #define LOCK_WAIT_MS      5000 /* a predecessor that was killed may still be ending */
@@ -207,13 +210,42 @@ static int remove_leftovers(struct store *store)
 	return result == ERR_CORRUPT ? 0 : result;
 }
 
+/* Without a whole log of the last changes nobody knows where the committed bodies end: nothing is cut off then, and a new
+ * segment begins. SQL for its row, or nothing: it comes before anything else is written, for that makes the log whole to the
+ * next start. An index that has no tables, beside mail, is none. */
+static int begin_segment(struct store *store, char sql[SQL_BYTES], const char **what)
+{
+	uint32_t last = 0, version = 0;
+	int64_t newest = 0;
+	int result = guard_segments(store->settings.directory, &last);
+	if (result < 0 || last == 0)
+		return result;
+	result = db_version(&store->db, &version);
+	if (result == 0 && version == 0 && store->settings.first_segment == 0) {
+		*what = NO_INDEX;
+		return ERR_CORRUPT;
+	}
+	if (result < 0 || version == 0 || version > COUNT_OF(steps) + 1)
+		return result;
+	result = db_query_int(&store->db,
+	                      "SELECT ifnull((SELECT iif(end < 0, -1, number) FROM segment ORDER BY number DESC LIMIT 1), 0)",
+	                      &newest);
+	if (result == 0 && (newest < 0 || MAX(newest, (int64_t)last) >= BODYLOG_SEGMENT_MAX))
+		result = ERR_CORRUPT;
+	if (result < 0)
+		return result;
+	snprintf(sql, SQL_BYTES, "INSERT INTO segment (number, end) VALUES (%" PRId64 ", 0)", MAX(newest, (int64_t)last) + 1);
+	return 0;
+}
+
 /* What is committed while it opens is synced by SQLite itself, one transaction after the other (db/wal.h counts on that);
  * afterwards the gate sees to it. */
-static int open_database(struct store *store, struct str path, const char **what)
+static int open_database(struct store *store, struct str path, enum guard_finding finding, const char **what)
 {
 	struct db_options options = { .cache_kb = store->settings.database_cache_kb, .page_size = DATABASE_PAGE,
 		                      .sync_full = true, .busy_timeout_ms = LOCK_WAIT_MS, .vfs = VFS_NAME };
 	enum wal_state log;
+	char first[SQL_BYTES] = "";
 	int result = vfs_register();
 	if (result == 0)
 		result = gate_settle(path);
@@ -222,8 +254,12 @@ static int open_database(struct store *store, struct str path, const char **what
 	if (result == ERR_CORRUPT && wal_look(path, &log) == 0 && log == WAL_BROKEN)
 		*what = "index.db-wal, the log of the last changes: it is damaged, and changes that were acknowledged stand behind the "
 		        "damage (nothing was cut off)";
+	if (result == 0 && finding == GUARD_INDEX && store->db.log != WAL_WHOLE)
+		result = begin_segment(store, first, what);
 	if (result == 0) {
-		result = db_migrate(&store->db, &schema);
+		struct db_schema steps_from = schema;
+		steps_from.first = first[0] ? first : NULL;
+		result = db_migrate(&store->db, &steps_from);
 		if (result < 0 && result != ERR_UNSUPPORTED)
 			*what = "index.db, which is to be brought to this version (it is as it was before)";
 	}
@@ -234,12 +270,10 @@ static int open_database(struct store *store, struct str path, const char **what
 	return result == 0 ? db_exec(&store->db, "PRAGMA synchronous=NORMAL") : result;
 }
 
-/* Where new bodies go. Without a whole log of the last changes nobody knows where the committed ones end: then nothing is cut
- * off, and a new segment begins. A number that no segment can have (or none after it) is damage. */
-static int open_bodies(struct store *store, enum guard_finding finding)
+/* Where new bodies go. A number that no segment can have is damage. */
+static int open_bodies(struct store *store)
 {
 	int64_t segment = 0, end = 0;
-	uint32_t last = 0;
 	struct buf path = BUF_INIT(PATH_MAX_BYTES);
 	int result = db_query_int(&store->db, "SELECT ifnull(max(number), 0) FROM segment", &segment);
 	if (segment == 0)
@@ -247,14 +281,8 @@ static int open_bodies(struct store *store, enum guard_finding finding)
 	if (result == 0)
 		result =
 			db_query_int(&store->db, "SELECT ifnull((SELECT end FROM segment ORDER BY number DESC LIMIT 1), 0)", &end);
-	if (result == 0 && finding == GUARD_INDEX && store->db.log != WAL_WHOLE)
-		result = guard_segments(store->settings.directory, &last);
 	if (result == 0 && (segment < 0 || segment > BODYLOG_SEGMENT_MAX || end < 0))
 		result = ERR_CORRUPT;
-	if (result == 0 && last > 0) {
-		segment = MAX(segment, (int64_t)last) + 1;
-		end = 0;
-	}
 	buf_add(&path, store->settings.directory);
 	buf_add(&path, STR("/body"));
 	if (result == 0)
@@ -299,16 +327,16 @@ int store_open(const struct store_settings *settings, const struct store_world *
 		result = guard_index(settings->directory, &finding);
 	}
 	if (result == 0 && finding == GUARD_NO_INDEX && settings->first_segment == 0) {
-		*what = "index.db, which is missing or empty while there is mail in body/";
+		*what = NO_INDEX;
 		result = ERR_CORRUPT;
 	}
 	if (result == 0) {
 		*what = "index.db";
-		result = open_database(store, buf_str(&path), what);
+		result = open_database(store, buf_str(&path), finding, what);
 	}
 	if (result == 0) {
 		*what = "body/: there is no newest segment that is readable up to where index.db says that it was synced";
-		result = open_bodies(store, finding);
+		result = open_bodies(store);
 	}
 	if (result == 0) {
 		struct gate_settings gate = { .path = buf_str(&path),

@@ -167,7 +167,13 @@ def words_behind_retr(mode):
     return b"RETR 1\r\nDELE 1\r\nQUIT\r\n" if mode == "client" else b"RETR 1\r\nNOOP\r\nQUIT\r\n"
 
 
-@pytest.mark.parametrize("end", [wire.Line.close, wire.Line.abort])
+def half_close_and_abort(line):
+    line.sock.shutdown(socket.SHUT_WR)
+    time.sleep(0.1)  # mostly its end is seen before the reset; it ends either way
+    line.abort()
+
+
+@pytest.mark.parametrize("end", [wire.Line.close, wire.Line.abort, half_close_and_abort])
 def test_who_quits_and_goes_away_before_a_message_has_arrived_keeps_it(server, account_with_a_large_message, end):
     """It has left the server, and lies in the system's buffers."""
     account, mode = account_with_a_large_message
@@ -177,6 +183,27 @@ def test_who_quits_and_goes_away_before_a_message_has_arrived_keeps_it(server, a
         end(client.line)
     server.wait_for(lambda: account.address not in server.cli("who").stdout, "the session to end")
     assert seen_and_there(server, account) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("mode", ["client", "delete"])
+def test_a_session_whose_client_says_all_and_closes_at_once_ends(server, mode):
+    """The client's end comes first, and what is sent then is answered by a reset."""
+    account = server.add_account()
+    server.cli("account", "pop3", account.address, "--mode", mode)
+    server.deliver(account, message(body="A line.\r\n" * 150))
+    for _ in range(12):
+        with server.pop3(account) as client:
+            client.line.send(words_behind_retr(mode))
+    server.wait_for(lambda: account.address not in server.cli("who").stdout, "the sessions to end")
+
+
+def test_a_quit_that_only_marks_as_read_waits_for_no_message(server):
+    account = server.add_account()
+    server.cli("account", "pop3", account.address, "--mode", "keep", "--seen", "yes")
+    server.deliver(account, message("large") + (b"y" * 70 + b"\r\n") * 5000)
+    with slow_client(server, account) as client:
+        client.line.send(b"RETR 1\r\nQUIT\r\n")
+        server.wait_for(lambda: seen_and_there(server, account) == (1, 1, 1), "QUIT to be carried out")
 
 
 def test_who_quits_behind_a_message_and_reads_it_is_carried_out(server, account_with_a_large_message):

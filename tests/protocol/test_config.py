@@ -82,14 +82,27 @@ def test_a_socket_in_a_folder_that_is_none_is_found(write, tmp_path, setting):
     done = mansio("check", path)
     assert done.returncode == 0
     assert done.stderr.startswith(f"{path}:2:1: warning: there is no folder {tmp_path}/none now; the server does not make it")
-    for made in "store", "store/run":
-        done = mansio("check", write(f'server.directory = "{tmp_path}/store"\n{setting} = "{tmp_path}/{made}/socket"\n'))
-        assert (done.returncode, done.stderr) == (0, "")
+    for made in "store", "store/run", "store/run/":
+        for store in "store", "store/", "store//":
+            done = mansio("check", write(f'server.directory = "{tmp_path}/{store}"\n'
+                                         f'{setting} = "{tmp_path}/{made}/socket"\n'))
+            assert (done.returncode, done.stderr) == (0, "")
+    path = write(f'{setting} = "{tmp_path}/none//"\n')
+    assert mansio("check", path).stderr == f'{path}:1:1: {setting}: "{tmp_path}/none//" is a folder: name the socket in it\n'
     (tmp_path / "file").write_text("")
     for folder in "file", "file/below":
         done = mansio("check", write(f'{setting} = "{tmp_path}/{folder}/socket"\n'))
         assert done.returncode == 6
         assert done.stderr == f"{path}:1:1: {tmp_path}/file is no folder, and so there can be no folder {tmp_path}/{folder}\n"
+
+
+@pytest.mark.parametrize("setting, other", [("user", "network_user"), ("network_user", "user")])
+def test_root_is_warned_of_although_the_other_user_cannot_be_read(write, setting, other):
+    path = write(f'[server]\n{setting} = "root"\n{other} = 5\n')
+    done = mansio("check", path)
+    assert done.returncode == 6 and f"{path}:2:1: warning: the user of server.{setting} is root" in done.stderr
+    assert done.stderr.count("warning") == 1
+    assert "warning" not in mansio("check", write(f'[server]\n{setting} = "nobody"\n{other} = 5\n')).stderr
 
 
 def test_a_store_in_a_file_is_found(write, tmp_path):

@@ -145,6 +145,62 @@ def test_a_backup_of_a_stopped_store_tells_of_a_broken_log(stopped):
     assert salvage(stopped)["messages"] == MESSAGES
 
 
+def verified_and_restored(server, folder):
+    """What both say of the newest backup, which is in an empty folder then."""
+    told = []
+    for arguments in ("backup", "verify", folder), ("restore", folder):
+        if arguments[0] == "restore":
+            shutil.rmtree(server.directory)
+        done = server.cli(*arguments, "--json", check=False)
+        assert done.returncode == 1, (arguments, done.stdout, done.stderr)
+        told.append(json.loads(done.stdout))
+    return told
+
+
+def files_of_damage(told):
+    return [one["file"].rsplit("/", 1)[-1] for one in told["damage"]]
+
+
+@pytest.mark.parametrize("where", ["page", "first frame"])
+def test_a_backup_of_a_broken_log_has_all_mail_and_says_that_it_needs_a_salvage(stopped, template, where):
+    """The rows that SQLite can still read know less than the segments have."""
+    damage(index_log(stopped), where)
+    folder = stopped.root / "backup"
+    assert stopped.cli("backup", folder, check=False).returncode == 1
+    for told in verified_and_restored(stopped, folder):
+        assert files_of_damage(told).count("00.db") == 1 and "01.db" not in files_of_damage(told)
+    assert told["salvage"] == [0]
+    assert salvage(stopped)["messages"] == MESSAGES
+    stopped.start()
+    assert count(stopped, template.account) == MESSAGES and count(stopped, template.other) == 1
+
+
+@pytest.mark.parametrize("name", ["shards/00/index.db", "auth/directory.db"])
+def test_a_backup_of_a_torn_end_says_so_and_removes_no_older_one(stopped, name):
+    """A power cut leaves such an end, and so does damage to what was acknowledged last: an older backup may have it."""
+    folder = stopped.root / "backup"
+    stopped.cli("backup", folder)
+    log = stopped.directory / (name + "-wal")
+    change(log, transactions(log)[-2] + 24 + 500, 1)
+    before = files(log.parent)
+    told = stopped.cli("backup", folder, "--keep", "1")
+    assert f"{name}-wal" in told.stderr and "no older backup was removed" in told.stderr
+    made = json.loads(stopped.cli("backup", folder, "--keep", "1", "--json").stdout)
+    assert f"{name}-wal" in made["warning"] and made["removed"] == 0
+    assert files(log.parent)[log.name] == before[log.name]
+    assert len(json.loads(stopped.cli("backup", "list", folder, "--json").stdout)) == 3
+
+
+def test_so_it_has_where_the_server_runs_without_that_shard(stopped, template):
+    damage(index_log(stopped), "page")
+    start_and_wait_for(stopped, "store-not-opened")
+    folder = stopped.root / "backup"
+    assert stopped.cli("backup", folder, check=False).returncode == 1
+    stopped.kill_everything()
+    assert verified_and_restored(stopped, folder)[1]["salvage"] == [0]
+    assert salvage(stopped)["messages"] == MESSAGES
+
+
 def end_with_a_large_transaction(log):
     """Where it begins. What came behind it never was."""
     begins = transactions(log)
@@ -215,6 +271,8 @@ def test_a_broken_log_of_the_directory_is_told_and_left_alone(stopped):
     done = stopped.cli("backup", stopped.root / "backup", check=False)
     assert done.returncode == 1 and "auth/directory.db" in done.stdout + done.stderr, done
     assert files(log.parent) == before
+    for told in verified_and_restored(stopped, stopped.root / "backup"):
+        assert files_of_damage(told) == ["directory.db"]
 
 
 def test_a_directory_with_a_torn_end_opens_and_says_so_once(stopped, template):

@@ -251,6 +251,23 @@ def test_taking_all_once_more_is_begun_or_it_is_not(server, tmp_path, traceable,
     assert states == sorted(states) and set(states) == {1, 2}, "up to a moment nothing has happened, and then all of it"
 
 
+def test_taking_all_once_more_may_end_early_twice(server, tmp_path, traceable):
+    for at in range(1, 5):
+        account, box, state = server.add_account(), tmp_path / f"box{at}", tmp_path / f"state{at}"
+        for n in range(4):
+            add(box, f"cur/{n}.old:2,")
+        assert import_(server, account, box, state)["messages"] == 4
+        for when in 3, at:  # first when the record is written, and its list has not its name yet
+            run = Run(server, account, box, state, strace(tmp_path, "/^rename", f"signal=SIGKILL:when={when}"), ["--again"])
+            run.process.communicate(timeout=60)
+            assert run.process.returncode != 0
+        told = import_(server, account, box, state)
+        assert told.status == 0, told
+        assert import_(server, account, box, state)["messages"] == 0
+        found = subjects(server, account)["INBOX"]
+        assert {found.count(f"{n}.old") for n in range(4)} == {2}
+
+
 def test_a_list_that_is_not_the_record_s_is_not_used(server, account, tmp_path, state):
     box = tmp_path / "box"
     add(box, "cur/1.a:2,")
@@ -271,10 +288,15 @@ def narrow(fresh_server):
     """A server that takes no message as large as the command line takes it for."""
     server = fresh_server({"smtp": {"max_message_size": "64KB"}, "imap": {"max_message_size": "64KB"},
                            "server": {"shards": 2}})
-    for protocol in ("smtp", "imap"):
-        server.settings[protocol]["max_message_size"] = "1MB"
-    server.write_config()
+    limit_size(server, "1MB")
     return server
+
+
+def limit_size(server, size):
+    """For the command line at once, for the server when it starts."""
+    for protocol in ("smtp", "imap"):
+        server.settings[protocol]["max_message_size"] = size
+    server.write_config()
 
 
 def add_with_a_large_one(box, n):
@@ -316,6 +338,68 @@ def test_what_was_refused_before_an_interruption_is_not_taken_for_come(narrow, t
     narrow.restart()
     told = import_(narrow, account, tmp_path / "box", state)
     assert (told.status, told["messages"], count(narrow, account)) == (0, LARGE + 5, LARGE + 5)
+
+
+@pytest.mark.parametrize("who", ["server", "both"])
+def test_what_is_in_and_would_be_refused_now_comes_no_second_time(narrow, tmp_path, state, who):
+    account = narrow.add_account()
+    narrow.restart()
+    add_with_a_large_one(tmp_path / "box", LARGE + 5)
+    assert import_(narrow, account, tmp_path / "box", state).status == 0
+    # what the server said was not noted any more
+    noted = json.loads(state.read_text())
+    state.write_text(json.dumps({**noted, "number": 0, "imported": 0, "complete": False}))
+    for limit in "64KB", "1MB":
+        limit_size(narrow, limit)
+        narrow.restart()
+        if who == "server":
+            limit_size(narrow, "1MB")
+        told = import_(narrow, account, tmp_path / "box", state)
+        assert (told.status, told["too_large"], told["refused"], count(narrow, account)) == (0, 0, 0, LARGE + 5), told
+
+
+def fill_what_is_left_out(state, room):
+    """As after runs in which very many messages were left out: there is room for so many ranges more."""
+    noted = json.loads(state.read_text())
+    for n in range((len(noted["left"]) // 2), LEFT_MAX - room):
+        noted["left"] += [noted["next"] + 2 * n] * 2
+    state.write_text(json.dumps({**noted, "next": noted["left"][-1] + 10}))
+
+
+LEFT_MAX = 8192
+
+
+def test_what_cannot_be_noted_any_more_ends_no_import(narrow, tmp_path, state):
+    account, box = narrow.add_account(), tmp_path / "box"
+    add(box, "cur/999:2,")
+    assert import_(narrow, account, box, state).status == 0
+    fill_what_is_left_out(state, room=0)
+    add_with_a_large_one(box, LARGE + 5)
+    for resumed in False, True:
+        told = import_(narrow, account, box, state)
+        assert (told.status, told["refused"], told["resumed"], count(narrow, account)) == (1, 1, resumed, LARGE + 5), told
+        assert "imap.max_message_size" in told.lines and "run the same command again" in told.lines
+    narrow.restart()
+    for there in 1, LARGE + 6:
+        told = import_(narrow, account, box, state)
+        assert (told.status, told["there_already"], count(narrow, account)) == (0, there, LARGE + 6), told
+
+
+def test_so_it_is_where_what_comes_at_last_divides_a_range(narrow, tmp_path, state):
+    account, box = narrow.add_account(), tmp_path / "box"
+    for name in "1001", "1002", "1003":
+        path = add(box, f"cur/{name}:2,")
+        path.write_text(path.read_text() + "x\n" * 200000)
+        os.utime(path, (int(name),) * 2)
+    assert import_(narrow, account, box, state)["refused"] == 3
+    fill_what_is_left_out(state, room=0)
+    add(box, "cur/1002:2,")
+    for _ in range(3):
+        told = import_(narrow, account, box, state)
+        assert (told.status, told["refused"], count(narrow, account)) == (1, 2, 1), told
+    narrow.restart()
+    assert import_(narrow, account, box, state).status == 0
+    assert import_(narrow, account, box, state)["there_already"] == count(narrow, account) == 3
 
 
 def shard_of(server, account):

@@ -96,7 +96,7 @@ struct run {
 	struct backup_manifest *manifest, *before; /* before: the newest there was; the repository's */
 	struct backup_work work;
 	struct backup_found found;
-	struct buf *problem, ahead; /* ahead: tell_ahead */
+	struct buf *problem, ahead, torn; /* tell_ahead, tell_torn */
 	char folder[BACKUP_PATH_MAX]; /* of the new generation */
 	struct database {
 		bool as_it_lies; /* it was copied so */
@@ -138,9 +138,34 @@ static void tell_ahead(struct run *run)
 		         run->repository.path, ahead->name);
 }
 
+static void name_database(int shard, char out[BACKUP_NAME_MAX])
+{
+	if (shard == SOURCE_DIRECTORY)
+		snprintf(out, BACKUP_NAME_MAX, STORE_FOLDER_AUTH "/" DIRECTORY_FILE);
+	else
+		snprintf(out, BACKUP_NAME_MAX, STORE_FOLDER_SHARDS "/%02u/index.db", (unsigned)shard);
+}
+
+/* Empty: no log has a torn end. */
+static void tell_torn(struct run *run)
+{
+	char file[BACKUP_NAME_MAX];
+	for (int i = SOURCE_DIRECTORY; i < (int)run->manifest->shards; i++) {
+		if (!source_is_torn(run->source, i))
+			continue;
+		name_database(i, file);
+		buf_addf(&run->torn, "%s%s-wal", run->torn.n ? ", " : "the last changes are not whole, and not in this backup: ", file);
+	}
+	if (run->torn.n)
+		buf_add(&run->torn, STR(". That is what a power cut leaves of changes that nobody was told of; if there was none, the disk "
+		                        "has damaged the last ones that somebody was told of (mansio store salvage brings messages back). "
+		                        "So no older backup was removed"));
+}
+
 struct adding {
 	struct run *run;
 	uint16_t shard;
+	size_t first, n_rows; /* of the shard's, that rows of its index say; add_file */
 };
 
 static void add_segment(void *owner, uint32_t number, uint64_t size)
@@ -156,13 +181,27 @@ static int by_number(const void *a, const void *b)
 	return one->number < other->number ? -1 : one->number > other->number;
 }
 
-/* The files that there are, where the index cannot say which there should be. `first`: the shard's first in the manifest,
- * where some stand already. */
+/* Of what the index says and the file has, the larger. */
+static void add_file(void *owner, uint32_t number, uint64_t size)
+{
+	const struct adding *adding = owner;
+	const struct backup_segment key = { .number = number };
+	struct backup_segment *rows = adding->run->manifest->segments;
+	struct backup_segment *known = adding->n_rows == 0 ? NULL
+	                               : bsearch(&key, rows + adding->first, adding->n_rows, sizeof key, by_number);
+	if (known)
+		known->end = MAX(known->end, size);
+	else
+		add_segment(owner, number, size);
+}
+
+/* The files that there are, where the index cannot say which there should be. `first`: the shard's first in the manifest;
+ * what its rows say stands there, in order. */
 static int list_files(struct run *run, uint16_t shard, size_t first)
 {
 	struct backup_manifest *manifest = run->manifest;
-	manifest->n_segments = first;
-	int result = source_each_segment(run->source, shard, add_segment, &(struct adding){ run, shard });
+	struct adding adding = { run, shard, first, manifest->n_segments - first };
+	int result = source_each_segment(run->source, shard, add_file, &adding);
 	if (manifest->n_segments > first)
 		qsort(manifest->segments + first, manifest->n_segments - first, sizeof *manifest->segments, by_number);
 	return result == ERR_NOT_FOUND ? 0 : result;
@@ -189,13 +228,17 @@ static int list_segments(struct run *run, uint16_t shard)
 		}
 		last = number;
 		if (end > 0) /* else it may have no file */
-			add_segment(&(struct adding){ run, shard }, (uint32_t)number, (uint64_t)end); /* wanted; copy_one has the rest */
+			add_segment(&(struct adding){ run, shard, before, 0 }, (uint32_t)number, (uint64_t)end); /* wanted; copy_one has the rest */
 	}
 	db_finalize(&rows);
 	db_close(&db);
 	if (row < 0) {
 		run->databases[shard + 1].is_doubted = true;
-		row = list_files(run, shard, before);
+		run->manifest->n_segments = before;
+	}
+	if (row < 0 || run->databases[shard + 1].as_it_lies) {
+		int listed = list_files(run, shard, before);
+		row = row < 0 ? listed : 0; /* else each of them that cannot be read is told when its turn comes */
 	}
 	return row < 0 ? backup_fail(run->problem, row, "the segments of shard %u cannot be found: %s", shard, err_text(row))
 	               : 0;
@@ -325,9 +368,8 @@ static int copy_all(struct run *run)
 /* Once for each database, at most. */
 static void tell_database(struct run *run, int shard)
 {
-	char file[BACKUP_NAME_MAX] = STORE_FOLDER_AUTH "/" DIRECTORY_FILE;
-	if (shard != SOURCE_DIRECTORY)
-		snprintf(file, sizeof file, STORE_FOLDER_SHARDS "/%02u/index.db", (unsigned)shard);
+	char file[BACKUP_NAME_MAX];
+	name_database(shard, file);
 	backup_on_damage(&run->found, &(struct backup_damage){
 		.file = file,
 		.problem = run->databases[shard + 1].as_it_lies
@@ -372,6 +414,7 @@ static int verify_new(struct run *run)
 	run->found.work = &work;
 	char directory[BACKUP_PATH_MAX + 64];
 	snprintf(directory, sizeof directory, "%s/" BACKUP_DIRECTORY, run->folder);
+	run->manifest->is_directory_doubted = run->databases[0].as_it_lies;
 	if (run->databases[0].as_it_lies || !verify_database(directory, true))
 		tell_database(run, SOURCE_DIRECTORY);
 	for (uint16_t i = 0; i < run->manifest->shards && result == 0; i++)
@@ -437,6 +480,7 @@ static int make(struct run *run, const char *path)
 	run->databases = mem_alloc((size_t)run->manifest->shards + 1, sizeof *run->databases);
 	for (int i = SOURCE_DIRECTORY; i < (int)run->manifest->shards; i++)
 		run->databases[i + 1].as_it_lies = source_is_as_it_lies(run->source, i);
+	tell_torn(run);
 	progress_begin(&run->work.progress, "copying", 0, NULL);
 	run->work.alive_ms = clock_monotonic_ms();
 	if (result == 0)
@@ -465,6 +509,8 @@ static void print_done(struct run *run)
 			fprintf(stderr, "mansio: no older backup was removed\n");
 		if (run->ahead.n)
 			fprintf(stderr, "mansio: %.*s\n", STR_ARG(buf_str(&run->ahead)));
+		if (run->torn.n)
+			fprintf(stderr, "mansio: %.*s\n", STR_ARG(buf_str(&run->torn)));
 		return;
 	}
 	struct buf out = BUF_INIT(BACKUP_DAMAGE_MAX + 4096);
@@ -475,6 +521,9 @@ static void print_done(struct run *run)
 	json_field_u64(&out, "new_messages", run->messages);
 	json_field_u64(&out, "removed", run->removed);
 	backup_json_found(&run->found, &out);
+	if (run->ahead.n && run->torn.n)
+		buf_add(&run->ahead, STR(". And "));
+	buf_add(&run->ahead, buf_str(&run->torn));
 	if (run->ahead.n)
 		json_field_string(&out, "warning", buf_str(&run->ahead));
 	json_end_object(&out);
@@ -494,7 +543,7 @@ int ctl_run_backup(struct ctl *ctl, const struct ctl_command *command)
 	run->ctl = ctl;
 	run->problem = &problem;
 	run->repository = (struct repository){ .folder = -1, .mark = -1 };
-	run->ahead = BUF_INIT(BACKUP_TEXT_MAX);
+	run->ahead = run->torn = BUF_INIT(BACKUP_TEXT_MAX);
 	run->work.problem = &problem;
 	run->found = (struct backup_found){ .ctl = ctl, .work = &run->work, .json = BUF_INIT(BACKUP_DAMAGE_MAX) };
 	run->work.alive = source_alive;
@@ -506,13 +555,14 @@ int ctl_run_backup(struct ctl *ctl, const struct ctl_command *command)
 	bool whole = err == 0 && run->found.damaged == 0 && run->found.pieces == 0 && run->ahead.n == 0;
 	int result = err < 0 ? fail(ctl, err, &problem) : whole ? EXIT_DONE : EXIT_FAILED;
 	/* what came before the damage may be the last that has it whole, and one whose date is wrong the newest of all */
-	if (whole && repository_prune(&run->repository, keep, &run->removed, &problem) < 0) {
+	if (whole && run->torn.n == 0 && repository_prune(&run->repository, keep, &run->removed, &problem) < 0) {
 		fprintf(stderr, "mansio: %.*s\n", STR_ARG(buf_str(&problem)));
 		result = EXIT_FAILED;
 	}
 	if (err == 0)
 		print_done(run);
 	buf_free(&run->ahead);
+	buf_free(&run->torn);
 	mem_free(run->databases);
 	manifest_free(&run->manifest);
 	repository_close(&run->repository);

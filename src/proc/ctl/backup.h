@@ -68,9 +68,11 @@ struct backup_segment {
  * messages; what is further down the list is the graver doubt, and includes the others. */
 enum backup_doubt {
 	DOUBT_NONE,
-	DOUBT_DAMAGE,      /* something of it was damaged, or could not be read: it may be whole then */
-	DOUBT_NO_SNAPSHOT, /* the ends of its segments are not from one: bytes below them may have been those of a record that was
-	                    * not whole yet */
+	DOUBT_DAMAGE,      /* something of it was damaged, or could not be read: it may be whole then; or nobody wrote down
+	                    * whether it was (manifests of older versions) */
+	DOUBT_NO_SNAPSHOT, /* its index was copied as it lay, and may know less than its segments have: a restore needs a
+	                    * salvage. Nor are their ends from one moment: bytes below them may have been those of a record
+	                    * that was not whole yet */
 };
 
 struct backup_manifest {
@@ -85,6 +87,7 @@ struct backup_manifest {
 	struct backup_segment *segments; /* by shard and number */
 	size_t n_segments;
 	enum backup_doubt *doubts; /* by shard; NULL: none */
+	bool is_directory_doubted; /* directory.db was copied as it lay */
 };
 
 /* --- backup_manifest.c --- */
@@ -97,6 +100,8 @@ const struct backup_segment *manifest_segment(const struct backup_manifest *mani
 /* Once `shards` is known; a graver doubt stays. */
 void manifest_doubt(struct backup_manifest *manifest, uint16_t shard, enum backup_doubt doubt);
 enum backup_doubt manifest_doubt_of(const struct backup_manifest *manifest, uint16_t shard);
+/* For a database of the generation, by its name: what is to be told where no snapshot of it could be made; NULL: nothing. */
+const char *manifest_doubt_of_file(const struct backup_manifest *manifest, const char *name);
 /* Bytes of all that a generation holds. */
 uint64_t manifest_bytes(const struct backup_manifest *manifest);
 void manifest_print(const struct backup_manifest *manifest, struct buf *out);
@@ -191,6 +196,8 @@ int source_snapshot(struct backup_source *source, const char *folder, struct buf
 /* Was it copied as it lies? That of a shard, or of SOURCE_DIRECTORY. */
 #define SOURCE_DIRECTORY (-1)
 bool source_is_as_it_lies(const struct backup_source *source, int shard);
+/* Of a server that is stopped: are the last changes in its log not whole (WAL_TORN, db/wal.h)? They are not in the copy. */
+bool source_is_torn(const struct backup_source *source, int shard);
 /* The segments' files that a shard has now, in no order. ERR_NOT_FOUND: no folder. */
 typedef void source_segment_fn(void *owner, uint32_t number, uint64_t size);
 int source_each_segment(const struct backup_source *source, uint16_t shard, source_segment_fn *each, void *owner) MUST_CHECK;

@@ -103,6 +103,19 @@ enum backup_doubt manifest_doubt_of(const struct backup_manifest *manifest, uint
 	return manifest->doubts && shard < manifest->shards ? manifest->doubts[shard] : DOUBT_NONE;
 }
 
+const char *manifest_doubt_of_file(const struct backup_manifest *manifest, const char *name)
+{
+	char shard[BACKUP_NAME_MAX];
+	bool is_doubted = manifest->is_directory_doubted && strcmp(name, BACKUP_DIRECTORY) == 0;
+	for (uint16_t i = 0; i < manifest->shards && !is_doubted; i++) {
+		snprintf(shard, sizeof shard, "%02u.db", i);
+		is_doubted = manifest_doubt_of(manifest, i) == DOUBT_NO_SNAPSHOT && strcmp(name, shard) == 0;
+	}
+	return is_doubted ? "no snapshot of this database could be made for the backup, and its bytes were taken as they lay: what "
+	                    "was written last may be missing in it"
+	                  : NULL;
+}
+
 uint64_t manifest_bytes(const struct backup_manifest *manifest)
 {
 	uint64_t bytes = 0;
@@ -154,14 +167,15 @@ static void print_segment(const struct backup_segment *segment, struct buf *out)
 
 static void print_doubts(const struct backup_manifest *manifest, struct buf *out)
 {
-	for (size_t k = 0; k < COUNT_OF(DOUBTS) && manifest->doubts; k++) {
+	for (size_t k = 0; k < COUNT_OF(DOUBTS); k++) {
 		json_key(out, DOUBTS[k].name);
 		json_begin_array(out);
 		for (uint16_t i = 0; i < manifest->shards; i++)
-			if (manifest->doubts[i] == DOUBTS[k].doubt)
+			if (manifest_doubt_of(manifest, i) == DOUBTS[k].doubt)
 				json_put_u64(out, i);
 		json_end_array(out);
 	}
+	json_field_bool(out, "directory_doubted", manifest->is_directory_doubted);
 }
 
 void manifest_print(const struct backup_manifest *manifest, struct buf *out)
@@ -259,7 +273,10 @@ static int read_doubts(const struct json_value *object, struct backup_manifest *
 				return ERR_CORRUPT;
 			manifest_doubt(manifest, (uint16_t)json_u64(shard), DOUBTS[k].doubt);
 		}
+		for (uint16_t i = 0; i < manifest->shards && !list && DOUBTS[k].doubt == DOUBT_DAMAGE; i++)
+			manifest_doubt(manifest, i, DOUBT_DAMAGE); /* older versions wrote none: it is not known */
 	}
+	manifest->is_directory_doubted = json_is_true(json_member(object, "directory_doubted"));
 	return 0;
 }
 

@@ -62,6 +62,7 @@ struct source_part {
 	enum part_said said;
 	bool is_released; /* it said nothing, or anew, once since it was begun: its segments were not held throughout */
 	bool as_it_lies;  /* its copy is to be made so, or was */
+	bool is_torn;     /* the last changes in its log are not whole; offline */
 };
 
 /* --- asking the server --- */
@@ -353,8 +354,8 @@ static int fetch(struct backup_source *source, const char *name, bool is_snapsho
 }
 
 /* Offline: straight into the new generation. */
-static int snapshot_here(struct backup_source *source, const char *name, const char *folder, const char *to,
-                         struct buf *problem)
+static int snapshot_here(struct backup_source *source, const char *name, struct source_part *part, const char *folder,
+                         const char *to, struct buf *problem)
 {
 	const struct db_options options = { .cache_kb = CACHE_KB, .busy_timeout_ms = OPEN_WAIT_MS };
 	char from[BACKUP_PATH_MAX], path[BACKUP_PATH_MAX];
@@ -364,6 +365,7 @@ static int snapshot_here(struct backup_source *source, const char *name, const c
 	snprintf(from, sizeof from, "%s/%s", source->directory, name);
 	snprintf(path, sizeof path, "%s/%s", folder, to);
 	int result = access(from, F_OK) < 0 ? ERR_NOT_FOUND : db_open(str_from_c(from), &options, &db);
+	part->is_torn = result == 0 && db.log == WAL_TORN;
 	if (result == 0)
 		result = snapshot_begin(&db, str_from_c(path), &snapshot);
 	while (result == 0 && !done)
@@ -385,7 +387,7 @@ static bool is_of_the_database(int err)
 static int take_here(struct backup_source *source, const char *name, int shard, int folder, const char *path,
                      const char *to, struct buf *problem)
 {
-	int result = snapshot_here(source, name, path, to, problem);
+	int result = snapshot_here(source, name, &source->parts[shard + 1], path, to, problem);
 	source->parts[shard + 1].as_it_lies = is_of_the_database(result);
 	return source->parts[shard + 1].as_it_lies ? copy_as_it_lies(source, name, folder, path, to, problem) : result;
 }
@@ -598,6 +600,11 @@ static uint64_t find_missing(struct backup_source *source, const char *folder)
 bool source_is_as_it_lies(const struct backup_source *source, int shard)
 {
 	return source->parts && source->parts[shard + 1].as_it_lies;
+}
+
+bool source_is_torn(const struct backup_source *source, int shard)
+{
+	return source->parts && source->parts[shard + 1].is_torn;
 }
 
 bool source_is_released(struct backup_source *source, uint16_t shard)

@@ -88,8 +88,11 @@ static void check_database(struct verify *verify, const char *name, const char *
 {
 	char whole[BACKUP_PATH_MAX];
 	snprintf(whole, sizeof whole, "%.3000s/%s", verify->repository->path, path);
+	const char *doubt = manifest_doubt_of_file(verify->manifest, name);
 	if (!verify_database(whole, strcmp(name, BACKUP_DIRECTORY) == 0))
 		tell(verify, path, 0, "this database is damaged");
+	else if (doubt)
+		tell(verify, path, 0, doubt);
 }
 
 static int verify_file(struct verify *verify, const struct backup_file *file, char *room)

@@ -42,13 +42,20 @@ static void add_warning(struct problems *problems, enum conf_setting setting, st
 	json_end_object(&problems->text);
 }
 
-static void check_users(struct problems *problems, const struct conf *conf)
+/* One that could not be read is nobody. */
+static void check_users(struct problems *problems, const struct conf *conf, const bool unread[CONF_SETTINGS])
 {
 	struct store_owners owners;
 	enum conf_setting setting = CONF_server_user;
 	(void)store_owner_find(conf->server.user, conf->server.user_id, &owners.user, &owners.group);
 	(void)store_owner_find(conf->server.network_user, conf->server.network_user_id, &owners.network_user,
 	                       &owners.network_group);
+	if (unread[CONF_server_user] && unread[CONF_server_network_user])
+		return;
+	if (unread[CONF_server_user])
+		owners.user = UINT32_MAX;
+	if (unread[CONF_server_network_user])
+		owners.network_user = UINT32_MAX;
 	const char *what = store_owners_warning(&owners);
 	if (owners.user != 0 && conf->lines[CONF_server_network_user] != CONF_LINE_DEFAULT)
 		setting = CONF_server_network_user;
@@ -129,10 +136,19 @@ static bool can_be_folder(struct str path, char nearest[CONF_PATH_MAX + 1], bool
 	}
 }
 
+static struct str without_last_slashes(struct str path)
+{
+	while (path.n > 1 && str_ends(path, STR("/")))
+		path.n--;
+	return path;
+}
+
 /* The folder of a socket. The server makes its own folder, and no other. One that is missing may be made before it starts,
  * as systemd does. */
 static void check_folder(struct problems *problems, enum conf_setting setting, struct str folder, struct str directory)
 {
+	folder = without_last_slashes(folder);
+	directory = without_last_slashes(directory);
 	char nearest[CONF_PATH_MAX + 1];
 	struct buf text = BUF_INIT(FOLDER_TEXT_MAX);
 	bool is_there, is_ours = str_starts(folder, directory) &&
@@ -177,8 +193,7 @@ static void check_all(struct problems *problems, struct ctl *ctl)
 	conf_errors_free(&errors);
 	if (conf->tls.certificate.n > 0 && conf->tls.key.n > 0)
 		check_keys(problems, conf);
-	if (!unread[CONF_server_user] && !unread[CONF_server_network_user])
-		check_users(problems, conf);
+	check_users(problems, conf, unread);
 	check_places(problems, conf, unread);
 }
 

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/checked.h"
 #include "base/test_folder.h"
+#include "db/bodylog.h"
 #include "proc/ctl/backup.h"
 #include "proc/ctl/export.h"
 #include "proc/store_folder.h"
@@ -332,6 +333,61 @@ static void the_spool_holds_only_what_may_be_wanted_again(void **state)
 	close(x.folder_fd);
 }
 
+/* What a manifest of two shards says beside its other members. */
+static struct backup_manifest *manifest_with(const char *members)
+{
+	struct buf rest = BUF_INIT(4096), text = BUF_INIT(4096);
+	struct body_sum *sum = body_sum_new();
+	struct backup_manifest *manifest = NULL;
+	char digits[17];
+	buf_addf(&rest,
+	         "\"format\":1,\"name\":\"a\",\"store\":\"b\",\"time\":1,\"shards\":2,\"files\":[],\"segments\":[]%s}",
+	         members);
+	body_sum_add(sum, buf_str(&rest));
+	print_sum(body_sum_end(&sum), digits);
+	buf_addf(&text, "{\"sum\":\"%s\",%.*s", digits, STR_ARG(buf_str(&rest)));
+	assert_int_equal(manifest_parse(buf_str(&text), &manifest), 0);
+	buf_free(&rest);
+	buf_free(&text);
+	return manifest;
+}
+
+static struct backup_manifest *printed_and_read(struct backup_manifest *manifest)
+{
+	struct buf text = BUF_INIT(4096);
+	manifest_print(manifest, &text);
+	manifest_free(&manifest);
+	assert_int_equal(manifest_parse(buf_str(&text), &manifest), 0);
+	buf_free(&text);
+	return manifest;
+}
+
+static void what_a_manifest_does_not_say_is_doubted(void **state)
+{
+	static const struct {
+		const char *members;
+		enum backup_doubt first, second;
+		bool is_directory_doubted;
+	} CASES[] = {
+		{ "", DOUBT_DAMAGE, DOUBT_DAMAGE, false }, /* of a version that wrote no doubt */
+		{ ",\"doubted\":[1]", DOUBT_DAMAGE, DOUBT_NO_SNAPSHOT, false },
+		{ ",\"damaged\":[],\"doubted\":[]", DOUBT_NONE, DOUBT_NONE, false },
+		{ ",\"damaged\":[0],\"doubted\":[1],\"directory_doubted\":true", DOUBT_DAMAGE, DOUBT_NO_SNAPSHOT, true },
+	};
+	for (size_t i = 0; i < COUNT_OF(CASES); i++) {
+		struct backup_manifest *manifest = manifest_with(CASES[i].members);
+		for (int again = 0; again < 2; again++) {
+			assert_int_equal(manifest_doubt_of(manifest, 0), CASES[i].first);
+			assert_int_equal(manifest_doubt_of(manifest, 1), CASES[i].second);
+			assert_null(manifest_doubt_of_file(manifest, "00.db"));
+			assert_int_equal(manifest_doubt_of_file(manifest, "01.db") != NULL, CASES[i].second == DOUBT_NO_SNAPSHOT);
+			assert_int_equal(manifest_doubt_of_file(manifest, BACKUP_DIRECTORY) != NULL, CASES[i].is_directory_doubted);
+			manifest = printed_and_read(manifest);
+		}
+		manifest_free(&manifest);
+	}
+}
+
 int main(void)
 {
 #define ON_STORE(test) cmocka_unit_test_setup_teardown(test, make_place, remove_place)
@@ -344,6 +400,7 @@ int main(void)
 		ON_STORE(help_is_everywhere_and_has_an_example),
 		ON_STORE(a_store_in_use_is_left_alone),
 		cmocka_unit_test(what_a_disk_cannot_read_is_lost_by_sectors),
+		cmocka_unit_test(what_a_manifest_does_not_say_is_doubted),
 		ON_STORE(the_spool_holds_only_what_may_be_wanted_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -182,7 +182,11 @@ static int print_summary(const struct import *x)
 				printf("%" PRIu64 " %s%s: %s\n", NOTES[i].n, NOTES[i].of, NOTES[i].n == 1 ? "" : "s", NOTES[i].what);
 	}
 	bool is_all = !x->too_large && !x->refused && !unreadable && !folders && !x->still_there && !x->keywords_left_out;
-	return is_all && !x->store_is_older ? EXIT_DONE : EXIT_FAILED;
+	if (x->is_held)
+		fprintf(stderr, "mansio: more messages were left out than can be noted one by one, so this import is not complete; mend why they "
+		        "were left out (imap.max_message_size, or at the source), and run the same command again, which goes on "
+		        "as after an interruption\n");
+	return is_all && !x->store_is_older && !x->is_held ? EXIT_DONE : EXIT_FAILED;
 }
 
 /* --- the whole --- */

@@ -143,7 +143,9 @@ struct import {
 	char account_id[64];
 	uint64_t shard;     /* where it lives */
 	bool is_moving;     /* to another one */
-	struct import_position durable; /* on the server's disk; what the record says */
+	struct import_position durable; /* on the server's disk; what the record says, unless */
+	struct import_position held;    /* it stays here: */
+	bool is_held; /* something behind it was left out or came, and no more ranges of `left` can be noted */
 	struct import_position at;      /* of the message being read: when it is done with */
 	bool resumed;
 	uint64_t saved_ms;
@@ -240,9 +242,11 @@ int import_order(struct import *x) MUST_CHECK;
 const struct import_file *import_next(struct import *x, int *err);
 /* The item at hand is left out, to be tried again by the next run that is begun. why: told to people, with the place of
  * the message; NULL: nothing is. */
-int import_leave(struct import *x, const char *why) MUST_CHECK;
+void import_leave(struct import *x, const char *why);
 /* The same of one that was sent; why: not NULL. */
-int import_leave_sent(struct import *x, uint64_t number, const char *why) MUST_CHECK;
+void import_leave_sent(struct import *x, uint64_t number, const char *why);
+/* It is on disk, and may have been left out before. */
+void import_came(struct import *x, uint32_t number);
 
 /* --- import_state.c --- */
 int import_state_lock(struct import *x) MUST_CHECK; /* nobody else uses it from now on */

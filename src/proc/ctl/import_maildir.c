@@ -86,12 +86,12 @@ static int send_message(struct maildir_import *m, const struct import_file *file
 	return import_message_send(x, &facts);
 }
 
-static int leave_unreadable(struct import *x)
+static void leave_unreadable(struct import *x)
 {
 	char why[200];
 	snprintf(why, sizeof why, "cannot be read (%m)");
 	x->unreadable++;
-	return import_leave(x, errno == ELOOP ? "is a link" : errno == EINVAL || errno == ENXIO ? "is no file" : why);
+	import_leave(x, errno == ELOOP ? "is a link" : errno == EINVAL || errno == ENXIO ? "is no file" : why);
 }
 
 static int import_one(struct maildir_import *m)
@@ -103,19 +103,24 @@ static int import_one(struct maildir_import *m)
 	for (int i = 0; fd < 0 && errno == ENOENT; i++) {
 		if (i == MOVES_MAX || !import_find_moved(x)) {
 			import_missed(x);
-			return import_leave(x, NULL);
+			import_leave(x, NULL);
+			return 0;
 		}
 		fd = open_message(x, file, &about);
 	}
-	if (fd < 0)
-		return leave_unreadable(x);
+	if (fd < 0) {
+		leave_unreadable(x);
+		return 0;
+	}
 	enter_folder(m, file->folder);
 	int err = read_message(x, fd);
 	bool failed = err == ERR_IO && x->problem.n == 0; /* this one cannot be read: the others go on */
-	if (failed)
-		err = leave_unreadable(x);
-	else if (!err)
+	if (failed) {
+		leave_unreadable(x);
+		err = 0;
+	} else if (!err) {
 		err = send_message(m, file, &about);
+	}
 	close(fd);
 	return err;
 }

@@ -170,19 +170,22 @@ static int import_one(struct mbox_import *m, const struct import_file *file)
 		if (gone)
 			import_missed(x);
 		x->unreadable += !gone;
-		return import_leave(x, gone ? NULL : "cannot be read");
+		import_leave(x, gone ? NULL : "cannot be read");
+		return 0;
 	}
 	m->is_first = true;
 	m->is_sent = false;
 	int err = read_part(m, file->offset, file->size);
 	if (m->has_failed && !m->is_sent) {
 		x->unreadable++;
-		return import_leave(x, "cannot be read");
+		import_leave(x, "cannot be read");
+		return 0;
 	}
 	if (err || m->is_sent)
 		return err;
 	import_missed(x);
-	return import_leave(x, NULL);
+	import_leave(x, NULL);
+	return 0;
 }
 
 int import_mbox(struct import *x)

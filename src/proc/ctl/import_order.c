@@ -78,13 +78,23 @@ static void add_item(struct import *x, size_t file, uint64_t number)
 	x->items[x->n_items++] = (struct import_item){ file, number };
 }
 
+/* False: there is no room for what remains. */
+static bool left_no_more(struct import *x, uint32_t number)
+{
+	set_remove(&x->left, number, number);
+	if (x->left.n <= IMPORT_LEFT_MAX)
+		return true;
+	set_add(&x->left, number, number); /* it stood in the middle of a range */
+	return false;
+}
+
 static void take_line(struct import *x, const struct import_line *line, struct gone_list *gone)
 {
 	bool is_left = set_has(&x->left, (uint32_t)line->number);
 	bool is_done = line->number <= x->durable.number && !is_left;
 	size_t file = find_file(&x->scan, line);
 	if (is_left && file == IMPORT_GONE && !x->resumed) { /* no run has sent it without knowing */
-		set_remove(&x->left, (uint32_t)line->number, (uint32_t)line->number);
+		(void)left_no_more(x, (uint32_t)line->number); /* without a line it is nobody's */
 		return;
 	}
 	import_line_print(line, &x->list);
@@ -185,20 +195,35 @@ static void tell_left(struct import *x, const struct import_file *file, const ch
 	import_tell(x, path, text);
 }
 
-static int leave(struct import *x, const struct import_file *file, uint64_t number, const char *why)
+/* No more ranges can be noted: what is behind here is sent by the next run once more, which is the same import, so the
+ * server knows what it has. */
+static void hold(struct import *x)
+{
+	if (!x->is_held)
+		x->held = x->durable;
+	x->is_held = true;
+}
+
+static void leave(struct import *x, const struct import_file *file, uint64_t number, const char *why)
 {
 	if (file && why)
 		tell_left(x, file, why);
 	set_add(&x->left, (uint32_t)number, (uint32_t)number);
 	if (x->left.n <= IMPORT_LEFT_MAX)
-		return 0;
+		return;
 	set_remove(&x->left, (uint32_t)number, (uint32_t)number);
-	return import_fail(x, ERR_LIMIT, "there are too many messages that cannot be imported");
+	hold(x);
 }
 
-int import_leave(struct import *x, const char *why)
+void import_leave(struct import *x, const char *why)
 {
-	return leave(x, x->file, x->number, why);
+	leave(x, x->file, x->number, why);
+}
+
+void import_came(struct import *x, uint32_t number)
+{
+	if (set_has(&x->left, number) && !left_no_more(x, number))
+		hold(x);
 }
 
 static int compare_item(const void *a, const void *b)
@@ -207,12 +232,12 @@ static int compare_item(const void *a, const void *b)
 	return one->number < other->number ? -1 : one->number > other->number;
 }
 
-int import_leave_sent(struct import *x, uint64_t number, const char *why)
+void import_leave_sent(struct import *x, uint64_t number, const char *why)
 {
 	const struct import_item key = { .number = number };
 	size_t at = import_count_below(x->items, x->n_items, sizeof key, &key, compare_item);
 	bool is_known = at < x->n_items && x->items[at].number == number && x->items[at].file != IMPORT_GONE;
-	return leave(x, is_known ? &x->scan.files[x->items[at].file] : NULL, number, why);
+	leave(x, is_known ? &x->scan.files[x->items[at].file] : NULL, number, why);
 }
 
 const struct import_file *import_next(struct import *x, int *err)
@@ -224,7 +249,7 @@ const struct import_file *import_next(struct import *x, int *err)
 		x->file = item->file == IMPORT_GONE ? NULL : &x->scan.files[item->file];
 		if (!x->file) {
 			x->gone++;
-			*err = import_leave(x, NULL);
+			import_leave(x, NULL);
 			continue;
 		}
 		progress_set(&x->progress, x->bytes_done, x->at.imported);

@@ -20,6 +20,7 @@
 #define FLUSH_AT       (256 * 1024)
 #define SAVE_EVERY_MS  1000
 #define WAITING_MAX    10000000 /* messages sent and not on disk */
+#define ONCE_LET_IN_MAX (UINT64_C(2) * 1024 * 1024 * 1024) /* what imap.max_message_size may be at most */
 
 struct import_target {
 	struct str name;
@@ -56,7 +57,7 @@ static int refused(struct import *x, int err)
 void import_on_refused(void *owner, uint64_t number)
 {
 	struct import *x = owner;
-	if (number > 0 && number <= IMPORT_NUMBER_MAX && x->refusals.n <= IMPORT_LEFT_MAX)
+	if (number > 0 && number <= IMPORT_NUMBER_MAX && x->refusals.n < WAITING_MAX)
 		set_add(&x->refusals, (uint32_t)number, (uint32_t)number);
 }
 
@@ -66,23 +67,21 @@ static int wrong_answer(struct import *x)
 }
 
 /* The first message that waits is done with: it is on disk, and was left out by an earlier run maybe; or it was refused. */
-static int end_first(struct import *x, bool is_refused)
+static void end_first(struct import *x, bool is_refused)
 {
 	const struct import_position *first = &x->waiting[x->first_waiting];
 	uint32_t number = (uint32_t)first->message;
-	int err = 0;
 	if (is_refused)
-		err = import_leave_sent(x, number, "was refused by the server");
-	else if (set_has(&x->left, number))
-		set_remove(&x->left, number, number);
-	if (err)
-		return err;
+		import_leave_sent(x, number, "was refused by the server");
+	else
+		import_came(x, number);
+	if (is_refused)
+		set_remove(&x->refusals, number, number);
 	x->refused += is_refused;
 	x->durable = *first;
 	x->durable.imported -= x->refused;
 	x->first_waiting++;
 	x->n_waiting--;
-	return 0;
 }
 
 /* Of the messages of the parcel, in order, so many are in their mailboxes, on disk; those in between were refused. */
@@ -90,20 +89,19 @@ static int acknowledge(struct import *x)
 {
 	uint64_t entries = x->sender.answer.entries, now = clock_monotonic_ms();
 	size_t before = x->n_waiting;
-	int err = 0;
 	if (entries < x->acknowledged)
 		return wrong_answer(x);
-	while (x->n_waiting > 0 && !err) {
+	while (x->n_waiting > 0) {
 		bool is_refused = set_has(&x->refusals, (uint32_t)x->waiting[x->first_waiting].message);
 		if (!is_refused && x->acknowledged == entries)
 			break;
-		err = end_first(x, is_refused);
+		end_first(x, is_refused);
 		x->acknowledged += !is_refused;
 	}
-	if (!err && x->acknowledged < entries)
-		err = wrong_answer(x);
-	if (err || x->n_waiting == before)
-		return err;
+	if (x->acknowledged < entries)
+		return wrong_answer(x);
+	if (x->n_waiting == before)
+		return 0;
 	if (entries > x->sender.answer.passed) /* else the counter need not be on disk */
 		x->counter = MAX(x->counter, x->sender.answer.next);
 	if (x->n_waiting == 0)
@@ -249,7 +247,9 @@ void import_message_begin(struct import *x)
 static int spool_piece(struct import *x)
 {
 	int err = 0;
-	x->is_too_large |= x->spool.length + x->piece.n > x->max_size;
+	/* what was interrupted may have brought it, when more was let in: the server knows */
+	bool may_be_in = x->resumed && x->file->is_listed;
+	x->is_too_large |= x->spool.length + x->piece.n > (may_be_in ? MAX(x->max_size, ONCE_LET_IN_MAX) : x->max_size);
 	if (!x->is_too_large)
 		err = mail_spool_add(&x->spool, buf_str(&x->piece));
 	buf_clear(&x->piece);
@@ -348,7 +348,8 @@ int import_message_send(struct import *x, const struct import_facts *facts)
 		return err;
 	if (x->is_too_large) {
 		x->too_large++;
-		return import_leave(x, "is larger than imap.max_message_size");
+		import_leave(x, "is larger than imap.max_message_size");
+		return 0;
 	}
 	x->with_nul += x->has_nul;
 	x->at.imported++;
@@ -389,7 +390,7 @@ int import_finish(struct import *x)
 		return wrong_answer(x);
 	x->keywords_left_out += x->sender.answer.keywords;
 	x->durable = (struct import_position){ .number = x->next - 1, .imported = x->at.imported - x->refused };
-	x->complete = true;
+	x->complete = !x->is_held;
 	return 0;
 }
 

@@ -97,14 +97,15 @@ static struct str format_of(const struct import *x)
 
 static void print_record(const struct import *x, struct buf *out)
 {
+	const struct import_position *noted = x->is_held ? &x->held : &x->durable;
 	struct import_record record = { .account = str_from_c(x->account_id),
 		                            .source = str_from_c(x->source),
 		                            .mailbox = x->mailbox,
 		                            .format = format_of(x),
-		                            .number = x->durable.number,
+		                            .number = noted->number,
 		                            .before = x->before,
 		                            .next = x->next,
-		                            .imported = x->durable.imported,
+		                            .imported = noted->imported,
 		                            .complete = x->complete,
 		                            .counter = x->counter,
 		                            .left = x->left };
@@ -181,6 +182,23 @@ static int rename_list(struct import *x)
 	return sync_folder_of(x, to);
 }
 
+/* The list of a record that is not read gets its name, before another one takes the place where it waits for it. */
+static int settle_list(struct import *x)
+{
+	struct buf text = BUF_INIT(IMPORT_RECORD_MAX);
+	struct arena arena = ARENA_INIT(IMPORT_ARENA_MAX);
+	struct import_record record = { .left = SET_INIT };
+	int err = 0;
+	if (ctl_read_file(x->state_path, &text) && import_record_parse(buf_str(&text), &arena, &record) == 0 &&
+	    !read_list(x, LIST, &record) && read_list(x, NEW_LIST, &record))
+		err = rename_list(x);
+	buf_clear(&x->remembered);
+	set_free(&record.left);
+	arena_free(&arena);
+	buf_free(&text);
+	return err;
+}
+
 static int read_record(struct import *x)
 {
 	char list[IMPORT_PATH_MAX];
@@ -217,12 +235,12 @@ int import_state_lock(struct import *x)
 
 int import_state_read(struct import *x)
 {
-	int err = 0;
+	int err = ctl_flag(x->ctl, "--again") ? settle_list(x) : 0;
 	random_bytes(x->transfer, sizeof x->transfer);
 	random_bytes(x->list_id, sizeof x->list_id);
 	x->next = 1;
 	x->list_is_new = ctl_flag(x->ctl, "--again") || access(x->state_path, F_OK) < 0;
-	if (!x->list_is_new)
+	if (!err && !x->list_is_new)
 		err = read_record(x);
 	x->at = x->durable;
 	return err;

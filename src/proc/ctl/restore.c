@@ -41,7 +41,7 @@ struct restore {
 	char *room;
 	enum health {
 		WHOLE,
-		CHANGED, /* its bytes are not those of the backup, but SQLite finds no fault */
+		CHANGED, /* its bytes are not those of the backup, or were taken as they lay, but SQLite finds no fault */
 		BROKEN,
 	} *databases; /* 0: the directory, then the shards */
 };
@@ -185,12 +185,17 @@ static int copy_identity(struct restore *restore)
 	           : result;
 }
 
-/* shard: -1 for the directory. Once for each database. */
+/* In a generation; shard: -1 for the directory. */
+static void name_database(int shard, char name[BACKUP_NAME_MAX])
+{
+	snprintf(name, BACKUP_NAME_MAX, shard < 0 ? BACKUP_DIRECTORY : "%02d.db", shard);
+}
+
+/* Once for each database. */
 static void tell_database(struct restore *restore, int shard, enum health health, const char *problem)
 {
-	char name[BACKUP_NAME_MAX] = BACKUP_DIRECTORY, path[BACKUP_NAME_MAX * 4];
-	if (shard >= 0)
-		snprintf(name, sizeof name, "%02d.db", shard);
+	char name[BACKUP_NAME_MAX], path[BACKUP_NAME_MAX * 4];
+	name_database(shard, name);
 	generation_path(restore->manifest->name, name, path);
 	if (restore->databases[shard + 1] == WHOLE)
 		backup_on_damage(restore->found, &(struct backup_damage){ .file = path, .problem = problem });
@@ -283,8 +288,13 @@ static int copy_files(struct restore *restore)
 /* shard: -1 for the directory. */
 static void check_database(struct restore *restore, int shard, const char *path)
 {
+	char name[BACKUP_NAME_MAX];
+	name_database(shard, name);
+	const char *doubt = manifest_doubt_of_file(restore->manifest, name);
 	if (!verify_database(path, shard < 0))
 		tell_database(restore, shard, BROKEN, "this database was damaged when the backup was made");
+	else if (doubt)
+		tell_database(restore, shard, CHANGED, doubt);
 }
 
 static int verify_restored(struct restore *restore, uint64_t *messages)
@@ -320,7 +330,7 @@ static int make_log(struct restore *restore, uint16_t shard)
 	unsigned char header[WAL_HEADER];
 	char name[64];
 	int fd = -1;
-	if (restore->databases[shard + 1] != WHOLE || manifest_doubt_of(restore->manifest, shard) == DOUBT_NO_SNAPSHOT)
+	if (restore->databases[shard + 1] != WHOLE)
 		return 0;
 	snprintf(name, sizeof name, STORE_FOLDER_SHARDS "/%02u/index.db-wal", shard);
 	int result = make_file(restore, name, &fd);

@@ -332,6 +332,17 @@ static int cannot_read(struct sending *s, int err)
 	                   STR_ARG(s->wish->address), s->origin.manifest->name, s->origin.shard);
 }
 
+/* Mail may be missing there. */
+static void tell_doubt(struct sending *s)
+{
+	char name[BACKUP_NAME_MAX], path[BACKUP_NAME_MAX * 4];
+	snprintf(name, sizeof name, "%02u.db", s->origin.shard);
+	generation_path(s->origin.manifest->name, name, path);
+	const char *doubt = manifest_doubt_of_file(s->origin.manifest, name);
+	if (doubt)
+		backup_on_damage(s->origin.found, &(struct backup_damage){ .file = path, .problem = doubt });
+}
+
 static int run(struct sending *s, const struct repository *repository, const struct backup_manifest *manifest,
                struct restore_wish *wish)
 {
@@ -346,6 +357,7 @@ static int run(struct sending *s, const struct repository *repository, const str
 	progress_end(&s->work.progress);
 	if (result < 0)
 		return result;
+	tell_doubt(s);
 	result = account_open(s->working.store, &wish->id, &origin->account);
 	if (result == ERR_NOT_FOUND)
 		return backup_fail(s->problem, result, "the backup %s has no mail of %.*s", manifest->name, STR_ARG(wish->address));

@@ -27,6 +27,7 @@ struct connection {
 	uint64_t session;
 	uint64_t login; /* the ticket's: 0, or an app password */
 	uint64_t hold_batch;
+	uint64_t receipt_at_ms, receipt_wait_ms; /* when it is asked what has arrived, so long after the last time */
 	uint64_t durable_end; /* of the output, counted from the beginning: what stands before it may leave */
 	struct account *account;
 	struct stream *stream;
@@ -42,7 +43,9 @@ struct connection {
 	int fetched_fd; /* whose range from fetched_at on was fetched up to fetched_to: a file system that cannot tell must not */
 	uint64_t fetched_at, fetched_to; /* have it fetched for ever */
 	bool due;       /* a wish has come true: resume */
-	bool doomed;    /* its batch is void: it ends at the end of the turn, and nothing that waits leaves */
+	bool doomed;    /* its batch is void: it ends at the end of the turn, and nothing that waits leaves, */
+	bool spared;    /* but not before what it is held for is durable: an earlier batch */
+	bool part_done; /* slices of the command that runs are durable */
 	bool closing;
 	bool lost;      /* its stream has closed; it lives until what it has begun to write is written */
 	bool sent_away; /* by others: what waits for it has a short time to leave */
@@ -156,9 +159,16 @@ static void do_later(struct connection *c)
 	loop_later(c->shard->process->loop, &c->later);
 }
 
+static void resume_later(struct connection *c)
+{
+	c->due = true;
+	do_later(c);
+}
+
 static void doom(struct connection *c)
 {
 	c->doomed = true;
+	c->spared = false;
 	stream_hold(c->stream, true);
 	do_later(c);
 }
@@ -178,47 +188,37 @@ uint64_t connection_received(void *connection)
 	return c->relayed ? stream_output(c->stream)->sent : stream_received(c->stream);
 }
 
-/* Nobody tells when what has left is acknowledged: it is asked for again and again. */
+static void look_at_receipts(struct shard *shard, uint64_t at_ms)
+{
+	if (shard->receipts.look_at_ms && shard->receipts.look_at_ms <= at_ms)
+		return;
+	shard->receipts.look_at_ms = at_ms;
+	loop_timer_start(shard->receipts.timer, at_ms - MIN(at_ms, loop_now_ms(shard->process->loop)));
+}
+
+/* Nobody tells when what has left is acknowledged: it is asked for again and again, at once often, then ever more seldom. */
 static void wait_for_receipt(struct connection *c)
 {
 	struct shard *shard = c->shard;
 	if (!outq_empty(stream_output(c->stream)))
 		return; /* on_drained */
 	link_waiting(c, &shard->receipts.waiting);
-	if (!shard->receipts.looks)
-		loop_timer_start(shard->receipts.timer, RECEIPT_WAIT_MS);
-	shard->receipts.looks = true;
-}
-
-static void look_for_receipt(struct connection *c)
-{
-	c->due = true;
-	do_later(c);
-}
-
-void connections_received(void *owner)
-{
-	struct shard *shard = owner;
-	shard->receipts.looks = false;
-	while (shard->receipts.waiting) {
-		struct connection *c = shard->receipts.waiting;
-		unlink_waiting(c);
-		look_for_receipt(c);
-	}
+	c->receipt_wait_ms = MIN(c->receipt_wait_ms + c->receipt_wait_ms / 8 + 1, RECEIPT_WAIT_MAX_MS);
+	c->receipt_at_ms = loop_now_ms(shard->process->loop) + c->receipt_wait_ms;
+	look_at_receipts(shard, c->receipt_at_ms);
 }
 
 static void wake_durable(struct connection *c)
 {
-	if (!(c->wishes & WISH(SESSION_RESUME_DURABLE)))
-		return;
-	c->due = true;
-	do_later(c);
+	if (c->wishes & WISH(SESSION_RESUME_DURABLE))
+		resume_later(c);
 }
 
 static void output_is_durable(struct connection *c)
 {
 	const struct outq *out = stream_output(c->stream);
 	c->durable_end = out->sent + out->total;
+	c->part_done = c->wishes & WISH(SESSION_RESUME_DURABLE);
 }
 
 void connection_flush(void *connection)
@@ -277,17 +277,14 @@ void connection_wish(void *connection, enum session_resume wish)
 	if (wish == SESSION_RESUME_RECEIVED)
 		wait_for_receipt(c);
 	if (now)
-		c->due = true;
-	if (now)
-		do_later(c);
+		resume_later(c);
 }
 
 static void on_fetched(void *owner)
 {
 	struct connection *c = owner;
 	c->fetching = NULL;
-	c->due = true;
-	do_later(c);
+	resume_later(c);
 }
 
 bool connection_fetch(void *connection, int fd, uint64_t offset, uint64_t n)
@@ -381,7 +378,7 @@ static void part(struct connection *c)
 {
 	struct outq *out = stream_output(c->stream);
 	uint64_t durable = c->durable_end - MIN(c->durable_end, out->sent);
-	bool all_void = c->held_link && durable == 0;
+	bool all_void = c->held_link && durable == 0 && !c->part_done;
 	if (c->lost || (durable == 0 && !c->engine->last_words)) {
 		connection_free(c);
 		return;
@@ -403,7 +400,8 @@ static void on_later(void *owner)
 {
 	struct connection *c = owner;
 	if (c->doomed) {
-		part(c);
+		if (!c->spared)
+			part(c);
 		return;
 	}
 	if (c->closing) {
@@ -434,10 +432,8 @@ static void on_later(void *owner)
 static void on_drained(void *owner)
 {
 	struct connection *c = owner;
-	if (c->wishes & (WISH(SESSION_RESUME_OUTPUT) | WISH(SESSION_RESUME_RECEIVED))) {
-		c->due = true;
-		do_later(c);
-	}
+	if (c->wishes & (WISH(SESSION_RESUME_OUTPUT) | WISH(SESSION_RESUME_RECEIVED)))
+		resume_later(c);
 }
 
 static void on_ended(void *owner)
@@ -452,15 +448,37 @@ static void on_closed(void *owner, int err)
 		log_info("connection-lost", LOG_ID(c->session), LOG_ERR(err));
 	c->lost = true;
 	if (c->wishes & WISH(SESSION_RESUME_RECEIVED))
-		look_for_receipt(c); /* all may have arrived before */
+		resume_later(c); /* all may have arrived before */
 	else if (!waits_for_store(c))
 		connection_free(c);
+}
+
+/* Of a client that has ended its side, and has nothing to take, the stream hears no more. */
+void connections_received(void *owner)
+{
+	struct shard *shard = owner;
+	shard->receipts.look_at_ms = 0;
+	for (struct connection *c = shard->receipts.waiting, *next; c; c = next) {
+		bool all;
+		next = c->waiting_next;
+		if (c->receipt_at_ms > loop_now_ms(shard->process->loop)) {
+			look_at_receipts(shard, c->receipt_at_ms);
+			continue;
+		}
+		unlink_waiting(c);
+		if (stream_is_received(c->stream, &all) == ERR_CLOSED)
+			on_closed(c, ERR_CLOSED);
+		else
+			resume_later(c);
+	}
 }
 
 /* RFC 3501 section 5.4: the client hears why; a POP3 engine closes without a word, as RFC 1939 section 3 wants. */
 static void on_idle(void *owner)
 {
 	struct connection *c = owner;
+	if (c->doomed)
+		return;
 	log_info("session-idle", LOG_ID(c->session));
 	c->engine->bye(c->state, STR("Autologout; idle for too long"));
 }
@@ -636,8 +654,7 @@ void connections_writable(struct shard *shard)
 	while (shard->waiting) {
 		struct connection *c = shard->waiting;
 		unlink_waiting(c);
-		c->due = true;
-		do_later(c);
+		resume_later(c);
 	}
 }
 
@@ -645,10 +662,14 @@ void connections_durable(struct shard *shard, uint64_t batch)
 {
 	for (struct connection *c = shard->held, *next; c; c = next) {
 		next = c->held_next;
-		if (c->hold_batch > batch || c->doomed)
+		if (c->hold_batch > batch || (c->doomed && !c->spared))
 			continue;
 		unlink_held(c);
 		output_is_durable(c);
+		if (c->spared) {
+			doom(c);
+			continue;
+		}
 		stream_hold(c->stream, false);
 		stream_flush(c->stream);
 		wake_durable(c);
@@ -662,8 +683,10 @@ void connections_voided(struct shard *shard, uint64_t batch)
 		if (c->hold_batch >= batch)
 			doom(c);
 	for (struct connection *c = shard->connections; c; c = c->next)
-		if (account_is_gone(c->account) && !c->doomed)
+		if (account_is_gone(c->account) && !c->doomed && !c->closing) {
 			doom(c);
+			c->spared = c->held_link != NULL; /* for the batch that is being synced */
+		}
 }
 
 bool connections_read(const struct shard *shard, int fd)

@@ -34,7 +34,7 @@
 #define PLACE_LOOK_MS     100                /* between looks at large messages that wait for their place */
 #define CLOSED_MAX        64                 /* ends of sessions that are told together, */
 #define CLOSED_WAIT_MS    10                 /* and no later than that */
-#define RECEIPT_WAIT_MS   20                 /* between looks whether a client's system has acknowledged what was sent */
+#define RECEIPT_WAIT_MAX_MS UINT64_C(1000)   /* between looks whether a client's system has acknowledged what was sent */
 #define FORGET_WAIT_MS    1000               /* confirmed keys wait so long for a batch to go with, and then have their own */
 #define REFUSALS_MAX      64                 /* clients at once that were refused and may still be sending, */
 #define REFUSAL_BYTES_MAX (16 * 1024 * 1024) /* so much each at most */
@@ -99,8 +99,8 @@ struct shard {
 	struct connection *connections, *held, *waiting;
 	struct {
 		struct connection *waiting; /* for the client's system to acknowledge what they have sent */
-		struct loop_timer *timer;   /* the next look at them */
-		bool looks;                 /* it runs */
+		struct loop_timer *timer;   /* the next look at them, */
+		uint64_t look_at_ms;        /* then; 0: it does not run */
 	} receipts;
 	struct loop_timer *place;    /* for large messages that wait for theirs, */
 	bool place_looks;            /* while there are such: it runs */

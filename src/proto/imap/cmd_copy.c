@@ -1,7 +1,8 @@
 /* cmd_copy.c: COPY (RFC 3501, 6.4.7) and MOVE (RFC 6851), with COPYUID (RFC 4315, 3), of the messages that are still there.
  * COPY: all of them or none; many are staged a slice at a time, and nothing is seen before the end. MOVE: many move a slice
  * to a batch, so that each message is in one of the two mailboxes and never in both (RFC 6851, 3.3); where a slice fails,
- * COPYUID tells before the NO what has moved. Either way the other sessions of the shard go on meanwhile. */
+ * COPYUID tells before the NO what has moved; where its batch is void, the BYE says that not all of it was done. Either way the
+ * other sessions of the shard go on meanwhile. */
 #include "base/mem.h"
 #include "proto/imap/session_private.h"
 #include "proto/imap/uids.h"

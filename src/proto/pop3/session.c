@@ -207,9 +207,12 @@ void pop3_session_free(struct pop3_session **session)
 /* --- QUIT --- */
 
 /* QUIT came behind RETR, and what was retrieved has not arrived yet: who goes away now has not got it. Answers behind it
- * are not waited for. */
+ * are not waited for; nor is anything where messages are only marked as read. */
 static bool waits_for_client(struct pop3_session *s)
 {
+	const struct pop3_update *u = &s->update;
+	if (u->remove.n + u->hide.n + u->later.n == 0)
+		return false;
 	if (s->message_end > 0 && s->world->received(s->owner) >= s->message_end)
 		s->message_end = 0;
 	return s->message_end > 0;
