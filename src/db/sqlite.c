@@ -249,7 +249,7 @@ static int look_at_log(struct db *db, struct str path, bool takes_broken)
 	int err = wal_look(path, &db->log);
 	if (!err && db->log == WAL_BROKEN && !takes_broken)
 		err = ERR_CORRUPT;
-	if (!err)
+	if (!err && db->log != WAL_NONE)
 		err = sync_log(db);
 	if (!err && (db->log == WAL_LOOSE || db->log == WAL_TORN))
 		err = begin_log_anew(db);

@@ -39,7 +39,7 @@ struct db_options {
 /* Opens or creates the file (path: at most 4095 bytes, no NUL) in WAL mode with locking_mode=EXCLUSIVE, persistent WAL,
  * secure_delete=OFF, temp_store=MEMORY, cache_spill=OFF, defensive, untrusted schema; takes the lock at once.
  * ERR_UNAVAILABLE: another process has it; ERR_CORRUPT: not a database, or its log is WAL_BROKEN (wal_look tells), and then
- * neither was written to; ERR_NO_SPACE, ERR_IO, ERR_NOT_FOUND (folder). The log is synced then, whoever left it. After WAL_LOOSE
+ * neither was written to; ERR_NO_SPACE, ERR_IO, ERR_NOT_FOUND (folder). A log that was there is synced then, whoever left it. After WAL_LOOSE
  * and WAL_TORN the next write begins a new round of the log; where not one transaction of it can be read, it begins the same
  * round again, and remains behind it are met at the next open, too. */
 int db_open(struct str path, const struct db_options *options, struct db *out) MUST_CHECK;
