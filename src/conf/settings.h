@@ -233,7 +233,7 @@
 	  "Free space on the disk below which mail is refused for the time being and nothing is written.")             \
 	X(SIZE, LIVE, store, large_message, "\"256KB\"", 16 * CONF_KB, 16 * CONF_MB,                                   \
 	  "A message larger than this is gathered in an unnamed file, not in memory.")                                 \
-	X(SIZE, RESTART, store, wal_checkpoint_size, "\"8MB\"", 256 * CONF_KB, CONF_GB,                                \
+	X(SIZE, RESTART, store, wal_checkpoint_size, "\"5MB\"", 256 * CONF_KB, CONF_GB,                                \
 	  "The write-ahead log of a database is folded back into it at this size.")                                    \
 	X(DURATION, LIVE, store, undelete_window, "\"7d\"", 0, 3650 * CONF_DAY,                                        \
 	  "Expunged messages can be brought back for this time.")                                                      \
