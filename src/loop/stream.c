@@ -11,8 +11,6 @@
 #include "loop/stream_private.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -548,19 +546,6 @@ void stream_set_timeout(struct stream *stream, uint64_t milliseconds)
 bool stream_has_ended(const struct stream *stream)
 {
 	return stream->ended;
-}
-
-int stream_is_received(const struct stream *stream, bool *all)
-{
-	int waiting = 0, refused = 0;
-	socklen_t n = sizeof refused;
-	/* In this order: what is refused meanwhile does not wait any more. */
-	if (ioctl(stream->fd, SIOCOUTQ, &waiting) != 0)
-		return ERR_IO;
-	if (getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &refused, &n) != 0 || refused != 0)
-		return ERR_CLOSED;
-	*all = waiting == 0;
-	return 0;
 }
 
 bool stream_has_input(const struct stream *stream)

@@ -190,7 +190,7 @@ static bool wait_for_return(struct shard *shard)
 /* More may have come while this turn ran, and each batch costs two syncs, whatever is in it: before one is sealed,
  * whoever is at the door comes in (one epoll_wait that does not wait). Where several wait already there are more behind
  * them: the processes that bring those get the processor first (0.35 syncs a delivery became 0.26). No timer, but for those who
- * are expected (0.25 became 0.19); and a lone client waits for nobody. */
+ * are expected (0.25 became 0.18); and a lone client waits for nobody. */
 static bool wait_for_more(struct shard *shard)
 {
 	bool several = waiting_for_batch(shard) > 1;
